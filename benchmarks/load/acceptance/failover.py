@@ -1,0 +1,58 @@
+"""One of two backends is killed under load: no client sees it, and the event log tells the attempts."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, proxy_under_test
+from benchmarks.load.backends import application_backend
+from benchmarks.load.workloads import WORKLOADS
+from benchmarks.load.wrk import WrkRun
+
+_SECONDS = 12
+_KILL_AFTER_SECONDS = 4
+_CONNECTIONS = 32
+_MESSAGE = "backend-endpoint-failed"
+
+
+def run(proxy_name: str, workdir: Path) -> list[Check]:
+    with (
+        application_backend(workdir, "backend-that-stays") as (staying, _),
+        application_backend(workdir, "backend-that-dies") as (dying, victim),
+        proxy_under_test(proxy_name, workdir, [staying, dying]) as proxy,
+    ):
+        load = WrkRun(proxy.port, WORKLOADS["W1"], _SECONDS, _CONNECTIONS)
+        time.sleep(_KILL_AFTER_SECONDS)
+        cpu_seconds_of_victim = victim.cpu_seconds()
+        victim.kill()
+        wrk = load.result()
+        time.sleep(1.0)
+        events = _failure_events(proxy)
+    checks = [
+        # Every request of the load is a GET without body, on backend connections long since in use: all retriable.
+        Check("errors the clients saw", f"{wrk.errors} of {wrk.requests} requests", "0", wrk.errors == 0),
+        Check(
+            "the killed backend was at work",
+            f"{cpu_seconds_of_victim:.1f} s CPU",
+            "> 0.5 s",
+            cpu_seconds_of_victim > 0.5,
+        ),
+    ]
+    if proxy_name == "fastrouter":
+        attempts = [event for event in events if _names(event, dying)]
+        example = json.dumps(attempts[0]) if attempts else "none"
+        checks.append(
+            Check(f"{_MESSAGE} events for {dying}", f"{len(attempts)}, first: {example}", "> 0", bool(attempts))
+        )
+    return checks
+
+
+def _failure_events(proxy: ProxyUnderTest) -> list[dict[str, Any]]:
+    lines = proxy.process.stdout.read_text(errors="replace").splitlines()
+    events = (json.loads(line) for line in lines if line.startswith("{"))
+    return [event for event in events if event.get("message") == _MESSAGE]
+
+
+def _names(event: dict[str, Any], address: str) -> bool:
+    return address in json.dumps(event.get("data"))

@@ -1,0 +1,191 @@
+"""CPU per request of fastrouter, nginx and HAProxy, side by side in one run.
+
+    python -m benchmarks.load.compare --rounds 3 --seconds 8 --workloads W1,W2 --proxies fastrouter,nginx,haproxy
+
+Each proxy runs one worker pinned to core 0; the static backend and wrk share core 1. CPU per request is the user and
+system time of the proxy's whole process tree divided by the requests wrk completed: unlike requests per second it
+hardly depends on what else the machine does. Ratios are taken within a round, where the proxies follow each other
+within seconds, and the median of the rounds is reported.
+"""
+
+import argparse
+import contextlib
+import http.client
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.load import results
+from benchmarks.load.backends import static_backend
+from benchmarks.load.processes import PinnedProcess, prepare_driver
+from benchmarks.load.proxies import PROXIES, Proxy
+from benchmarks.load.workloads import HOST, WORKLOADS, Workload
+from benchmarks.load.wrk import WrkResult, WrkRun
+
+_VERIFIED_REQUESTS = 20
+_PEERS = ("nginx", "haproxy")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One proxy under one workload in one round."""
+
+    workload: str
+    proxy: str
+    round: int
+    cpu_us_per_request: float
+    core_share: float
+    log_lines_missing: int
+    wrk: WrkResult
+
+
+class Contest:
+    """The running proxies and what was measured of them so far."""
+
+    def __init__(self, running: dict[str, tuple[Proxy, PinnedProcess]], seconds: int) -> None:
+        self._running = running
+        self._seconds = seconds
+        self.measurements: list[Measurement] = []
+
+    def verify(self, workload: Workload) -> None:
+        """Raise unless every proxy answers rightly and logs one line per request: errors are cheap, and worthless."""
+        for name, (proxy, _) in self._running.items():
+            proxy.clear_access_log()
+            for _ in range(_VERIFIED_REQUESTS):
+                connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+                with contextlib.closing(connection):
+                    connection.request("GET", workload.path, headers={"Host": HOST, **workload.headers})
+                    response = connection.getresponse()
+                    body = response.read()
+                if response.status != 200 or body != workload.body:
+                    raise RuntimeError(f"{name} answers {workload.name} with {response.status} and {len(body)} bytes")
+            lines = proxy.logged_lines(_VERIFIED_REQUESTS)
+            if lines != _VERIFIED_REQUESTS:
+                raise RuntimeError(f"{name} logged {lines} lines for {_VERIFIED_REQUESTS} requests of {workload.name}")
+
+    def warm_up(self, workload: Workload) -> None:
+        for proxy, _ in self._running.values():
+            WrkRun(proxy.port, workload, seconds=1).result()
+            proxy.logged_lines(1)
+
+    def measure_round(self, workload: Workload, number: int) -> None:
+        for name, (proxy, process) in self._running.items():
+            proxy.clear_access_log()
+            before = process.cpu_seconds()
+            started = time.monotonic()
+            wrk = WrkRun(proxy.port, workload, self._seconds).result()
+            # Waiting for the log first puts the cost of its last batch into the figure too.
+            lines = proxy.logged_lines(wrk.requests)
+            cpu_seconds = process.cpu_seconds() - before
+            self.measurements.append(
+                Measurement(
+                    workload=workload.name,
+                    proxy=name,
+                    round=number,
+                    cpu_us_per_request=cpu_seconds / max(wrk.requests, 1) * 1e6,
+                    core_share=cpu_seconds / (time.monotonic() - started),
+                    log_lines_missing=max(wrk.requests - lines, 0),
+                    wrk=wrk,
+                )
+            )
+
+    def of(self, workload: str, proxy: str) -> list[Measurement]:
+        return [one for one in self.measurements if (one.workload, one.proxy) == (workload, proxy)]
+
+    def ratio(self, workload: str, proxy: str, peer: str) -> float | None:
+        """Median over the rounds of CPU per request relative to `peer`; None if the peer took no part."""
+        pairs = zip(self.of(workload, proxy), self.of(workload, peer), strict=False)
+        ratios = [mine.cpu_us_per_request / theirs.cpu_us_per_request for mine, theirs in pairs]
+        return median(ratios) if ratios else None
+
+
+def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
+    lines = [
+        f"{workload.name}  {workload.title}",
+        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}"
+        f"{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
+    ]
+    for proxy in proxies:
+        rounds = contest.of(workload.name, proxy)
+        cpu = [one.cpu_us_per_request for one in rounds]
+        ratios = [contest.ratio(workload.name, proxy, peer) for peer in _PEERS]
+        shown = ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        lines.append(
+            f"{proxy:<12}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}"
+            f"{median(one.wrk.requests_per_second for one in rounds):>9.0f}"
+            f"{median(one.core_share for one in rounds) * 100:>8.0f}"
+            f"{median(one.wrk.p50_ms for one in rounds):>8.2f}{median(one.wrk.p99_ms for one in rounds):>8.2f}"
+            f"{sum(one.wrk.errors for one in rounds):>8}{sum(one.log_lines_missing for one in rounds):>9}"
+        )
+    return "\n".join(lines)
+
+
+def failures(contest: Contest, workloads: Sequence[str], bar: float | None) -> list[str]:
+    found = [
+        f"{one.proxy} {one.workload} round {one.round}: {one.wrk.errors} errors, {one.log_lines_missing} lines missing"
+        for one in contest.measurements
+        if one.wrk.errors or one.log_lines_missing
+    ]
+    for workload in workloads:
+        ratio = contest.ratio(workload, "fastrouter", "nginx")
+        if bar is not None and ratio is not None and ratio > bar:
+            found.append(f"fastrouter {workload}: {ratio:.2f} x nginx, the bar is {bar:.2f}")
+    return found
+
+
+def main() -> int:
+    options = _options()
+    prepare_driver()
+    facts = results.facts()
+    versions = {name: PROXIES[name].version() for name in options.proxies}
+    with contextlib.ExitStack() as stack:
+        workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastrouter-compare-")))
+        backend = stack.enter_context(static_backend(workdir))
+        proxies = [PROXIES[name](workdir, [backend]) for name in options.proxies]
+        contest = Contest(
+            {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}, options.seconds
+        )
+        for name in options.workloads:
+            contest.verify(WORKLOADS[name])
+            contest.warm_up(WORKLOADS[name])
+            for number in range(1, options.rounds + 1):
+                contest.measure_round(WORKLOADS[name], number)
+            print(table(contest, WORKLOADS[name], options.proxies), end="\n\n", flush=True)
+    figures = {
+        "versions": versions,
+        "seconds": options.seconds,
+        "measurements": list(map(asdict, contest.measurements)),
+    }
+    print(f"written to {results.write('compare', facts, figures)}")
+    found = failures(contest, options.workloads, options.bar)
+    for failure in found:
+        print(f"FAIL  {failure}")
+    return 1 if found else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
+    parser.add_argument("--workloads", type=_names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
+    parser.add_argument("--proxies", type=_names_of(PROXIES), default=list(PROXIES), help="comma-separated")
+    parser.add_argument("--bar", type=float, help="fail if fastrouter needs more than this times nginx's CPU")
+    return parser.parse_args()
+
+
+def _names_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+        return names
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())
