@@ -1,0 +1,159 @@
+"""Where the access log's lines go: batches of whole lines, rendered by the data plane, appended to a file."""
+
+import fcntl
+import math
+import os
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastrouter.log import Logger
+
+# At W1's 20,000 lines of 350 bytes a second this bridges a disk that stands still for two seconds.
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+
+# One error line in so many seconds while lines are lost.
+REPORT_INTERVAL = 30.0
+
+
+class FileSink:
+    """Appends batches of access-log lines to one file from a thread of its own, so that a slow disk stops no request.
+
+    The file is opened (created with mode 0644) when the sink is made and is never opened again; an OSError says that
+    it cannot be. The thread starts with the first batch: a sink may be made before a fork and used in each child, and
+    all of them then share the file and the limit on error lines.
+
+    Calling the sink with a batch (bytes ending in a newline) never blocks and never raises. At most `max_queued` bytes
+    wait for the disk: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are
+    counted in `lost_lines` and reported as `error-emitting-access-log-to-writer-accesslog`, once per
+    `report_interval` seconds.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        logger: Logger,
+        *,
+        max_queued: int = MAX_QUEUED_BYTES,
+        report_interval: float = REPORT_INTERVAL,
+    ) -> None:
+        self.path = path
+        self.lost_lines = 0
+        self._logger = logger
+        self._max_queued = max_queued
+        self._report_interval = report_interval
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._outage = _Outage()
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+        self._is_mid_line = False
+
+    def __call__(self, batch: bytes) -> None:
+        """Queue `batch` for the writer thread, or drop it if too much is waiting already."""
+        with self._changed:
+            if self._queued + len(batch) > self._max_queued:
+                self._lose(batch, "queue is full")
+                return
+            self._queue.append(batch)
+            self._queued += len(batch)
+            if self._thread is None:
+                # A daemon, because the process must be able to end while a write hangs.
+                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Write all accepted lines and close the file; returns False if `timeout` seconds were too short for that."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                return False
+        os.close(self._fd)
+        self._outage.close()
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue and not self._is_closing:
+                    self._changed.wait()
+                if not self._queue:
+                    return
+                batch = self._queue[0]
+            self._write(batch)
+            with self._changed:
+                # Only now: what is being written still counts against the bound.
+                self._queue.popleft()
+                self._queued -= len(batch)
+
+    def _write(self, batch: bytes) -> None:
+        # A write that ended within a line (the disk filled up) must not swallow the line that comes after it.
+        unwritten = memoryview(b"\n" + batch if self._is_mid_line else batch)
+        try:
+            while unwritten:
+                written = os.write(self._fd, unwritten)
+                if written:
+                    self._is_mid_line = unwritten[written - 1] != ord("\n")
+                unwritten = unwritten[written:]
+        except OSError as error:
+            self._lose(bytes(unwritten), os.strerror(error.errno or 0))
+
+    def _lose(self, lines: bytes, reason: str) -> None:
+        count = lines.count(b"\n")
+        with self._outage.exclusive():
+            self.lost_lines += count
+            reported_at, unreported = self._outage.read()
+            unreported += count
+            now = time.monotonic()
+            is_due = now - reported_at >= self._report_interval
+            self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
+        if is_due:
+            self._logger.error(
+                "error-emitting-access-log-to-writer-accesslog",
+                error=f"write {self.path}: {reason}",
+                lost_lines=unreported,
+            )
+
+
+class _Outage:
+    """When lost lines were last reported (monotonic seconds), and how many were lost since then.
+
+    Shared by a sink and its forked copies: seen from outside there is one router, so one error line. It lives in a
+    memfd and not beside the log, because locking a file on a hung disk would hang the caller.
+    """
+
+    _RECORD = struct.Struct("dQ")
+
+    def __init__(self) -> None:
+        self._fd = os.memfd_create("access-log-outage")
+        self._lock = threading.Lock()
+        self.write(-math.inf, 0)
+
+    def read(self) -> tuple[float, int]:
+        reported_at, unreported = self._RECORD.unpack(os.pread(self._fd, self._RECORD.size, 0))
+        return reported_at, unreported
+
+    def write(self, reported_at: float, unreported: int) -> None:
+        os.pwrite(self._fd, self._RECORD.pack(reported_at, unreported), 0)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads and other processes out; the kernel releases the lock of a process that dies."""
+        with self._lock:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._fd)

@@ -1,0 +1,126 @@
+"""The process log: one compact JSON object per line on stdout (spec 6.6).
+
+Keys come in the order `log_level`, `timestamp`, `message`, `source`, `data`. Each line is one write, so that lines of
+several processes that share a stdout do not mix.
+"""
+
+import os
+import select
+import threading
+import time
+from enum import IntEnum
+from typing import Any, Literal
+
+import orjson
+
+STDOUT = 1
+
+# How long a line waits for a stdout that takes nothing (a pipe whose reader stands still) before lines are dropped. A
+# burst may outrun a healthy reader for a moment; a reader that is stuck must not stop the router.
+STALL_PATIENCE_MS = 100
+
+TimestampFormat = Literal["rfc3339", "unix-epoch"]
+
+
+class Level(IntEnum):
+    """Severity of a line, as the number that stands in `log_level`."""
+
+    DEBUG = 0
+    INFO = 1
+    WARN = 2
+    ERROR = 3
+
+
+class LineWriter:
+    """Writes whole lines to a file descriptor, and drops lines rather than fail or wait for it."""
+
+    def __init__(self, fd: int = STDOUT) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._is_stalled = False
+        # A poll object serves one thread at a time, and a line that takes two writes must stay in one piece.
+        self._lock = threading.Lock()
+
+    def write(self, line: bytes) -> None:
+        """Write `line`, or drop it (or the rest of it) if the descriptor is closed, full or stalled. Never raises."""
+        with self._lock:
+            try:
+                while line:
+                    if not self._poll.poll(0 if self._is_stalled else STALL_PATIENCE_MS):
+                        self._is_stalled = True
+                        return
+                    line = line[os.write(self._fd, line) :]
+                self._is_stalled = False
+            except OSError:
+                # Nowhere is left to report a broken process log to; routing goes on.
+                return
+
+
+class Logger:
+    """Writes lines of one source.
+
+    `source` is the component prefix, or None for lines before the configuration is known (these have no `source` key).
+    """
+
+    def __init__(
+        self,
+        source: str | None = None,
+        *,
+        level: Level = Level.INFO,
+        timestamps: TimestampFormat = "unix-epoch",
+        writer: LineWriter | None = None,
+    ) -> None:
+        self._source = source
+        self._level = level
+        self._timestamps: TimestampFormat = timestamps
+        self._writer = writer or LineWriter()
+
+    def child(self, component: str) -> "Logger":
+        """Return a logger of the source `<this source>.<component>` with the same level, format and writer."""
+        source = component if self._source is None else f"{self._source}.{component}"
+        return Logger(source, level=self._level, timestamps=self._timestamps, writer=self._writer)
+
+    def debug(self, message: str, /, **data: Any) -> None:
+        """Write a line of level 0."""
+        self.event(Level.DEBUG, message, data)
+
+    def info(self, message: str, /, **data: Any) -> None:
+        """Write a line of level 1."""
+        self.event(Level.INFO, message, data)
+
+    def warn(self, message: str, /, **data: Any) -> None:
+        """Write a line of level 2."""
+        self.event(Level.WARN, message, data)
+
+    def error(self, message: str, /, **data: Any) -> None:
+        """Write a line of level 3."""
+        self.event(Level.ERROR, message, data)
+
+    def event(self, level: int, message: str, data: dict[str, Any]) -> None:
+        """Write a line of `level` if the logger's own level lets it through. Has the shape of `_core.EventLog`."""
+        if level < self._level:
+            return
+        record: dict[str, Any] = {"log_level": int(level), "timestamp": self._timestamp(), "message": message}
+        if self._source is not None:
+            record["source"] = self._source
+        record["data"] = data
+        self._writer.write(_encode(record) + b"\n")
+
+    def _timestamp(self) -> float | str:
+        if self._timestamps == "unix-epoch":
+            return time.time()
+        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        # Local time with a literal Z, as Gorouter writes it; operators run with TZ=UTC.
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(seconds))}.{nanoseconds:09d}Z"
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(record, default=str)
+    except orjson.JSONEncodeError:
+        # orjson refuses what JSON itself can carry: lone surrogates (bytes of a client that are no UTF-8) and integers
+        # beyond 64 bits. Such a line is rare, and the slower encoder is imported only for it.
+        import json  # noqa: PLC0415
+
+        return json.dumps(record, default=str, separators=(",", ":")).encode()
