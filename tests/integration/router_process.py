@@ -1,0 +1,174 @@
+"""The real executable as a child process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .byte_stream import PATIENCE
+from .raw_client import RawClient
+
+EXECUTABLE = Path(sys.executable).with_name("fastrouter")
+START_PATIENCE = 15.0
+
+T = TypeVar("T")
+
+
+class RouterProcess:
+    """`fastrouter run` with the given routes; its log lines are collected while it runs.
+
+    `options` are command-line options by their Python name: `dial_timeout=0.5` is `--dial-timeout 0.5`.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Sequence[str]],
+        access_log: Path,
+        *,
+        arguments: Sequence[str] = (),
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        self.access_log = access_log
+        command = [str(EXECUTABLE), "run", "--listen", "127.0.0.1:0", "--workers", "1"]
+        for uri, addresses in routes.items():
+            command += ["--route", f"{uri}={','.join(addresses)}"]
+        for name, value in (options or {}).items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        command += ["--access-log", str(access_log), *arguments]
+        self._events: list[dict[str, Any]] = []
+        self._noise: list[str] = []
+        self._changed = threading.Condition()
+        self._clients: list[RawClient] = []
+        # The access log writes local time (spec 6.2); the tests compare it with UTC.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "TZ": "UTC"},
+        )
+        self._reader = threading.Thread(target=self._read_events, daemon=True)
+        self._reader.start()
+        try:
+            started = self.wait_for_event("tcp-listener-started", START_PATIENCE)
+        except BaseException:
+            self.stop()
+            raise
+        self.port: int = started["data"]["address"]["Port"]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def _read_events(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._changed:
+                try:
+                    self._events.append(json.loads(line))
+                except ValueError:
+                    self._noise.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def events(self, message: str | None = None) -> list[dict[str, Any]]:
+        """Return the process log so far, all of it or only the lines with this message."""
+        with self._changed:
+            return [event for event in self._events if message is None or event.get("message") == message]
+
+    def wait_for_event(self, message: str, patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait for the first process log line with this message."""
+        deadline = time.monotonic() + patience
+        with self._changed:
+            while True:
+                for event in self._events:
+                    if event.get("message") == message:
+                        return event
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._reader.is_alive():
+                    raise AssertionError(f"no {message!r} in the log: {self._events[-20:]} {''.join(self._noise)}")
+                self._changed.wait(min(left, 0.1))
+
+    def log_lines(self, host: str) -> list[str]:
+        """Return the access log lines of one host, as far as they are written."""
+        try:
+            text = self.access_log.read_bytes().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return []
+        whole, _, _unfinished = text.rpartition("\n")
+        return [line for line in whole.split("\n") if line.startswith(f"{host} - [")]
+
+    def wait_for_log_lines(self, host: str, count: int = 1, patience: float = PATIENCE) -> list[str]:
+        """At least `count` access log lines of one host."""
+        return wait_for(
+            lambda: lines if len(lines := self.log_lines(host)) >= count else None,
+            f"{count} access log lines of {host}, there are {self.log_lines(host)}",
+            patience,
+        )
+
+    def connect(self, **options: Any) -> RawClient:
+        """Open a client connection; `close_clients` closes it."""
+        client = RawClient(self.port, **options)
+        self._clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process and all its descendants."""
+        return sum(_resident_bytes(pid) for pid in _family(self.pid))
+
+    def stop(self) -> None:
+        """Stop it and everything it started; it must not need to be killed."""
+        self.close_clients()
+        if self.is_running:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        finally:
+            self._reader.join(PATIENCE)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+
+def wait_for(condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
+    """Poll until `condition` gives something other than None."""
+    deadline = time.monotonic() + patience
+    while (value := condition()) is None:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience} s in vain for {what}")
+        time.sleep(0.005)
+    return value
+
+
+def _family(pid: int) -> list[int]:
+    """`pid` and its descendants."""
+    family = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            family += _family(int(child))
+    return family
+
+
+def _resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
