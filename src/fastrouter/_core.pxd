@@ -1,0 +1,426 @@
+# Table of contents of the data plane: every class with its fields, one clause each (units, who writes it).
+# Methods are documented where they are defined, in core/*.pxi.
+
+from libc.stdint cimport int64_t, uint32_t
+
+cdef enum Verdict:
+    VERDICT_ERROR = -1          # a Python exception is set
+    VERDICT_OK
+    VERDICT_INCOMPLETE
+    VERDICT_BAD_REQUEST
+    VERDICT_BAD_NAME
+    VERDICT_BAD_VALUE
+
+cdef enum:
+    # Header names the router knows. The order matters twice: CONNECTION..UPGRADE is the hop-by-hop list of spec 4.4, and
+    # HOST..X_CF_INSTANCEINDEX is what the router renders itself instead of copying it.
+    HEADER_HOST
+    HEADER_CONNECTION
+    HEADER_PROXY_CONNECTION
+    HEADER_KEEP_ALIVE
+    HEADER_PROXY_AUTHENTICATE
+    HEADER_PROXY_AUTHORIZATION
+    HEADER_TE
+    HEADER_TRAILER
+    HEADER_TRANSFER_ENCODING
+    HEADER_UPGRADE
+    HEADER_CONTENT_LENGTH
+    HEADER_X_FORWARDED_FOR
+    HEADER_X_FORWARDED_PROTO
+    HEADER_X_REQUEST_START
+    HEADER_X_VCAP_REQUEST_ID
+    HEADER_X_CF_APP_INSTANCE
+    HEADER_X_CF_APPLICATIONID
+    HEADER_X_CF_INSTANCEID
+    HEADER_X_CF_INSTANCEINDEX
+    HEADER_EXPECT
+    HEADER_USER_AGENT
+    HEADER_REFERER
+    HEADER_DATE
+    HEADER_IDEMPOTENCY_KEY
+    HEADER_X_IDEMPOTENCY_KEY
+    HEADER_X_CF_ROUTERERROR
+    HEADER_OTHER
+    HEADER_KINDS = HEADER_OTHER
+    KNOWN_NAME_MAX = 24         # bytes; longer names are HEADER_OTHER
+
+cdef enum:
+    FRAMING_NONE                # no body
+    FRAMING_LENGTH              # Content-Length
+    FRAMING_CHUNKED             # Transfer-Encoding: chunked
+    FRAMING_UNTIL_CLOSE         # the end of the connection ends it; responses only
+
+cdef enum:
+    CHUNK_SIZE
+    CHUNK_EXTENSION
+    CHUNK_SIZE_LF
+    CHUNK_DATA
+    CHUNK_DATA_CR
+    CHUNK_DATA_LF
+    CHUNK_TRAILER_START
+    CHUNK_TRAILER
+    CHUNK_LAST_LF
+    CHUNK_EXTENSION_MAX = 4096  # bytes of one chunk's extension
+    TRAILER_MAX = 65536         # bytes of a whole trailer section
+
+cdef enum:
+    FAILURE_DIAL
+    FAILURE_RESET
+    FAILURE_IDEMPOTENT_EOF
+    FAILURE_EOF
+    FAILURE_TIMEOUT
+    FAILURE_BAD_RESPONSE
+    FAILURE_BAD_UPGRADE
+    FAILURE_NO_ENDPOINTS
+    FAILURE_CLIENT_GONE
+    FAILURE_KINDS
+
+cdef enum:
+    LOG_ERROR = 3               # spec 6.6
+
+cdef enum:
+    HEAD_SLOP = 4096            # bytes a request head may exceed its limit by (spec 1.2)
+    RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
+    DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
+    ACCESS_BATCH = 65536        # bytes of log lines handed over at once
+    ACCESS_LINE_FIXED = 2048    # bytes a log line has besides what comes out of the request
+
+cdef struct Slice:
+    uint32_t start              # offset from the head's first byte
+    uint32_t length
+
+cdef struct Field:
+    Slice name
+    Slice value                 # blanks around it cut off
+    int kind                    # HEADER_*
+    bint is_dropped             # hop-by-hop: not passed on
+
+cdef struct Framing:
+    int kind                    # FRAMING_*
+    int state                   # CHUNK_*
+    int digits                  # of the chunk size line so far
+    int extension               # bytes of this chunk's extension so far
+    int64_t remaining           # bytes left in the body, or in the current chunk
+    bint is_done                # the last byte of the body was seen
+
+
+cdef class Timed:
+    cdef DeadlineQueue queue    # the queue it stands in, or None
+    cdef Timed ahead            # neighbours in that queue
+    cdef Timed behind
+    cdef int64_t expires_ns     # CLOCK_MONOTONIC
+    cdef void arm(self, DeadlineQueue queue) noexcept
+    cdef void disarm(self) noexcept
+    cdef on_deadline(self, DeadlineQueue queue)
+
+cdef class DeadlineQueue:
+    cdef int64_t timeout_ns     # 0: nobody ever stands here
+    cdef Timed first            # waits longest
+    cdef Timed last
+    cdef expire(self, int64_t now_ns)
+
+cdef class Judge:
+    cdef object parser_feed     # bound httptools feed_data; None once discarded
+    cdef bint for_requests
+    cdef readonly bint head_complete
+    cdef readonly bint message_complete
+    cdef bint upgraded          # llhttp left HTTP behind the head: not to be used again
+    cdef str reason             # why it refused
+    cdef bint accepts(self, object data) except -1
+
+cdef class Failure:
+    cdef int kind               # FAILURE_*
+    cdef str text               # as Gorouter prints it
+    cdef int status(self) noexcept
+    cdef bint is_retriable(self) noexcept
+    cdef bint is_failable(self) noexcept
+
+cdef class Head:
+    cdef const char* base       # first byte of the scanned head
+    cdef Field* fields
+    cdef int count
+    cdef int capacity
+    cdef int first[HEADER_KINDS]    # index of the first field of a kind, or -1
+    cdef int seen[HEADER_KINDS]     # how many there are
+    cdef Py_ssize_t length      # bytes up to and with the empty line
+    cdef Slice start_line       # without its line end
+    cdef Slice method
+    cdef Slice target
+    cdef int status
+    cdef int major
+    cdef int minor
+    cdef bint has_bare_lf
+    cdef bint has_bad_line      # a line that is no field
+    cdef bint is_crowded        # more fields than allowed; those beyond are not in `fields`
+    cdef Verdict scan(self, const char* data, Py_ssize_t size, int max_fields) except VERDICT_ERROR
+    cdef int _grow(self) except -1
+    cdef Verdict slice_request_line(self) noexcept
+    cdef Verdict slice_status_line(self) noexcept
+    cdef Verdict _slice_version(self, const char* text, Py_ssize_t length) noexcept
+    cdef bint has(self, int kind) noexcept
+    cdef Slice value_of(self, int kind) noexcept
+    cdef bint value_is(self, int kind, const char* lower) noexcept
+    cdef bint has_token(self, int kind, const char* lower) noexcept
+    cdef bint wants_keep_alive(self) noexcept
+    cdef int64_t content_length(self) noexcept
+    cdef int drop_hop_by_hop(self) except -1
+    cdef int _drop_named_by_connection(self) except -1
+    cdef bint is_dropped(self, int kind) noexcept
+    cdef bytes stand_in(self, bytes raw, bint is_request)
+    cdef bint has_raw_target(self) noexcept
+    cdef Verdict blame(self) noexcept
+
+cdef class Settings:
+    cdef readonly int max_attempts              # per request (spec 5.1)
+    cdef readonly double dial_timeout           # seconds, as all timeouts; 0 = none
+    cdef readonly double endpoint_timeout       # a whole attempt with its body
+    cdef readonly double frontend_idle_timeout  # client between requests
+    cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
+    cdef readonly double backend_idle_timeout
+    cdef readonly bint backend_keep_alive
+    cdef readonly int max_idle_per_endpoint     # connections
+    cdef readonly int max_request_head          # bytes
+    cdef readonly int max_request_headers       # fields
+    cdef readonly int max_response_head         # bytes
+    cdef readonly int max_response_headers      # fields
+    cdef readonly int max_buffered              # bytes held per direction before reading stops
+
+cdef class Endpoint:
+    cdef readonly str host
+    cdef readonly int port
+    cdef readonly str address                   # host:port, its identity
+    cdef readonly str app_id
+    cdef readonly str instance_id
+    cdef readonly str instance_index
+    cdef bytes headers                          # the X-Cf-* lines of every request to it
+    cdef bytes log_address
+    cdef bytes log_identity                     # ` app_id:… app_index:… instance_id:…`
+    cdef ConnectionPool connections
+    cdef readonly int in_flight                 # attempts waiting for their response head
+    cdef int64_t failed_at_ns                   # CLOCK_MONOTONIC of the failure mark, 0 without one
+
+cdef class EndpointPool:
+    cdef readonly str host                      # as registered first, case kept
+    cdef readonly str context_path
+    cdef readonly list endpoints                # of Endpoint, in registration order
+    cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
+    cdef bint put(self, Endpoint endpoint) except -1
+    cdef bint remove(self, str address) except -1
+    cdef Endpoint select(self, Exchange exchange)
+
+cdef class RouteNode:
+    cdef dict children                          # segment (bytes) -> RouteNode; None for a leaf
+    cdef EndpointPool pool
+
+cdef class RouteTable:
+    cdef RouteNode root
+    cdef Py_ssize_t size                        # routes
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
+    cdef EndpointPool _match(self, const char* key, Py_ssize_t length)
+
+cdef class ConnectionPool:
+    cdef list idle                              # of BackendConnection, the freshest last
+    cdef BackendConnection acquire(self)
+    cdef int release(self, BackendConnection connection, Settings settings, DeadlineQueue idle_queue) except -1
+    cdef int evict(self, BackendConnection connection) except -1
+    cdef list drain(self)
+
+cdef class AccessLog:
+    cdef object sink                            # callable(bytes)
+    cdef char* batch
+    cdef Py_ssize_t size                        # bytes gathered
+    cdef Py_ssize_t capacity
+    cdef int reserve(self, Py_ssize_t size) except -1
+    cdef int record(self, Exchange exchange) except -1
+
+cdef class ContinueWait(Timed):
+    cdef Exchange exchange
+
+cdef class Exchange(Timed):
+    # the two sides
+    cdef RoundTripper tripper
+    cdef ClientConnection client
+    cdef BackendConnection backend              # dialled or acquired for the current attempt
+    cdef bytes client_ip
+    cdef bytes client_address                   # ip:port
+    # the request
+    cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
+    cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
+    cdef int64_t proxy_started_ns               # begin of the first attempt, 0 without one
+    cdef bytes head                             # as received; the slices below point into it
+    cdef Slice method
+    cdef Slice host                             # the effective one: Host, or an absolute target's authority
+    cdef Slice path                             # target in origin form, query included; empty for `http://host`
+    cdef Slice referer
+    cdef Slice user_agent
+    cdef Slice forwarded_for                    # as received
+    cdef Slice forwarded_proto                  # as received
+    cdef Slice upgrade
+    cdef Slice sent_forwarded_for               # points into `prepared`
+    cdef char request_id[36]
+    cdef int minor                              # of the client's HTTP/1.x
+    cdef bint is_head
+    cdef bint is_idempotent                     # by method or key header (spec 5.4)
+    cdef bint sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
+    cdef bint wants_upgrade
+    cdef bint wants_websocket
+    cdef bint is_proto_set                      # X-Forwarded-Proto is the router's
+    cdef bint closes_backend                    # `Connection: close` towards the backend
+    cdef bint expects_continue
+    cdef bint is_body_wanted                    # False while `Expect: 100-continue` holds the body back
+    cdef bytes prepared                         # outgoing head up to the endpoint's own headers
+    cdef int request_framing                    # FRAMING_* towards the backend
+    cdef bint is_request_done                   # the client sent all of it
+    cdef int64_t bytes_received                 # of body
+    cdef list held                              # framed body bytes no backend has taken yet
+    cdef Py_ssize_t held_size
+    cdef ContinueWait continue_wait
+    # the attempts
+    cdef EndpointPool pool
+    cdef Endpoint endpoint                      # of the current attempt
+    cdef int attempt                            # 1-based
+    cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
+    cdef set tried                              # addresses of failed attempts
+    cdef Failure failure                        # of the last failed attempt
+    cdef bint is_head_sent                      # to the current backend
+    cdef bint is_counted                        # in its endpoint's in_flight
+    # the response
+    cdef int status
+    cdef int response_framing                   # FRAMING_* towards the client
+    cdef int64_t bytes_sent                     # of body
+    cdef bytes router_error                     # X-Cf-RouterError of the final response
+    cdef bint is_response_started
+    cdef bint is_response_done
+    cdef bint is_tunnel
+    cdef bint is_half_closed
+    cdef bint is_finished
+    cdef int read_head(self, bytes raw, Head head) except -1
+    cdef int set_framing(self, int framing, Head head) except -1
+    cdef bint can_take_body(self) noexcept
+    cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1
+    cdef int send_request(self) except -1
+    cdef int open_body(self) except -1
+    cdef int on_interim(self, Head head) except -1
+    cdef char* _put_fields(self, char* out, Head head) except NULL
+    cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
+    cdef int begin_tunnel(self, Head head) except -1
+    cdef int on_response_end(self) except -1
+    cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int on_client_gone(self) except -1
+    cdef int detach_backend(self) except -1
+    cdef int release_count(self) noexcept
+    cdef int finish(self) except -1
+
+cdef class RoundTripper:
+    cdef RouteTable table
+    cdef Settings settings
+    cdef AccessLog access_log
+    cdef object event_log                       # callable(level, message, data) or None
+    cdef object loop
+    cdef object tick_handle
+    cdef set clients                            # open ClientConnections
+    cdef DeadlineQueue header_reads
+    cdef DeadlineQueue client_idles
+    cdef DeadlineQueue lingerings
+    cdef DeadlineQueue continue_waits
+    cdef DeadlineQueue dials
+    cdef DeadlineQueue attempts
+    cdef DeadlineQueue backend_idles
+    cdef int64_t request_count                  # exchanges finished
+    cdef int64_t attempt_count
+    cdef int64_t dial_count
+    cdef int tell(self, int level, str message, dict data) except -1
+    cdef int attempt(self, Exchange exchange) except -1
+    cdef int send(self, Exchange exchange, BackendConnection connection) except -1
+    cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
+
+cdef class BackendConnection(Timed):
+    cdef RoundTripper tripper
+    cdef Endpoint endpoint                      # it was dialled for
+    cdef ConnectionPool home
+    cdef Exchange exchange                      # being served, or None: idle
+    cdef object transport
+    cdef object dialling                        # the Task, until connected
+    cdef Judge judge
+    cdef bytearray backlog                      # a response head that came in pieces
+    cdef bytearray trailer
+    cdef Framing framing                        # of the response
+    cdef bint is_in_body
+    cdef bint is_reusable                       # by what the response said
+    cdef bint has_bytes                         # of the current response
+    cdef bint was_used                          # it has served an exchange before this one
+    cdef bint is_write_paused                   # its kernel buffer is full
+    cdef bint is_read_paused                    # the client cannot take more
+    cdef bint is_closed
+    cdef int dial(self) except -1
+    cdef int on_dial_failed(self, str reason) except -1
+    cdef int send(self, bytes data) except -1
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int release(self) except -1
+    cdef int close(self) except -1
+    cdef int abort(self) except -1
+    cdef int _lose(self, Failure failure) except -1
+    cdef int _refuse(self, str what) except -1
+    cdef int _continue_head(self, bytes data) except -1
+    cdef int _refuse_large_head(self) except -1
+    cdef int _consume(self, bytes data) except -1
+    cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
+    cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
+    cdef int _finish_until_close(self, Exchange exchange) except -1
+    cdef int _end_response(self, Exchange exchange, bint has_more) except -1
+    cdef str _ends(self)
+
+cdef class ClientConnection(Timed):
+    cdef RoundTripper tripper
+    cdef object transport
+    cdef bytes ip
+    cdef bytes address                          # ip:port
+    cdef Exchange exchange                      # under way, or None
+    cdef Judge judge                            # of the request being read
+    cdef Framing framing                        # of its body
+    cdef bytes pending                          # received, being walked
+    cdef Py_ssize_t at                          # how far
+    cdef bytearray backlog                      # received behind it, or an incomplete head
+    cdef bytearray trailer
+    cdef Py_ssize_t discarded                   # bytes thrown away since the answer
+    cdef bint keep_alive
+    cdef bint is_advancing                      # _advance is on the stack
+    cdef bint is_write_paused
+    cdef bint is_read_paused
+    cdef bint is_discarding                     # reading the rest of a body nobody wants
+    cdef bint is_lingering                      # the last answer is out; what comes is thrown away
+    cdef bint is_closing
+    cdef bint has_eof                           # the client half-closed behind pipelined requests
+    cdef int send(self, bytes data) except -1
+    cdef int send_object(self, object data) except -1
+    cdef int send_parts(self, list parts) except -1
+    cdef Py_ssize_t _unconsumed(self) noexcept
+    cdef int _gather(self, bytes data) except -1
+    cdef int _advance(self) except -1
+    cdef bint _begin(self) except -1
+    cdef bint _judge_head(self, bytes raw, Head head) except -1
+    cdef bint _take_body(self) except -1
+    cdef bint _break_body(self) except -1
+    cdef int on_body_room(self) except -1
+    cdef int adjust_reading(self) except -1
+    cdef int on_exchange_end(self) except -1
+    cdef int _end_message(self) except -1
+    cdef int _discard(self, Py_ssize_t size) except -1
+    cdef int on_tunnel(self) except -1
+    cdef int _tunnel(self, Exchange exchange, bytes data) except -1
+    cdef bint _on_tunnel_eof(self, Exchange exchange) except -1
+    cdef bint on_tunnel_half_closed(self) except -1
+    cdef bint _refuse(self, int status, bytes explanation) except -1
+    cdef bint _refuse_with(self, bytes status_text, bytes body) except -1
+    cdef bint _refuse_encoding(self) except -1
+    cdef bint _refuse_empty_host(self) except -1
+    cdef bint _refuse_blamed(self, Head head) except -1
+    cdef bint _answer_options(self, Head head) except -1
+    cdef int _send_last(self, bytes message) except -1
+    cdef int _linger(self) except -1
+    cdef int close_after_write(self) except -1
+    cdef int abort_response(self, bint needs_reset) except -1
+    cdef int abort(self) except -1
+    cdef int _drop_judge(self) except -1

@@ -1,0 +1,66 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, infer_types=True
+"""The data plane of fastrouter: bytes in -> request -> lookup -> select -> acquire -> send -> relay -> finish.
+
+This file only assembles: one noun per part, in reading order (docs/life-of-a-request.md tells the story). One extension, because
+Cython turns calls between classes into direct C calls only inside one module.
+"""
+
+cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, strlen
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+
+from email.utils import formatdate
+from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
+from socket import SO_LINGER, SOL_SOCKET
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+cdef extern from "string.h" nogil:
+    void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
+
+cdef extern from "time.h" nogil:
+    ctypedef long time_t
+    cdef struct tm:
+        int tm_sec
+        int tm_min
+        int tm_hour
+        int tm_mday
+        int tm_mon
+        int tm_year
+    tm* localtime_r(const time_t* at, tm* parts)
+
+# The version of Cython this module was compiled with.
+CYTHON_VERSION = cython.__version__
+
+# Seconds between two looks at the deadlines: every wait may last this much longer than it should.
+cdef double TICK_SECONDS = 0.1
+# How long a backend may leave `Expect: 100-continue` unanswered before the body is asked for anyway (spec 5.5).
+cdef double CONTINUE_SECONDS = 1.0
+# How long a client may go on sending after the last answer on its connection.
+cdef double LINGER_SECONDS = 1.0
+
+include "core/scratch.pxi"
+include "core/deadlines.pxi"
+include "core/settings.pxi"
+include "core/head.pxi"
+include "core/body.pxi"
+include "core/judge.pxi"
+include "core/failures.pxi"
+include "core/connection_pool.pxi"
+include "core/access_record.pxi"
+include "core/endpoint.pxi"
+include "core/endpoint_pool.pxi"
+include "core/route_table.pxi"
+include "core/exchange.pxi"
+include "core/onion.pxi"
+include "core/respond.pxi"
+include "core/round_trip.pxi"
+include "core/backend.pxi"
+include "core/client.pxi"

@@ -1,0 +1,414 @@
+# BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
+
+cdef class BackendConnection(Timed):
+    def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
+        self.tripper = tripper
+        self.endpoint = endpoint
+        self.home = endpoint.connections
+
+    # --- dial
+
+    cdef int dial(self) except -1:
+        self.arm(self.tripper.dials)
+        self.dialling = self.tripper.loop.create_task(dial(self, self.tripper.loop, self.endpoint.host, self.endpoint.port))
+        return 0
+
+    cdef int on_dial_failed(self, str reason) except -1:
+        cdef Exchange exchange = self.exchange
+        self.disarm()
+        self.is_closed = True
+        if exchange is not None:
+            self.exchange = None
+            exchange.on_backend_lost(
+                Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: {reason}"), False, False
+            )
+        return 0
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        self.dialling = None
+        self.transport = transport
+        if self.is_closed:
+            transport.abort()
+            return
+        self.disarm()
+        if self.exchange is None:
+            # Nobody waits any more; a fresh connection is as good as a returned one.
+            self.home.release(self, self.tripper.settings, self.tripper.backend_idles)
+        else:
+            self.exchange.send_request()
+
+    def data_received(self, bytes data):
+        cdef Exchange exchange = self.exchange
+        if exchange is None:
+            # Nothing was asked: whatever this is, it must not answer the next request.
+            self.close()
+        elif exchange.is_tunnel:
+            exchange.client.send(data)
+        elif self.backlog is not None:
+            self._continue_head(data)
+        else:
+            self._consume(data)
+
+    def eof_received(self):
+        cdef Exchange exchange = self.exchange
+        if exchange is None:
+            self.close()
+            return False
+        if exchange.is_tunnel:
+            return exchange.client.on_tunnel_half_closed()
+        if self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
+            self._finish_until_close(exchange)
+            return False
+        self._lose(Failure(FAILURE_EOF, "unexpected EOF" if self.is_in_body else "EOF"))
+        return False
+
+    def connection_lost(self, error):
+        cdef Exchange exchange = self.exchange
+        self.is_closed = True
+        self.disarm()
+        if exchange is None:
+            self.home.evict(self)
+        elif exchange.is_tunnel:
+            self.exchange = None
+            exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
+        elif error is None:
+            self._lose(Failure(FAILURE_EOF, "EOF"))
+        elif isinstance(error, ConnectionResetError):
+            self._lose(Failure(FAILURE_RESET, f"read tcp {self._ends()}: read: connection reset by peer"))
+        else:
+            self._lose(Failure(FAILURE_RESET, f"write tcp {self._ends()}: write: {errno_text(error)}"))
+        self.transport = None
+
+    def pause_writing(self):
+        cdef Exchange exchange = self.exchange
+        self.is_write_paused = True
+        if exchange is not None:
+            exchange.client.adjust_reading()
+
+    def resume_writing(self):
+        cdef Exchange exchange = self.exchange
+        self.is_write_paused = False
+        if exchange is not None:
+            exchange.client.on_body_room()
+
+    # --- what the exchange asks for
+
+    cdef int send(self, bytes data) except -1:
+        self.transport.write(data)
+        return 0
+
+    cdef int pause_reading(self) except -1:
+        if not self.is_read_paused and self.transport is not None:
+            self.is_read_paused = True
+            self.transport.pause_reading()
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.is_read_paused and self.transport is not None:
+            self.is_read_paused = False
+            self.transport.resume_reading()
+        return 0
+
+    cdef int release(self) except -1:
+        """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
+        if self.is_closed or not self.is_reusable or self.is_write_paused:
+            return self.close()
+        self.is_in_body = False
+        self.is_reusable = False
+        self.has_bytes = False
+        self.was_used = True
+        self.resume_reading()
+        return self.home.release(self, self.tripper.settings, self.tripper.backend_idles)
+
+    cdef int close(self) except -1:
+        """End it, letting written bytes out first."""
+        self.disarm()
+        if not self.is_closed:
+            self.is_closed = True
+            self.home.evict(self)
+            if self.transport is not None:
+                self.transport.close()
+        return 0
+
+    cdef int abort(self) except -1:
+        """End it now: what it still carries is of no use to anybody."""
+        self.disarm()
+        if not self.is_closed:
+            self.is_closed = True
+            if self.dialling is not None:
+                self.dialling.cancel()
+            if self.transport is not None:
+                self.transport.abort()
+        return 0
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        if queue is self.tripper.dials:
+            if self.dialling is not None:
+                self.dialling.cancel()
+            self.on_dial_failed("i/o timeout")
+        else:
+            self.close()
+
+    # --- reading a response
+
+    cdef int _lose(self, Failure failure) except -1:
+        """Give up the exchange: this connection cannot serve it to its end."""
+        cdef Exchange exchange = self.exchange
+        self.exchange = None
+        self.abort()
+        if self.judge is not None:
+            return_judge(self.judge, False)
+            self.judge = None
+        if exchange is not None:
+            exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
+        return 0
+
+    cdef int _refuse(self, str what) except -1:
+        return self._lose(Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: " + what))
+
+    cdef int _continue_head(self, bytes data) except -1:
+        """More of a head that came in pieces. Only the new bytes are searched for its end."""
+        cdef bytearray backlog = self.backlog
+        cdef Py_ssize_t searched = len(backlog)
+        backlog += data
+        if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
+            if len(backlog) > self.tripper.settings.max_response_head:
+                return self._refuse_large_head()
+            return 0
+        self.backlog = None
+        return self._consume(bytes(backlog))
+
+    cdef int _refuse_large_head(self) except -1:
+        return self._refuse(
+            f"net/http: server response headers exceeded {self.tripper.settings.max_response_head} bytes; aborted"
+        )
+
+    cdef int _consume(self, bytes data) except -1:
+        """Walk the messages in `data`: interim heads, the final head, its body."""
+        cdef Exchange exchange = self.exchange
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = 0
+        self.has_bytes = True
+        while at < size and self.exchange is exchange:
+            if exchange.is_tunnel:
+                exchange.client.send(data[at:])
+                return 0
+            if self.is_in_body:
+                at = self._relay(data, at, scratch_reserve(size - at + 128))
+            else:
+                at = self._take_head(data, at)
+            if at < 0:
+                return 0
+        return 0
+
+    cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2:
+        """A response head at `data[at:]`. Returns the offset behind what was used, -1 when the exchange is over or waits."""
+        cdef Exchange exchange = self.exchange
+        cdef Head head = response_head
+        cdef Settings settings = self.tripper.settings
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef int64_t length
+        cdef int framing
+        cdef bint is_whole
+        cdef object shown
+        cdef Judge judge
+        if head.scan(PyBytes_AS_STRING(data) + at, size - at, settings.max_response_headers) == VERDICT_INCOMPLETE:
+            if size - at > settings.max_response_head:
+                self._refuse_large_head()
+            else:
+                self.backlog = bytearray(data[at:])
+            return -1
+        if head.length > settings.max_response_head:
+            self._refuse_large_head()
+            return -1
+        if head.slice_status_line() != VERDICT_OK or head.major != 1 or head.minor > 1:
+            self._refuse("malformed HTTP response " + go_quoted(data[at : at + head.start_line.length]))
+            return -1
+        if head.is_crowded:
+            self._lose(Failure(FAILURE_BAD_RESPONSE, "Too many response headers"))
+            return -1
+
+        length = head.content_length()
+        if head.status < 200 or exchange.is_head or head.status == 204 or head.status == 304:
+            framing = FRAMING_NONE
+        elif head.has(HEADER_TRANSFER_ENCODING):
+            framing = FRAMING_CHUNKED
+        elif length >= 0:
+            framing = FRAMING_LENGTH
+        else:
+            framing = FRAMING_UNTIL_CLOSE
+        if length == -2 or (
+            head.has(HEADER_TRANSFER_ENCODING)
+            and (head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"))
+        ):
+            self._refuse("malformed HTTP response framing")
+            return -1
+
+        # One look for head and body together when both are there, which is the case that counts.
+        is_whole = framing == FRAMING_LENGTH and head.length + length <= size - at and not head.has_bare_lf
+        if is_whole:
+            shown = data if at == 0 and head.length + length == size else data[at : at + head.length + length]
+        else:
+            shown = data[at : at + head.length]
+            if head.has_bare_lf:
+                shown = head.stand_in(shown, False)
+        judge = self.judge
+        if judge is None:
+            judge = self.judge = borrow_judge(False)
+        if not judge.accepts(shown) or not judge.head_complete:
+            self._refuse("malformed HTTP response: " + (judge.reason or "incomplete"))
+            return -1
+
+        if head.status < 200:
+            return self._take_informational(head, at)
+        framing_start(&self.framing, framing, length)
+        self.is_in_body = True
+        self.is_reusable = head.wants_keep_alive() and framing != FRAMING_UNTIL_CLOSE
+        if is_whole or (framing == FRAMING_NONE and not exchange.is_head):
+            if not judge.message_complete:
+                self._refuse("malformed HTTP response: framing in doubt")
+                return -1
+        return self._relay(
+            data, at + head.length,
+            exchange.render_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
+        )
+
+    cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
+        cdef Exchange exchange = self.exchange
+        cdef Judge judge = self.judge
+        cdef Slice asked, given
+        cdef Py_ssize_t behind = at + head.length
+        if head.status == 101:
+            asked = exchange.upgrade
+            given = head.value_of(HEADER_UPGRADE)
+            if (
+                not exchange.wants_upgrade or not judge.upgraded or asked.length != given.length
+                or not equals_nocase(
+                    PyBytes_AS_STRING(exchange.head) + asked.start, head.base + given.start, given.length
+                )
+            ):
+                self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
+                return -1
+            self.judge = None
+            exchange.begin_tunnel(head)
+            return behind
+        if not judge.message_complete:
+            self._refuse("malformed HTTP response: informational response with a body")
+            return -1
+        judge.head_complete = judge.message_complete = False
+        exchange.on_interim(head)
+        return behind
+
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2:
+        """Door 7: `data[at:]` is body. What is at `out` in the scratch buffer goes out in front of it, in one write.
+
+        Returns the offset behind the body bytes used, -1 when the exchange is over.
+        """
+        cdef Exchange exchange = self.exchange
+        cdef ClientConnection client = exchange.client
+        cdef Judge judge = self.judge
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - at
+        cdef Py_ssize_t used = 0
+        cdef bytes prefix
+        cdef bytearray trailer = self.trailer
+        cdef bint is_rechunked = exchange.response_framing == FRAMING_CHUNKED
+        cdef object body = None
+        if self.framing.kind == FRAMING_CHUNKED:
+            if trailer is None:
+                trailer = self.trailer = bytearray()
+            if size > RELAY_COPY_MAX:
+                # More than the caller left room for: the head goes first.
+                client.send(scratch_take(out))
+                out = scratch_reserve(chunked_bound(size))
+            used = walk_chunked(
+                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &exchange.bytes_sent, trailer
+            )
+            if used < 0:
+                used = size     # the judge sees it all and says what is wrong
+        elif self.framing.kind == FRAMING_LENGTH:
+            used = min(size, self.framing.remaining)
+            self.framing.remaining -= used
+            self.framing.is_done = self.framing.remaining == 0
+            exchange.bytes_sent += used
+        elif self.framing.kind == FRAMING_UNTIL_CLOSE:
+            used = size
+            exchange.bytes_sent += used
+            if is_rechunked and used:
+                out = put_text(put_hex(out, used), b"\r\n")
+
+        if used and not judge.message_complete:
+            if not judge.accepts(data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]):
+                self._refuse("malformed chunked encoding")
+                return -1
+        if self.framing.is_done != judge.message_complete and self.framing.kind != FRAMING_NONE:
+            self._refuse("malformed chunked encoding")
+            return -1
+
+        if self.framing.kind == FRAMING_LENGTH or self.framing.kind == FRAMING_UNTIL_CLOSE:
+            if used > RELAY_COPY_MAX:
+                body = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
+                prefix = scratch_take(out)
+                if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
+                    client.send_parts([prefix, body, b"\r\n"])
+                elif PyBytes_GET_SIZE(prefix):
+                    client.send_parts([prefix, body])
+                else:
+                    client.send_object(body)
+                out = NULL
+            elif used:
+                out = put(out, PyBytes_AS_STRING(data) + at, used)
+                if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
+                    out = put_text(out, b"\r\n")
+        if out != NULL:
+            prefix = scratch_take(out)
+            if self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
+                prefix = prefix + last_chunk(trailer)
+            if PyBytes_GET_SIZE(prefix):
+                client.send(prefix)
+        if self.exchange is not exchange:
+            # The write found the client gone.
+            return -1
+        if self.framing.is_done:
+            self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
+            return -1
+        return at + used
+
+    cdef int _finish_until_close(self, Exchange exchange) except -1:
+        """The backend's EOF is the end of this body."""
+        if exchange.response_framing == FRAMING_CHUNKED:
+            exchange.client.send(b"0\r\n\r\n")
+        self.framing.is_done = True
+        return self._end_response(exchange, False)
+
+    cdef int _end_response(self, Exchange exchange, bint has_more) except -1:
+        """The response is complete; bytes behind it were not asked for, so the connection cannot be trusted again."""
+        cdef Judge judge = self.judge
+        self.judge = None
+        self.trailer = None
+        if has_more:
+            self.is_reusable = False
+        return_judge(judge, self.is_reusable and not exchange.is_head)
+        return exchange.on_response_end()
+
+    cdef str _ends(self):
+        """`local->remote` as Go prints the two ends of a connection."""
+        cdef object local = None
+        if self.transport is not None:
+            local = self.transport.get_extra_info("sockname")
+        return f"{local[0]}:{local[1]}->{self.endpoint.address}" if local else f"->{self.endpoint.address}"
+
+
+async def dial(BackendConnection connection, loop, str host, int port):
+    """Open `connection` to host:port; failures go to it as values. The only coroutine of the data plane."""
+    try:
+        await loop.create_connection(lambda: connection, host, port)
+    except OSError as error:
+        if not connection.is_closed:
+            connection.on_dial_failed("connect: " + errno_text(error))
+
+
+cdef str go_quoted(bytes text):
+    """`text` (cut at 100 bytes) as Go's %q prints it."""
+    return '"' + _go_escaped(text[:100]).decode("utf-8") + '"'

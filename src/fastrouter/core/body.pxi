@@ -1,0 +1,144 @@
+# Body: where a message body ends, and the same bytes under the framing of the other side.
+#
+# The walk below runs in step with the judge: it says how many of the bytes at hand belong to this message, the judge is fed
+# exactly those, and both must agree on where the message ends (`Judge.message_complete` == `Framing.is_done`).
+
+cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nogil:
+    framing.kind = kind
+    framing.state = CHUNK_SIZE
+    framing.remaining = length if kind == FRAMING_LENGTH else 0
+    framing.digits = 0
+    framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
+
+
+cdef inline Py_ssize_t chunked_bound(Py_ssize_t size) noexcept nogil:
+    """Room the walk may need for `size` bytes of input.
+
+    A chunk that begins and ends in the input never grows; only the first span may lack its size line there, and the last one
+    its line end.
+    """
+    return size + 64
+
+
+cdef Py_ssize_t walk_chunked(
+    Framing* framing, const char* data, Py_ssize_t size, bint is_rechunked, char** into, int64_t* body_bytes,
+    bytearray trailer,
+) except -2:
+    """Walk chunked bytes up to the end of the body, appending the payload at `into[0]` (which moves on).
+
+    `is_rechunked`: the payload goes out as chunks again, one per span; the last chunk and the trailer are the caller's.
+    Lines of the trailer section are collected in `trailer`. Returns how many bytes were used up, -1 for bytes that are no
+    chunked body (the judge says why).
+    """
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t span
+    cdef char* out = into[0]
+    cdef unsigned char byte
+    cdef int digit
+    while at < size and not framing.is_done:
+        if framing.state == CHUNK_DATA:
+            span = min(framing.remaining, size - at)
+            if is_rechunked:
+                out = put_text(put_hex(out, span), b"\r\n")
+            out = put(out, data + at, span)
+            if is_rechunked:
+                out = put_text(out, b"\r\n")
+            body_bytes[0] += span
+            framing.remaining -= span
+            at += span
+            if framing.remaining == 0:
+                framing.state = CHUNK_DATA_CR
+            continue
+        byte = <unsigned char>data[at]
+        at += 1
+        if framing.state == CHUNK_SIZE:
+            digit = hex_digit(byte)
+            if digit >= 0:
+                framing.digits += 1
+                # 15 digits stay clear of the sign bit; leading zeros count too, so the size line is bounded.
+                if framing.digits > 15:
+                    return -1
+                framing.remaining = framing.remaining * 16 + digit
+            elif framing.digits == 0:
+                return -1
+            elif byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif byte == c";":
+                framing.state = CHUNK_EXTENSION
+                framing.extension = 0
+            else:
+                return -1
+        elif framing.state == CHUNK_EXTENSION:
+            framing.extension += 1
+            if byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif byte == c"\n" or framing.extension > CHUNK_EXTENSION_MAX:
+                return -1
+        elif framing.state == CHUNK_SIZE_LF:
+            if byte != c"\n":
+                return -1
+            framing.digits = 0
+            if framing.remaining == 0:
+                framing.state = CHUNK_TRAILER_START
+            else:
+                framing.state = CHUNK_DATA
+        elif framing.state == CHUNK_DATA_CR:
+            if byte != c"\r":
+                return -1
+            framing.state = CHUNK_DATA_LF
+        elif framing.state == CHUNK_DATA_LF:
+            if byte != c"\n":
+                return -1
+            framing.state = CHUNK_SIZE
+        elif framing.state == CHUNK_TRAILER_START:
+            if byte == c"\r":
+                framing.state = CHUNK_LAST_LF
+            else:
+                trailer.append(byte)
+                framing.state = CHUNK_TRAILER
+        elif framing.state == CHUNK_TRAILER:
+            trailer.append(byte)
+            if len(trailer) > TRAILER_MAX:
+                return -1
+            if byte == c"\n":
+                framing.state = CHUNK_TRAILER_START
+        else:   # CHUNK_LAST_LF
+            if byte != c"\n":
+                return -1
+            framing.is_done = True
+    into[0] = out
+    return at
+
+
+cdef inline int hex_digit(unsigned char byte) noexcept nogil:
+    if 48 <= byte <= 57:
+        return byte - 48
+    if 97 <= byte <= 102:
+        return byte - 87
+    if 65 <= byte <= 70:
+        return byte - 55
+    return -1
+
+
+# Fields that must not travel in a trailer: framing, routing, and what belongs to one hop (RFC 9110 6.5.1).
+cdef frozenset FORBIDDEN_IN_TRAILER = frozenset((
+    b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade", b"content-length", b"host", b"expect", b"authorization", b"set-cookie",
+    b"content-encoding", b"content-type", b"content-range", b"cache-control", b"cookie", b"range", b"max-forwards",
+    b"x-forwarded-for", b"x-forwarded-proto", b"x-vcap-request-id", b"x-request-start", b"x-cf-applicationid",
+    b"x-cf-instanceid", b"x-cf-instanceindex", b"x-cf-app-instance", b"x-cf-routererror",
+))
+
+
+cdef bytes last_chunk(bytearray trailer):
+    """The end of a chunked body: the zero chunk and what of the judged trailer lines may be passed on."""
+    cdef list kept
+    if not trailer:
+        return b"0\r\n\r\n"
+    kept = [b"0"]
+    for line in bytes(trailer).split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name and name.lower() not in FORBIDDEN_IN_TRAILER:
+            kept.append(b"-".join(word.capitalize() for word in name.split(b"-")) + b": " + value.strip(b" \t"))
+    kept.append(b"\r\n")
+    return b"\r\n".join(kept)

@@ -1,0 +1,547 @@
+# ClientConnection: one client socket. Its requests are taken strictly one after the other.
+#
+# Received bytes are `pending` (being walked, from `at` on) and then `backlog` (not looked at yet: a head that is not complete, or
+# whatever arrived while an exchange was under way). Both together are bounded: beyond `max_buffered` reading stops.
+
+cdef class ClientConnection(Timed):
+    def __cinit__(self, RoundTripper tripper):
+        self.tripper = tripper
+        self.keep_alive = True
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        cdef object peer = transport.get_extra_info("peername")
+        self.transport = transport
+        if peer is None:
+            # Gone before it was looked at.
+            self.abort()
+            return
+        self.ip = peer[0].encode("ascii")
+        if self.ip.startswith(b"::ffff:") and b"." in self.ip:
+            # An IPv4 client of a dual-stack socket, by the name Go gives it.
+            self.ip = self.ip[7:]
+        self.address = (b"[%s]:%d" if b":" in self.ip else b"%s:%d") % (self.ip, peer[1])
+        self.tripper.clients.add(self)
+        self.arm(self.tripper.header_reads)
+
+    def data_received(self, bytes data):
+        cdef Exchange exchange = self.exchange
+        if exchange is not None and exchange.is_tunnel:
+            self._tunnel(exchange, data)
+        elif self.is_lingering:
+            self._discard(PyBytes_GET_SIZE(data))
+        elif self.backlog is not None:
+            self._gather(data)
+        elif self.pending is not None:
+            self.backlog = bytearray(data)
+            self.adjust_reading()
+        else:
+            self.pending = data
+            self.at = 0
+            self._advance()
+
+    def eof_received(self):
+        cdef Exchange exchange = self.exchange
+        if exchange is None or self.is_closing:
+            return False
+        if exchange.is_tunnel:
+            return self._on_tunnel_eof(exchange)
+        if self.framing.is_done and self._unconsumed():
+            # Requests it has sent already are still answered; only then is the connection over.
+            self.has_eof = True
+            return True
+        self.is_closing = True
+        exchange.on_client_gone()
+        return False
+
+    def connection_lost(self, error):
+        cdef Exchange exchange = self.exchange
+        self.is_closing = True
+        self.disarm()
+        self.tripper.clients.discard(self)
+        if exchange is not None:
+            exchange.on_client_gone()
+        self._drop_judge()
+        self.pending = None
+        self.backlog = None
+        self.transport = None
+
+    def pause_writing(self):
+        cdef Exchange exchange = self.exchange
+        self.is_write_paused = True
+        if exchange is not None and exchange.backend is not None:
+            exchange.backend.pause_reading()
+
+    def resume_writing(self):
+        cdef Exchange exchange = self.exchange
+        self.is_write_paused = False
+        if exchange is not None:
+            if exchange.backend is not None:
+                exchange.backend.resume_reading()
+        else:
+            self._advance()
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
+        self.abort()
+
+    # --- writing
+
+    cdef int send(self, bytes data) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.transport.write(data)
+        return 0
+
+    cdef int send_object(self, object data) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.transport.write(data)
+        return 0
+
+    cdef int send_parts(self, list parts) except -1:
+        """Write pieces without copying them together."""
+        if self.transport is not None and not self.is_closing:
+            self.transport.writelines(parts)
+        return 0
+
+    # --- walking what was received
+
+    cdef Py_ssize_t _unconsumed(self) noexcept:
+        cdef Py_ssize_t size = 0
+        if self.pending is not None:
+            size = PyBytes_GET_SIZE(self.pending) - self.at
+        if self.backlog is not None:
+            size += PyByteArray_GET_SIZE(self.backlog)
+        return size
+
+    cdef int _gather(self, bytes data) except -1:
+        """More bytes behind a backlog: the rest of a head, or the next requests of a pipeline."""
+        cdef bytearray backlog = self.backlog
+        cdef Py_ssize_t searched = PyByteArray_GET_SIZE(backlog)
+        backlog += data
+        if self.exchange is not None or self.pending is not None:
+            return self.adjust_reading()
+        # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
+        if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
+            return self._advance()
+        if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_request_head + HEAD_SLOP:
+            return self._refuse(431, b"")
+        return 0
+
+    cdef int _advance(self) except -1:
+        """Walk on as far as possible: body bytes to the exchange, then the next request, and so on."""
+        if self.is_advancing:
+            return 0
+        self.is_advancing = True
+        try:
+            while not self.is_closing and not self.is_lingering:
+                if self.pending is None:
+                    if self.backlog is None:
+                        break
+                    self.pending = bytes(self.backlog)
+                    self.backlog = None
+                    self.at = 0
+                if self.exchange is None and not self.is_discarding:
+                    if self.is_write_paused or not self._begin():
+                        break
+                elif self.framing.is_done:
+                    break
+                elif not self._take_body():
+                    break
+                if self.pending is not None and self.at >= PyBytes_GET_SIZE(self.pending):
+                    self.pending = None
+        finally:
+            self.is_advancing = False
+        return self.adjust_reading()
+
+    cdef bint _begin(self) except -1:
+        """Take the next request off `pending`. False: its head is not complete yet, or it was refused."""
+        cdef bytes data = self.pending
+        cdef const char* base = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = self.at
+        cdef Settings settings = self.tripper.settings
+        cdef Head head = request_head
+        cdef bytes raw
+        cdef Exchange exchange
+        # Empty lines in front of a request are forgiven (RFC 9112 2.2).
+        while at < size and (base[at] == c"\r" or base[at] == c"\n"):
+            at += 1
+        if at == size:
+            self.at = at
+            return True
+        if head.scan(base + at, size - at, settings.max_request_headers) == VERDICT_INCOMPLETE:
+            if size - at > settings.max_request_head + HEAD_SLOP:
+                self._refuse(431, b"")
+                return False
+            # A client that speaks something else (TLS, say) is told at once.
+            if not _is_token[<unsigned char>base[at]]:
+                self._refuse(400, b"")
+                return False
+            if self.backlog is None:
+                self.backlog = bytearray(data[at:])
+            else:
+                self.backlog = bytearray(data[at:]) + self.backlog
+            self.pending = None
+            if self.queue is not self.tripper.header_reads:
+                self.arm(self.tripper.header_reads)
+            return False
+        if head.length > settings.max_request_head + HEAD_SLOP:
+            self._refuse(431, b"")
+            return False
+        raw = data if at == 0 and head.length == size else base[at : at + head.length]
+        self.at = at + head.length
+        if not self._judge_head(raw, head):
+            return False
+        if head.target.length == 1 and head.base[head.target.start] == c"*":
+            return self._answer_options(head)
+        self.disarm()
+        exchange = Exchange(self)
+        exchange.read_head(raw, head)
+        exchange.set_framing(self.framing.kind, head)
+        if not has_only(_is_host, PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+            # Only an absolute-form target's authority has not been looked at yet.
+            self._refuse(400, b"")
+            return False
+        self.exchange = exchange
+        serve(exchange, head)
+        return True
+
+    cdef bint _judge_head(self, bytes raw, Head head) except -1:
+        """Everything that Gorouter's HTTP server checks before any handler runs (spec 4.0). False: it was refused."""
+        cdef Judge judge
+        cdef int framing = FRAMING_NONE
+        cdef int64_t length
+        cdef Verdict verdict = head.slice_request_line()
+        if verdict != VERDICT_OK:
+            return self._refuse(400, b"")
+        if head.major != 1:
+            if head.major == 2 and head.method.length == 3 and memcmp(head.base, b"PRI", 3) == 0:
+                # The preface of HTTP/2, which this port does not speak, names no host.
+                return self._refuse_empty_host()
+            return self._refuse(505, b"unsupported protocol version")
+        if head.minor > 1:
+            self._send_last(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            return False
+        if head.has(HEADER_TRANSFER_ENCODING):
+            if head.minor == 0:
+                # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
+                return self._refuse(400, b"")
+            if head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"):
+                return self._refuse_encoding()
+            framing = FRAMING_CHUNKED
+
+        judge = borrow_judge(True)
+        self.judge = judge
+        if head.has_bare_lf:
+            if not judge.accepts(head.stand_in(raw, True)):
+                return self._refuse_blamed(head)
+        elif not judge.accepts(raw):
+            if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
+                return self._refuse_blamed(head)
+            return_judge(judge, False)
+            judge = self.judge = Judge(True)
+            if not judge.accepts(head.stand_in(raw, True)):
+                return self._refuse_blamed(head)
+        if not judge.head_complete:
+            return self._refuse(400, b"")
+
+        length = head.content_length()
+        if framing == FRAMING_NONE and length > 0:
+            framing = FRAMING_LENGTH
+        framing_start(&self.framing, framing, length)
+        if length == -2 or self.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
+            return self._refuse(400, b"")
+
+        if head.seen[HEADER_HOST] > 1:
+            return self._refuse(400, b"too many Host headers")
+        if head.minor == 1 and not head.has(HEADER_HOST):
+            return self._refuse(400, b"missing required Host header")
+        if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
+            return self._refuse(400, b"malformed Host header")
+        self.keep_alive = head.wants_keep_alive()
+        if head.has(HEADER_EXPECT) and not head.has_token(HEADER_EXPECT, b"100-continue"):
+            self._send_last(
+                b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
+            )
+            return False
+        return True
+
+    cdef bint _take_body(self) except -1:
+        """Hand the body bytes at hand to the exchange. False: it can take no more now, or the client broke the framing."""
+        cdef Exchange exchange = self.exchange
+        cdef bytes data = self.pending
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - self.at
+        cdef Py_ssize_t used
+        cdef int64_t payload = 0
+        cdef bytes framed
+        cdef bytearray trailer = None
+        cdef char* start
+        cdef char* out
+        if exchange is not None and not exchange.can_take_body():
+            return False
+        if self.framing.kind == FRAMING_LENGTH:
+            used = min(size, self.framing.remaining)
+            payload = used
+            self.framing.remaining -= used
+            self.framing.is_done = self.framing.remaining == 0
+            if self.at == 0 and used == PyBytes_GET_SIZE(data):
+                framed = data
+            else:
+                framed = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + self.at, used)
+            if not self.judge.accepts(framed):
+                return self._break_body()
+        else:
+            trailer = self.trailer
+            if trailer is None:
+                trailer = self.trailer = bytearray()
+            out = scratch_reserve(chunked_bound(size))
+            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + self.at, size, True, &out, &payload, trailer)
+            framed = scratch_take(out)
+            if used < 0 or not self.judge.accepts(memoryview(data)[self.at : self.at + used]):
+                return self._break_body()
+            if self.framing.is_done:
+                framed += last_chunk(trailer)
+                self.trailer = None
+        if self.framing.is_done != self.judge.message_complete:
+            return self._break_body()
+        self.at += used
+        if exchange is not None:
+            exchange.take_body(framed, payload, self.framing.is_done)
+        elif self.framing.is_done:
+            self._end_message()
+        else:
+            self._discard(used)
+        return True
+
+    cdef bint _break_body(self) except -1:
+        """The body is not what its head announced: no byte of it goes on, and nothing on this connection can be trusted."""
+        cdef Exchange exchange = self.exchange
+        self.keep_alive = False
+        if exchange is None:
+            self.abort()
+        elif exchange.is_response_started:
+            self.abort_response(False)
+            exchange.on_client_gone()
+        else:
+            exchange.detach_backend()
+            respond(exchange, 400, b"Content-Type: text/plain; charset=utf-8\r\n", b"400 Bad Request")
+            exchange.finish()
+        return False
+
+    # --- what the exchange asks for
+
+    cdef int on_body_room(self) except -1:
+        """The exchange can take body bytes again."""
+        if self.pending is not None or self.backlog is not None:
+            self._advance()
+        else:
+            self.adjust_reading()
+        return 0
+
+    cdef int adjust_reading(self) except -1:
+        """Read on only while there is somewhere to put what comes."""
+        cdef Exchange exchange = self.exchange
+        cdef bint wanted = True
+        cdef Py_ssize_t waiting
+        if self.transport is None or self.is_closing:
+            return 0
+        if exchange is not None and exchange.is_tunnel:
+            wanted = exchange.backend is None or not exchange.backend.is_write_paused
+        elif not self.is_lingering:
+            waiting = self._unconsumed()
+            if exchange is not None and not self.framing.is_done:
+                wanted = waiting == 0 and exchange.can_take_body()
+            elif exchange is not None or self.is_write_paused:
+                wanted = waiting < self.tripper.settings.max_buffered
+        if wanted and self.is_read_paused:
+            self.is_read_paused = False
+            self.transport.resume_reading()
+        elif not wanted and not self.is_read_paused:
+            self.is_read_paused = True
+            self.transport.pause_reading()
+        return 0
+
+    cdef int on_exchange_end(self) except -1:
+        """The exchange is over: the next request, the rest of an unwanted body, or the end of the connection."""
+        self.exchange = None
+        if self.is_closing:
+            return 0
+        if not self.keep_alive:
+            if self.framing.is_done:
+                return self.close_after_write()
+            return self._linger()
+        if not self.framing.is_done:
+            # Answered before its body was read: what is left of it is read and thrown away, within reason.
+            self.is_discarding = True
+            self.discarded = 0
+            self.arm(self.tripper.header_reads)
+        else:
+            self._end_message()
+        if not self.is_advancing:
+            if self.pending is not None or self.backlog is not None:
+                self._advance()
+            elif self.is_read_paused:
+                self.adjust_reading()
+        return 0
+
+    cdef int _end_message(self) except -1:
+        """A request has been read to its end and answered."""
+        return_judge(self.judge, True)
+        self.judge = None
+        self.is_discarding = False
+        if self.has_eof and not self._unconsumed():
+            return self.close_after_write()
+        self.arm(self.tripper.client_idles)
+        return 0
+
+    cdef int _discard(self, Py_ssize_t size) except -1:
+        """Bytes nobody wants any more; a client that goes on sending is cut off."""
+        self.discarded += size
+        if self.discarded > DISCARD_MAX:
+            if self.is_lingering:
+                self.abort()
+            else:
+                self._linger()
+        return 0
+
+    # --- tunnel
+
+    cdef int on_tunnel(self) except -1:
+        """The backend switched protocols: bytes that came early are the tunnel's."""
+        cdef Exchange exchange = self.exchange
+        self._drop_judge()
+        self.disarm()
+        if self.pending is not None:
+            if self.at < PyBytes_GET_SIZE(self.pending):
+                exchange.backend.send(self.pending[self.at:])
+            self.pending = None
+        if self.backlog is not None:
+            exchange.backend.send(bytes(self.backlog))
+            self.backlog = None
+        return self.adjust_reading()
+
+    cdef int _tunnel(self, Exchange exchange, bytes data) except -1:
+        if exchange.backend is not None and not exchange.backend.is_closed:
+            exchange.backend.send(data)
+        if self.queue is not None:
+            # Half-closed: idle time counts from the last byte.
+            self.arm(self.tripper.client_idles)
+        return 0
+
+    cdef bint _on_tunnel_eof(self, Exchange exchange) except -1:
+        """The client will send no more; the backend may. Returns whether the client's side stays open for writing."""
+        if exchange.is_half_closed or exchange.backend is None:
+            exchange.finish()
+            return False
+        exchange.is_half_closed = True
+        exchange.backend.transport.write_eof()
+        self.arm(self.tripper.client_idles)
+        return True
+
+    cdef bint on_tunnel_half_closed(self) except -1:
+        """The backend will send no more; the client may. Returns whether the backend's side stays open for writing."""
+        cdef Exchange exchange = self.exchange
+        if exchange.is_half_closed:
+            exchange.finish()
+            return False
+        exchange.is_half_closed = True
+        self.transport.write_eof()
+        self.arm(self.tripper.client_idles)
+        return True
+
+    # --- refusals: answered below the handlers, not logged (spec 4.0)
+
+    cdef bint _refuse(self, int status, bytes explanation) except -1:
+        """Go's answer to what it cannot read: explanation in status line and body, and the end of the connection."""
+        cdef bytes text = b"%d %s" % (status, reason(status))
+        if explanation:
+            text += b": " + explanation
+        return self._refuse_with(text, text)
+
+    cdef bint _refuse_with(self, bytes status_text, bytes body) except -1:
+        # Go leaves out the length; exactly one framing header on every message is worth the difference.
+        self._send_last(
+            b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+            % (status_text, len(body), body)
+        )
+        return False
+
+    cdef bint _refuse_encoding(self) except -1:
+        return self._refuse_with(b"501 Not Implemented", b"Unsupported transfer encoding")
+
+    cdef bint _refuse_empty_host(self) except -1:
+        return self._refuse(400, b"Request had empty Host header")
+
+    cdef bint _refuse_blamed(self, Head head) except -1:
+        cdef Verdict verdict = head.blame()
+        if verdict == VERDICT_BAD_NAME:
+            return self._refuse(400, b"invalid header name")
+        if verdict == VERDICT_BAD_VALUE:
+            return self._refuse(400, b"invalid header value")
+        return self._refuse(400, b"")
+
+    cdef bint _answer_options(self, Head head) except -1:
+        """`OPTIONS *` is for the server itself (spec 4.0). Other methods have no business with `*`."""
+        cdef bytes answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + date_line()
+        if not is_word(head.base, head.method, b"OPTIONS"):
+            return self._refuse(400, b"")
+        if not self.framing.is_done:
+            self.keep_alive = False
+        if not self.keep_alive:
+            self._send_last(answer + b"Connection: close\r\n\r\n")
+            return False
+        self.send(answer + b"\r\n")
+        self._end_message()
+        return True
+
+    # --- endings
+
+    cdef int _send_last(self, bytes message) except -1:
+        """Write the last message of this connection; what the client still sends is thrown away."""
+        self.send(message)
+        return self._linger()
+
+    cdef int _linger(self) except -1:
+        """Half-close and read on for a moment: closing with unread bytes would reset the connection and lose the answer."""
+        if self.transport is None or self.is_lingering:
+            return 0
+        self.is_lingering = True
+        self.discarded = 0
+        self._drop_judge()
+        self.pending = None
+        self.backlog = None
+        self.transport.write_eof()
+        self.adjust_reading()
+        self.arm(self.tripper.lingerings)
+        return 0
+
+    cdef int close_after_write(self) except -1:
+        """Close once everything written is out; a peer that does not read is cut off after the idle timeout."""
+        if self.transport is not None and not self.is_closing:
+            self.is_closing = True
+            self.arm(self.tripper.client_idles)
+            self.transport.close()
+        return 0
+
+    cdef int abort_response(self, bint needs_reset) except -1:
+        """Break the connection in the middle of a response, so that the client can tell (spec 4.5).
+
+        `needs_reset`: the body ends with the connection, so a plain close would look complete; only a reset does not.
+        """
+        if self.transport is not None and needs_reset:
+            self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        return self.abort()
+
+    cdef int abort(self) except -1:
+        self.is_closing = True
+        self.disarm()
+        if self.transport is not None:
+            self.transport.abort()
+        return 0
+
+    cdef int _drop_judge(self) except -1:
+        if self.judge is not None:
+            return_judge(self.judge, False)
+            self.judge = None
+        return 0

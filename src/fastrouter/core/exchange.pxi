@@ -1,0 +1,342 @@
+# Exchange: one request and its response, the only thing the two connections both know.
+#
+# Client side events come in through `take_body`, `on_client_*`; backend side events through `on_interim`, `on_response_head`,
+# `relay_*`, `on_backend_*`. Whatever happens, it ends in `finish`, once.
+
+cdef class ContinueWait(Timed):
+    """The second a backend is given to answer `Expect: 100-continue` before the body is asked for anyway (spec 4.0)."""
+
+    def __cinit__(self, Exchange exchange):
+        self.exchange = exchange
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        cdef Exchange exchange = self.exchange
+        if not exchange.is_finished and not exchange.is_body_wanted:
+            exchange.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            exchange.open_body()
+
+
+cdef class Exchange(Timed):
+    def __cinit__(self, ClientConnection client):
+        self.client = client
+        self.tripper = client.tripper
+        self.client_ip = client.ip
+        self.client_address = client.address
+        self.received_ns = monotonic_ns()
+        self.received_wall_ns = wall_ns()
+        self.cursor = -1
+        self.is_body_wanted = True
+
+    cdef int read_head(self, bytes raw, Head head) except -1:
+        """Take over what must outlive this read. `head` was scanned from `raw`."""
+        cdef const char* base = head.base
+        cdef Slice target = head.target
+        cdef const char* mark
+        cdef const char* end
+        self.head = raw
+        self.minor = head.minor
+        self.method = head.method
+        self.host = head.value_of(HEADER_HOST)
+        self.path = target
+        if target.length and base[target.start] != c"/" and base[target.start] != c"*":
+            # Absolute form: the target's authority is the host that counts (RFC 9112 3.2.2).
+            end = base + target.start + target.length
+            mark = <const char*>memmem(base + target.start, target.length, b"://", 3)
+            if mark != NULL:
+                mark += 3
+                self.host.start = <uint32_t>(mark - base)
+                while mark < end and mark[0] != c"/" and mark[0] != c"?":
+                    if mark[0] == c"@":
+                        self.host.start = <uint32_t>(mark + 1 - base)
+                    mark += 1
+                self.host.length = <uint32_t>(mark - base) - self.host.start
+                self.path.start = <uint32_t>(mark - base)
+                self.path.length = <uint32_t>(end - mark)
+        self.referer = head.value_of(HEADER_REFERER)
+        self.user_agent = head.value_of(HEADER_USER_AGENT)
+        self.forwarded_for = head.value_of(HEADER_X_FORWARDED_FOR)
+        self.forwarded_proto = head.value_of(HEADER_X_FORWARDED_PROTO)
+        self.is_head = is_word(base, head.method, b"HEAD")
+        self.is_idempotent = (
+            self.is_head or is_word(base, head.method, b"GET") or is_word(base, head.method, b"OPTIONS")
+            or is_word(base, head.method, b"TRACE") or head.value_of(HEADER_IDEMPOTENCY_KEY).length > 0
+            or head.value_of(HEADER_X_IDEMPOTENCY_KEY).length > 0
+        )
+        self.sends_zero_length = (
+            is_word(base, head.method, b"POST") or is_word(base, head.method, b"PUT")
+            or is_word(base, head.method, b"PATCH")
+        )
+        if head.has(HEADER_UPGRADE) and head.has_token(HEADER_CONNECTION, b"upgrade"):
+            self.wants_upgrade = True
+            self.upgrade = head.value_of(HEADER_UPGRADE)
+            self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
+        self.closes_backend = not self.tripper.settings.backend_keep_alive
+        return 0
+
+    cdef int set_framing(self, int framing, Head head) except -1:
+        self.request_framing = framing
+        self.is_request_done = framing == FRAMING_NONE
+        if head.has(HEADER_EXPECT):
+            # Gorouter's closing variant (spec 4.4): the connection is not kept whatever becomes of the body.
+            self.closes_backend = True
+            if self.minor == 1 and framing != FRAMING_NONE:
+                self.expects_continue = True
+                self.is_body_wanted = False
+        return 0
+
+    # --- request: client -> backend ---------------------------------------------------------------------------------------
+
+    cdef bint can_take_body(self) noexcept:
+        """Whether more request body may be read from the client now (back-pressure)."""
+        cdef BackendConnection backend = self.backend
+        if self.held_size >= self.tripper.settings.max_buffered:
+            return False
+        return backend is None or not backend.is_write_paused
+
+    cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1:
+        """The next piece of the request body, framed for the backend; `payload` bytes of it are body."""
+        self.bytes_received += payload
+        if is_last:
+            self.is_request_done = True
+        if PyBytes_GET_SIZE(framed) == 0:
+            return 0
+        if self.backend is not None and self.is_head_sent and self.is_body_wanted:
+            self.backend.send(framed)
+        else:
+            if self.held is None:
+                self.held = []
+            self.held.append(framed)
+            self.held_size += PyBytes_GET_SIZE(framed)
+        return 0
+
+    cdef int send_request(self) except -1:
+        """Door 6: the head, and with it the body bytes that came meanwhile."""
+        cdef bytes prepared = self.prepared
+        cdef bytes identity = self.endpoint.headers
+        cdef BackendConnection backend = self.backend
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2
+        cdef bytes message = PyBytes_FromStringAndSize(NULL, size)
+        cdef char* out = PyBytes_AS_STRING(message)
+        out = put_bytes(out, prepared)
+        out = put_bytes(out, identity)
+        put_text(out, b"\r\n")
+        self.is_head_sent = True
+        if self.held is not None and self.is_body_wanted:
+            # Until now nothing of it was sent, so a failed dial has lost nothing.
+            message = message + b"".join(self.held)
+            self.held = None
+            self.held_size = 0
+        backend.send(message)
+        if not self.is_body_wanted and self.continue_wait is None:
+            self.continue_wait = ContinueWait(self)
+            self.continue_wait.arm(self.tripper.continue_waits)
+        if not self.is_finished:
+            self.client.on_body_room()
+        return 0
+
+    cdef int open_body(self) except -1:
+        """Start sending the body that `Expect: 100-continue` held back."""
+        cdef bytes body
+        self.is_body_wanted = True
+        if self.continue_wait is not None:
+            self.continue_wait.disarm()
+        if self.held is not None and self.is_head_sent and self.backend is not None:
+            body = b"".join(self.held)
+            self.held = None
+            self.held_size = 0
+            self.backend.send(body)
+        self.client.on_body_room()
+        return 0
+
+    # --- response: backend -> client --------------------------------------------------------------------------------------
+
+    cdef int on_interim(self, Head head) except -1:
+        """A 1xx response: passed on as it is, and the backend's 100 lets the body go."""
+        cdef char* out
+        if self.minor == 1:
+            head.drop_hop_by_hop()
+            out = scratch_reserve(2 * head.length + 64)
+            out = put_status_line(out, 1, head.status)
+            out = self._put_fields(out, head)
+            self.client.send(scratch_take(put_text(out, b"\r\n")))
+        if head.status == 100 and not self.is_body_wanted:
+            self.open_body()
+        return 0
+
+    cdef char* _put_fields(self, char* out, Head head) except NULL:
+        """The response fields that are passed on, in the backend's order; framing is the caller's."""
+        cdef Field* field
+        cdef int i
+        for i in range(head.count):
+            field = &head.fields[i]
+            if field.is_dropped or field.kind == HEADER_CONTENT_LENGTH or field.kind == HEADER_TRANSFER_ENCODING:
+                continue
+            out = put_canonical(out, head.base + field.name.start, field.name.length)
+            out = put_text(out, b": ")
+            out = put(out, head.base + field.value.start, field.value.length)
+            out = put_text(out, b"\r\n")
+        return out
+
+    cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
+        """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
+        cdef ClientConnection client = self.client
+        cdef char* out
+        cdef Slice value
+        head.drop_hop_by_hop()
+        self.status = head.status
+        self.is_response_started = True
+        self.release_count()
+        if self.continue_wait is not None:
+            self.continue_wait.disarm()
+        if not self.is_body_wanted and not self.is_request_done:
+            # A final answer instead of 100: the client may or may not send its body now, so nothing can follow.
+            client.keep_alive = False
+        self.response_framing = framing
+        if framing == FRAMING_CHUNKED or framing == FRAMING_UNTIL_CLOSE:
+            if self.minor == 1:
+                self.response_framing = FRAMING_CHUNKED
+            else:
+                self.response_framing = FRAMING_UNTIL_CLOSE
+                client.keep_alive = False
+        if head.has(HEADER_X_CF_ROUTERERROR):
+            value = head.value_of(HEADER_X_CF_ROUTERERROR)
+            self.router_error = head.base[value.start : value.start + value.length]
+        out = scratch_reserve(2 * head.length + 512 + room)
+        out = put_status_line(out, self.minor, head.status)
+        out = self._put_fields(out, head)
+        if not head.has(HEADER_X_VCAP_REQUEST_ID):
+            out = put_text(out, b"X-Vcap-Request-Id: ")
+            out = put(out, self.request_id, 36)
+            out = put_text(out, b"\r\n")
+        if not head.has(HEADER_DATE):
+            out = put_bytes(out, date_line())
+        # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
+        if framing == FRAMING_LENGTH or (self.is_head and head.content_length() >= 0):
+            out = put_text(out, b"Content-Length: ")
+            out = put_decimal(out, head.content_length())
+            out = put_text(out, b"\r\n")
+        elif self.response_framing == FRAMING_CHUNKED:
+            if head.has(HEADER_TRAILER):
+                value = head.value_of(HEADER_TRAILER)
+                out = put_text(out, b"Trailer: ")
+                out = put(out, head.base + value.start, value.length)
+                out = put_text(out, b"\r\n")
+            out = put_text(out, b"Transfer-Encoding: chunked\r\n")
+        out = put_persistence(out, self.minor, client.keep_alive)
+        return put_text(out, b"\r\n")
+
+    cdef int begin_tunnel(self, Head head) except -1:
+        """101: from here on both sides are raw bytes (spec 5.8)."""
+        cdef char* out
+        self.status = 101
+        self.is_response_started = True
+        self.is_tunnel = True
+        self.release_count()
+        self.disarm()
+        # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5).
+        out = scratch_reserve(2 * head.length + 256)
+        out = put_status_line(out, self.minor, 101)
+        out = self._put_fields(out, head)
+        if not head.has(HEADER_X_VCAP_REQUEST_ID):
+            out = put_text(out, b"X-Vcap-Request-Id: ")
+            out = put(out, self.request_id, 36)
+            out = put_text(out, b"\r\n")
+        out = put_text(out, b"\r\n")
+        self.client.send(scratch_take(out))
+        self.client.on_tunnel()
+        return 0
+
+    cdef int on_response_end(self) except -1:
+        """The last byte of the response is with the client's transport."""
+        self.is_response_done = True
+        self.finish()
+        return 0
+
+    # --- endings ------------------------------------------------------------------------------------------------------------
+
+    cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1:
+        """The backend connection is gone or unusable; it has already let go of this exchange."""
+        self.backend = None
+        if self.is_finished:
+            return 0
+        if self.is_response_started:
+            # Part of a response is out: only a broken connection tells the client that the rest is missing (spec 4.5).
+            self.failure = failure
+            if self.is_tunnel:
+                self.client.close_after_write()
+            else:
+                self.client.abort_response(self.response_framing == FRAMING_UNTIL_CLOSE)
+            self.finish()
+            return 0
+        self.is_head_sent = False
+        self.tripper.after_failure(self, failure, was_reused, got_bytes)
+        return 0
+
+    cdef int on_client_gone(self) except -1:
+        """The client hung up: the backend is cut off, nobody is to blame (spec 5.10)."""
+        if self.is_finished:
+            return 0
+        if self.is_response_started:
+            self.finish()
+        else:
+            respond_failure(self, Failure(FAILURE_CLIENT_GONE, "context canceled"))
+        return 0
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        """The whole-attempt timeout (spec 5.5)."""
+        cdef bint was_dialling = not self.is_head_sent
+        self.tripper.tell(LOG_ERROR, "backend-request-timeout", {
+            "error": "context deadline exceeded", "vcap_request_id": self.request_id[:36].decode("ascii"),
+        })
+        self.detach_backend()
+        self.on_backend_lost(
+            Failure(FAILURE_DIAL if was_dialling else FAILURE_TIMEOUT, "context deadline exceeded"), False, True
+        )
+
+    cdef int detach_backend(self) except -1:
+        """Cut the backend off in the middle of a request it must not take for complete."""
+        cdef BackendConnection backend = self.backend
+        if backend is not None:
+            self.backend = None
+            backend.exchange = None
+            backend.abort()
+        return 0
+
+    cdef int release_count(self) noexcept:
+        """The endpoint is counted as busy until its response head arrives (spec 5.1)."""
+        if self.is_counted:
+            self.is_counted = False
+            self.endpoint.in_flight -= 1
+        return 0
+
+    cdef int finish(self) except -1:
+        """The one exit: let go of the backend, count, log, and give the client its next turn."""
+        cdef BackendConnection backend = self.backend
+        cdef ClientConnection client = self.client
+        if self.is_finished:
+            return 0
+        self.is_finished = True
+        self.disarm()
+        self.release_count()
+        if self.continue_wait is not None:
+            self.continue_wait.disarm()
+            self.continue_wait = None
+        self.held = None
+        if backend is not None:
+            self.backend = None
+            backend.exchange = None
+            if self.is_response_done and self.is_request_done and not self.closes_backend:
+                backend.release()
+            elif self.is_tunnel:
+                backend.close()
+            else:
+                backend.abort()
+        self.tripper.request_count += 1
+        if self.tripper.access_log is not None:
+            self.tripper.access_log.record(self)
+        client.on_exchange_end()
+        return 0
+
+
+cdef inline bint is_word(const char* base, Slice text, const char* word) noexcept nogil:
+    return text.length == strlen(word) and memcmp(base + text.start, word, text.length) == 0

@@ -1,0 +1,56 @@
+# Judge: httptools (llhttp, strict) with nothing but two callbacks.
+#
+# llhttp sees every byte of every message and decides whether it is HTTP; the slices our own scan takes are only used when it
+# agrees. No per-header Python call happens, which is what makes the judge cheap (docs/performance.md).
+
+cdef class Judge:
+    """One llhttp parser between two messages or inside one. Serves one side (requests or responses) for its whole life."""
+
+    def __cinit__(self, bint for_requests):
+        self.for_requests = for_requests
+        parser = (HttpRequestParser if for_requests else HttpResponseParser)(self)
+        self.parser_feed = parser.feed_data
+
+    def on_headers_complete(self):
+        self.head_complete = True
+
+    def on_message_complete(self):
+        self.message_complete = True
+
+    cdef bint accepts(self, object data) except -1:
+        """Feed the next bytes of the message (bytes or memoryview). False: not HTTP, `reason` says why.
+
+        Bytes after an upgrade request's head must not be fed; the parser is spent once `upgraded` is set.
+        """
+        try:
+            self.parser_feed(data)
+        except HttpParserUpgrade:
+            self.upgraded = True
+        except HttpParserError as error:
+            self.reason = str(error)
+            return False
+        return True
+
+
+# Judges at rest between messages; a message borrows one, so idle connections hold no parser.
+cdef list _request_judges = []
+cdef list _response_judges = []
+cdef Py_ssize_t JUDGES_KEPT = 1024
+
+
+cdef inline Judge borrow_judge(bint for_requests):
+    cdef list resting = _request_judges if for_requests else _response_judges
+    if PyList_GET_SIZE(resting):
+        return <Judge>resting.pop()
+    return Judge(for_requests)
+
+
+cdef inline int return_judge(Judge judge, bint clean) except -1:
+    """Give back a judge. `clean`: its last message ended and llhttp would accept another one behind it."""
+    cdef list resting = _request_judges if judge.for_requests else _response_judges
+    if clean and not judge.upgraded and judge.message_complete and PyList_GET_SIZE(resting) < JUDGES_KEPT:
+        judge.head_complete = judge.message_complete = False
+        resting.append(judge)
+    else:
+        judge.parser_feed = None    # parser and judge hold each other: let both go without the collector
+    return 0

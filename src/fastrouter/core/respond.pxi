@@ -1,0 +1,105 @@
+# Respond: answers the router makes itself, and the phrases of status lines.
+
+cdef dict REASONS = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
+    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
+    305: b"Use Proxy", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required", 408: b"Request Timeout",
+    409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed", 413: b"Request Entity Too Large",
+    414: b"Request URI Too Long", 415: b"Unsupported Media Type", 416: b"Requested Range Not Satisfiable",
+    417: b"Expectation Failed", 418: b"I'm a teapot", 421: b"Misdirected Request", 422: b"Unprocessable Entity",
+    423: b"Locked", 424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required", 428: b"Precondition Required",
+    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
+    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended", 511: b"Network Authentication Required",
+}
+
+
+cdef bytes reason(int status):
+    """Go's standard text for a status code; the backend's own phrase is never passed on (spec 4.0)."""
+    cdef bytes text = REASONS.get(status)
+    return b"status code %d" % status if text is None else text
+
+
+cdef dict _rendered_status_lines = {}
+
+cdef char* put_status_line(char* out, int minor, int status) except NULL:
+    cdef PyObject* known = PyDict_GetItem(_rendered_status_lines, status)
+    cdef bytes line
+    if known == NULL:
+        line = b"%d %s\r\n" % (status, reason(status))
+        _rendered_status_lines[status] = line
+    else:
+        line = <bytes>known
+    out = put_text(out, b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
+    return put_bytes(out, line)
+
+
+cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
+    """Write a complete router-made answer. `headers` are whole lines; Date, framing and persistence are added here."""
+    cdef ClientConnection client = exchange.client
+    cdef char* out
+    if exchange.expects_continue and not exchange.is_request_done:
+        # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
+        client.keep_alive = False
+    out = scratch_reserve(PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512)
+    out = put_status_line(out, exchange.minor, status)
+    out = put_bytes(out, headers)
+    out = put_bytes(out, date_line())
+    out = put_text(out, b"Content-Length: ")
+    out = put_decimal(out, PyBytes_GET_SIZE(body))
+    out = put_text(out, b"\r\n")
+    out = put_persistence(out, exchange.minor, client.keep_alive)
+    out = put_text(out, b"\r\n")
+    if not exchange.is_head:
+        out = put_bytes(out, body)
+        exchange.bytes_sent = PyBytes_GET_SIZE(body)
+    exchange.status = status
+    exchange.is_response_started = True
+    client.send(scratch_take(out))
+    return 0
+
+
+cdef inline char* put_persistence(char* out, int minor, bint keep_alive) noexcept:
+    if not keep_alive:
+        return put_text(out, b"Connection: close\r\n")
+    if minor == 0:
+        return put_text(out, b"Connection: keep-alive\r\n")
+    return out
+
+
+cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes headers, bytes message) except -1:
+    """Gorouter's error writer in plain text (spec 4.3), and the end of the exchange."""
+    cdef bytes lines = (
+        headers + b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
+        + b"\r\nX-Content-Type-Options: nosniff\r\n"
+    )
+    exchange.router_error = router_error
+    respond(exchange, status, lines, b"%d %s: %s\n" % (status, reason(status), message))
+    exchange.finish()
+    return 0
+
+
+cdef int respond_failure(Exchange exchange, Failure failure) except -1:
+    """The answer to a request no attempt could serve (spec 5.7), and the end of the exchange."""
+    cdef int status = failure.status()
+    # The text may quote what a backend sent: never let it end the header line.
+    cdef bytes router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
+    router_error = bytes(c if 32 <= c != 127 else 32 for c in router_error)
+    exchange.router_error = router_error
+    if status == 499:
+        # Nobody is there to read it; the log line is all that is left to do.
+        exchange.status = status
+    else:
+        respond(
+            exchange, status,
+            b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
+            + b"\r\nX-Content-Type-Options: nosniff\r\n",
+            b"502 Bad Gateway: Registered endpoint failed to handle the request.\n",
+        )
+    exchange.finish()
+    return 0

@@ -1,0 +1,140 @@
+# RoundTripper: the attempt loop, and what one worker's exchanges share.
+
+cdef class RoundTripper:
+    def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None):
+        if settings is None:
+            settings = Settings()
+        self.table = table
+        self.settings = settings
+        self.access_log = access_log
+        self.event_log = event_log
+        self.clients = set()
+        self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
+        self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
+        self.lingerings = DeadlineQueue(LINGER_SECONDS)
+        self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
+        self.dials = DeadlineQueue(settings.dial_timeout)
+        self.attempts = DeadlineQueue(settings.endpoint_timeout)
+        self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+
+    # --- life of the worker
+
+    def start(self, loop):
+        """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
+        self.loop = loop
+        self._tick()
+
+    def stop(self):
+        """End the tick, flush the log and cut every connection."""
+        cdef ClientConnection client
+        if self.tick_handle is not None:
+            self.tick_handle.cancel()
+            self.tick_handle = None
+        for client in list(self.clients):
+            client.abort()
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def new_client(self):
+        """Protocol factory for `loop.create_server`."""
+        return ClientConnection(self)
+
+    def stats(self):
+        """Counters since the start, and gauges of now."""
+        return {
+            "client_connections": len(self.clients),
+            "requests": self.request_count,
+            "attempts": self.attempt_count,
+            "dials": self.dial_count,
+        }
+
+    def _tick(self):
+        cdef int64_t now = monotonic_ns()
+        self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
+        self.header_reads.expire(now)
+        self.client_idles.expire(now)
+        self.lingerings.expire(now)
+        self.continue_waits.expire(now)
+        self.dials.expire(now)
+        self.attempts.expire(now)
+        self.backend_idles.expire(now)
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    cdef int tell(self, int level, str message, dict data) except -1:
+        """Write to the process log, if there is one."""
+        if self.event_log is not None:
+            self.event_log(level, message, data)
+        return 0
+
+    # --- attempts
+
+    cdef int attempt(self, Exchange exchange) except -1:
+        """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
+        cdef EndpointPool pool = exchange.pool
+        cdef Endpoint endpoint
+        if exchange.attempt == 0:
+            exchange.proxy_started_ns = monotonic_ns()
+        exchange.attempt += 1
+        endpoint = pool.select(exchange)
+        if endpoint is None:
+            self.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
+            return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
+        if exchange.attempt > 1:
+            # Every endpoint was tried and none has joined meanwhile: the last error stands.
+            if exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint.address in exchange.tried:
+                return respond_failure(exchange, exchange.failure)
+        exchange.endpoint = endpoint
+        endpoint.in_flight += 1
+        exchange.is_counted = True
+        self.attempt_count += 1
+        if not exchange.wants_websocket:
+            exchange.arm(self.attempts)
+        return self.send(exchange, exchange.endpoint.connections.acquire())
+
+    cdef int send(self, Exchange exchange, BackendConnection connection) except -1:
+        """Send on an idle connection, or dial when there is none."""
+        if connection is None:
+            connection = BackendConnection(self, exchange.endpoint)
+            connection.exchange = exchange
+            exchange.backend = connection
+            self.dial_count += 1
+            connection.dial()
+        else:
+            connection.exchange = exchange
+            exchange.backend = connection
+            exchange.send_request()
+        return 0
+
+    cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
+        """An attempt ended before a response head: try again where it is safe, else answer (spec 5.4)."""
+        cdef Endpoint endpoint = exchange.endpoint
+        cdef bint is_replayable = exchange.is_idempotent and exchange.request_framing == FRAMING_NONE
+        cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
+        if is_lost and was_reused and is_replayable and not got_bytes:
+            # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
+            return self.send(exchange, endpoint.connections.acquire())
+        exchange.release_count()
+        if failure.kind == FAILURE_EOF and is_replayable and not got_bytes:
+            failure.kind = FAILURE_IDEMPOTENT_EOF
+        exchange.failure = failure
+        self.tell(LOG_ERROR, "backend-endpoint-failed", {
+            "route-endpoint": {"ApplicationId": endpoint.app_id, "Addr": endpoint.address},
+            "attempt": exchange.attempt,
+            "vcap_request_id": exchange.request_id[:36].decode("ascii"),
+            "num-endpoints": len(exchange.pool.endpoints),
+            "conn-reused": was_reused,
+            "error": failure.text,
+            "retriable": failure.is_retriable(),
+        })
+        if failure.is_failable():
+            endpoint.failed_at_ns = monotonic_ns()
+            self.tell(LOG_ERROR, "endpoint-marked-as-ineligible", {
+                "route-endpoint": {"ApplicationId": endpoint.app_id, "Addr": endpoint.address},
+            })
+        if not failure.is_retriable() or exchange.attempt >= self.settings.max_attempts:
+            return respond_failure(exchange, failure)
+        if exchange.tried is None:
+            exchange.tried = set()
+        exchange.tried.add(endpoint.address)
+        return self.attempt(exchange)

@@ -1,0 +1,140 @@
+# RouteTable: host and path -> EndpointPool (spec 3.3, 3.7).
+#
+# A tree over the segments of `host/path`: the root's children are hosts (a wildcard host is the segment `*.example.com`), below
+# them one node per path segment. A lookup walks it for the exact host, then for ever wider wildcards.
+
+cdef class RouteNode:
+    """One segment. `pool` is None where no route ends."""
+
+    def __cinit__(self):
+        self.children = None
+        self.pool = None
+
+
+cdef class RouteTable:
+    def __cinit__(self):
+        self.root = RouteNode()
+        self.root.children = {}
+        self.size = 0
+
+    def __len__(self):
+        return self.size
+
+    def register(self, str uri, Endpoint endpoint not None):
+        """Add `endpoint` to the route `uri` (host[/path]), creating the route if need be."""
+        cdef RouteNode node = self.root
+        cdef RouteNode child
+        cdef str host, path
+        for segment in route_key(uri).split(b"/"):
+            if node.children is None:
+                node.children = {}
+            child = node.children.get(segment)
+            if child is None:
+                child = node.children[segment] = RouteNode()
+            node = child
+        if node.pool is None:
+            host, _, path = _without_query(uri).partition("/")
+            node.pool = EndpointPool(host, "/" + path)
+            self.size += 1
+        node.pool.put(endpoint)
+
+    def unregister(self, str uri, str address):
+        """Take the endpoint at `address` (host:port) off the exact route `uri`; True if it was there."""
+        cdef list way = []
+        cdef RouteNode node = self.root
+        for segment in route_key(uri).split(b"/"):
+            if node.children is None or segment not in node.children:
+                return False
+            way.append((node, segment))
+            node = node.children[segment]
+        if node.pool is None or not node.pool.remove(address):
+            return False
+        if not node.pool.endpoints:
+            node.pool = None
+            self.size -= 1
+            # Childless nodes without a route go, so that the tree holds no more than its routes.
+            for node, segment in reversed(way):
+                child = <RouteNode>node.children[segment]
+                if child.pool is not None or child.children:
+                    break
+                del node.children[segment]
+                if not node.children and node is not self.root:
+                    node.children = None
+        return True
+
+    def lookup(self, str host, str path="/"):
+        """The pool that serves `path` on `host` (as in a Host header), or None."""
+        cdef bytes raw_host = host.encode("latin-1")
+        cdef bytes raw_path = path.encode("latin-1")
+        return self.find(
+            PyBytes_AS_STRING(raw_host), PyBytes_GET_SIZE(raw_host), PyBytes_AS_STRING(raw_path), PyBytes_GET_SIZE(raw_path)
+        )
+
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
+        """Lookup by the raw Host value and the raw target path; port, query and a trailing slash do not count."""
+        cdef const char* cut
+        cdef char* key
+        cdef Py_ssize_t i, length, start, dot
+        cdef EndpointPool pool
+        cut = <const char*>memchr(host, c":", host_length)
+        if cut != NULL:
+            host_length = cut - host
+        cut = <const char*>memchr(path, c"?", path_length)
+        if cut != NULL:
+            path_length = cut - path
+        # One byte in front: a wildcard is written over the label it replaces, which may be empty.
+        key = scratch_reserve(host_length + path_length + 2) + 1
+        for i in range(host_length):
+            key[i] = <char>_lower[<unsigned char>host[i]]
+        for i in range(path_length):
+            key[host_length + i] = <char>_lower[<unsigned char>path[i]]
+        length = host_length + path_length
+        # Registered routes lose two trailing slashes (spec 3.3: one as a URI, one as a key), and so do requests.
+        for i in range(2):
+            if length > 0 and key[length - 1] == c"/":
+                length -= 1
+        start = 0
+        if length > 0 and key[0] == c"/":
+            start = 1
+        while True:
+            pool = self._match(key + start, length - start)
+            if pool is not None:
+                return pool
+            dot = start
+            if length - dot >= 2 and key[dot] == c"*" and key[dot + 1] == c".":
+                dot += 2
+            while dot < length and key[dot] != c".":
+                dot += 1
+            if dot >= length:
+                return None
+            start = dot - 1
+            key[start] = c"*"
+
+    cdef EndpointPool _match(self, const char* key, Py_ssize_t length):
+        """The deepest pool with endpoints on the way `key` goes; else the empty pool it ends on; else None."""
+        cdef RouteNode node = self.root
+        cdef EndpointPool best = None
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t stop
+        cdef const char* slash
+        cdef PyObject* child
+        while at <= length and node.children is not None:
+            slash = <const char*>memchr(key + at, c"/", length - at)
+            stop = length if slash == NULL else slash - key
+            child = PyDict_GetItem(node.children, PyBytes_FromStringAndSize(key + at, stop - at))
+            if child == NULL:
+                break
+            node = <RouteNode>child
+            if node.pool is not None and PyList_GET_SIZE(node.pool.endpoints) > 0:
+                best = node.pool
+            at = stop + 1
+        return best if best is not None else node.pool
+
+
+cdef str _without_query(str uri):
+    return uri.removesuffix("/").partition("?")[0]
+
+
+cdef bytes route_key(str uri):
+    """The key of a registered URI (spec 3.3): lower case, no query, no outer slashes."""
+    return _without_query(uri).lower().removesuffix("/").removeprefix("/").encode("latin-1", "replace")

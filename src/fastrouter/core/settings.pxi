@@ -1,0 +1,39 @@
+# Settings: bounds, deadlines and policies of one data plane.
+
+cdef class Settings:
+    def __init__(
+        self,
+        *,
+        int max_attempts=3,
+        double dial_timeout=5.0,
+        double endpoint_timeout=900.0,
+        double frontend_idle_timeout=900.0,
+        double read_header_timeout=0.0,
+        double backend_idle_timeout=90.0,
+        bint backend_keep_alive=True,
+        int max_idle_per_endpoint=100,
+        int max_request_head=1048576,
+        int max_request_headers=1000,
+        int max_response_head=1048576,
+        int max_response_headers=1000,
+        int max_buffered=65536,
+    ):
+        self.max_attempts = _at_least("max_attempts", max_attempts, 1)
+        self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
+        self.endpoint_timeout = _at_least("endpoint_timeout", endpoint_timeout, 0)
+        self.frontend_idle_timeout = _at_least("frontend_idle_timeout", frontend_idle_timeout, 0)
+        self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
+        self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
+        self.backend_keep_alive = backend_keep_alive
+        self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
+        self.max_request_head = _at_least("max_request_head", max_request_head, 1024)
+        self.max_request_headers = _at_least("max_request_headers", max_request_headers, 1)
+        self.max_response_head = _at_least("max_response_head", max_response_head, 1024)
+        self.max_response_headers = _at_least("max_response_headers", max_response_headers, 1)
+        self.max_buffered = _at_least("max_buffered", max_buffered, 4096)
+
+
+def _at_least(str name, value, minimum):
+    if not value >= minimum:
+        raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    return value
