@@ -82,7 +82,8 @@ def load_routes_file(path: str) -> tuple[StaticRoute, ...]:
         # loader YAML 1.1 turns an unquoted id of digits into a number, `on` into a bool and 1:20 into 80.
         document = yaml.load(text, Loader=yaml.CBaseLoader)
     except yaml.YAMLError as error:
-        raise RoutesError(f"{path}: not valid YAML: {error}") from error
+        # PyYAML spreads its message over several lines; a message of ours is one.
+        raise RoutesError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return msgspec.convert(document, RoutesFile).routes
     except msgspec.ValidationError as error:

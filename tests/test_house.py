@@ -1,0 +1,97 @@
+"""The rules of the house that no linter knows: what may import what, and what stands where."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "fastrouter"
+ASSEMBLER = PACKAGE / "_core.pyx"
+PARTS = sorted((PACKAGE / "core").glob("*.pxi"))
+NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+def modules_after(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after `statement`."""
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(printed.stdout.split())
+
+
+def code_of(part: Path) -> str:
+    """The text of a part without comments and docstrings."""
+    text = re.sub(r'"""(?:[^"\\]|\\.|"(?!""))*"""', "", part.read_text())
+    return re.sub(r"#.*", "", text)
+
+
+def functions_of(code: str) -> dict[str, str]:
+    """Name -> text of every function in `code`, nested ones included in their surroundings."""
+    functions = {}
+    starts = list(re.finditer(r"^( *)(?:async def|def|cdef|cpdef)\b[^=\n]*?(\w+)\(", code, re.MULTILINE))
+    for start in starts:
+        indent = len(start[1])
+        end = re.compile(rf"^ {{0,{indent}}}\S", re.MULTILINE).search(code, code.find("\n", start.end()))
+        functions[start[2]] = code[start.start() : end.start() if end else len(code)]
+    return functions
+
+
+def test_the_data_plane_needs_nothing_of_the_control_plane() -> None:
+    ours = {name for name in modules_after("import fastrouter._core") if name.startswith("fastrouter")}
+    assert ours == {"fastrouter", "fastrouter._core"}
+
+
+def test_importing_the_package_imports_nothing() -> None:
+    assert modules_after("import fastrouter") - modules_after("pass") == {"fastrouter"}
+
+
+def test_every_part_is_included_once() -> None:
+    included = re.findall(r'^include "core/(\w+\.pxi)"', ASSEMBLER.read_text(), re.MULTILINE)
+    assert sorted(included) == [part.name for part in PARTS]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_imports_nothing(part: Path) -> None:
+    assert re.findall(r"^\s*(?:from\s+\S+\s+)?c?import\b.*", code_of(part), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_only_dial_may_wait(part: Path) -> None:
+    """A Task is started for nothing but dial, and nothing but dial awaits."""
+    code = code_of(part)
+    elsewhere = code.replace(functions_of(code).get("dial", ""), "").replace("create_task(dial(", "")
+    assert re.findall(r"\b(?:async|await|create_task|ensure_future|logging)\b", elsewhere) == []
+
+
+def test_thousands_of_deadlines_share_one_timer() -> None:
+    timers = [part.name for part in PARTS for _ in re.findall(r"\bcall_(?:later|at)\b", code_of(part))]
+    assert timers == ["round_trip.pxi"], "the coarse tick, and no timer per request"
+
+
+@pytest.mark.parametrize("directory", ["src", "tests", "benchmarks"])
+def test_every_file_is_named_after_what_it_holds(directory: str) -> None:
+    vague = [path for path in (ROOT / directory).rglob("*") if path.stem.lower() in NAMES_THAT_SAY_NOTHING]
+    assert vague == []
+
+
+def test_functions_are_found_with_their_extent() -> None:
+    """The rule about dial is worth as much as this."""
+    functions = functions_of(
+        """
+cdef class A:
+    async def dial(self):
+        await x
+
+    cdef int f(self) except -1:
+        await y
+"""
+    )
+    assert set(functions) == {"dial", "f"}
+    assert "await x" in functions["dial"]
+    assert "await y" not in functions["dial"]

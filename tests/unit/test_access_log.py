@@ -1,0 +1,179 @@
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastrouter.access_log import FileSink
+from fastrouter.log import LineWriter, Logger
+
+
+class ProcessLog:
+    """A process log that is a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.logger = Logger(writer=LineWriter(self.fd))
+
+    def errors(self) -> list[dict[str, Any]]:
+        records = [json.loads(line) for line in self._path.read_text().splitlines()]
+        assert all(record["message"] == "error-emitting-access-log-to-writer-accesslog" for record in records)
+        assert all(record["log_level"] == 3 for record in records)
+        return [record["data"] for record in records]
+
+
+@pytest.fixture
+def process_log(tmp_path: Path) -> Iterator[ProcessLog]:
+    log = ProcessLog(tmp_path / "process.log")
+    yield log
+    os.close(log.fd)
+
+
+class GatedWrites:
+    """Stands in for os.write on one file: each write waits for `open`, and `answer` may shorten or fail it."""
+
+    def __init__(self, path: Path, answer: Callable[[bytes], bytes]) -> None:
+        self._write = os.write
+        self._path = path
+        self._answer = answer
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, fd: int, data: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}") == str(self._path):
+            self.entered.set()
+            self.open.wait()
+            data = self._answer(bytes(data))
+        return self._write(fd, data)
+
+
+def test_batches_are_appended_in_order(tmp_path: Path, process_log: ProcessLog) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(b"before\n")
+    sink = FileSink(str(path), process_log.logger)
+    batches = [b"%d\n" % number for number in range(1000)]
+    for batch in batches:
+        sink(batch)
+    assert sink.close()
+    assert path.read_bytes() == b"before\n" + b"".join(batches)
+    assert sink.lost_lines == 0
+    assert process_log.errors() == []
+
+
+def test_the_file_is_created_with_mode_0644(tmp_path: Path, process_log: ProcessLog) -> None:
+    path = tmp_path / "access.log"
+    mask = os.umask(0)
+    try:
+        FileSink(str(path), process_log.logger).close()
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_file_that_cannot_be_opened_is_the_callers_error(tmp_path: Path, process_log: ProcessLog) -> None:
+    with pytest.raises(FileNotFoundError):
+        FileSink(str(tmp_path / "missing" / "access.log"), process_log.logger)
+
+
+def test_a_full_disk_gives_one_error_line(process_log: ProcessLog) -> None:
+    sink = FileSink("/dev/full", process_log.logger)
+    for _ in range(100):
+        sink(b"a\nb\n")
+    assert sink.close()
+    assert sink.lost_lines == 200
+    (error,) = process_log.errors()
+    assert error == {"error": "write /dev/full: No space left on device", "lost_lines": 2}
+
+
+def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: ProcessLog) -> None:
+    sink = FileSink("/dev/full", process_log.logger, report_interval=0.0)
+    sink(b"a\n")
+    sink(b"b\nc\n")
+    assert sink.close()
+    assert [error["lost_lines"] for error in process_log.errors()] == [1, 2]
+
+
+def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLog) -> None:
+    sink = FileSink("/dev/full", process_log.logger)
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            sink(b"a\n")
+            os._exit(0 if sink.close() and sink.lost_lines == 1 else 1)
+        children.append(pid)
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    assert sink.close()
+    assert len(process_log.errors()) == 1
+
+
+def test_short_writes_are_continued(tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.log"
+    gate = GatedWrites(path, lambda data: data[:3])
+    gate.open.set()
+    monkeypatch.setattr(os, "write", gate)
+    sink = FileSink(str(path), process_log.logger)
+    sink(b"first line\nsecond line\n")
+    assert sink.close()
+    assert path.read_bytes() == b"first line\nsecond line\n"
+
+
+def test_a_line_torn_by_a_full_disk_swallows_no_other(
+    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.log"
+    answers = iter([b"first l", None])
+
+    def disk_fills_up_once(data: bytes) -> bytes:
+        answer = next(answers, data)
+        if answer is None:
+            raise OSError(28, "No space left on device")
+        return answer
+
+    gate = GatedWrites(path, disk_fills_up_once)
+    gate.open.set()
+    monkeypatch.setattr(os, "write", gate)
+    sink = FileSink(str(path), process_log.logger)
+    sink(b"first line\nlost line\n")
+    sink(b"whole line\n")
+    assert sink.close()
+    assert path.read_bytes() == b"first l\nwhole line\n"
+    assert sink.lost_lines == 2
+
+
+def test_a_slow_disk_drops_whole_batches_beyond_the_bound(
+    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.log"
+    gate = GatedWrites(path, lambda data: data)
+    monkeypatch.setattr(os, "write", gate)
+    sink = FileSink(str(path), process_log.logger, max_queued=10)
+    sink(b"1234\n")
+    assert gate.entered.wait(30)
+    sink(b"6789\n")
+    sink(b"x\ny\n")
+    assert sink.lost_lines == 2
+    gate.open.set()
+    assert sink.close(30)
+    assert path.read_bytes() == b"1234\n6789\n"
+    assert process_log.errors() == [{"error": f"write {path}: queue is full", "lost_lines": 2}]
+
+
+def test_close_waits_no_longer_than_it_may(
+    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.log"
+    gate = GatedWrites(path, lambda data: data)
+    monkeypatch.setattr(os, "write", gate)
+    sink = FileSink(str(path), process_log.logger)
+    sink(b"late\n")
+    assert not sink.close(timeout=0.05)
+    gate.open.set()
+    assert sink.close(30)
+    assert path.read_bytes() == b"late\n"

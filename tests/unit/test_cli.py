@@ -1,0 +1,198 @@
+"""The command line up to the point where a router would start; tests/integration/test_process.py goes on from there."""
+
+import re
+from collections.abc import Callable
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastrouter import __version__, app, cli
+from fastrouter._core import Settings
+from fastrouter.address import Address
+from fastrouter.log import Logger
+from fastrouter.routes import StaticEndpoint, StaticRoute
+
+LISTEN = ("run", "--listen", "127.0.0.1:0")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line; returns exit code, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(arguments)
+        captured = capsys.readouterr()
+        code = exit_.value.code
+        assert isinstance(code, int) or code is None
+        return code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[app.RouterOptions]:
+    """Keep routers from starting, and collect what they were to do."""
+    options: list[app.RouterOptions] = []
+
+    def record(given: app.RouterOptions, _logger: Logger) -> bool:
+        options.append(given)
+        return True
+
+    monkeypatch.setattr(app, "run", record)
+    return options
+
+
+def test_defaults(run: Run, started: list[app.RouterOptions]) -> None:
+    assert run(*LISTEN) == (0, "", "")
+    (options,) = started
+    assert options.listen == Address("127.0.0.1", 0)
+    assert options.routes == []
+    assert options.workers == app.usable_cpus()
+    assert options.access_log is None
+    assert options.settings.backend_keep_alive
+
+
+def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yml"
+    routes.write_text("routes: [{route: file.test, endpoints: [{address: '127.0.0.1:3'}]}]")
+    code, _, err = run(
+        *("run", "--listen", "[::1]:8080", "--workers", "3", "--access-log", "access.log"),
+        *("--route", "a.test=127.0.0.1:1,127.0.0.1:2", "--route", "a.test/b=127.0.0.1:2", "--routes", str(routes)),
+        *("--max-attempts", "1", "--dial-timeout", "0.5", "--endpoint-timeout", "60", "--frontend-idle-timeout", "61"),
+        *("--read-header-timeout", "62", "--backend-idle-timeout", "63", "--disable-backend-keep-alive"),
+        *("--max-idle-per-endpoint", "7", "--max-request-head", "4096", "--max-request-headers", "8"),
+        *("--max-response-head", "8192", "--max-response-headers", "9"),
+    )
+    assert (code, err) == (0, "")
+    (options,) = started
+    assert options.listen == Address("::1", 8080)
+    assert options.workers == 3
+    assert options.access_log == "access.log"
+    first, second, third = (StaticEndpoint(f"127.0.0.1:{port}") for port in (1, 2, 3))
+    assert options.routes == [
+        StaticRoute("a.test", (first, second)),
+        StaticRoute("a.test/b", (second,)),
+        StaticRoute("file.test", (third,)),
+    ]
+    expected = {
+        "max_attempts": 1,
+        "dial_timeout": 0.5,
+        "endpoint_timeout": 60.0,
+        "frontend_idle_timeout": 61.0,
+        "read_header_timeout": 62.0,
+        "backend_idle_timeout": 63.0,
+        "backend_keep_alive": False,
+        "max_idle_per_endpoint": 7,
+        "max_request_head": 4096,
+        "max_request_headers": 8,
+        "max_response_head": 8192,
+        "max_response_headers": 9,
+    }
+    assert {name: getattr(options.settings, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("option", cli.SETTINGS)
+def test_the_help_states_the_data_planes_own_default(option: str) -> None:
+    stated = re.search(r"\[default: ([0-9.]+)\]$", cli.SETTINGS[option][1])
+    assert stated is not None
+    default: Any = getattr(Settings(), option.replace("-", "_"))
+    assert float(stated[1]) == default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run",), "Missing option '--listen'."),
+        (("run", "--listen", "x"), "Invalid value for '--listen': 'x' has no port: expected HOST:PORT"),
+        (
+            (*LISTEN, "--route", "a.test"),
+            "Invalid value for '--route': 'a.test' has no '=': expected HOST[/PATH]=ADDRESS[,ADDRESS...]",
+        ),
+        (
+            (*LISTEN, "--route", "a.test=b:1", "--route", "a.test=b"),
+            "Invalid value for '--route': 'b' has no port: expected HOST:PORT",
+        ),
+        (
+            (*LISTEN, "--routes", "/nowhere/routes.yml"),
+            "Invalid value for '--routes': /nowhere/routes.yml: No such file or directory",
+        ),
+        ((*LISTEN, "--workers", "0"), "Invalid value for '--workers': 0 is not in the range x>=1."),
+        ((*LISTEN, "--max-attempts", "0"), "Invalid value for '--max-attempts': 0 is not in the range x>=1."),
+        ((*LISTEN, "--dial-timeout", "soon"), "Invalid value for '--dial-timeout': 'soon' is not a valid float range."),
+        ((*LISTEN, "--dial-timeout"), "Option '--dial-timeout' requires an argument."),
+        (
+            (*LISTEN, "--log-level", "loud"),
+            "Invalid value for '--log-level': 'loud' is not one of 'debug', 'info', 'warn', 'error'.",
+        ),
+        ((*LISTEN, "stray"), "Got unexpected extra argument (stray)"),
+        (("walk",), "No such command 'walk'."),
+        (("demo", "--listen", "8080"), "Invalid value for '--listen': '8080' has no port: expected HOST:PORT"),
+    ],
+)
+def test_bad_values_exit_with_1_and_name_option_and_rule(
+    run: Run, started: list[app.RouterOptions], arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == f"Error: {message}"
+    assert started == []
+
+
+def test_a_bad_routes_file_is_named_with_its_key(run: Run, started: list[app.RouterOptions], tmp_path: Path) -> None:
+    path = tmp_path / "routes.yml"
+    path.write_text("routes: [{route: a.test, endpoints: []}]")
+    code, _, err = run(*LISTEN, "--routes", str(path))
+    assert code == 1
+    assert err.splitlines()[-1] == (
+        f"Error: Invalid value for '--routes': {path}: routes[0].endpoints: Expected `array` of length >= 1"
+    )
+    assert started == []
+
+
+def test_a_value_that_only_the_data_plane_refuses(
+    run: Run, started: list[app.RouterOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> Settings:
+        raise ValueError("max_attempts must be at most 255")
+
+    monkeypatch.setattr("fastrouter._core.Settings", refuse)
+    code, _, err = run(*LISTEN, "--max-attempts", "256")
+    assert code == 1
+    assert err.splitlines()[-1] == "Error: max_attempts must be at most 255"
+    assert started == []
+
+
+def test_an_unknown_flag_exits_with_2(run: Run) -> None:
+    code, out, err = run("run", "--bogus")
+    assert (code, out) == (2, "")
+    assert "No such option" in err
+    assert "--bogus" in err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("run", "-h"), ("demo", "--help")])
+def test_help_exits_with_0(run: Run, arguments: tuple[str, ...]) -> None:
+    code, out, err = run(*arguments)
+    assert code == 0
+    assert out.startswith("Usage: fastrouter")
+    assert err == ""
+
+
+def test_version(run: Run) -> None:
+    code, out, _ = run("version")
+    assert code == 0
+    versions = dict(line.split()[:2] for line in out.splitlines())
+    assert list(versions) == ["fastrouter", "Python", "uvloop", "httptools", "llhttp", "Cython"]
+    assert versions["fastrouter"] == __version__
+    assert versions["uvloop"] == version_of("uvloop")
+    assert versions["httptools"] == version_of("httptools")
+
+
+def test_version_does_not_guess_the_llhttp_of_another_httptools(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "LLHTTP_OF_HTTPTOOLS", {})
+    _, out, _ = run("version")
+    assert f"llhttp     unknown (part of httptools {version_of('httptools')}, which does not tell)" in out.splitlines()

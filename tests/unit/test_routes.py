@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+
+from fastrouter.routes import (
+    RoutesError,
+    StaticEndpoint,
+    StaticRoute,
+    build_table,
+    load_routes_file,
+    parse_route_option,
+)
+
+
+def write(directory: Path, text: str) -> str:
+    path = directory / "routes.yml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_route_option() -> None:
+    assert parse_route_option("app.test/a=b=127.0.0.1:1,[::1]:2") == StaticRoute(
+        "app.test/a=b", (StaticEndpoint("127.0.0.1:1"), StaticEndpoint("[::1]:2"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("app.test", "'app.test' has no '=': expected HOST[/PATH]=ADDRESS[,ADDRESS...]"),
+        ("=127.0.0.1:1", "'' has no host: expected HOST[/PATH]"),
+        ("/path=127.0.0.1:1", "'/path' has no host: expected HOST[/PATH]"),
+        ("app.test=", "'' has no port: expected HOST:PORT"),
+        ("app.test=127.0.0.1:1,", "'' has no port: expected HOST:PORT"),
+        ("http://app.test=127.0.0.1:1", "'http://app.test' has a scheme: expected HOST[/PATH]"),
+        ("app.test/?a=127.0.0.1:1", "'app.test/?a' has a space or a query: expected HOST[/PATH]"),
+        (
+            "app.test:80=127.0.0.1:1",
+            "'app.test:80' has a port: a request is matched by its host without the port",
+        ),
+    ],
+)
+def test_route_option_that_breaks_a_rule(text: str, rule: str) -> None:
+    with pytest.raises(RoutesError) as raised:
+        parse_route_option(text)
+    assert str(raised.value) == rule
+
+
+def test_routes_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        routes:
+          - route: "*.app.test/api"
+            app_id: some-app
+            endpoints:
+              - {address: "127.0.0.1:1", instance_id: first, index: 0}
+              - address: 127.0.0.1:2
+        """,
+    )
+    first = StaticEndpoint("127.0.0.1:1", "first", "0")
+    assert load_routes_file(path) == (
+        StaticRoute("*.app.test/api", (first, StaticEndpoint("127.0.0.1:2")), app_id="some-app"),
+    )
+
+
+def test_every_scalar_of_a_routes_file_is_the_text_that_was_written(tmp_path: Path) -> None:
+    """YAML 1.1 would make these 8, True, 4810, 1.2e+35 and None."""
+    path = write(
+        tmp_path,
+        """
+        routes:
+          - {route: on, app_id: 010, endpoints: [{address: "a:1", instance_id: 1:20:10, index: 12e34}]}
+          - {route: ~, app_id: null, endpoints: [{address: "a:1", instance_id: 2001-01-01, index: 0x1F}]}
+        """,
+    )
+    assert load_routes_file(path) == (
+        StaticRoute("on", (StaticEndpoint("a:1", "1:20:10", "12e34"),), app_id="010"),
+        StaticRoute("~", (StaticEndpoint("a:1", "2001-01-01", "0x1F"),), app_id="null"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("", "Expected `object`, got `null`"),
+        ("routes: x", "routes: Expected `array`, got `str`"),
+        ("rotues: []", "Object contains unknown field `rotues`"),
+        ("routes: [{endpoints: [{address: 'a:1'}]}]", "routes[0]: Object missing required field `route`"),
+        ("routes: [{route: a, endpoints: []}]", "routes[0].endpoints: Expected `array` of length >= 1"),
+        (
+            "routes: [{route: a, endpoints: [{address: 'a:1'}, {address: a}]}]",
+            "routes[0].endpoints[1]: 'a' has no port: expected HOST:PORT",
+        ),
+        (
+            "routes: [{route: a, endpoints: [{address: 'a:1', index: [0]}]}]",
+            "routes[0].endpoints[0].index: Expected `str`, got `array`",
+        ),
+        (
+            "routes: [{route: a, endpoints: [{address: 'a:1', port: 1}]}]",
+            "routes[0].endpoints[0]: Object contains unknown field `port`",
+        ),
+        (
+            "routes: [{route: 'a:80', endpoints: [{address: 'a:1'}]}]",
+            "routes[0]: 'a:80' has a port: a request is matched by its host without the port",
+        ),
+    ],
+)
+def test_routes_file_that_breaks_a_rule(tmp_path: Path, text: str, rule: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(RoutesError) as raised:
+        load_routes_file(path)
+    assert str(raised.value) == f"{path}: {rule}"
+
+
+def test_routes_file_that_is_no_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path, "routes: [")
+    with pytest.raises(RoutesError, match=r"not valid YAML: .* line 2, column 1$") as raised:
+        load_routes_file(path)
+    assert str(raised.value).startswith(f"{path}: ")
+
+
+def test_a_routes_file_builds_no_python_objects(tmp_path: Path) -> None:
+    path = write(tmp_path, "!!python/object/apply:os.getpid []")
+    with pytest.raises(RoutesError, match="Expected `object`, got `array`"):
+        load_routes_file(path)
+
+
+def test_table() -> None:
+    shared = StaticEndpoint("127.0.0.1:1", "id", "0")
+    table = build_table(
+        [
+            StaticRoute("app.test", (shared, StaticEndpoint("127.0.0.1:2")), app_id="app"),
+            StaticRoute("app.test/api", (shared,), app_id="app"),
+            StaticRoute("other.test", (shared,), app_id="other"),
+        ]
+    )
+    whole, api, other = table.lookup("app.test"), table.lookup("app.test", "/api"), table.lookup("other.test")
+    assert whole is not None
+    assert api is not None
+    assert other is not None
+    assert [endpoint.address for endpoint in whole.endpoints] == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert api.endpoints[0] is whole.endpoints[0], "one backend under two routes shares its connections"
+    assert other.endpoints[0] is not whole.endpoints[0], "another application's endpoint is another one"
+    endpoint = whole.endpoints[0]
+    assert (endpoint.app_id, endpoint.instance_id, endpoint.instance_index) == ("app", "id", "0")
