@@ -31,6 +31,17 @@ lint: $(VENV)/dev.stamp $(VENV)/core.stamp ## Check style and types
 
 build: $(VENV)/tools.stamp $(VENV)/core.stamp ## Compile the data plane, fastrouter._core
 
+bench: $(VENV)/bench.stamp $(VENV)/core.stamp ## Measure: micro benchmarks, then CPU per request beside nginx and HAProxy
+	$(BIN)/python -m pytest benchmarks/micro --benchmark-enable --benchmark-only $(ARGS)
+	$(BIN)/python -m benchmarks.load.compare --workloads W1,W2
+
+# Idle processes count for nothing, so the graph is that of the worker under load.
+profile: $(VENV)/bench.stamp ## Record a flame graph of a worker under load, with native frames, as build/profile.svg
+	FASTROUTER_PROFILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+	$(BIN)/py-spy record --native --subprocesses --rate 500 --output build/profile.svg -- \
+		$(BIN)/python -m benchmarks.load.compare --proxies fastrouter --workloads W1 --rounds 1 --seconds 20
+	@rm -f $(VENV)/core.stamp  # the next target builds without symbols again
+
 clean: ## Remove .venv and everything else that was built
 	rm -rf $(VENV) build dist src/*.egg-info src/fastrouter/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
