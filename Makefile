@@ -27,7 +27,7 @@ lint: $(VENV)/dev.stamp $(VENV)/core.stamp ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	$(BIN)/cython-lint $(CYTHON_SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON_SOURCES)  # it looks for pycodestyle in PATH
 
 build: $(VENV)/tools.stamp $(VENV)/core.stamp ## Compile the data plane, fastrouter._core
 
