@@ -52,7 +52,7 @@ clean: ## Remove .venv and everything else that was built
 $(VENV)/tools.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("fastrouter needs Python 3.11 or newer, this is %d.%d: use make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install setuptools Cython
+	$(PIP) install --upgrade setuptools Cython  # a venv may come with a setuptools that is too old
 	@touch $@
 
 # Compiled before the package is installed, so that `pip install -e` finds the extension up to date.
