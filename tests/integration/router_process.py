@@ -42,7 +42,7 @@ class RouterProcess:
             command += [f"--{name.replace('_', '-')}", str(value)]
         command += ["--access-log", str(access_log), *arguments]
         self._events: list[dict[str, Any]] = []
-        self._noise: list[str] = []
+        self._complaints: list[str] = []
         self._changed = threading.Condition()
         self._clients: list[RawClient] = []
         # The access log writes local time (spec 6.2); the tests compare it with UTC.
@@ -71,14 +71,30 @@ class RouterProcess:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
+    def check(self) -> None:
+        """Fail if a worker died, or anything but the process log was written, since the last check."""
+        assert self.is_running, f"the router died: {self._last_words()}"
+        with self._changed:
+            complaints, self._complaints = self._complaints, []
+        assert not complaints, "the router is unwell: " + "".join(complaints)
+
+    def _last_words(self) -> str:
+        with self._changed:
+            lines = [json.dumps(event) for event in self._events[-10:]]
+            return "\n".join([*lines, *self._complaints])
+
     def _read_events(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with self._changed:
                 try:
-                    self._events.append(json.loads(line))
+                    event = json.loads(line)
                 except ValueError:
-                    self._noise.append(line)
+                    self._complaints.append(line)
+                else:
+                    self._events.append(event)
+                    if event["message"] == "worker-exited":
+                        self._complaints.append(line)
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
@@ -98,7 +114,7 @@ class RouterProcess:
                         return event
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._reader.is_alive():
-                    raise AssertionError(f"no {message!r} in the log: {self._events[-20:]} {''.join(self._noise)}")
+                    raise AssertionError(f"no {message!r} in the log: {self._last_words()}")
                 self._changed.wait(min(left, 0.1))
 
     def log_lines(self, host: str) -> list[str]:

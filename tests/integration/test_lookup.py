@@ -74,9 +74,18 @@ def test_empty_host_is_400_with_the_exact_answer(lane: Lane, head: bytes) -> Non
     lane.forward(client)
 
 
+@pytest.mark.parametrize("host", [b"127.0.0.1", b"127.0.0.1:80"])
+def test_host_that_is_the_clients_address_counts_as_empty(lane: Lane, host: bytes) -> None:
+    client = lane.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    response = client.read_response()
+    assert (response.status, response.value(b"X-Cf-Routererror")) == (400, b"empty_host")
+
+
 class TestRouteTable:
     @pytest.fixture(scope="class")
-    def router(self, start_module_router: StartRouter) -> Iterator[RouterProcess]:
+    @classmethod
+    def router(cls, start_module_router: StartRouter) -> Iterator[RouterProcess]:
         def serve(name: str) -> ServingBackend:
             def answer(stream: BackendStream) -> None:
                 stream.read_request()

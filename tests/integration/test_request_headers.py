@@ -69,6 +69,27 @@ class TestTarget:
     def test_method(self, lane: Lane, method: bytes) -> None:
         assert seen(lane, start_line=method + b" / HTTP/1.1").method == method
 
+    @pytest.mark.parametrize("method", [b"FOO", b"get", b"X-Y_Z", b"SOURCE", b"DESCRIBE", b"A" * 300])
+    def test_unheard_of_method(self, lane: Lane, method: bytes) -> None:
+        # Any token is a method to Go; llhttp knows a list.
+        client = lane.connect()
+        client.send(lane.request(method + b" /x HTTP/1.1"))
+        stream = lane.backend.accept()
+        assert stream.read_until(b"\r\n") == method + b" /x HTTP/1.1\r\n"
+        stream.read_until(b"\r\n\r\n")
+        stream.send(response_with(b"ok"))
+        assert client.read_response().body == b"ok"
+
+    def test_unheard_of_method_with_a_body(self, lane: Lane) -> None:
+        client = lane.connect()
+        client.send(lane.request(b"FOO / HTTP/1.1", b"Content-Length: 4", body=b"body") + lane.request())
+        stream = lane.backend.accept()
+        stream.read_until(b"\r\n\r\n")
+        assert stream.read_exactly(4) == b"body"
+        stream.send(response_with(b"1"))
+        assert client.read_response().body == b"1"
+        assert stream.read_request().target == b"/"
+
     def test_options_with_a_path_is_no_options_star(self, lane: Lane) -> None:
         assert seen(lane, start_line=b"OPTIONS /x HTTP/1.1").target == b"/x"
 
