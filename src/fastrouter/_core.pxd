@@ -353,7 +353,7 @@ cdef class BackendConnection(Timed):
     cdef bint is_read_paused                    # the client cannot take more
     cdef bint is_closed
     cdef int dial(self) except -1
-    cdef int on_dial_failed(self, str reason) except -1
+    cdef int on_dial_failed(self, str text) except -1
     cdef int send(self, bytes data) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
@@ -366,6 +366,7 @@ cdef class BackendConnection(Timed):
     cdef int _refuse_large_head(self) except -1
     cdef int _consume(self, bytes data) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
+    cdef bint _is_agreed_upgrade(self, Head head) noexcept
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1

@@ -188,7 +188,7 @@ cdef dict _GO_ESCAPES = {
 
 cdef bytes _go_escaped(bytes text):
     cdef list parts = []
-    cdef Py_UCS4 code
+    cdef int code
     # surrogateescape leaves every byte that is no UTF-8 as a lone surrogate U+DC80..U+DCFF.
     for character in text.decode("utf-8", "surrogateescape"):
         code = ord(character)

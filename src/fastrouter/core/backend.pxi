@@ -13,15 +13,13 @@ cdef class BackendConnection(Timed):
         self.dialling = self.tripper.loop.create_task(dial(self, self.tripper.loop, self.endpoint.host, self.endpoint.port))
         return 0
 
-    cdef int on_dial_failed(self, str reason) except -1:
+    cdef int on_dial_failed(self, str text) except -1:
         cdef Exchange exchange = self.exchange
         self.disarm()
         self.is_closed = True
         if exchange is not None:
             self.exchange = None
-            exchange.on_backend_lost(
-                Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: {reason}"), False, False
-            )
+            exchange.on_backend_lost(Failure(FAILURE_DIAL, text), False, False)
         return 0
 
     # --- asyncio.Protocol
@@ -147,7 +145,7 @@ cdef class BackendConnection(Timed):
         if queue is self.tripper.dials:
             if self.dialling is not None:
                 self.dialling.cancel()
-            self.on_dial_failed("i/o timeout")
+            self.on_dial_failed(f"dial tcp {self.endpoint.address}: i/o timeout")
         else:
             self.close()
 
@@ -245,6 +243,9 @@ cdef class BackendConnection(Timed):
         ):
             self._refuse("malformed HTTP response framing")
             return -1
+        if head.status == 101 and not self._is_agreed_upgrade(head):
+            self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
+            return -1
 
         # One look for head and body together when both are there, which is the case that counts.
         is_whole = framing == FRAMING_LENGTH and head.length + length <= size - at and not head.has_bare_lf
@@ -275,22 +276,21 @@ cdef class BackendConnection(Timed):
             exchange.render_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
         )
 
+    cdef bint _is_agreed_upgrade(self, Head head) noexcept:
+        """Whether a 101 switches to the protocol the client asked for (spec 4.5)."""
+        cdef Exchange exchange = self.exchange
+        cdef Slice asked = exchange.upgrade
+        cdef Slice given = head.value_of(HEADER_UPGRADE)
+        return (
+            exchange.wants_upgrade and head.has_token(HEADER_CONNECTION, b"upgrade") and asked.length == given.length
+            and equals_nocase(PyBytes_AS_STRING(exchange.head) + asked.start, head.base + given.start, given.length)
+        )
+
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
         cdef Exchange exchange = self.exchange
         cdef Judge judge = self.judge
-        cdef Slice asked, given
         cdef Py_ssize_t behind = at + head.length
         if head.status == 101:
-            asked = exchange.upgrade
-            given = head.value_of(HEADER_UPGRADE)
-            if (
-                not exchange.wants_upgrade or not judge.upgraded or asked.length != given.length
-                or not equals_nocase(
-                    PyBytes_AS_STRING(exchange.head) + asked.start, head.base + given.start, given.length
-                )
-            ):
-                self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
-                return -1
             self.judge = None
             exchange.begin_tunnel(head)
             return behind
@@ -404,9 +404,14 @@ async def dial(BackendConnection connection, loop, str host, int port):
     """Open `connection` to host:port; failures go to it as values. The only coroutine of the data plane."""
     try:
         await loop.create_connection(lambda: connection, host, port)
+    except gaierror:
+        text = f"dial tcp: lookup {host}: no such host"
     except OSError as error:
-        if not connection.is_closed:
-            connection.on_dial_failed("connect: " + errno_text(error))
+        text = f"dial tcp {host}:{port}: connect: {errno_text(error)}"
+    else:
+        return
+    if not connection.is_closed:
+        connection.on_dial_failed(text)
 
 
 cdef str go_quoted(bytes text):

@@ -170,7 +170,7 @@ cdef class ClientConnection(Timed):
         if at == size:
             self.at = at
             return True
-        if head.scan(base + at, size - at, settings.max_request_headers) == VERDICT_INCOMPLETE:
+        if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
             if size - at > settings.max_request_head + HEAD_SLOP:
                 self._refuse(431, b"")
                 return False
@@ -260,7 +260,7 @@ cdef class ClientConnection(Timed):
         if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
             return self._refuse(400, b"malformed Host header")
         self.keep_alive = head.wants_keep_alive()
-        if head.has(HEADER_EXPECT) and not head.has_token(HEADER_EXPECT, b"100-continue"):
+        if head.has(HEADER_EXPECT) and not head.value_is(HEADER_EXPECT, b"100-continue"):
             self._send_last(
                 b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
             )
@@ -410,6 +410,7 @@ cdef class ClientConnection(Timed):
     cdef int on_tunnel(self) except -1:
         """The backend switched protocols: bytes that came early are the tunnel's."""
         cdef Exchange exchange = self.exchange
+        self.keep_alive = False
         self._drop_judge()
         self.disarm()
         if self.pending is not None:

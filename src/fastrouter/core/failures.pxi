@@ -49,7 +49,4 @@ cdef class Failure:
 cdef str errno_text(object error):
     """The C library's words for an OSError, as Go prints them (lower case)."""
     cdef object number = getattr(error, "errno", None)
-    # uvloop and getaddrinfo use numbers of their own for name errors; their text is all there is.
-    if number is not None and number > 0:
-        return os_strerror(number).lower()
-    return str(error).lower()
+    return os_strerror(number).lower() if number else str(error).lower()

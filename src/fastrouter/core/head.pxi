@@ -197,7 +197,9 @@ cdef class Head:
                 self.has_bad_line = True
                 at = newline + 1
                 continue
-            if self.count >= max_fields:
+            kind = known_kind(at, colon - at)
+            if self.count >= max_fields and kind != HEADER_HOST:
+                # Without its host a crowded request would look like another mistake.
                 self.is_crowded = True
                 at = newline + 1
                 continue
@@ -213,7 +215,6 @@ cdef class Head:
             while stop > value and ((stop - 1)[0] == c" " or (stop - 1)[0] == c"\t"):
                 stop -= 1
             field.value.length = <uint32_t>(stop - value)
-            kind = known_kind(at, colon - at)
             field.kind = kind
             field.is_dropped = False
             if kind != HEADER_OTHER:

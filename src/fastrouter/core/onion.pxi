@@ -53,7 +53,11 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     for i in range(head.count):
         if head.fields[i].kind != HEADER_HOST:
             size += head.fields[i].name.length + head.fields[i].value.length + 4
-    if size < settings.max_request_head and not head.is_crowded:
+    # Go keeps the host apart from the other headers, so it does not count.
+    if (
+        size < settings.max_request_head and not head.is_crowded
+        and head.count - head.seen[HEADER_HOST] <= settings.max_request_headers
+    ):
         return True
     exchange.endpoint = exchange.pool.select(exchange)
     respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")

@@ -87,9 +87,14 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     """The answer to a request no attempt could serve (spec 5.7), and the end of the exchange."""
     cdef int status = failure.status()
+    cdef bytes router_error
+    if failure.kind == FAILURE_BAD_UPGRADE:
+        # Go's reverse proxy answers this one by itself, past Gorouter's error handler.
+        respond(exchange, status, b"", b"")
+        return exchange.finish()
     # The text may quote what a backend sent: never let it end the header line.
-    cdef bytes router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
-    router_error = bytes(c if 32 <= c != 127 else 32 for c in router_error)
+    router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
+    router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])
     exchange.router_error = router_error
     if status == 499:
         # Nobody is there to read it; the log line is all that is left to do.
@@ -101,5 +106,4 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
             + b"\r\nX-Content-Type-Options: nosniff\r\n",
             b"502 Bad Gateway: Registered endpoint failed to handle the request.\n",
         )
-    exchange.finish()
-    return 0
+    return exchange.finish()
