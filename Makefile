@@ -27,7 +27,8 @@ lint: $(VENV)/dev.stamp $(VENV)/core.stamp ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON_SOURCES)  # it looks for pycodestyle in PATH
+	@# It looks for pycodestyle in PATH.
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON_SOURCES)
 
 build: $(VENV)/tools.stamp $(VENV)/core.stamp ## Compile the data plane, fastrouter._core
 
@@ -49,10 +50,11 @@ clean: ## Remove .venv and everything else that was built
 
 # A stamp is touched when its step has succeeded; make repeats the step when a file after the colon is newer.
 
+# Upgraded, because a venv may come with a setuptools that is too old.
 $(VENV)/tools.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit("fastrouter needs Python 3.11 or newer, this is %d.%d: use make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade setuptools Cython  # a venv may come with a setuptools that is too old
+	$(PIP) install --upgrade setuptools Cython
 	@touch $@
 
 # Compiled before the package is installed, so that `pip install -e` finds the extension up to date.

@@ -5,6 +5,7 @@ of their own.
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -103,7 +104,9 @@ def _instance(index: int) -> "web.Application":
                 "target": request.raw_path,
                 "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
                 "body": body.decode(errors="replace"),
-            }
+            },
+            # A terminal wants the newline.
+            dumps=lambda echoed: json.dumps(echoed) + "\n",
         )
 
     async def stream(request: web.Request) -> web.StreamResponse:
