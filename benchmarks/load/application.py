@@ -8,6 +8,7 @@ GET  /tunnel             101, then an echo
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import sys
@@ -15,7 +16,8 @@ from collections.abc import AsyncIterator
 
 from benchmarks.load import payload
 
-_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+# RFC 6455 section 1.3.
+_WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,7 +27,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             method, target, _ = head.split(" ", 2)
             headers = _headers(head)
             if "upgrade" in headers:
-                writer.write(_SWITCHING)
+                writer.write(_switching(headers["sec-websocket-key"]))
                 while data := await reader.read(payload.READ_SIZE):
                     writer.write(data)
                     await writer.drain()
@@ -37,6 +39,14 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             else:
                 _write_whole(writer, target)
     writer.close()
+
+
+def _switching(key: str) -> bytes:
+    accept = base64.b64encode(hashlib.sha1((key + _WEBSOCKET_GUID).encode()).digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
+    )
 
 
 def _headers(head: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Costs of single functions of the data plane, without sockets; run with pytest-benchmark."""
