@@ -1,4 +1,4 @@
-"""Strict reading of HTTP/1 messages from a ByteStream.
+"""Strict reading of HTTP/1 messages.
 
 Every message the router sends, in either direction, passes through here. What must hold of all of them is asserted
 here once: CRLF line ends, canonical header names (spec 0), and exactly one framing header where a body can follow
@@ -7,9 +7,7 @@ here once: CRLF line ends, canonical header names (spec 0), and exactly one fram
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal, Self
-
-from .byte_stream import ByteStream
+from typing import Literal, Protocol, Self
 
 Framing = Literal["none", "length", "chunked", "close"]
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -21,6 +19,14 @@ STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xf
 
 # Statuses after which no body can follow, whatever the headers say (RFC 9112 section 6.3).
 BODILESS = (204, 304)
+
+
+class ByteSource(Protocol):
+    """Where messages are read from: a socket, or bytes in memory. Raises EOFError where too little comes."""
+
+    def read_until(self, delimiter: bytes) -> bytes: ...
+    def read_exactly(self, count: int) -> bytes: ...
+    def read_to_end(self) -> bytes: ...
 
 
 def canonical(name: bytes) -> bytes:
@@ -66,14 +72,14 @@ class Request(Message):
         return self.start_line.split(b" ")[1]
 
     @classmethod
-    def read(cls, stream: ByteStream) -> Self:
+    def read(cls, stream: ByteSource) -> Self:
         """Read one whole request, body included."""
         head = cls.read_head(stream)
         body, trailers, chunks = _read_body(stream, head)
         return cls(head.start_line, head.fields, body, trailers, head.framing, chunks)
 
     @classmethod
-    def read_head(cls, stream: ByteStream) -> Self:
+    def read_head(cls, stream: ByteSource) -> Self:
         """Read the head only, for tests that take the body in steps."""
         start_line, fields = _read_head(stream)
         assert REQUEST_LINE.fullmatch(start_line), start_line
@@ -98,14 +104,14 @@ class Response(Message):
         return self.start_line.split(b" ", 2)[2]
 
     @classmethod
-    def read(cls, stream: ByteStream, method: bytes = b"GET") -> Self:
+    def read(cls, stream: ByteSource, method: bytes = b"GET") -> Self:
         """Read the next whole message, be it interim (1xx) or final, of an exchange whose request had `method`."""
         head = cls.read_head(stream, method)
         body, trailers, chunks = _read_body(stream, head)
         return cls(head.start_line, head.fields, body, trailers, head.framing, chunks)
 
     @classmethod
-    def read_head(cls, stream: ByteStream, method: bytes = b"GET") -> Self:
+    def read_head(cls, stream: ByteSource, method: bytes = b"GET") -> Self:
         """Read the head only; `framing` says how the body follows."""
         start_line, fields = _read_head(stream)
         match = STATUS_LINE.fullmatch(start_line)
@@ -126,7 +132,7 @@ class Response(Message):
         return cls(start_line, fields, framing=framing)
 
 
-def _read_head(stream: ByteStream) -> tuple[bytes, Fields]:
+def _read_head(stream: ByteSource) -> tuple[bytes, Fields]:
     raw = stream.read_until(b"\r\n\r\n")[:-4]
     start_line, *lines = raw.split(b"\r\n")
     return start_line, tuple(_field(line) for line in lines)
@@ -154,7 +160,7 @@ def _framing(fields: Fields) -> Framing | None:
     return "chunked"
 
 
-def _read_body(stream: ByteStream, head: Message) -> tuple[bytes, Fields, tuple[int, ...]]:
+def _read_body(stream: ByteSource, head: Message) -> tuple[bytes, Fields, tuple[int, ...]]:
     if head.framing == "length":
         return stream.read_exactly(int(head.values(b"Content-Length")[0])), (), ()
     if head.framing == "chunked":
@@ -164,7 +170,7 @@ def _read_body(stream: ByteStream, head: Message) -> tuple[bytes, Fields, tuple[
     return b"", (), ()
 
 
-def read_chunk(stream: ByteStream) -> bytes:
+def read_chunk(stream: ByteSource) -> bytes:
     """One chunk; empty for the last one, whose trailers are then still to be read."""
     size_line = stream.read_until(b"\r\n")[:-2]
     assert re.fullmatch(rb"[0-9A-Fa-f]+", size_line), f"bad chunk size line {size_line!r}"
@@ -176,7 +182,7 @@ def read_chunk(stream: ByteStream) -> bytes:
     return data
 
 
-def read_trailers(stream: ByteStream) -> Fields:
+def read_trailers(stream: ByteSource) -> Fields:
     """Read what follows the last chunk, up to and with the empty line."""
     trailers: list[tuple[bytes, bytes]] = []
     while line := stream.read_until(b"\r\n")[:-2]:
@@ -184,7 +190,7 @@ def read_trailers(stream: ByteStream) -> Fields:
     return tuple(trailers)
 
 
-def read_chunked(stream: ByteStream) -> tuple[bytes, Fields, tuple[int, ...]]:
+def read_chunked(stream: ByteSource) -> tuple[bytes, Fields, tuple[int, ...]]:
     """Read a whole chunked body: data, trailers, chunk sizes."""
     data = bytearray()
     sizes: list[int] = []

@@ -48,6 +48,20 @@ def test_pipelined_requests_are_served_one_after_the_other(lane: Lane) -> None:
     assert client.read_response().body == b"two"
 
 
+@pytest.mark.parametrize("size", [1, 2, 30])
+def test_pipelined_request_that_comes_in_pieces_meanwhile(lane: Lane, size: int) -> None:
+    client = lane.connect()
+    stream, _ = lane.forward(client)
+    # Each piece its own segment, all of them before the answer to the first request.
+    client.send_split(lane.request(b"GET /second HTTP/1.1"), size)
+    assert stream.is_silent(0.1)
+    stream.send(response_with(b"one"))
+    assert client.read_response().body == b"one"
+    assert stream.read_request().target == b"/second"
+    stream.send(response_with(b"two"))
+    assert client.read_response().body == b"two"
+
+
 def test_pipelined_requests_with_bodies_keep_their_order(start_router: StartRouter) -> None:
     def echo(stream: BackendStream) -> None:
         request = stream.read_request()

@@ -1,0 +1,154 @@
+"""A loop and transports without sockets: what a RoundTripper needs, and nothing happens until the test says so."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class FakeHandle:
+    """What `call_later` gives back; the tests have no time that could pass."""
+
+    def cancel(self) -> None:
+        pass
+
+
+class FakeTask:
+    """A coroutine that runs to its end at once when its turn comes, or is cancelled before."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+        self._is_over = False
+
+    def run(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            try:
+                self._coroutine.send(None)
+            except StopIteration:
+                return
+            raise AssertionError("a dial waits for something the fake loop does not know")
+
+    def cancel(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._coroutine.close()
+
+
+class FakeTransport(asyncio.Transport):
+    """Collects what is written; hands on what the test delivers, as uvloop would."""
+
+    def __init__(self, loop: "FakeLoop", protocol: Any, peer: tuple[str, int]) -> None:
+        super().__init__({"peername": peer, "sockname": ("127.0.0.1", 80)})
+        self._loop = loop
+        self._protocol = protocol
+        self.written = bytearray()
+        self.is_reading_paused = False
+        self.is_over = False
+        self.has_eof = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert data, "an empty write is a wasted system call"
+        if not self.is_over:
+            self.written += data
+
+    def writelines(self, list_of_data: Any) -> None:
+        for data in list_of_data:
+            self.write(data)
+
+    def write_eof(self) -> None:
+        self.has_eof = True
+
+    def close(self) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._loop.call_soon(lambda: self._protocol.connection_lost(None))
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self.is_over
+
+    def pause_reading(self) -> None:
+        assert not self.is_reading_paused, "paused twice"
+        self.is_reading_paused = True
+
+    def resume_reading(self) -> None:
+        assert self.is_reading_paused, "resumed without a pause"
+        self.is_reading_paused = False
+
+    @property
+    def can_deliver(self) -> bool:
+        return not self.is_over and not self.is_reading_paused
+
+    def deliver(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+
+    def deliver_eof(self) -> None:
+        if not self._protocol.eof_received():
+            self.close()
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+
+class FakeLoop:
+    """Runs callbacks and dials in the order they came, when `run` is called."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Callable[[], None]] = deque()
+        self.dialled: list[FakeTransport] = []
+
+    def run(self) -> None:
+        while self._ready:
+            self._ready.popleft()()
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._ready.append(callback)
+
+    def call_later(self, _delay: float, _callback: Callable[[], None]) -> FakeHandle:
+        return FakeHandle()
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:
+        task = FakeTask(coroutine)
+        self.call_soon(task.run)
+        return task
+
+    async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[FakeTransport, Any]:
+        protocol = factory()
+        transport = FakeTransport(self, protocol, (host, port))
+        self.dialled.append(transport)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    def connect_client(self, protocol: Any) -> FakeTransport:
+        transport = FakeTransport(self, protocol, ("10.0.0.9", 4321))
+        protocol.connection_made(transport)
+        return transport
+
+
+class MemorySource:
+    """Bytes in memory, read like a connection that ended behind them."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = bytes(data)
+        self.at = 0
+
+    def read_until(self, delimiter: bytes) -> bytes:
+        found = self._data.find(delimiter, self.at)
+        if found < 0:
+            raise EOFError
+        return self.read_exactly(found + len(delimiter) - self.at)
+
+    def read_exactly(self, count: int) -> bytes:
+        if len(self._data) - self.at < count:
+            raise EOFError
+        self.at += count
+        return self._data[self.at - count : self.at]
+
+    def read_to_end(self) -> bytes:
+        return self.read_exactly(len(self._data) - self.at)
