@@ -40,7 +40,7 @@ def _parse(text: str, min_port: int) -> Address:
         host = host[1:-1]
     if is_bracketed != (":" in host):
         raise ValueError(f"{text!r} is not HOST:PORT: an IPv6 host, and no other, stands in brackets: [::1]:8080")
-    if any(character.isspace() or character in "/,@[]" for character in host):
+    if not host.isascii() or any(not "!" <= character <= "~" or character in "/,@[]" for character in host):
         raise ValueError(f"{text!r} is not HOST:PORT: the host has a character that no host name has")
     # isdecimal alone would let through digits of other scripts.
     if not (digits.isascii() and digits.isdecimal() and min_port <= int(digits) <= MAX_PORT):

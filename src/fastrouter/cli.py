@@ -32,30 +32,42 @@ def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> A
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-SECONDS = click.FloatRange(min=0)
-COUNT = click.IntRange(min=0)
-SIZE = click.IntRange(min=1)
+# Beyond these a number is a slip of the pen, and would not fit into the data plane's own types.
+MAX_SECONDS = 365 * 24 * 3600
+MAX_COUNT = 2**31 - 1
 
-# The data plane's settings that operators change: option name -> (type, help). Left out, they keep the data plane's own
-# defaults; a test compares those with the help.
-SETTINGS: dict[str, tuple[click.IntRange | click.FloatRange, str]] = {
-    "max-attempts": (click.IntRange(min=1), "Endpoints tried for one request at most.  [default: 3]"),
-    "dial-timeout": (SECONDS, "Seconds to connect to a backend.  [default: 5]"),
-    "endpoint-timeout": (SECONDS, "Seconds a backend may take for one response.  [default: 900]"),
-    "frontend-idle-timeout": (SECONDS, "Seconds a client's connection may wait for a request.  [default: 900]"),
-    "read-header-timeout": (SECONDS, "Seconds a client may take to send a request head; 0: no limit.  [default: 0]"),
-    "backend-idle-timeout": (SECONDS, "Seconds an idle backend connection is kept.  [default: 90]"),
-    "max-idle-per-endpoint": (COUNT, "Idle connections kept per endpoint and worker.  [default: 100]"),
-    "max-request-head": (SIZE, "Bytes of a request line with headers.  [default: 1048576]"),
-    "max-request-headers": (SIZE, "Number of request headers.  [default: 1000]"),
-    "max-response-head": (SIZE, "Bytes of a status line with headers.  [default: 1048576]"),
-    "max-response-headers": (SIZE, "Number of response headers.  [default: 1000]"),
+SECONDS = click.FloatRange(0, MAX_SECONDS)
+COUNT = click.IntRange(0, MAX_COUNT)
+SIZE = click.IntRange(1, MAX_COUNT)
+
+# The data plane's settings that operators change: option name -> (type, name of its value, help). Left out, they keep
+# the data plane's own defaults; a test compares those with the help.
+SETTINGS: dict[str, tuple[click.IntRange | click.FloatRange, str, str]] = {
+    "max-attempts": (SIZE, "NUMBER", "Endpoints tried for one request at most.  [default: 3]"),
+    "dial-timeout": (SECONDS, "SECONDS", "Seconds to connect to a backend.  [default: 5]"),
+    "endpoint-timeout": (SECONDS, "SECONDS", "Seconds a backend may take for one response.  [default: 900]"),
+    "frontend-idle-timeout": (
+        SECONDS,
+        "SECONDS",
+        "Seconds a client's connection may wait for a request.  [default: 900]",
+    ),
+    "read-header-timeout": (
+        SECONDS,
+        "SECONDS",
+        "Seconds a client may take to send a request head; 0: no limit.  [default: 0]",
+    ),
+    "backend-idle-timeout": (SECONDS, "SECONDS", "Seconds an idle backend connection is kept.  [default: 90]"),
+    "max-idle-per-endpoint": (COUNT, "NUMBER", "Idle connections kept per endpoint and worker.  [default: 100]"),
+    "max-request-head": (SIZE, "BYTES", "Bytes of a request line with headers.  [default: 1048576]"),
+    "max-request-headers": (SIZE, "NUMBER", "Number of request headers.  [default: 1000]"),
+    "max-response-head": (SIZE, "BYTES", "Bytes of a status line with headers.  [default: 1048576]"),
+    "max-response-headers": (SIZE, "NUMBER", "Number of response headers.  [default: 1000]"),
 }
 
 
 def _settings_options(command: _Command) -> _Command:
-    for name, (kind, text) in reversed(SETTINGS.items()):
-        command = click.option(f"--{name}", type=kind, help=text)(command)
+    for name, (kind, metavar, text) in reversed(SETTINGS.items()):
+        command = click.option(f"--{name}", type=kind, metavar=metavar, help=text)(command)
     return command
 
 
@@ -81,7 +93,9 @@ def cli() -> None:
 )
 @click.option("--routes", "routes_file", metavar="FILE", help="YAML file of routes; see the README.")
 @click.option("--access-log", metavar="FILE", help="Append one line per request to this file.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: one per CPU]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="NUMBER", help="Worker processes.  [default: one per CPU]"
+)
 @click.option(
     "--disable-backend-keep-alive", is_flag=True, help="Open a new connection to the backend for every request."
 )
@@ -132,7 +146,9 @@ def run(
     try:
         data_plane = Settings(backend_keep_alive=not disable_backend_keep_alive, **given)
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        # The message begins with the name of the field, which is that of the option.
+        name, _, rule = str(error).partition(" ")
+        raise click.BadParameter(rule, param_hint=f"'--{name.replace('_', '-')}'") from error
     options = app.RouterOptions(
         listen=listen,
         routes=routes,

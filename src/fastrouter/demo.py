@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fastrouter import app
 from fastrouter._core import Settings
 from fastrouter.address import Address
-from fastrouter.log import Logger
+from fastrouter.log import LineWriter, Logger
 from fastrouter.routes import StaticEndpoint, StaticRoute
 from fastrouter.workers import Child, ParentLink
 
@@ -55,8 +55,7 @@ def run(listen: Address, logger: Logger) -> bool:
 def _welcome(address: Address) -> None:
     host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(address.host, address.host)
     url = f"http://{Address(host, address.port)}"
-    print(
-        f"""
+    welcome = f"""
 fastrouter listens on {address} and routes http://{HOST} to {INSTANCES} instances.
 Try, in another terminal:
 
@@ -65,9 +64,10 @@ Try, in another terminal:
   curl -N -H 'Host: {HOST}' {url}/stream
 
 There are also /events (Server-Sent Events) and /ws (a WebSocket that echoes). Ctrl-C stops everything.
-""",
-        flush=True,
-    )
+
+"""
+    # As a log line is: a terminal that is gone must not end the demo halfway.
+    LineWriter().write(welcome.encode())
 
 
 def _run_backends(listeners: Sequence[socket.socket], link: ParentLink) -> None:

@@ -46,13 +46,22 @@ class StaticRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if "://" in self.route:
             raise ValueError(f"{self.route!r} has a scheme: expected HOST[/PATH]")
-        if any(character.isspace() or character == "?" for character in self.route):
-            raise ValueError(f"{self.route!r} has a space or a query: expected HOST[/PATH]")
+        if "?" in self.route:
+            raise ValueError(f"{self.route!r} has a query: expected HOST[/PATH]")
+        if not all("!" <= character <= "~" for character in self.route):
+            raise ValueError(f"{self.route!r} has a character that is always escaped in a request")
         host = self.route.partition("/")[0]
         if not host:
             raise ValueError(f"{self.route!r} has no host: expected HOST[/PATH]")
         if ":" in host:
             raise ValueError(f"{self.route!r} has a port: a request is matched by its host without the port")
+        for endpoint in self.endpoints:
+            self.new_endpoint(endpoint)
+
+    def new_endpoint(self, endpoint: StaticEndpoint) -> Endpoint:
+        """Make the data plane's view of one of the endpoints. Raises ValueError for an id that is no header value."""
+        host, port = parse_backend_address(endpoint.address)
+        return Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
 
 
 class RoutesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,10 +107,7 @@ def build_table(routes: Iterable[StaticRoute]) -> RouteTable:
         for static in route.endpoints:
             endpoint = endpoints.get((route.app_id, static))
             if endpoint is None:
-                host, port = parse_backend_address(static.address)
-                endpoint = endpoints[route.app_id, static] = Endpoint(
-                    host, port, app_id=route.app_id, instance_id=static.instance_id, instance_index=static.index
-                )
+                endpoint = endpoints[route.app_id, static] = route.new_endpoint(static)
             table.register(route.route, endpoint)
     return table
 

@@ -1,6 +1,7 @@
 """Listeners, and what one worker does with its own: serve clients on an event loop until told to stop."""
 
 import asyncio
+import faulthandler
 import gc
 import socket
 from collections.abc import Sequence
@@ -68,6 +69,8 @@ class Worker:
 
     def run(self, listener: socket.socket, link: ParentLink) -> None:
         """Serve clients of `listener` until the parent says to stop."""
+        # A fault in compiled code would otherwise leave nothing but the number of a signal.
+        faulthandler.enable(file=2)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(listener, link))
 

@@ -44,6 +44,8 @@ def test_only_a_listener_may_leave_host_or_port_to_the_kernel() -> None:
         ("[::1:80", "stands in brackets"),
         ("a b:80", "a character that no host name has"),
         ("http://a:80", "stands in brackets"),
+        ("ä:80", "a character that no host name has"),
+        ("a\x00:80", "a character that no host name has"),
         ("a/b:80", "a character that no host name has"),
     ],
 )

@@ -98,7 +98,7 @@ def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_pa
 
 @pytest.mark.parametrize("option", cli.SETTINGS)
 def test_the_help_states_the_data_planes_own_default(option: str) -> None:
-    stated = re.search(r"\[default: ([0-9.]+)\]$", cli.SETTINGS[option][1])
+    stated = re.search(r"\[default: ([0-9.]+)\]$", cli.SETTINGS[option][2])
     assert stated is not None
     default: Any = getattr(Settings(), option.replace("-", "_"))
     assert float(stated[1]) == default
@@ -122,7 +122,10 @@ def test_the_help_states_the_data_planes_own_default(option: str) -> None:
             "Invalid value for '--routes': /nowhere/routes.yml: No such file or directory",
         ),
         ((*LISTEN, "--workers", "0"), "Invalid value for '--workers': 0 is not in the range x>=1."),
-        ((*LISTEN, "--max-attempts", "0"), "Invalid value for '--max-attempts': 0 is not in the range x>=1."),
+        (
+            (*LISTEN, "--max-attempts", "0"),
+            "Invalid value for '--max-attempts': 0 is not in the range 1<=x<=2147483647.",
+        ),
         ((*LISTEN, "--dial-timeout", "soon"), "Invalid value for '--dial-timeout': 'soon' is not a valid float range."),
         ((*LISTEN, "--dial-timeout"), "Option '--dial-timeout' requires an argument."),
         (
@@ -154,16 +157,27 @@ def test_a_bad_routes_file_is_named_with_its_key(run: Run, started: list[app.Rou
     assert started == []
 
 
-def test_a_value_that_only_the_data_plane_refuses(
+def test_a_value_that_only_the_data_plane_refuses_names_the_option_too(
     run: Run, started: list[app.RouterOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> Settings:
-        raise ValueError("max_attempts must be at most 255")
+        raise ValueError("max_attempts must be at most 255, not 256")
 
     monkeypatch.setattr("fastrouter._core.Settings", refuse)
     code, _, err = run(*LISTEN, "--max-attempts", "256")
     assert code == 1
-    assert err.splitlines()[-1] == "Error: max_attempts must be at most 255"
+    assert err.splitlines()[-1] == "Error: Invalid value for '--max-attempts': must be at most 255, not 256"
+    assert started == []
+
+
+@pytest.mark.parametrize("option", cli.SETTINGS)
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e400", "2147483648", "x", ""])
+def test_no_number_gets_past_the_command_line_into_a_traceback(
+    run: Run, started: list[app.RouterOptions], option: str, value: str
+) -> None:
+    code, _, err = run(*LISTEN, f"--{option}", value)
+    assert code == 1
+    assert err.splitlines()[-1].startswith(f"Error: Invalid value for '--{option}': ")
     assert started == []
 
 

@@ -33,7 +33,15 @@ def test_route_option() -> None:
         ("app.test=", "'' has no port: expected HOST:PORT"),
         ("app.test=127.0.0.1:1,", "'' has no port: expected HOST:PORT"),
         ("http://app.test=127.0.0.1:1", "'http://app.test' has a scheme: expected HOST[/PATH]"),
-        ("app.test/?a=127.0.0.1:1", "'app.test/?a' has a space or a query: expected HOST[/PATH]"),
+        ("app.test/?a=127.0.0.1:1", "'app.test/?a' has a query: expected HOST[/PATH]"),
+        (
+            "app.test/a b=127.0.0.1:1",
+            "'app.test/a b' has a character that is always escaped in a request",
+        ),
+        (
+            "äpp.test=127.0.0.1:1",
+            "'äpp.test' has a character that is always escaped in a request",
+        ),
         (
             "app.test:80=127.0.0.1:1",
             "'app.test:80' has a port: a request is matched by its host without the port",
@@ -103,6 +111,10 @@ def test_every_scalar_of_a_routes_file_is_the_text_that_was_written(tmp_path: Pa
         (
             "routes: [{route: 'a:80', endpoints: [{address: 'a:1'}]}]",
             "routes[0]: 'a:80' has a port: a request is matched by its host without the port",
+        ),
+        (
+            'routes: [{route: a, app_id: "x\\r\\nX-Evil: 1", endpoints: [{address: "a:1"}]}]',
+            "routes[0]: app_id must be printable ASCII, not 'x\\r\\nX-Evil: 1'",
         ),
     ],
 )
