@@ -25,13 +25,14 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         application_backend(workdir) as (backend, _),
         proxy_under_test(proxy_name, workdir, [backend]) as proxy,
         proxy.connect() as connection,
-        RssWatch(proxy.process) as watch,
     ):
+        proxy.warm_up()
         started = time.monotonic()
-        sender = threading.Thread(target=_send_all, args=(connection,), daemon=True)
-        sender.start()
-        time.sleep(_DEAF_SECONDS)
-        in_order = _count_in_order(connection)
+        with RssWatch(proxy.process) as watch:
+            sender = threading.Thread(target=_send_all, args=(connection,), daemon=True)
+            sender.start()
+            time.sleep(_DEAF_SECONDS)
+            in_order = _count_in_order(connection)
         seconds = time.monotonic() - started
     volume = _REQUESTS * len(_PADDING) / MIB
     return [

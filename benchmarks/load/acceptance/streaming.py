@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.load import payload
-from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, get_request, proxy_under_test, read_response
+from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, proxy_under_test
 from benchmarks.load.backends import application_backend
 from benchmarks.load.processes import MIB, RssWatch
 from benchmarks.load.workloads import HOST
@@ -24,9 +24,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         application_backend(workdir) as (backend, _),
         proxy_under_test(proxy_name, workdir, [backend]) as proxy,
     ):
-        with proxy.connect() as connection:
-            connection.sendall(get_request("/warm-up"))
-            read_response(connection)
+        proxy.warm_up()
         for direction, transfer in (("upload", _upload), ("download", _slow_download)):
             for chunked in (False, True):
                 started = time.monotonic()

@@ -33,6 +33,12 @@ class ProxyUnderTest:
     def connect(self) -> socket.socket:
         return connect(self.port)
 
+    def warm_up(self) -> None:
+        """Have one request answered: a listening socket may be there before the worker that serves it."""
+        with self.connect() as connection:
+            connection.sendall(get_request("/warm-up"))
+            read_response(connection)
+
 
 # A subject gets the name of the proxy and a directory of its own, and starts and ends all it needs.
 Subject = Callable[[str, Path], list[Check]]
