@@ -83,7 +83,7 @@ cdef enum:
     RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
-    ACCESS_LINE_FIXED = 2048    # bytes a log line has besides what comes out of the request
+    ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
 
 cdef struct Slice:
     uint32_t start              # offset from the head's first byte
@@ -186,26 +186,34 @@ cdef class Settings:
     cdef readonly int max_buffered              # bytes held per direction before reading stops
 
 cdef class Endpoint:
-    cdef readonly str host
+    cdef bytes address_bytes                    # host:port, its identity
+    cdef bytes headers                          # the X-Cf-* lines of every request to it; the next three point into it
+    cdef Slice app
+    cdef Slice instance                         # empty without an instance id, though the header then has the address
+    cdef Slice index
     cdef readonly int port
-    cdef readonly str address                   # host:port, its identity
-    cdef readonly str app_id
-    cdef readonly str instance_id
-    cdef readonly str instance_index
-    cdef bytes headers                          # the X-Cf-* lines of every request to it
-    cdef bytes log_address
-    cdef bytes log_identity                     # ` app_id:… app_index:… instance_id:…`
-    cdef ConnectionPool connections
+    cdef readonly bint tls
+    cdef readonly bint is_http2
+    cdef readonly str server_cert_domain_san
+    cdef readonly str availability_zone
+    cdef readonly str process_id
+    cdef readonly str component
+    cdef ConnectionPool connections             # None until the first request
     cdef readonly int in_flight                 # attempts waiting for their response head
     cdef int64_t failed_at_ns                   # CLOCK_MONOTONIC of the failure mark, 0 without one
+    cdef str _cut(self, Slice text)
+    cdef ConnectionPool connection_pool(self)
+    cdef int take_over(self, Endpoint predecessor) except -1
 
 cdef class EndpointPool:
-    cdef readonly str host                      # as registered first, case kept
-    cdef readonly str context_path
+    cdef readonly str uri                       # as registered first, case kept
     cdef readonly list endpoints                # of Endpoint, in registration order
+    cdef readonly str route_service_url
+    cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
-    cdef bint put(self, Endpoint endpoint) except -1
-    cdef bint remove(self, str address) except -1
+    cdef int put(self, Endpoint endpoint) except -1
+    cdef bint remove(self, bytes address) except -1
+    cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
 
 cdef class RouteNode:
@@ -216,6 +224,7 @@ cdef class RouteTable:
     cdef RouteNode root
     cdef Py_ssize_t size                        # routes
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
+    cdef EndpointPool _pool_of(self, str uri)
     cdef EndpointPool _match(self, const char* key, Py_ssize_t length)
 
 cdef class ConnectionPool:

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+CYTHON_VERSION: str
+
 # Process-log levels as Gorouter writes them (spec 6.6): 0 debug, 1 info, 2 warn, 3 error.
 EventLog = Callable[[int, str, dict[str, Any]], None]
 
@@ -51,13 +53,22 @@ class Settings:
 class Endpoint:
     """One backend address with what Gorouter knows of it (spec 3.2); `address` is `host:port`.
 
-    One Endpoint registered under several routes shares its connections.
+    One Endpoint registered under several routes shares its connections. Raises ValueError for texts that cannot be header
+    values and for ports out of range.
     """
 
-    address: str
     app_id: str
     instance_id: str
     instance_index: str
+    address: str
+    host: str
+    port: int
+    tls: bool
+    is_http2: bool
+    server_cert_domain_san: str
+    availability_zone: str
+    process_id: str
+    component: str
     in_flight: int
 
     def __init__(
@@ -68,14 +79,23 @@ class Endpoint:
         app_id: str = "",
         instance_id: str = "",
         instance_index: str = "",
+        tls: bool = False,
+        server_cert_domain_san: str = "",
+        protocol: str = "http1",
+        availability_zone: str = "",
+        process_id: str = "",
+        component: str = "",
     ) -> None: ...
 
 class EndpointPool:
     """The endpoints of one route, in registration order."""
 
+    uri: str
     host: str
     context_path: str
     endpoints: list[Endpoint]
+    route_service_url: str | None
+    algorithm: str | None
 
     def __len__(self) -> int: ...
 
@@ -84,6 +104,8 @@ class RouteTable:
 
     def register(self, uri: str, endpoint: Endpoint) -> None: ...
     def unregister(self, uri: str, address: str) -> bool: ...
+    def drop(self, uri: str) -> bool: ...
+    def set_route(self, uri: str, *, route_service_url: str = "", algorithm: str = "") -> None: ...
     def lookup(self, host: str, path: str = "/") -> EndpointPool | None: ...
     def __len__(self) -> int: ...
 

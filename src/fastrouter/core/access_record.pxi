@@ -50,6 +50,7 @@ cdef class AccessLog:
         if exchange.router_error is not None:
             error_size = PyBytes_GET_SIZE(exchange.router_error)
         # Quoting makes at most four bytes of one (\xNN); everything quoted here comes out of the head or the error.
+        # An endpoint's texts are bounded at registration and need no escape but for `"` and `\\`.
         self.reserve(4 * (PyBytes_GET_SIZE(exchange.head) + error_size) + ACCESS_LINE_FIXED)
         out = self.batch + self.size
         out = put(out, head + exchange.host.start, exchange.host.length)
@@ -79,7 +80,7 @@ cdef class AccessLog:
         out = put_bytes(out, exchange.client_address)
         out = put_text(out, b"\" \"")
         if exchange.endpoint is not None:
-            out = put_bytes(out, exchange.endpoint.log_address)
+            out = put_bytes(out, exchange.endpoint.address_bytes)
         else:
             out = put_text(out, b"-")
         out = put_text(out, b"\" x_forwarded_for:")
@@ -103,7 +104,10 @@ cdef class AccessLog:
         else:
             out = put_text(out, b"0.000000")
         if exchange.endpoint is not None:
-            out = put_bytes(out, exchange.endpoint.log_identity)
+            head = PyBytes_AS_STRING(exchange.endpoint.headers)
+            out = put_quoted(put_text(out, b" app_id:"), head, exchange.endpoint.app)
+            out = put_quoted(put_text(out, b" app_index:"), head, exchange.endpoint.index)
+            out = put_quoted(put_text(out, b" instance_id:"), head, exchange.endpoint.instance)
         else:
             out = put_text(out, b" app_id:\"-\" app_index:\"-\" instance_id:\"-\"")
         out = put_text(out, b" x_cf_routererror:")
@@ -205,7 +209,3 @@ cdef bytes _go_escaped(bytes text):
         else:
             parts.append("\\U%08x" % code)
     return "".join(parts).encode("utf-8")
-
-
-cdef bytes quoted_or_dash(bytes text):
-    return b'"%s"' % _go_escaped(text) if text else b'"-"'

@@ -4,7 +4,7 @@ cdef class BackendConnection(Timed):
     def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
         self.tripper = tripper
         self.endpoint = endpoint
-        self.home = endpoint.connections
+        self.home = endpoint.connection_pool()
 
     # --- dial
 

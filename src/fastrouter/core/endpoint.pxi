@@ -1,33 +1,97 @@
 # Endpoint: one backend address, with everything about it that a request needs rendered beforehand.
+#
+# There may be a hundred thousand of them, so the texts are kept once, inside the header lines they are sent in; what else needs
+# them (log line, properties) cuts them out again.
 
 cdef class Endpoint:
-    def __init__(self, str host, int port, *, str app_id="", str instance_id="", str instance_index=""):
+    def __init__(
+        self,
+        str host,
+        int port,
+        *,
+        str app_id="",
+        str instance_id="",
+        str instance_index="",
+        bint tls=False,
+        str server_cert_domain_san="",
+        str protocol="http1",
+        str availability_zone="",
+        str process_id="",
+        str component="",
+    ):
+        cdef bytes app, identity, index
         for name, text in (
             ("host", host), ("app_id", app_id), ("instance_id", instance_id), ("instance_index", instance_index)
         ):
             # These become header values: a line end in one would let a registration write headers of its own.
-            if not text.isascii() or not all(c.isprintable() for c in text):
+            if not (text.isascii() and text.isprintable()):
                 raise ValueError(f"{name} must be printable ASCII, not {text!r}")
+            if len(text) > 1024:
+                raise ValueError(f"{name} must not be longer than 1024 characters")
         if not 0 <= port <= 65535:
             raise ValueError(f"port must be 0..65535, not {port}")
-        self.host = host
-        self.port = port
-        self.address = f"{host}:{port}"
-        self.app_id = app_id
-        self.instance_id = instance_id
-        self.instance_index = instance_index
-        self.headers = (
-            f"X-Cf-Applicationid: {app_id}\r\n"
-            f"X-Cf-Instanceid: {instance_id or self.address}\r\n"
-            f"X-Cf-Instanceindex: {instance_index}\r\n"
-        ).encode("ascii")
-        self.log_address = self.address.encode("ascii")
-        self.log_identity = b' app_id:%s app_index:%s instance_id:%s' % (
-            quoted_or_dash(app_id.encode("ascii")),
-            quoted_or_dash(instance_index.encode("ascii")),
-            quoted_or_dash(instance_id.encode("ascii")),
+        self.address_bytes = b"%s:%d" % (host.encode("ascii"), port)
+        app = app_id.encode("ascii")
+        identity = instance_id.encode("ascii")
+        index = instance_index.encode("ascii")
+        self.headers = b"X-Cf-Applicationid: %s\r\nX-Cf-Instanceid: %s\r\nX-Cf-Instanceindex: %s\r\n" % (
+            app, identity or self.address_bytes, index
         )
-        self.connections = ConnectionPool()
+        self.app = slice_of(len(b"X-Cf-Applicationid: "), len(app))
+        self.instance = slice_of(self.app.start + self.app.length + len(b"\r\nX-Cf-Instanceid: "), len(identity))
+        self.index = slice_of(len(self.headers) - len(index) - 2, len(index))
+        self.port = port
+        self.tls = tls
+        self.server_cert_domain_san = server_cert_domain_san
+        self.is_http2 = protocol == "http2"
+        self.availability_zone = availability_zone
+        self.process_id = process_id
+        self.component = component
+
+    cdef str _cut(self, Slice text):
+        return self.headers[text.start : text.start + text.length].decode("ascii")
+
+    @property
+    def address(self):
+        """`host:port`, its identity in a pool."""
+        return self.address_bytes.decode("ascii")
+
+    @property
+    def host(self):
+        return self.address_bytes[: self.address_bytes.rindex(b":")].decode("ascii")
+
+    @property
+    def app_id(self):
+        return self._cut(self.app)
+
+    @property
+    def instance_id(self):
+        return self._cut(self.instance)
+
+    @property
+    def instance_index(self):
+        return self._cut(self.index)
+
+    cdef ConnectionPool connection_pool(self):
+        """Its idle connections; made when the first request needs them."""
+        if self.connections is None:
+            self.connections = ConnectionPool()
+        return self.connections
+
+    cdef int take_over(self, Endpoint predecessor) except -1:
+        """Stand in for the endpoint registered before under the same address: warm connections to the same peer stay."""
+        if self is not predecessor and self.tls == predecessor.tls and (
+            self.server_cert_domain_san == predecessor.server_cert_domain_san
+        ):
+            self.connections = predecessor.connection_pool()
+        return 0
 
     def __repr__(self):
         return f"<Endpoint {self.address} in_flight={self.in_flight}>"
+
+
+cdef inline Slice slice_of(Py_ssize_t start, Py_ssize_t length) noexcept nogil:
+    cdef Slice text
+    text.start = <uint32_t>start
+    text.length = <uint32_t>length
+    return text

@@ -4,37 +4,47 @@
 cdef int64_t FAILURE_MEMORY_NS = 30 * 1000000000
 
 cdef class EndpointPool:
-    def __cinit__(self, str host, str context_path):
-        self.host = host
-        self.context_path = context_path
-        self.endpoints = []
+    def __cinit__(self, str uri, list endpoints):
+        self.uri = uri
+        self.endpoints = endpoints
         self.cursor = -1
 
     def __len__(self):
         return len(self.endpoints)
 
-    cdef bint put(self, Endpoint endpoint) except -1:
-        """Add an endpoint, or replace the one of the same address in its place. Returns whether it is a new one."""
-        cdef Py_ssize_t i
-        cdef Endpoint known
-        for i in range(PyList_GET_SIZE(self.endpoints)):
-            known = <Endpoint>self.endpoints[i]
-            if known.address == endpoint.address:
-                # Same identity: its warm connections go on serving.
-                if known is not endpoint:
-                    endpoint.connections = known.connections
-                    self.endpoints[i] = endpoint
-                return False
-        self.endpoints.append(endpoint)
-        return True
+    @property
+    def host(self):
+        """The host as it was registered first, in its own case."""
+        return self.uri.partition("/")[0]
 
-    cdef bint remove(self, str address) except -1:
-        cdef Py_ssize_t i
-        for i in range(PyList_GET_SIZE(self.endpoints)):
-            if (<Endpoint>self.endpoints[i]).address == address:
-                del self.endpoints[i]
-                return True
-        return False
+    @property
+    def context_path(self):
+        """The path as it was registered first; "/" without one."""
+        return "/" + self.uri.partition("/")[2]
+
+    cdef int put(self, Endpoint endpoint) except -1:
+        """Add an endpoint at the end, or replace the one of the same address in its place."""
+        cdef Py_ssize_t at = self.find(endpoint.address_bytes)
+        if at < 0:
+            self.endpoints.append(endpoint)
+        else:
+            endpoint.take_over(<Endpoint>self.endpoints[at])
+            self.endpoints[at] = endpoint
+        return 0
+
+    cdef bint remove(self, bytes address) except -1:
+        cdef Py_ssize_t at = self.find(address)
+        if at >= 0:
+            del self.endpoints[at]
+        return at >= 0
+
+    cdef Py_ssize_t find(self, bytes address) except -2:
+        """Position of the endpoint at `address` (host:port), -1 without it."""
+        cdef Py_ssize_t at
+        for at in range(PyList_GET_SIZE(self.endpoints)):
+            if (<Endpoint>PyList_GET_ITEM(self.endpoints, at)).address_bytes == address:
+                return at
+        return -1
 
     cdef Endpoint select(self, Exchange exchange):
         """Round-robin: the next endpoint from the exchange's cursor on that carries no failure mark; None without any.
@@ -77,4 +87,4 @@ cdef class EndpointPool:
         return endpoint
 
     def __repr__(self):
-        return f"<EndpointPool {self.host}{self.context_path} {[e.address for e in self.endpoints]}>"
+        return f"<EndpointPool {self.uri} {[endpoint.address for endpoint in self.endpoints]}>"

@@ -82,7 +82,7 @@ cdef class RoundTripper:
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
         if exchange.attempt > 1:
             # Every endpoint was tried and none has joined meanwhile: the last error stands.
-            if exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint.address in exchange.tried:
+            if exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint.address_bytes in exchange.tried:
                 return respond_failure(exchange, exchange.failure)
         exchange.endpoint = endpoint
         endpoint.in_flight += 1
@@ -90,7 +90,7 @@ cdef class RoundTripper:
         self.attempt_count += 1
         if not exchange.wants_websocket:
             exchange.arm(self.attempts)
-        return self.send(exchange, exchange.endpoint.connections.acquire())
+        return self.send(exchange, endpoint.connection_pool().acquire())
 
     cdef int send(self, Exchange exchange, BackendConnection connection) except -1:
         """Send on an idle connection, or dial when there is none."""
@@ -113,7 +113,7 @@ cdef class RoundTripper:
         cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
         if is_lost and was_reused and is_replayable and not got_bytes:
             # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
-            return self.send(exchange, endpoint.connections.acquire())
+            return self.send(exchange, endpoint.connection_pool().acquire())
         exchange.release_count()
         if failure.kind == FAILURE_EOF and is_replayable and not got_bytes:
             failure.kind = FAILURE_IDEMPOTENT_EOF
@@ -136,5 +136,5 @@ cdef class RoundTripper:
             return respond_failure(exchange, failure)
         if exchange.tried is None:
             exchange.tried = set()
-        exchange.tried.add(endpoint.address)
+        exchange.tried.add(endpoint.address_bytes)
         return self.attempt(exchange)

@@ -21,10 +21,9 @@ cdef class RouteTable:
         return self.size
 
     def register(self, str uri, Endpoint endpoint not None):
-        """Add `endpoint` to the route `uri` (host[/path]), creating the route if need be."""
+        """Put `endpoint` under the route `uri` (host[/path]): a new route, a new endpoint, or in place of its address."""
         cdef RouteNode node = self.root
         cdef RouteNode child
-        cdef str host, path
         for segment in route_key(uri).split(b"/"):
             if node.children is None:
                 node.children = {}
@@ -33,34 +32,58 @@ cdef class RouteTable:
                 child = node.children[segment] = RouteNode()
             node = child
         if node.pool is None:
-            host, _, path = _without_query(uri).partition("/")
-            node.pool = EndpointPool(host, "/" + path)
+            node.pool = EndpointPool(_without_query(uri), [endpoint])
             self.size += 1
-        node.pool.put(endpoint)
+        else:
+            node.pool.put(endpoint)
 
     def unregister(self, str uri, str address):
-        """Take the endpoint at `address` (host:port) off the exact route `uri`; True if it was there."""
+        """Take the endpoint at `address` (host:port) off the route `uri`, which stays; True if it was there."""
+        cdef EndpointPool pool = self._pool_of(uri)
+        return pool is not None and pool.remove(address.encode("latin-1", "replace"))
+
+    def drop(self, str uri):
+        """Remove the route `uri` with whatever endpoints it has; True if it was there."""
         cdef list way = []
         cdef RouteNode node = self.root
+        cdef RouteNode child
         for segment in route_key(uri).split(b"/"):
             if node.children is None or segment not in node.children:
                 return False
             way.append((node, segment))
             node = node.children[segment]
-        if node.pool is None or not node.pool.remove(address):
+        if node.pool is None:
             return False
-        if not node.pool.endpoints:
-            node.pool = None
-            self.size -= 1
-            # Childless nodes without a route go, so that the tree holds no more than its routes.
-            for node, segment in reversed(way):
-                child = <RouteNode>node.children[segment]
-                if child.pool is not None or child.children:
-                    break
-                del node.children[segment]
-                if not node.children and node is not self.root:
-                    node.children = None
+        node.pool = None
+        self.size -= 1
+        # Childless nodes without a route go, so that the tree holds no more than its routes.
+        for node, segment in reversed(way):
+            child = node.children[segment]
+            if child.pool is not None or child.children is not None:
+                break
+            del node.children[segment]
+            if node.children or node is self.root:
+                break
+            node.children = None
         return True
+
+    def set_route(self, str uri, *, str route_service_url="", str algorithm=""):
+        """Set what belongs to a route as a whole; the last registration's word counts (spec 3.4)."""
+        cdef EndpointPool pool = self._pool_of(uri)
+        if pool is not None:
+            pool.route_service_url = route_service_url
+            pool.algorithm = algorithm
+
+    cdef EndpointPool _pool_of(self, str uri):
+        """The pool of exactly this route, or None."""
+        cdef RouteNode node = self.root
+        for segment in route_key(uri).split(b"/"):
+            if node.children is None:
+                return None
+            node = node.children.get(segment)
+            if node is None:
+                return None
+        return node.pool
 
     def lookup(self, str host, str path="/"):
         """The pool that serves `path` on `host` (as in a Host header), or None."""
