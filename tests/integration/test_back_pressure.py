@@ -8,7 +8,8 @@ import pytest
 
 from .byte_stream import ByteStream
 from .conftest import Lane, StartRouter
-from .raw_backend import RawBackend
+from .http_message import read_chunk, response_with
+from .raw_backend import FullBacklog, RawBackend
 from .router_process import RouterProcess
 from .test_upgrades import open_tunnel
 
@@ -91,10 +92,55 @@ def test_of_a_client_that_does_not_read_pipelined_answers(router_lane: Lane) -> 
     assert router_lane.router.resident_bytes() - before < GROWTH
 
 
+def test_of_a_pipeline_behind_a_slow_request(router_lane: Lane) -> None:
+    """What a client sends while its request is under way is read up to a bound only."""
+    client = router_lane.connect()
+    before = router_lane.router.resident_bytes()
+    stream, _ = router_lane.forward(client)
+    requests = router_lane.request(b"GET /next HTTP/1.1") * (1 << 20)
+    assert client.send_until_blocked(requests) < len(requests)
+    assert router_lane.router.resident_bytes() - before < GROWTH
+    stream.send(response_with())
+    assert client.read_response().status == 200
+    assert stream.read_request().target == b"/next"
+
+
+def test_of_a_tunnel_that_is_not_open_yet(router_lane: Lane, data: bytes) -> None:
+    client = router_lane.connect()
+    before = router_lane.router.resident_bytes()
+    stream, _ = router_lane.forward(client, b"GET / HTTP/1.1", b"Connection: Upgrade", b"Upgrade: websocket")
+    sent = client.send_until_blocked(data)
+    assert sent < len(data)
+    assert router_lane.router.resident_bytes() - before < GROWTH
+    stream.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    client.read_response()
+    assert stream.read_exactly(sent) == data[:sent]
+
+
+def test_of_a_slow_client_on_a_chunked_response(router_lane: Lane, data: bytes) -> None:
+    client = router_lane.connect(receive_buffer=WINDOW)
+    stream, _ = router_lane.forward(client)
+    stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.read_response_head()
+    before = router_lane.router.resident_bytes()
+    piece = data[: 1 << 16]
+    body = b"%x\r\n%s\r\n" % (len(piece), piece) * (SIZE // len(piece))
+    sent = stream.send_until_blocked(body)
+    assert sent < len(body)
+    assert router_lane.router.resident_bytes() - before < GROWTH
+    rest = threading.Thread(target=stream.send, args=(body[sent:] + b"0\r\n\r\n",))
+    rest.start()
+    size = 0
+    while chunk := read_chunk(client):
+        assert piece.startswith(chunk) or chunk in piece
+        client.forget()
+        size += len(chunk)
+    rest.join()
+    assert size == SIZE // len(piece) * len(piece)
+
+
 def test_of_a_dial_that_takes_its_time(start_router: StartRouter, data: bytes) -> None:
     """While nobody can take the body yet, only a bounded part of it is held."""
-    from .raw_backend import FullBacklog
-
     full = FullBacklog()
     router = start_router({"full.test": [full.address]}, dial_timeout=3.0)
     client = router.connect()

@@ -1,5 +1,6 @@
 """Bodies in both directions: framing, streaming, trailers, HEAD/204/304, full duplex (spec 4.0, 4.4, 4.5)."""
 
+import contextlib
 import hashlib
 import threading
 
@@ -159,6 +160,18 @@ class TestResponseFraming:
         assert response.body == b"hello"
         assert response.trailers == ((b"X-Sum", b"5"),)
 
+    def test_trailers_without_end_are_not_collected(self, lane: Lane) -> None:
+        client = lane.connect()
+        stream, _ = lane.forward(client)
+        before = lane.router.resident_bytes()
+        stream.send(CHUNKED_OK + b"2\r\nok\r\n0\r\n")
+        with contextlib.suppress(OSError):
+            for number in range(64):
+                stream.send(b"X-Trailer-%d: " % number + b"x" * (1 << 20) + b"\r\n")
+        assert lane.router.resident_bytes() - before < 16 << 20
+        assert client.read_response_head().status == 200
+        assert read_chunk(client) == b"ok"
+
     def test_body_is_streamed(self, lane: Lane) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client)
@@ -284,6 +297,26 @@ class TestFullDuplex:
         assert stream.read_exactly(5) == b"12345"
         stream.send(response_with(b"enough"))
         assert client.read_response().body == b"enough"
+
+    def test_rest_of_the_request_is_not_taken_for_the_next_one(self, lane: Lane) -> None:
+        client = lane.connect()
+        rest = b"GET / HTTP/1.1\r\n\r\n"
+        client.send(lane.request(b"POST / HTTP/1.1", b"Content-Length: %d" % (5 + len(rest)), body=b"12345"))
+        stream = lane.backend.accept()
+        stream.read_request_head()
+        stream.read_exactly(5)
+        stream.send(response_with(b"enough"))
+        assert client.read_response().body == b"enough"
+        with contextlib.suppress(ConnectionError):
+            client.send(rest + lane.request(b"GET /next HTTP/1.1"))
+        # Either the rest is read over and the connection goes on, or it ended with the response.
+        if lane.backend.has_pending_connection(0.5):
+            second, request = lane.backend.accept_request()
+            assert request.target == b"/next"
+            second.send(response_with(b"next"))
+            assert client.read_response().body == b"next"
+        else:
+            assert client.wait_closed() == b""
 
     def test_refusal_of_an_upload_reaches_the_client(self, lane: Lane) -> None:
         client = lane.connect()

@@ -1,5 +1,6 @@
 """From host and path to a backend, and the answers when there is none (spec 3.3, 3.7, 4.2 #15, 4.3)."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,12 @@ class TestUnknownHost:
             assert lane.backend.accept_request()[1].target == b"/next"
         else:
             client.expect_end()
+
+    def test_answer_reaches_a_client_with_a_large_body(self, lane: Lane) -> None:
+        client = lane.connect()
+        with contextlib.suppress(ConnectionError):
+            client.send(b"POST / HTTP/1.1\r\nHost: nowhere.test\r\nContent-Length: 8388608\r\n\r\n" + bytes(8388608))
+        assert client.read_response().status == 404
 
 
 @pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \r\nX-A: b\r\n\r\n"])

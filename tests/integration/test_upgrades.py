@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from .conftest import Lane, StartRouter
 from .http_message import response_with
-from .raw_backend import BackendStream
+from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
 
 UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
@@ -173,6 +173,27 @@ class TestTunnel:
         assert client.read_response().status == 101
         assert client.read_exactly(5) == b"early"
 
+    def test_request_with_a_body(self, lane: Lane) -> None:
+        client = lane.connect()
+        client.send(lane.request(b"POST /ws HTTP/1.1", *UPGRADE, b"Content-Length: 4", body=b"body" + b"early"))
+        stream, request = lane.backend.accept_request()
+        assert request.body == b"body"
+        stream.send(SWITCHING)
+        assert client.read_response().status == 101
+        assert stream.read_exactly(5) == b"early"
+
+    def test_request_with_a_body_and_an_ordinary_answer(self, lane: Lane) -> None:
+        client = lane.connect()
+        request = lane.request(
+            b"POST /ws HTTP/1.1", *UPGRADE, b"Transfer-Encoding: chunked", body=b"4\r\nbody\r\n0\r\n\r\n"
+        )
+        client.send(request + lane.request(b"GET /next HTTP/1.1"))
+        stream, first = lane.backend.accept_request()
+        assert first.body == b"body"
+        stream.send(response_with(b"no", status=b"403 Forbidden"))
+        assert client.read_response().status == 403
+        assert stream.read_request().target == b"/next"
+
     def test_head_of_the_answer_split_at_every_byte(self, lane: Lane) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client, b"GET /ws HTTP/1.1", *UPGRADE)
@@ -224,8 +245,6 @@ class TestTunnel:
 
 
 def test_no_timeout_ends_a_quiet_tunnel(start_router: StartRouter) -> None:
-    from .raw_backend import RawBackend
-
     with RawBackend() as backend:
         router = start_router(
             {"quiet.test": [backend.address]},
