@@ -12,7 +12,7 @@ CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint build bench profile clean
+.PHONY: help run test lint build bench profile clean always
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -38,10 +38,9 @@ bench: $(VENV)/bench.stamp $(VENV)/core.stamp ## Measure: micro benchmarks, then
 
 # Idle processes count for nothing, so the graph is that of the worker under load.
 profile: $(VENV)/bench.stamp ## Record a flame graph of a worker under load, with native frames, as build/profile.svg
-	FASTROUTER_PROFILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+	$(MAKE) build FASTROUTER_PROFILE=1
 	$(BIN)/py-spy record --native --subprocesses --rate 500 --output build/profile.svg -- \
 		$(BIN)/python -m benchmarks.load.compare --proxies fastrouter --workloads W1 --rounds 1 --seconds 20
-	@rm -f $(VENV)/core.stamp  # the next target builds without symbols again
 
 clean: ## Remove .venv and everything else that was built
 	rm -rf $(VENV) build dist src/*.egg-info src/fastrouter/*.so
@@ -58,9 +57,14 @@ $(VENV)/tools.stamp:
 	@touch $@
 
 # Compiled before the package is installed, so that `pip install -e` finds the extension up to date.
-$(VENV)/core.stamp: $(VENV)/tools.stamp setup.py $(CYTHON_SOURCES)
-	$(BIN)/python setup.py --quiet build_ext --inplace
+$(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches setup.py $(CYTHON_SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
+
+# The switches of setup.py that the extension was built with: this file changes when they do, and it is built again.
+SWITCHES := $(FASTROUTER_OPT)/$(FASTROUTER_PROFILE)/$(FASTROUTER_ANNOTATE)
+$(VENV)/switches: always | $(VENV)/tools.stamp
+	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' > $@
 
 # No build isolation: .venv has the build tools already, a second copy would cost 10 s.
 $(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp: $(VENV)/%.stamp: pyproject.toml | $(VENV)/core.stamp

@@ -33,7 +33,8 @@ core = Extension(
 setup(
     ext_modules=cythonize(
         [core],
-        build_dir="build/cython",  # keeps the generated C out of src/
+        # Not in src/; two directories, because Cython does not notice that emit_linenums has changed.
+        build_dir="build/cython-profile" if profile else "build/cython",
         emit_linenums=profile,
         annotate=is_set("FASTROUTER_ANNOTATE"),
         language_level=3,
