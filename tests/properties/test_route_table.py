@@ -34,17 +34,23 @@ class NaiveTable:
         if address not in self.routes.get(key, {}):
             return False
         del self.routes[key][address]
-        if not self.routes[key]:
-            del self.routes[key]
         return True
+
+    def drop(self, uri: str) -> bool:
+        return self.routes.pop(route_key(uri), None) is not None
 
     def lookup(self, host: str, path: str) -> Key | None:
         candidate: str | None = "/".join(route_key(host.partition(":")[0] + path))
         while candidate is not None:
             segments = tuple(candidate.split("/"))
-            for length in range(len(segments), 0, -1):
-                if segments[:length] in self.routes:
-                    return segments[:length]
+            prefixes = [segments[:length] for length in range(len(segments), 0, -1)]
+            # The walk ends where no registered route goes on; a route that is empty there is an answer, elsewhere it is not.
+            walked = [key for key in prefixes if any(route[: len(key)] == key for route in self.routes)]
+            for key in prefixes:
+                if self.routes.get(key):
+                    return key
+            if walked and walked[0] in self.routes:
+                return walked[0]
             # The next wildcard is looked for in the whole key, so it may run into the path of a host without dots.
             _, dot, behind = candidate.removeprefix("*.").partition(".")
             candidate = "*." + behind if dot else None
@@ -62,21 +68,25 @@ segment = st.sampled_from(["x", "y", "X", "", "x.y", "%78", "*"])
 path = st.lists(segment, max_size=4).map(lambda segments: "".join("/" + part for part in segments))
 uri = st.builds(lambda *parts: "".join(parts), host, path, st.sampled_from(["", "/", "//", "?q", "/?q/r", "?"]))
 address = st.integers(1, 4)
-step = st.tuples(st.booleans(), uri, address)
+step = st.tuples(st.sampled_from(["register", "unregister", "drop"]), uri, address)
 question = st.tuples(st.builds(lambda name, port: name + port, host, st.sampled_from(["", ":80", ":"])), path)
 
 
 @given(st.lists(step, max_size=25), st.lists(question, min_size=1, max_size=12))
-@example([(True, "a.b/x", 1), (True, "*.b", 2)], [("a.b", "/y")])
-@example([(True, "*.b", 1)], [("a", "/a.b")])
-@example([(True, "a//x", 1), (True, "a", 2)], [("a", "//x"), ("a", "/x"), ("a", "//")])
-def test_agrees_with_a_naive_model(steps: list[tuple[bool, str, int]], questions: list[tuple[str, str]]) -> None:
+@example([("register", "a.b/x", 1), ("register", "*.b", 2)], [("a.b", "/y")])
+@example([("register", "*.b", 1)], [("a", "/a.b")])
+@example([("register", "a//x", 1), ("register", "a", 2)], [("a", "//x"), ("a", "/x"), ("a", "//")])
+@example([("register", "a/x", 1), ("register", "a", 2), ("unregister", "a/x", 1)], [("a", "/x")])
+@example([("register", "a.b", 1), ("register", "*.b", 2), ("unregister", "a.b", 1)], [("a.b", ""), ("a.b", "/x")])
+def test_agrees_with_a_naive_model(steps: list[tuple[str, str, int]], questions: list[tuple[str, str]]) -> None:
     table, model = RouteTable(), NaiveTable()
-    for is_register, text, port in steps:
-        if is_register:
+    for verb, text, port in steps:
+        if verb == "register":
             endpoint = Endpoint("10.0.0.1", port)
             table.register(text, endpoint)
             model.register(text, endpoint)
+        elif verb == "drop":
+            assert table.drop(text) == model.drop(text)
         else:
             assert table.unregister(text, f"10.0.0.1:{port}") == model.unregister(text, f"10.0.0.1:{port}")
     assert len(table) == len(model.routes)
@@ -91,12 +101,14 @@ def test_agrees_with_a_naive_model(steps: list[tuple[bool, str, int]], questions
 
 
 @given(st.lists(st.tuples(uri, address), max_size=25))
-def test_is_empty_again_when_everything_is_unregistered(routes: list[tuple[str, int]]) -> None:
+def test_is_empty_again_when_everything_is_dropped(routes: list[tuple[str, int]]) -> None:
     table = RouteTable()
     for text, port in routes:
         table.register(text, Endpoint("10.0.0.1", port))
     for text, port in routes:
         table.unregister(text, f"10.0.0.1:{port}")
+    for text, _ in routes:
+        table.drop(text)
     assert len(table) == 0
     for text, _ in routes:
         assert table.lookup(text.partition("/")[0].partition("?")[0].replace("*", "a")) is None

@@ -326,7 +326,8 @@ cdef class BackendConnection(Timed):
                 &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &exchange.bytes_sent, trailer
             )
             if used < 0:
-                used = size     # the judge sees it all and says what is wrong
+                self._refuse("malformed chunked encoding")
+                return -1
         elif self.framing.kind == FRAMING_LENGTH:
             used = min(size, self.framing.remaining)
             self.framing.remaining -= used

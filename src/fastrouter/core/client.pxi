@@ -178,10 +178,13 @@ cdef class ClientConnection(Timed):
             if not _is_token[<unsigned char>base[at]]:
                 self._refuse(400, b"")
                 return False
-            if self.backlog is None:
-                self.backlog = bytearray(data[at:])
-            else:
-                self.backlog = bytearray(data[at:]) + self.backlog
+            if self.backlog is not None:
+                # More came while the exchange before was under way.
+                self.pending = data[at:] + self.backlog
+                self.backlog = None
+                self.at = 0
+                return True
+            self.backlog = bytearray(data[at:])
             self.pending = None
             if self.queue is not self.tripper.header_reads:
                 self.arm(self.tripper.header_reads)
@@ -231,9 +234,12 @@ cdef class ClientConnection(Timed):
                 return self._refuse_encoding()
             framing = FRAMING_CHUNKED
 
+        length = head.content_length()
+        if framing == FRAMING_NONE and length > 0:
+            framing = FRAMING_LENGTH
         judge = borrow_judge(True)
         self.judge = judge
-        if head.has_bare_lf:
+        if head.has_bare_lf or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
             if not judge.accepts(head.stand_in(raw, True)):
                 return self._refuse_blamed(head)
         elif not judge.accepts(raw):
@@ -246,9 +252,6 @@ cdef class ClientConnection(Timed):
         if not judge.head_complete:
             return self._refuse(400, b"")
 
-        length = head.content_length()
-        if framing == FRAMING_NONE and length > 0:
-            framing = FRAMING_LENGTH
         framing_start(&self.framing, framing, length)
         if length == -2 or self.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
             return self._refuse(400, b"")

@@ -401,24 +401,23 @@ cdef class Head:
     # --- what the judge is shown
 
     cdef bytes stand_in(self, bytes raw, bint is_request):
-        """The head as llhttp must see it where it knows less than Go (docs/adr/0002): line ends, method, raw bytes in targets.
+        """The head as llhttp must see it where it knows less than Go (docs/adr/0002).
 
-        Framing is untouched: only characters our own scan has already placed are exchanged, one for one, CR excepted.
+        That is: bare line feeds, methods it has not heard of, raw bytes in targets, and the name of an Upgrade header (llhttp
+        would take the body of such a request for another protocol). Framing is untouched.
         """
-        cdef Py_ssize_t cut = self.method.length
-        cdef bytes start_line = raw[: self.start_line.length]
-        cdef bytes rest
+        cdef bytearray shown = bytearray(raw)
+        cdef int i
         if is_request:
-            target = bytearray(raw[cut : self.target.start + self.target.length])
-            for i, byte in enumerate(target):
-                if byte >= 128:
-                    target[i] = 120
-            method = raw[:cut] if raw[:cut] in KNOWN_METHODS else b"GET"
-            start_line = method + bytes(target) + raw[self.target.start + self.target.length : self.start_line.length]
-        rest = raw[self.start_line.length :]
-        if self.has_bare_lf:
-            rest = rest.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        return start_line + rest
+            for i in range(self.count):
+                if self.fields[i].kind == HEADER_UPGRADE:
+                    shown[self.fields[i].name.start] = c"x"
+            for i in range(<int>self.target.start, <int>(self.target.start + self.target.length)):
+                if shown[i] >= 128:
+                    shown[i] = c"x"
+            if raw[: self.method.length] not in KNOWN_METHODS:
+                shown[: self.method.length] = b"GET"
+        return bytes(shown.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if self.has_bare_lf else shown)
 
     cdef bint has_raw_target(self) noexcept:
         """Whether the target has bytes above 127, which Go forwards and llhttp refuses."""
