@@ -44,7 +44,8 @@ class NaiveTable:
         while candidate is not None:
             segments = tuple(candidate.split("/"))
             prefixes = [segments[:length] for length in range(len(segments), 0, -1)]
-            # The walk ends where no registered route goes on; a route that is empty there is an answer, elsewhere it is not.
+            # The walk ends where no registered route goes on; a route that is empty there is an answer, elsewhere it is
+            # not.
             walked = [key for key in prefixes if any(route[: len(key)] == key for route in self.routes)]
             for key in prefixes:
                 if self.routes.get(key):
