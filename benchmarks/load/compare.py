@@ -4,8 +4,10 @@
 
 Each proxy runs one worker pinned to core 0; the static backend and wrk share core 1. CPU per request is the user and
 system time of the proxy's whole process tree divided by the requests wrk completed: unlike requests per second it
-hardly depends on what else the machine does. Ratios are taken within a round, where the proxies follow each other
-within seconds, and the median of the rounds is reported.
+depends little on what else the machine does. Little is not nothing: a proxy that has to share its core pays more for
+each request. So a measurement during which others took more than a tenth of the core is repeated, and the least disturbed
+attempt counts. Ratios are taken within a round, where the proxies follow each other within seconds, and the median of the
+rounds is reported.
 """
 
 import argparse
@@ -21,12 +23,13 @@ from statistics import median
 
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
-from benchmarks.load.processes import PinnedProcess, prepare_driver
+from benchmarks.load.processes import PROXY_CORE, PinnedProcess, core_busy_seconds, prepare_driver
 from benchmarks.load.proxies import PROXIES, Proxy
 from benchmarks.load.workloads import HOST, WORKLOADS, Workload
 from benchmarks.load.wrk import WrkResult, WrkRun
 
 _VERIFIED_REQUESTS = 20
+_MAX_DISTURBANCE = 0.1
 _PEERS = ("nginx", "haproxy")
 
 
@@ -39,6 +42,7 @@ class Measurement:
     round: int
     cpu_us_per_request: float
     core_share: float
+    disturbance: float  # share of the proxy's core that other programs took
     log_lines_missing: int
     wrk: WrkResult
 
@@ -46,9 +50,10 @@ class Measurement:
 class Contest:
     """The running proxies and what was measured of them so far."""
 
-    def __init__(self, running: dict[str, tuple[Proxy, PinnedProcess]], seconds: int) -> None:
+    def __init__(self, running: dict[str, tuple[Proxy, PinnedProcess]], seconds: int, attempts: int) -> None:
         self._running = running
         self._seconds = seconds
+        self._attempts = attempts
         self.measurements: list[Measurement] = []
 
     def verify(self, workload: Workload) -> None:
@@ -73,25 +78,41 @@ class Contest:
             proxy.logged_lines(1)
 
     def measure_round(self, workload: Workload, number: int) -> None:
-        for name, (proxy, process) in self._running.items():
-            proxy.clear_access_log()
-            before = process.cpu_seconds()
-            started = time.monotonic()
-            wrk = WrkRun(proxy.port, workload, self._seconds).result()
-            # Waiting for the log first puts the cost of its last batch into the figure too.
-            lines = proxy.logged_lines(wrk.requests)
-            cpu_seconds = process.cpu_seconds() - before
-            self.measurements.append(
-                Measurement(
-                    workload=workload.name,
-                    proxy=name,
-                    round=number,
-                    cpu_us_per_request=cpu_seconds / max(wrk.requests, 1) * 1e6,
-                    core_share=cpu_seconds / (time.monotonic() - started),
-                    log_lines_missing=max(wrk.requests - lines, 0),
-                    wrk=wrk,
-                )
-            )
+        for name in self._order(number):
+            attempts: list[Measurement] = []
+            while len(attempts) < self._attempts:
+                attempts.append(self._measure(workload, name, number))
+                if attempts[-1].disturbance <= _MAX_DISTURBANCE:
+                    break
+            self.measurements.append(min(attempts, key=lambda attempt: attempt.disturbance))
+
+    def _measure(self, workload: Workload, name: str, number: int) -> Measurement:
+        proxy, process = self._running[name]
+        proxy.clear_access_log()
+        cpu_before, busy_before = process.cpu_seconds(), core_busy_seconds(PROXY_CORE)
+        started = time.monotonic()
+        wrk = WrkRun(proxy.port, workload, self._seconds).result()
+        # Waiting for the log first puts the cost of its last batch into the figure too.
+        lines = proxy.logged_lines(wrk.requests)
+        seconds = time.monotonic() - started
+        cpu_seconds = process.cpu_seconds() - cpu_before
+        busy_seconds = core_busy_seconds(PROXY_CORE) - busy_before
+        return Measurement(
+            workload=workload.name,
+            proxy=name,
+            round=number,
+            cpu_us_per_request=cpu_seconds / max(wrk.requests, 1) * 1e6,
+            core_share=cpu_seconds / seconds,
+            disturbance=max(busy_seconds - cpu_seconds, 0.0) / seconds,
+            log_lines_missing=max(wrk.requests - lines, 0),
+            wrk=wrk,
+        )
+
+    def _order(self, number: int) -> list[str]:
+        """Let another proxy begin each round: none may always follow the same neighbour."""
+        names = list(self._running)
+        first = number % len(names)
+        return names[first:] + names[:first]
 
     def of(self, workload: str, proxy: str) -> list[Measurement]:
         return [one for one in self.measurements if (one.workload, one.proxy) == (workload, proxy)]
@@ -106,7 +127,7 @@ class Contest:
 def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
     lines = [
         f"{workload.name}  {workload.title}",
-        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}"
+        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}{'others %':>9}"
         f"{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
     ]
     for proxy in proxies:
@@ -118,6 +139,7 @@ def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
             f"{proxy:<12}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}"
             f"{median(one.wrk.requests_per_second for one in rounds):>9.0f}"
             f"{median(one.core_share for one in rounds) * 100:>8.0f}"
+            f"{median(one.disturbance for one in rounds) * 100:>9.0f}"
             f"{median(one.wrk.p50_ms for one in rounds):>8.2f}{median(one.wrk.p99_ms for one in rounds):>8.2f}"
             f"{sum(one.wrk.errors for one in rounds):>8}{sum(one.log_lines_missing for one in rounds):>9}"
         )
@@ -146,9 +168,8 @@ def main() -> int:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastrouter-compare-")))
         backend = stack.enter_context(static_backend(workdir))
         proxies = [PROXIES[name](workdir, [backend]) for name in options.proxies]
-        contest = Contest(
-            {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}, options.seconds
-        )
+        running = {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}
+        contest = Contest(running, options.seconds, options.attempts)
         for name in options.workloads:
             contest.verify(WORKLOADS[name])
             contest.warm_up(WORKLOADS[name])
@@ -171,6 +192,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
+    parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
     parser.add_argument("--workloads", type=_names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
     parser.add_argument("--proxies", type=_names_of(PROXIES), default=list(PROXIES), help="comma-separated")
     parser.add_argument("--bar", type=float, help="fail if fastrouter needs more than this times nginx's CPU")

@@ -165,6 +165,16 @@ class RssWatch:
             self.peak = max(self.peak, self._process.rss())
 
 
+def core_busy_seconds(core: int) -> float:
+    """Seconds since boot in which anything at all ran on `core`."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            return (user + nice + system + irq + softirq + steal) / _CLOCK_TICKS_PER_SECOND
+    raise ValueError(f"no core {core}")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -19,6 +19,7 @@ class WrkResult:
     p99_ms: float
     max_ms: float
     socket_errors: int
+    timeouts: int
     bad_statuses: int
 
     @property
@@ -27,8 +28,8 @@ class WrkResult:
 
     @property
     def errors(self) -> int:
-        """Requests that failed on the socket or were answered with 4xx or 5xx."""
-        return self.socket_errors + self.bad_statuses
+        """Requests that failed on the socket, took longer than two seconds, or were answered with 4xx or 5xx."""
+        return self.socket_errors + self.timeouts + self.bad_statuses
 
 
 class WrkRun:
@@ -65,7 +66,8 @@ class WrkRun:
                     p50_ms=figures["p50_us"] / 1e3,
                     p99_ms=figures["p99_us"] / 1e3,
                     max_ms=figures["max_us"] / 1e3,
-                    socket_errors=sum(figures[kind] for kind in ("connect", "read", "write", "timeout")),
+                    socket_errors=sum(figures[kind] for kind in ("connect", "read", "write")),
+                    timeouts=figures["timeout"],
                     bad_statuses=figures["status"],
                 )
         raise RuntimeError(f"wrk printed no result:\n{output}")
