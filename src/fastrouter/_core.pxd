@@ -33,6 +33,7 @@ cdef enum:
     HEADER_X_CF_APPLICATIONID
     HEADER_X_CF_INSTANCEID
     HEADER_X_CF_INSTANCEINDEX
+    HEADER_X_CF_PROCESS_INSTANCE
     HEADER_EXPECT
     HEADER_USER_AGENT
     HEADER_REFERER
@@ -159,6 +160,7 @@ cdef class Head:
     cdef Verdict _slice_version(self, const char* text, Py_ssize_t length) noexcept
     cdef bint has(self, int kind) noexcept
     cdef Slice value_of(self, int kind) noexcept
+    cdef bytes text_of(self, int kind)
     cdef bint value_is(self, int kind, const char* lower) noexcept
     cdef bint has_token(self, int kind, const char* lower) noexcept
     cdef bint wants_keep_alive(self) noexcept
@@ -184,6 +186,7 @@ cdef class Settings:
     cdef readonly int max_response_head         # bytes
     cdef readonly int max_response_headers      # fields
     cdef readonly int max_buffered              # bytes held per direction before reading stops
+    cdef readonly bint empty_pool_503           # answer 503, not 404, where a route has no endpoints left
 
 cdef class Endpoint:
     cdef bytes address_bytes                    # host:port, its identity
@@ -316,6 +319,7 @@ cdef class Exchange(Timed):
     cdef int on_response_end(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self) except -1
+    cdef str request_id_text(self)
     cdef int detach_backend(self) except -1
     cdef int release_count(self) noexcept
     cdef int finish(self) except -1
@@ -327,6 +331,7 @@ cdef class RoundTripper:
     cdef object event_log                       # callable(level, message, data) or None
     cdef object loop
     cdef object tick_handle
+    cdef bint is_draining                       # connections that become idle are closed
     cdef set clients                            # open ClientConnections
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue client_idles
@@ -402,6 +407,7 @@ cdef class ClientConnection(Timed):
     cdef bint is_discarding                     # reading the rest of a body nobody wants
     cdef bint is_lingering                      # the last answer is out; what comes is thrown away
     cdef bint is_closing
+    cdef bint is_used                           # it has sent a request: no longer new
     cdef bint has_eof                           # the client half-closed behind pipelined requests
     cdef int send(self, bytes data) except -1
     cdef int send_object(self, object data) except -1
@@ -413,6 +419,8 @@ cdef class ClientConnection(Timed):
     cdef bint _judge_head(self, bytes raw, Head head) except -1
     cdef bint _take_body(self) except -1
     cdef bint _break_body(self) except -1
+    cdef bint is_active(self) noexcept
+    cdef bint is_idle(self) noexcept
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
     cdef int on_exchange_end(self) except -1

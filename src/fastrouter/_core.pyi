@@ -31,6 +31,7 @@ class Settings:
     max_response_head: int
     max_response_headers: int
     max_buffered: int
+    empty_pool_503: bool
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Settings:
         max_response_head: int = 1048576,
         max_response_headers: int = 1000,
         max_buffered: int = 65536,
+        empty_pool_503: bool = False,
     ) -> None: ...
 
 class Endpoint:
@@ -123,7 +125,9 @@ class RoundTripper:
     """One worker's data plane: a table, its settings, its deadlines, its connections.
 
     `start` begins the coarse tick on the running loop; `stop` ends it and aborts every connection.
-    `new_client` is the protocol factory to give to `loop.create_server`.
+    `new_client` is the protocol factory to give to `loop.create_server`. `drain` closes idle connections, and from then on
+    every connection that becomes idle. `connection_counts` are client connections with a request in progress, and idle ones;
+    tunnels and connections that never sent a request are in neither (spec 1.5).
     """
 
     def __init__(
@@ -136,4 +140,6 @@ class RoundTripper:
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...
     def new_client(self) -> asyncio.Protocol: ...
+    def drain(self) -> None: ...
+    def connection_counts(self) -> tuple[int, int]: ...
     def stats(self) -> dict[str, int]: ...

@@ -17,6 +17,7 @@ from libc.string cimport memchr, memcmp, memcpy, strlen
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from email.utils import formatdate
+from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
 from socket import SO_LINGER, SOL_SOCKET, gaierror
 

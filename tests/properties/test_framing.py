@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
 from integration.http_message import Fields, Request, Response, chunked
-
-from .fake_network import FakeLoop, FakeTransport, MemorySource
+from protocol.fake_network import FakeLoop, FakeTransport, MemorySource
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,12 @@ class Backends:
         return True
 
 
-def run(exchanges: list[Exchange], sizes: list[int], turns: list[bool]) -> tuple[Backends, FakeTransport, list[bytes]]:
-    """Send all requests pipelined, and answer them; `turns` decides who gets to act next."""
+SLOW_TURNS = 500
+"""After so many turns nobody is slow any more, so that every run ends."""
+
+
+def run(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> tuple[Backends, FakeTransport, list[bytes]]:
+    """Send all requests pipelined, and answer them; `turns` decides who acts next, and whose peer stops taking."""
     lines: list[bytes] = []
     table = RouteTable()
     table.register("app.test", Endpoint("10.0.0.1", 8080))
@@ -118,17 +121,37 @@ def run(exchanges: list[Exchange], sizes: list[int], turns: list[bool]) -> tuple
     endless_sizes = cycle(sizes)
     requests = cut(b"".join(item.encode_request(number) for number, item in enumerate(exchanges)), endless_sizes)
     backends = Backends(exchanges, endless_sizes)
-    for is_clients_turn in cycle(turns):
+
+    def client_step() -> bool:
+        if requests and client.can_deliver:
+            client.deliver(requests.popleft())
+            return True
+        return False
+
+    def backend_step() -> bool:
+        return any(backends.step(transport) for transport in list(loop.dialled))
+
+    for count, turn in enumerate(cycle(turns)):
         loop.run()
-        can_send = bool(requests) and client.can_deliver
-        if can_send and is_clients_turn:
-            client.deliver(requests.popleft())
-        elif not any(backends.step(transport) for transport in list(loop.dialled)):
-            if not can_send:
+        if turn == "client":
+            has_moved = client_step() or backend_step()
+        elif turn == "backend":
+            has_moved = backend_step() or client_step()
+        elif count > SLOW_TURNS:
+            continue
+        else:
+            for transport in [client] if turn == "slow client" else loop.dialled:
+                transport.set_writing_paused(not transport.is_writing_paused)
+            continue
+        if not has_moved:
+            # Everybody waits: those who were slow go on, and if nobody was, that was all.
+            slow = [transport for transport in [client, *loop.dialled] if transport.is_slow]
+            for transport in slow:
+                transport.set_writing_paused(False)
+            loop.run()
+            if not (slow or client_step() or backend_step()):
                 break
-            client.deliver(requests.popleft())
     assert not requests, "the router reads no further"
-    loop.run()
     tripper.stop()
     loop.run()
     return backends, client, b"".join(lines).splitlines()
@@ -160,13 +183,16 @@ exchange = st.one_of(
     ),
 )
 sizes = st.lists(st.integers(1, 30), min_size=1, max_size=4) | st.lists(st.integers(1, 200_000), min_size=1, max_size=4)
-turns = st.lists(st.booleans(), min_size=1, max_size=8)
+# At least one of them must be able to end the exchange.
+turns = st.lists(st.sampled_from(["client", "backend", "slow client", "slow backend"]), max_size=8).map(
+    lambda some: [*some, "backend"]
+)
 
 
 # No deadline per example: what an example costs depends on how many pieces it is cut into.
 @settings(deadline=None)
 @given(st.lists(exchange, min_size=1, max_size=4), sizes, turns)
-def test_every_message_arrives_as_it_was_sent(exchanges: list[Exchange], sizes: list[int], turns: list[bool]) -> None:
+def test_every_message_arrives_as_it_was_sent(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> None:
     total = sum(len(item.request.data) + len(item.response.data) for item in exchanges)
     if total // min(sizes) > 500:
         # Large bodies are not cut into single bytes: that would only be slow.

@@ -207,6 +207,9 @@ cdef class ClientConnection(Timed):
             self._refuse(400, b"")
             return False
         self.exchange = exchange
+        self.is_used = True
+        if self.tripper.is_draining:
+            self.keep_alive = False
         serve(exchange, head)
         return True
 
@@ -331,6 +334,18 @@ cdef class ClientConnection(Timed):
             respond(exchange, 400, b"Content-Type: text/plain; charset=utf-8\r\n", b"400 Bad Request")
             exchange.finish()
         return False
+
+    # --- what the router asks
+
+    cdef bint is_active(self) noexcept:
+        """Whether a request is in progress: its head is on the way in, or its answer on the way out."""
+        if self.exchange is not None:
+            return not self.exchange.is_tunnel
+        return self.backlog is not None or self.is_closing or self.is_lingering or self.is_discarding
+
+    cdef bint is_idle(self) noexcept:
+        """Whether it waits for another request after the first."""
+        return self.is_used and self.exchange is None and not self.is_active()
 
     # --- what the exchange asks for
 

@@ -188,6 +188,8 @@ cdef class Exchange(Timed):
         self.release_count()
         if self.continue_wait is not None:
             self.continue_wait.disarm()
+        if self.tripper.is_draining:
+            client.keep_alive = False
         if not self.is_body_wanted and not self.is_request_done:
             # A final answer instead of 100: the client may or may not send its body now, so nothing can follow.
             client.keep_alive = False
@@ -199,8 +201,7 @@ cdef class Exchange(Timed):
                 self.response_framing = FRAMING_UNTIL_CLOSE
                 client.keep_alive = False
         if head.has(HEADER_X_CF_ROUTERERROR):
-            value = head.value_of(HEADER_X_CF_ROUTERERROR)
-            self.router_error = head.base[value.start : value.start + value.length]
+            self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         out = scratch_reserve(2 * head.length + 512 + room)
         out = put_status_line(out, self.minor, head.status)
         out = self._put_fields(out, head)
@@ -286,12 +287,15 @@ cdef class Exchange(Timed):
         """The whole-attempt timeout (spec 5.5)."""
         cdef bint was_dialling = not self.is_head_sent
         self.tripper.tell(LOG_ERROR, "backend-request-timeout", {
-            "error": "context deadline exceeded", "vcap_request_id": self.request_id[:36].decode("ascii"),
+            "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
         self.on_backend_lost(
             Failure(FAILURE_DIAL if was_dialling else FAILURE_TIMEOUT, "context deadline exceeded"), False, True
         )
+
+    cdef str request_id_text(self):
+        return self.request_id[:36].decode("ascii")
 
     cdef int detach_backend(self) except -1:
         """Cut the backend off in the middle of a request it must not take for complete."""

@@ -72,6 +72,7 @@ know(HEADER_X_CF_APP_INSTANCE, b"x-cf-app-instance")
 know(HEADER_X_CF_APPLICATIONID, b"x-cf-applicationid")
 know(HEADER_X_CF_INSTANCEID, b"x-cf-instanceid")
 know(HEADER_X_CF_INSTANCEINDEX, b"x-cf-instanceindex")
+know(HEADER_X_CF_PROCESS_INSTANCE, b"x-cf-process-instance")
 know(HEADER_X_CF_ROUTERERROR, b"x-cf-routererror")
 
 
@@ -288,6 +289,11 @@ cdef class Head:
             none.start = none.length = 0
             return none
         return self.fields[self.first[kind]].value
+
+    cdef bytes text_of(self, int kind):
+        """The first value of a known header, b"" when there is none."""
+        cdef Slice value = self.value_of(kind)
+        return self.base[value.start : value.start + value.length]
 
     cdef inline bint value_is(self, int kind, const char* lower) noexcept:
         """Whether the first value of a known header is `lower` in any spelling."""

@@ -5,7 +5,7 @@
 cdef int serve(Exchange exchange, Head head) except -1:
     """Take a judged request through the handlers and into its first attempt."""
     set_request_id(exchange)                                    #  6 X-Vcap-Request-Id
-    if not look_up(exchange):                                   # 15 lookup
+    if not look_up(exchange, head):                             # 15 lookup
         return 0
     if not check_request_size(exchange, head):                  # 16 max request size
         return 0
@@ -20,34 +20,111 @@ cdef int set_request_id(Exchange exchange) except -1:
     return make_uuid4(exchange.request_id)
 
 
-cdef bint look_up(Exchange exchange) except -1:
-    cdef const char* head = PyBytes_AS_STRING(exchange.head)
-    cdef const char* host = head + exchange.host.start
-    cdef const char* cut = <const char*>memchr(host, c":", exchange.host.length)
-    cdef Py_ssize_t length = exchange.host.length if cut == NULL else cut - host
-    cdef bytes client_ip = exchange.client_ip
-    # Both are cut at their first colon, so an IPv6 literal meets an IPv6 client as "[" (a quirk of Gorouter's, spec 4.2).
-    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(client_ip)
-    if exchange.host.length == 0 or (
-        length == ip_length and memcmp(host, PyBytes_AS_STRING(client_ip), length) == 0
-    ) or (length == 1 and host[0] == c"[" and memchr(PyBytes_AS_STRING(client_ip), c":", ip_length) != NULL):
+cdef bint look_up(Exchange exchange, Head head) except -1:
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef const char* host = base + exchange.host.start
+    if exchange.host.length == 0 or is_client_ip(exchange, host):
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
     exchange.pool = exchange.tripper.table.find(
-        host, exchange.host.length, head + exchange.path.start, exchange.path.length
+        host, exchange.host.length, base + exchange.path.start, exchange.path.length
     )
+    if head.has(HEADER_X_CF_APP_INSTANCE) or head.has(HEADER_X_CF_PROCESS_INSTANCE):
+        return look_up_instance(exchange, head)
     if exchange.pool is None or not exchange.pool.endpoints:
-        respond_error(
-            exchange, 404, b"unknown_route", b"Cache-Control: no-cache, no-store\r\n",
-            b"Requested route ('%s') does not exist." % host[:exchange.host.length],
-        )
-        return False
+        return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return True
+
+
+cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
+    """Whether Host and client address are equal up to their first colon.
+
+    An IPv6 literal in Host is cut to "[" then, and so is an IPv6 client: a quirk of Gorouter's (spec 4.2).
+    """
+    cdef const char* ip = PyBytes_AS_STRING(exchange.client_ip)
+    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client_ip)
+    cdef const char* cut = <const char*>memchr(host, c":", exchange.host.length)
+    cdef Py_ssize_t length = exchange.host.length if cut == NULL else cut - host
+    if memchr(ip, c":", ip_length) != NULL:
+        return length == 1 and host[0] == c"["
+    return length == ip_length and memcmp(host, ip, length) == 0
+
+
+cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) except -1:
+    """No pool, or nothing left in it. `message` has one %s for the Host as sent. Always False."""
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    if exchange.pool is not None and exchange.tripper.settings.empty_pool_503:
+        respond_error(
+            exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
+            b"Requested route ('%s') has no available endpoints." % host,
+        )
+    else:
+        respond_error(exchange, status, b"unknown_route", b"Cache-Control: no-cache, no-store\r\n", message % host)
+    return False
+
+
+cdef object APP_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}):(\d+)")
+cdef object PROCESS_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?::(\d+))?")
+
+cdef bint look_up_instance(Exchange exchange, Head head) except -1:
+    """X-CF-App-Instance and X-CF-Process-Instance: only the named instances of the route may serve (spec 3.8)."""
+    cdef EndpointPool pool = exchange.pool
+    cdef Endpoint endpoint
+    cdef list chosen = []
+    cdef object app = None
+    cdef object process = None
+    cdef bytes message = b""
+    if head.has(HEADER_X_CF_APP_INSTANCE):
+        app = APP_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_APP_INSTANCE))
+        if app is None:
+            return refuse_instance_header(exchange, "app", b"invalid_cf_app_instance_header", b"X-CF-App-Instance")
+        message = b"Requested instance ('%s') with guid ('%s') does not exist for route ('%%s')" % (app[2], app[1])
+    if head.has(HEADER_X_CF_PROCESS_INSTANCE):
+        process = PROCESS_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_PROCESS_INSTANCE))
+        if process is None:
+            return refuse_instance_header(
+                exchange, "process", b"invalid_cf_process_instance_header", b"X-CF-Process-Instance"
+            )
+        if process[2] is None:
+            message = b"Requested instance with process guid ('%s') does not exist for route ('%%s')" % process[1]
+        else:
+            message = b"Requested instance ('%s') with process guid ('%s') does not exist for route ('%%s')" % (
+                process[2], process[1]
+            )
+    if pool is not None:
+        for endpoint in pool.endpoints:
+            if app is not None:
+                if endpoint.app_id.encode() == app[1] and endpoint.instance_index.encode() == app[2]:
+                    # Of several matches Gorouter keeps the last (spec 3.8).
+                    chosen = [endpoint]
+            elif endpoint.process_id.encode() == process[1] and (
+                process[2] is None or endpoint.instance_index.encode() == process[2]
+            ):
+                chosen.append(endpoint)
+    if not chosen:
+        if pool is not None and pool.endpoints:
+            exchange.pool = None
+        return refuse_unknown_route(exchange, 400, message)
+    # Thrown away with the request: marks and prunes of it never reach the real pool.
+    exchange.pool = EndpointPool(pool.uri, chosen)
+    exchange.pool.route_service_url = pool.route_service_url
+    exchange.pool.algorithm = pool.algorithm
+    return True
+
+
+cdef bint refuse_instance_header(Exchange exchange, str kind, bytes router_error, bytes name) except -1:
+    exchange.tripper.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {"vcap_request_id": exchange.request_id_text()})
+    respond_error(
+        exchange, 400, router_error, b"Cache-Control: no-cache, no-store\r\n", b"Invalid %s Header" % name
+    )
+    return False
 
 
 cdef bint check_request_size(Exchange exchange, Head head) except -1:
     """431 for a head over the limits; an endpoint is chosen only so that the log line names the app (spec 4.2)."""
     cdef Settings settings = exchange.tripper.settings
+    # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
     cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
     cdef int i
     for i in range(head.count):

@@ -35,6 +35,26 @@ cdef class RoundTripper:
         if self.access_log is not None:
             self.access_log.flush()
 
+    def drain(self):
+        """Close idle connections, and from now on each one as it becomes idle (spec 1.5)."""
+        cdef ClientConnection client
+        self.is_draining = True
+        for client in list(self.clients):
+            if client.is_idle():
+                client.close_after_write()
+
+    def connection_counts(self):
+        """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
+        cdef ClientConnection client
+        cdef int active = 0
+        cdef int idle = 0
+        for client in self.clients:
+            if client.is_idle():
+                idle += 1
+            elif client.is_active():
+                active += 1
+        return active, idle
+
     def new_client(self):
         """Protocol factory for `loop.create_server`."""
         return ClientConnection(self)
@@ -121,7 +141,7 @@ cdef class RoundTripper:
         self.tell(LOG_ERROR, "backend-endpoint-failed", {
             "route-endpoint": {"ApplicationId": endpoint.app_id, "Addr": endpoint.address},
             "attempt": exchange.attempt,
-            "vcap_request_id": exchange.request_id[:36].decode("ascii"),
+            "vcap_request_id": exchange.request_id_text(),
             "num-endpoints": len(exchange.pool.endpoints),
             "conn-reused": was_reused,
             "error": failure.text,

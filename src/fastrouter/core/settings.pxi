@@ -17,6 +17,7 @@ cdef class Settings:
         int max_response_head=1048576,
         int max_response_headers=1000,
         int max_buffered=65536,
+        bint empty_pool_503=False,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
         self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
@@ -30,6 +31,7 @@ cdef class Settings:
         self.max_request_headers = _at_least("max_request_headers", max_request_headers, 1)
         self.max_response_head = _at_least("max_response_head", max_response_head, 1024)
         self.max_response_headers = _at_least("max_response_headers", max_response_headers, 1)
+        self.empty_pool_503 = empty_pool_503
         self.max_buffered = _at_least("max_buffered", max_buffered, 4096)
 
 

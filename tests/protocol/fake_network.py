@@ -44,6 +44,7 @@ class FakeTransport(asyncio.Transport):
         self._protocol = protocol
         self.written = bytearray()
         self.is_reading_paused = False
+        self.is_writing_paused = False
         self.is_over = False
         self.has_eof = False
 
@@ -88,11 +89,19 @@ class FakeTransport(asyncio.Transport):
         if not self._protocol.eof_received():
             self.close()
 
-    def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+    @property
+    def is_slow(self) -> bool:
+        return self.is_writing_paused and not self.is_over
 
-    def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+    def set_writing_paused(self, paused: bool) -> None:
+        """Let the peer take nothing more, or go on; what was written before is taken for sent."""
+        if self.is_over or paused == self.is_writing_paused:
+            return
+        self.is_writing_paused = paused
+        if paused:
+            self._protocol.pause_writing()
+        else:
+            self._protocol.resume_writing()
 
 
 class FakeLoop:
