@@ -81,6 +81,10 @@ class Logger:
         source = component if self._source is None else f"{self._source}.{component}"
         return Logger(source, level=self._level, timestamps=self._timestamps, writer=self._writer)
 
+    def is_enabled(self, level: Level) -> bool:
+        """Whether lines of `level` are written: for callers whose `data` is dear to make."""
+        return level >= self._level
+
     def debug(self, message: str, /, **data: Any) -> None:
         """Write a line of level 0."""
         self.event(Level.DEBUG, message, data)

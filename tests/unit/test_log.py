@@ -175,3 +175,8 @@ def test_a_reader_that_stands_still_blocks_nobody_and_is_used_again_when_it_read
     pipe.lines()
     logger.info("heard")
     assert pipe.record()["message"] == "heard"
+
+
+def test_callers_can_ask_whether_a_level_is_written(pipe: Pipe) -> None:
+    logger = pipe.logger(level=Level.WARN).child("registry")
+    assert [level for level in Level if logger.is_enabled(level)] == [Level.WARN, Level.ERROR]

@@ -1,0 +1,608 @@
+"""RouteRegistry: who serves which route, kept from registrations (spec 3.3 to 3.6, 3.9 to 3.11).
+
+It lives in the control process and is the only writer of routes. What it decides reaches the workers as table changes.
+
+There may be a hundred thousand routes, and most have one endpoint: the objects per route are few and small, texts are
+packed, and whatever many endpoints have in common is kept once.
+"""
+
+import time
+from collections.abc import Callable, Collection, Hashable, Iterator
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from fastrouter.log import Level, Logger
+from fastrouter.messages import Registration
+from fastrouter.packed_text import pack_texts, unpack_texts
+from fastrouter.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
+
+# What a pool may be switched to by `options.loadbalancing`.
+ALGORITHMS = frozenset({"round-robin", "least-connection"})
+
+# Values shared by endpoints: a bound keeps a flood of odd registrations from filling the memory for ever.
+_MAX_SHARED = 10_000
+
+# The texts of an endpoint that come before its tag values, in this order.
+_APP, _INSTANCE_ID, _INSTANCE_INDEX, _SAN, _FIXED_TEXTS = range(5)
+_UPDATED_AT_SIZE = 8
+
+T = TypeVar("T", bound=Hashable)
+
+
+class ShardingMode(StrEnum):
+    """Which isolation segments a router serves (spec 3.9)."""
+
+    ALL = "all"
+    SEGMENTS = "segments"
+    SHARED_AND_SEGMENTS = "shared-and-segments"
+
+
+class PutResult(StrEnum):
+    """What a registration has come to; the label `action` of its metric."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    UNMODIFIED = "unmodified"
+
+
+class ModificationTag(msgspec.Struct, frozen=True, gc=False):
+    """The version of a route of the routing API; registrations over NATS carry the empty one."""
+
+    guid: str = ""
+    index: int = 0
+
+    def is_succeeded_by(self, new: "ModificationTag") -> bool:
+        """Whether `new` may take the place of this one."""
+        return not self.guid or not new.guid or self.guid != new.guid or self.index < new.index
+
+
+NO_TAG = ModificationTag()
+
+
+class Traits(msgspec.Struct, frozen=True, gc=False):
+    """What many endpoints have in common, so that equal ones are kept once. `stale_threshold` is seconds."""
+
+    tls: bool
+    protocol: str
+    isolation_segment: str
+    route_service_url: str
+    algorithm: str
+    hash_header: str
+    hash_balance: float
+    stale_threshold: float
+    modification_tag: ModificationTag
+
+
+class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
+    """One backend as registered: `address` is `host:port`, with the TLS port if it has one.
+
+    Everything but `number` (its name in table changes, valid while `uses`, the count of routes that hold it, is not 0)
+    is immutable. `identity` packs the remaining compared attributes: time of update, app, instance, SAN and the values
+    of the tags that `tag_names` (sorted, None without tags) names.
+    """
+
+    address: str
+    identity: bytes
+    tag_names: tuple[str, ...] | None
+    availability_zone: str
+    traits: Traits
+    number: int = -1
+    uses: int = 0
+
+    def is_same_as(self, other: "RegisteredEndpoint") -> bool:
+        """Whether all compared attributes are equal; the availability zone is none of them (spec 3.4)."""
+        return (
+            self.identity == other.identity
+            and self.traits == other.traits
+            and self.tag_names == other.tag_names
+            and self.address == other.address
+        )
+
+    def texts(self) -> list[str]:
+        """Unpack app id, instance id, instance index, SAN, and the values of the tags."""
+        count = _FIXED_TEXTS + (len(self.tag_names) if self.tag_names is not None else 0)
+        return unpack_texts(self.identity[_UPDATED_AT_SIZE:], count)
+
+
+class Member(msgspec.Struct, gc=False, eq=False):
+    """An endpoint in one route, and when it was last registered there, by the registry's clock."""
+
+    endpoint: RegisteredEndpoint
+    refreshed_at: float
+
+
+class Route(msgspec.Struct, gc=False, eq=False):
+    """One route: the URI it was first registered by, and its members in order.
+
+    A single member stands for itself; None is a route that lost its members and lingers. `changed_at` is the time of
+    its last change, by the registry's clock. `algorithm` is empty as long as no endpoint has asked for one.
+    """
+
+    uri: str
+    members: Member | dict[str, Member] | None
+    route_service_url: str
+    algorithm: str
+    changed_at: float
+
+    def find(self, address: str) -> Member | None:
+        """Return the member at `address`."""
+        members = self.members
+        if isinstance(members, Member):
+            return members if members.endpoint.address == address else None
+        return members.get(address) if members else None
+
+    def add(self, member: Member) -> None:
+        """Append a member of an address that no other has."""
+        members = self.members
+        if members is None:
+            self.members = member
+        elif isinstance(members, Member):
+            self.members = {members.endpoint.address: members, member.endpoint.address: member}
+        else:
+            members[member.endpoint.address] = member
+
+    def remove(self, address: str) -> None:
+        """Remove the member at `address`, which must be there."""
+        members = self.members
+        if not isinstance(members, dict):
+            self.members = None
+            return
+        del members[address]
+        if len(members) == 1:
+            (self.members,) = members.values()
+
+    def all_members(self) -> Collection[Member]:
+        """Return the members in order."""
+        members = self.members
+        if isinstance(members, Member):
+            return (members,)
+        return members.values() if members else ()
+
+
+class _Shown(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """An endpoint in `/routes`: what has a default is left out when it is empty (spec 3.11)."""
+
+    address: str
+    availability_zone: str
+    protocol: str
+    tls: bool
+    ttl: int
+    route_service_url: str = ""
+    tags: dict[str, str] | None
+    isolation_segment: str = ""
+    private_instance_id: str = ""
+    server_cert_domain_san: str = ""
+    load_balancing_algorithm: str = ""
+
+
+# As Go escapes JSON for HTML; the last two are U+2028 and U+2029.
+_HTML_ESCAPES = (
+    (b"&", b"\\u0026"),
+    (b"<", b"\\u003c"),
+    (b">", b"\\u003e"),
+    ("\u2028".encode(), b"\\u2028"),
+    ("\u2029".encode(), b"\\u2029"),
+)
+
+
+class _Shared(Generic[T]):
+    """Returns for equal values the same object."""
+
+    def __init__(self) -> None:
+        self._values: dict[T, T] = {}
+
+    def __call__(self, value: T) -> T:
+        if len(self._values) >= _MAX_SHARED:
+            self._values.clear()
+        return self._values.setdefault(value, value)
+
+
+class RouteRegistry:
+    """All routes of this router.
+
+    `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
+    route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
+    `is_pruning_suspended` tells whether the source of registrations is out of reach. `clock` returns seconds that never
+    go back.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        emit: ChangeSink,
+        *,
+        stale_threshold: float = 120.0,
+        empty_pool_timeout: float = 0.0,
+        is_http2_enabled: bool = True,
+        balancing_algorithm: str = "round-robin",
+        sharding_mode: ShardingMode = ShardingMode.ALL,
+        isolation_segments: Collection[str] = (),
+        is_pruning_suspended: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger.child("registry")
+        self._emit = emit
+        self._stale_threshold = stale_threshold
+        self._empty_pool_timeout = empty_pool_timeout
+        self._is_http2_enabled = is_http2_enabled
+        self._balancing_algorithm = balancing_algorithm
+        self._is_every_segment_ours = sharding_mode == ShardingMode.ALL
+        self._segments = frozenset(isolation_segments)
+        if sharding_mode == ShardingMode.SHARED_AND_SEGMENTS:
+            self._segments |= {""}
+        self._is_pruning_suspended = is_pruning_suspended
+        self._clock = clock
+
+        self._routes: dict[str, Route] = {}
+        # Numbers of endpoints: those given back are used first, so that lists of workers stay dense.
+        self._next_number = 0
+        self._free_numbers: list[int] = []
+        self._share_text: _Shared[str] = _Shared()
+        self._share_names: _Shared[tuple[str, ...]] = _Shared()
+        self._share_traits: _Shared[Traits] = _Shared()
+        # Texts of the endpoint that was made last, which is the one that is logged and introduced next.
+        self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
+        self._was_suspended = False
+
+        # Counters for the metrics of spec 7.4, by (component, action) and by component.
+        self.registry_messages: dict[tuple[str, str], int] = {}
+        self.unregistry_messages: dict[str, int] = {}
+        self.routes_pruned = 0
+        self._updated_at: float | None = None
+
+    def __len__(self) -> int:
+        """Return the number of routes, empty ones included: `total_routes`."""
+        return len(self._routes)
+
+    @property
+    def ms_since_last_update(self) -> int:
+        """Milliseconds since the last registration of any result, -1 if there was none."""
+        return -1 if self._updated_at is None else int((self._clock() - self._updated_at) * 1000)
+
+    def count_endpoints(self) -> int:
+        """Count the different addresses over all routes."""
+        return len({member.endpoint.address for route in self._routes.values() for member in route.all_members()})
+
+    def new_endpoint(
+        self, registration: Registration, modification_tag: ModificationTag = NO_TAG
+    ) -> RegisteredEndpoint:
+        """Make the endpoint that a registration describes, to be registered under each of its URIs."""
+        tags = registration.tags
+        names = None if tags is None else self._share_names(tuple(sorted(tags)))
+        texts = [
+            registration.app,
+            registration.private_instance_id,
+            registration.private_instance_index,
+            registration.server_cert_domain_san,
+        ]
+        if tags:
+            texts += [tags[name] for name in names or ()]
+        updated_at = registration.endpoint_updated_at_ns.to_bytes(_UPDATED_AT_SIZE, "big", signed=True)
+        threshold: float = registration.stale_threshold_in_seconds
+        if threshold == 0 or threshold > self._stale_threshold:
+            threshold = self._stale_threshold
+        protocol = registration.protocol or "http1"
+        if protocol == "http2" and not self._is_http2_enabled:
+            protocol = "http1"
+        options = registration.options
+        endpoint = RegisteredEndpoint(
+            f"{registration.host}:{registration.tls_port or registration.port}",
+            updated_at + pack_texts(texts),
+            names,
+            self._share_text(registration.availability_zone),
+            self._share_traits(
+                Traits(
+                    registration.tls_port != 0,
+                    protocol,
+                    registration.isolation_segment,
+                    registration.route_service_url,
+                    options.loadbalancing,
+                    options.hash_header,
+                    options.hash_balance,
+                    threshold,
+                    modification_tag,
+                )
+            ),
+        )
+        self._last_texts = (endpoint, texts)
+        return endpoint
+
+    def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Put `endpoint` into the route `uri` by the rules of spec 3.4."""
+        if not self._is_ours(endpoint):
+            return
+        now = self._updated_at = self._clock()
+        key = route_key(uri)
+        route = self._routes.get(key)
+        if route is None:
+            # The key is mostly the URI itself: then it is kept once.
+            route = Route(key if key == uri else uri, None, "", "", now)
+            self._routes[key] = route
+            self._logger.info("route-registered", uri=key)
+            self._logger.debug("uri-added", uri=key)
+        result = self._put(route, endpoint, now)
+        if result is not PutResult.UNMODIFIED:
+            route.changed_at = now
+            self._set_route(route, endpoint.traits)
+        label = (self._component(endpoint), result.value)
+        self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
+        self._log_registration(uri, endpoint, result)
+
+    def unregister(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
+        if not self._is_ours(endpoint):
+            return
+        component = self._component(endpoint)
+        self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
+        key = route_key(uri)
+        route = self._routes.get(key)
+        if route is None:
+            return
+        now = self._clock()
+        member = route.find(endpoint.address)
+        if member is not None and _may_remove(
+            member.endpoint.traits.modification_tag, endpoint.traits.modification_tag
+        ):
+            self._remove(route, member, now)
+            message = "endpoint-unregistered"
+        else:
+            message = "endpoint-not-unregistered"
+        self._logger.info(message, **self._log_data(key, endpoint))
+        if route.members is None and self._is_overdue(route, now):
+            self._delete(key, route)
+            self._logger.info("route-unregistered", uri=key)
+
+    def prune_endpoint(self, uri: str, address: str) -> bool:
+        """Take off a TLS endpoint that a worker could not reach (spec 3.6); False if it is not there as such any more.
+
+        The route stays until the next prune pass, as after a failure in Gorouter.
+        """
+        route = self._routes.get(route_key(uri))
+        member = route.find(address) if route is not None else None
+        if route is None or member is None or not member.endpoint.traits.tls:
+            return False
+        self._remove(route, member, self._clock())
+        return True
+
+    def prune(self) -> None:
+        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6)."""
+        self._logger.debug("start-pruning-routes")
+        if self._is_pruning_suspended():
+            self._logger.info("prune-suspended")
+            self._was_suspended = True
+        else:
+            if self._was_suspended:
+                self._was_suspended = False
+                self._logger.debug("prune-unsuspended-refresh-routes-start")
+                self.mark_all_fresh()
+                self._logger.debug("prune-unsuspended-refresh-routes-complete")
+            self._prune_stale(self._clock())
+        self._logger.debug("finished-pruning-routes")
+
+    def mark_all_fresh(self) -> None:
+        """Treat every endpoint as registered just now."""
+        now = self._clock()
+        for route in self._routes.values():
+            for member in route.all_members():
+                member.refreshed_at = now
+
+    def snapshot(self) -> Iterator[Change]:
+        """Return the changes that make an empty table equal to this one. The registry must not change meanwhile."""
+        introduced = set()
+        for route in self._routes.values():
+            for member in route.all_members():
+                endpoint = member.endpoint
+                if endpoint.number not in introduced:
+                    yield self._introduction(endpoint)
+                    if endpoint.uses > 1:
+                        introduced.add(endpoint.number)
+                yield Put(route.uri, endpoint.number)
+            if route.members is None:
+                # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
+                yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
+                yield Put(route.uri, self._next_number)
+                yield Remove(route.uri, ":0")
+                yield Forget(self._next_number)
+            if route.route_service_url or route.algorithm:
+                yield SetRoute(route.uri, route.route_service_url, route.algorithm)
+
+    def routes_json(self) -> bytes:
+        """Render `/routes` byte for byte as Gorouter does (spec 3.11)."""
+        output = bytearray(b"{")
+        encoder = msgspec.json.Encoder()
+        for key in sorted(self._routes):
+            shown = [_show(member.endpoint) for member in self._routes[key].all_members()]
+            text = encoder.encode(key) + b":" + encoder.encode(shown)
+            for character, escape in _HTML_ESCAPES:
+                text = text.replace(character, escape)
+            output += text
+            output += b","
+        if self._routes:
+            output.pop()
+        output += b"}\n"
+        return bytes(output)
+
+    def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
+        return self._is_every_segment_ours or endpoint.traits.isolation_segment in self._segments
+
+    def _put(self, route: Route, endpoint: RegisteredEndpoint, now: float) -> PutResult:
+        member = route.find(endpoint.address)
+        if member is None:
+            self._hold(endpoint)
+            route.add(Member(endpoint, now))
+            self._emit(Put(route.uri, endpoint.number))
+            return PutResult.ADDED
+        known = member.endpoint
+        if known is endpoint or known.is_same_as(endpoint):
+            member.refreshed_at = now
+            return PutResult.UPDATED
+        if not known.traits.modification_tag.is_succeeded_by(endpoint.traits.modification_tag):
+            return PutResult.UNMODIFIED
+        self._hold(endpoint)
+        member.endpoint = endpoint
+        member.refreshed_at = now
+        self._emit(Put(route.uri, endpoint.number))
+        self._release(known)
+        return PutResult.UPDATED
+
+    def _set_route(self, route: Route, traits: Traits) -> None:
+        """Let the last writer decide what belongs to the route as a whole."""
+        algorithm = traits.algorithm or route.algorithm
+        if traits.algorithm and traits.algorithm not in ALGORITHMS:
+            algorithm = route.algorithm
+            self._logger.error(
+                "invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo",
+                endpointLBAlgorithm=traits.algorithm,
+                poolLBAlgorithm=route.algorithm or self._balancing_algorithm,
+            )
+        if route.route_service_url != traits.route_service_url or route.algorithm != algorithm:
+            route.route_service_url = traits.route_service_url
+            route.algorithm = algorithm
+            self._emit(SetRoute(route.uri, route.route_service_url, algorithm))
+
+    def _hold(self, endpoint: RegisteredEndpoint) -> None:
+        """Count one more route that holds `endpoint`; the first introduces it to the workers."""
+        if endpoint.uses == 0:
+            if self._free_numbers:
+                endpoint.number = self._free_numbers.pop()
+            else:
+                endpoint.number = self._next_number
+                self._next_number += 1
+            self._emit(self._introduction(endpoint))
+        endpoint.uses += 1
+
+    def _release(self, endpoint: RegisteredEndpoint) -> None:
+        endpoint.uses -= 1
+        if endpoint.uses == 0:
+            self._free_numbers.append(endpoint.number)
+            self._emit(Forget(endpoint.number))
+
+    def _remove(self, route: Route, member: Member, now: float) -> None:
+        endpoint = member.endpoint
+        route.remove(endpoint.address)
+        route.changed_at = now
+        self._emit(Remove(route.uri, endpoint.address))
+        self._release(endpoint)
+
+    def _delete(self, key: str, route: Route) -> None:
+        del self._routes[key]
+        self._emit(Drop(route.uri))
+
+    def _is_overdue(self, route: Route, now: float) -> bool:
+        """Whether `route`, which is empty, has lingered long enough."""
+        return self._empty_pool_timeout <= 0 or now - route.changed_at > self._empty_pool_timeout
+
+    def _prune_stale(self, now: float) -> None:
+        suspects = [
+            (key, route)
+            for key, route in self._routes.items()
+            if not isinstance(route.members, Member) or _is_stale(route.members, now)
+        ]
+        for key, route in suspects:
+            stale = [member for member in route.all_members() if _is_stale(member, now)]
+            for member in stale:
+                self._remove(route, member, now)
+            if route.members is None and self._is_overdue(route, now):
+                self._delete(key, route)
+            if stale:
+                self.routes_pruned += len(stale)
+                self._logger.info(
+                    "pruned-route",
+                    uri=key,
+                    endpoints=[member.endpoint.address for member in stale],
+                    isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
+                )
+
+    def _texts(self, endpoint: RegisteredEndpoint) -> list[str]:
+        if self._last_texts is not None and self._last_texts[0] is endpoint:
+            return self._last_texts[1]
+        return endpoint.texts()
+
+    def _introduction(self, endpoint: RegisteredEndpoint) -> Introduce:
+        host, _, port = endpoint.address.rpartition(":")
+        texts = self._texts(endpoint)
+        tags = _tags(endpoint, texts) or {}
+        return Introduce(
+            endpoint.number,
+            host,
+            int(port),
+            texts[_APP],
+            texts[_INSTANCE_ID],
+            texts[_INSTANCE_INDEX],
+            endpoint.traits.tls,
+            texts[_SAN],
+            endpoint.traits.protocol,
+            endpoint.availability_zone,
+            tags.get("process_id", ""),
+            tags.get("component", ""),
+        )
+
+    def _component(self, endpoint: RegisteredEndpoint) -> str:
+        names = endpoint.tag_names
+        if not names or "component" not in names:
+            return ""
+        return self._texts(endpoint)[_FIXED_TEXTS + names.index("component")]
+
+    def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
+        level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
+        if self._logger.is_enabled(level):
+            message = "endpoint-not-registered" if result is PutResult.UNMODIFIED else "endpoint-registered"
+            self._logger.event(level, message, self._log_data(uri, endpoint))
+
+    def _log_data(self, uri: str, endpoint: RegisteredEndpoint) -> dict[str, object]:
+        texts = self._texts(endpoint)
+        traits = endpoint.traits
+        return {
+            "uri": uri,
+            "route_service_url": traits.route_service_url,
+            "backend": endpoint.address,
+            "application_id": texts[_APP],
+            "instance_id": texts[_INSTANCE_ID],
+            "server_cert_domain_san": texts[_SAN],
+            "protocol": traits.protocol,
+            "modification_tag": {"guid": traits.modification_tag.guid, "index": traits.modification_tag.index},
+            "isolation_segment": traits.isolation_segment or "-",
+            "isTLS": traits.tls,
+        }
+
+
+def route_key(uri: str) -> str:
+    """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
+    return uri.removesuffix("/").lower().partition("?")[0].removesuffix("/").removeprefix("/")
+
+
+def _may_remove(stored: ModificationTag, new: ModificationTag) -> bool:
+    return stored == new or stored.is_succeeded_by(new)
+
+
+def _is_stale(member: Member, now: float) -> bool:
+    # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells (spec 3.6).
+    traits = member.endpoint.traits
+    return not traits.tls and now - member.refreshed_at > traits.stale_threshold
+
+
+def _tags(endpoint: RegisteredEndpoint, texts: list[str]) -> dict[str, str] | None:
+    """Return the tags, sorted by name, out of the `texts` of `endpoint`; None if the registration had none."""
+    if endpoint.tag_names is None:
+        return None
+    return dict(zip(endpoint.tag_names, texts[_FIXED_TEXTS:], strict=True))
+
+
+def _show(endpoint: RegisteredEndpoint) -> _Shown:
+    texts = endpoint.texts()
+    traits = endpoint.traits
+    return _Shown(
+        address=endpoint.address,
+        availability_zone=endpoint.availability_zone,
+        protocol=traits.protocol,
+        tls=traits.tls,
+        ttl=int(traits.stale_threshold),
+        route_service_url=traits.route_service_url,
+        tags=_tags(endpoint, texts),
+        isolation_segment=traits.isolation_segment,
+        private_instance_id=texts[_INSTANCE_ID],
+        server_cert_domain_san=texts[_SAN],
+        load_balancing_algorithm=traits.algorithm,
+    )

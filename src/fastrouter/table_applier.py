@@ -1,0 +1,66 @@
+"""The worker's end of table changes: applies them to its RouteTable."""
+
+from collections.abc import Iterable
+
+from fastrouter._core import Endpoint, RouteTable
+from fastrouter.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+
+
+class TableApplier:
+    """Keeps one RouteTable as the changes say, whether they come by a direct call or as frames of a stream."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self._table = table
+        self._decoder = BatchDecoder()
+        # By number. Numbers are used again, so a list stays dense, and costs a tenth of a dict.
+        self._endpoints: list[Endpoint | None] = []
+
+    def feed(self, data: bytes) -> None:
+        """Apply the changes of the frames that `data` completes. Raises ValueError if it is no stream of batches."""
+        for batch in self._decoder.feed(data):
+            self.apply_all(batch)
+
+    def apply_all(self, changes: Iterable[Change]) -> None:
+        """Apply `changes` in their order."""
+        for change in changes:
+            self.apply(change)
+
+    def apply(self, change: Change) -> None:
+        """Apply one change. Raises ValueError for an endpoint that the data plane refuses or was never told of."""
+        match change:
+            case Put(uri, number):
+                self._table.register(uri, self._endpoint(number))
+            case Introduce():
+                self._introduce(change)
+            case Remove(uri, address):
+                self._table.unregister(uri, address)
+            case Drop(uri):
+                self._table.drop(uri)
+            case SetRoute(uri, route_service_url, algorithm):
+                self._table.set_route(uri, route_service_url=route_service_url, algorithm=algorithm)
+            case Forget(number):
+                self._endpoints[number] = None
+
+    def _introduce(self, change: Introduce) -> None:
+        endpoints = self._endpoints
+        if change.number >= len(endpoints):
+            endpoints.extend([None] * (change.number + 1 - len(endpoints)))
+        endpoints[change.number] = Endpoint(
+            change.host,
+            change.port,
+            app_id=change.app_id,
+            instance_id=change.instance_id,
+            instance_index=change.instance_index,
+            tls=change.tls,
+            server_cert_domain_san=change.server_cert_domain_san,
+            protocol=change.protocol,
+            availability_zone=change.availability_zone,
+            process_id=change.process_id,
+            component=change.component,
+        )
+
+    def _endpoint(self, number: int) -> Endpoint:
+        endpoint = self._endpoints[number] if number < len(self._endpoints) else None
+        if endpoint is None:
+            raise ValueError(f"endpoint {number} was not introduced")
+        return endpoint

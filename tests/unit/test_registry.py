@@ -1,0 +1,560 @@
+"""The rules of spec 3.3 to 3.6 and 3.9 to 3.11, one by one."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fastrouter.log import Level, LineWriter, Logger
+from fastrouter.messages import Options, Registration
+from fastrouter.registry import ModificationTag, RegisteredEndpoint, RouteRegistry, ShardingMode, route_key
+from fastrouter.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+
+PLAIN = "10.0.0.1:80"
+TLS = "10.0.0.1:443"
+
+
+class Lines(LineWriter):
+    """Keeps log lines in place of writing them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[dict[str, Any]] = []
+
+    def write(self, line: bytes) -> None:
+        self.records.append(json.loads(line))
+
+
+class Harness:
+    """A registry with a clock that stands still, and what it has logged and emitted."""
+
+    def __init__(self, **options: Any) -> None:
+        self.now = 1000.0
+        self.is_suspended = False
+        self.changes: list[Change] = []
+        self._lines = Lines()
+        self.registry = RouteRegistry(
+            Logger("router", level=Level.DEBUG, writer=self._lines),
+            self.changes.append,
+            clock=lambda: self.now,
+            is_pruning_suspended=lambda: self.is_suspended,
+            **options,
+        )
+
+    def endpoint(self, tag: tuple[str, int] = ("", 0), **fields: Any) -> RegisteredEndpoint:
+        registration = Registration(**{"host": "10.0.0.1", "port": 80, **fields})
+        return self.registry.new_endpoint(registration, ModificationTag(*tag))
+
+    def register(self, uri: str, tag: tuple[str, int] = ("", 0), **fields: Any) -> None:
+        self.registry.register(uri, self.endpoint(tag, **fields))
+
+    def unregister(self, uri: str, tag: tuple[str, int] = ("", 0), **fields: Any) -> None:
+        self.registry.unregister(uri, self.endpoint(tag, **fields))
+
+    def routes(self) -> dict[str, list[dict[str, Any]]]:
+        routes: dict[str, list[dict[str, Any]]] = json.loads(self.registry.routes_json())
+        return routes
+
+    def addresses(self, key: str) -> list[str]:
+        return [endpoint["address"] for endpoint in self.routes()[key]]
+
+    def new_changes(self) -> list[Change]:
+        changes = self.changes[:]
+        self.changes.clear()
+        return changes
+
+    def new_lines(self) -> list[tuple[int, str]]:
+        lines = [(record["log_level"], record["message"]) for record in self._lines.records]
+        self._lines.records.clear()
+        return lines
+
+    def data_of(self, message: str) -> dict[str, Any]:
+        (data,) = (record["data"] for record in self._lines.records if record["message"] == message)
+        assert isinstance(data, dict)
+        return data
+
+    @property
+    def actions(self) -> dict[str, int]:
+        return {action: count for (_, action), count in self.registry.registry_messages.items()}
+
+
+@pytest.fixture
+def harness() -> Harness:
+    return Harness()
+
+
+class TestKey:
+    @pytest.mark.parametrize(
+        "uri", ["Host/Path", "host/path/", "host/path//", "host/path?q/r", "host/path/?q", "/host/path", "host/path/?"]
+    )
+    def test_case_query_and_outer_slashes_do_not_count(self, uri: str) -> None:
+        assert route_key(uri) == "host/path"
+
+    @pytest.mark.parametrize(
+        ("uri", "key"),
+        [
+            ("*.Example.com/X", "*.example.com/x"),
+            ("host:80/p", "host:80/p"),
+            ("http://something", "http://something"),
+            ("h//p", "h//p"),
+            ("h/%41", "h/%41"),
+            ("h/p///", "h/p/"),
+            ("", ""),
+        ],
+    )
+    def test_everything_else_does(self, uri: str, key: str) -> None:
+        assert route_key(uri) == key
+
+
+class TestPut:
+    def test_a_new_route_is_logged_and_introduced(self, harness: Harness) -> None:
+        harness.register("App.example.com/", app="guid", tags={"component": "c", "process_id": "p"})
+        assert harness.new_changes() == [
+            Introduce(0, "10.0.0.1", 80, "guid", "", "", False, "", "http1", "", "p", "c"),
+            Put("App.example.com/", 0),
+        ]
+        assert harness.data_of("route-registered") == {"uri": "app.example.com"}
+        assert harness.data_of("endpoint-registered") == {
+            "uri": "App.example.com/",
+            "route_service_url": "",
+            "backend": PLAIN,
+            "application_id": "guid",
+            "instance_id": "",
+            "server_cert_domain_san": "",
+            "protocol": "http1",
+            "modification_tag": {"guid": "", "index": 0},
+            "isolation_segment": "-",
+            "isTLS": False,
+        }
+        assert harness.new_lines() == [(1, "route-registered"), (0, "uri-added"), (1, "endpoint-registered")]
+        assert harness.registry.registry_messages == {("c", "added"): 1}
+
+    def test_the_source_is_the_registry(self, harness: Harness) -> None:
+        harness.register("a")
+        assert {record["source"] for record in harness._lines.records} == {"router.registry"}
+
+    def test_new_addresses_are_appended(self, harness: Harness) -> None:
+        for port in (3, 1, 2):
+            harness.register("a", port=port)
+        assert harness.addresses("a") == ["10.0.0.1:3", "10.0.0.1:1", "10.0.0.1:2"]
+
+    def test_the_tls_port_wins(self, harness: Harness) -> None:
+        harness.register("a", tls_port=443)
+        (shown,) = harness.routes()["a"]
+        assert (shown["address"], shown["tls"]) == (TLS, True)
+
+    def test_the_same_again_is_a_refresh_that_changes_nothing(self, harness: Harness) -> None:
+        tags = {"component": "c", "x": "y"}
+        harness.register("a", tags=tags)
+        harness.new_changes()
+        harness.new_lines()
+        harness.register("a", tags=dict(reversed(tags.items())))
+        assert harness.new_changes() == []
+        assert harness.new_lines() == [(0, "endpoint-registered")]
+        assert harness.actions == {"added": 1, "updated": 1}
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"app": "x"},
+            {"protocol": "http2"},
+            {"server_cert_domain_san": "x"},
+            {"private_instance_id": "x"},
+            {"stale_threshold_in_seconds": 7},
+            {"route_service_url": "https://x"},
+            {"private_instance_index": "1"},
+            {"isolation_segment": "x"},
+            {"port": 0, "tls_port": 80},
+            {"endpoint_updated_at_ns": -1},
+            {"options": Options("least-connection")},
+            {"tags": {}},
+            {"tags": {"a": "b"}},
+        ],
+    )
+    def test_a_changed_attribute_replaces_in_place(self, harness: Harness, fields: dict[str, Any]) -> None:
+        harness.register("a", port=81)
+        harness.register("a")
+        harness.register("a", port=82)
+        harness.new_changes()
+        harness.register("a", **fields)
+        changes = harness.new_changes()
+        assert isinstance(changes[0], Introduce)
+        assert changes[1] == Put("a", changes[0].number)
+        assert changes[2] == Forget(1), "nothing else holds the old one"
+        assert harness.addresses("a") == ["10.0.0.1:81", PLAIN, "10.0.0.1:82"]
+        assert harness.actions == {"added": 3, "updated": 1}
+
+    def test_an_availability_zone_is_not_compared_but_taken_along(self, harness: Harness) -> None:
+        harness.register("a", availability_zone="z1")
+        harness.register("a", availability_zone="z2")
+        assert harness.routes()["a"][0]["availability_zone"] == "z1"
+        harness.register("a", availability_zone="z3", app="new")
+        assert harness.routes()["a"][0]["availability_zone"] == "z3"
+
+    @pytest.mark.parametrize(
+        ("new", "action"),
+        [
+            (("g", 6), "updated"),
+            (("g", 5), "unmodified"),
+            (("g", 4), "unmodified"),
+            (("h", 1), "updated"),
+            (("", 0), "updated"),
+        ],
+    )
+    def test_modification_tags(self, harness: Harness, new: tuple[str, int], action: str) -> None:
+        harness.register("a", tag=("g", 5), app="old", stale_threshold_in_seconds=10)
+        harness.new_lines()
+        harness.now += 11
+        harness.register("a", tag=new, app="new", stale_threshold_in_seconds=10, route_service_url="https://x")
+        assert harness.actions == {"added": 1, action: 1}
+        is_unmodified = action == "unmodified"
+        assert harness.new_lines() == [(0, "endpoint-not-registered" if is_unmodified else "endpoint-registered")]
+        assert any(isinstance(change, SetRoute) for change in harness.new_changes()) != is_unmodified
+        assert harness.registry.ms_since_last_update == 0, "any result counts as an update of the registry"
+        harness.registry.prune()
+        assert ("a" not in harness.routes()) == is_unmodified, "an older one does not refresh either"
+
+    def test_an_equal_tag_of_an_equal_endpoint_refreshes(self, harness: Harness) -> None:
+        harness.register("a", tag=("g", 5))
+        harness.register("a", tag=("g", 5))
+        assert harness.actions == {"added": 1, "updated": 1}
+
+    def test_protocol(self, harness: Harness) -> None:
+        for port, protocol in enumerate(["", "http1", "http2", "odd"]):
+            harness.register("a", port=port, protocol=protocol)
+        assert [endpoint["protocol"] for endpoint in harness.routes()["a"]] == ["http1", "http1", "http2", "odd"]
+
+    def test_http2_is_demoted_when_it_is_off(self) -> None:
+        harness = Harness(is_http2_enabled=False)
+        harness.register("a", protocol="http2")
+        assert harness.routes()["a"][0]["protocol"] == "http1"
+
+    @pytest.mark.parametrize(("sent", "used"), [(0, 60), (59, 59), (60, 60), (61, 60), (-1, -1)])
+    def test_stale_threshold(self, sent: int, used: int) -> None:
+        harness = Harness(stale_threshold=60.5)
+        harness.register("a", stale_threshold_in_seconds=sent)
+        assert harness.routes()["a"][0]["ttl"] == used
+
+    def test_the_first_spelling_of_a_uri_stays(self, harness: Harness) -> None:
+        harness.register("A/b")
+        harness.register("a/B", port=81)
+        assert [change.uri for change in harness.new_changes() if isinstance(change, Put)] == ["A/b", "A/b"]
+
+
+class TestPoolAttributes:
+    def test_the_last_writer_sets_the_route_service_even_to_none(self, harness: Harness) -> None:
+        harness.register("a", route_service_url="https://x")
+        assert harness.new_changes()[-1] == SetRoute("a", "https://x", "")
+        harness.register("a", port=81)
+        assert harness.new_changes()[-1] == SetRoute("a", "", "")
+        harness.register("a", route_service_url="https://x")
+        assert harness.new_changes() == [SetRoute("a", "https://x", "")], "also by a mere refresh"
+
+    def test_an_endpoint_may_ask_for_an_algorithm_and_there_is_no_way_back(self, harness: Harness) -> None:
+        harness.register("a", options=Options("least-connection"))
+        assert harness.new_changes()[-1] == SetRoute("a", "", "least-connection")
+        harness.register("a")
+        assert not any(isinstance(change, SetRoute) for change in harness.new_changes())
+
+    def test_an_unknown_algorithm_is_logged_and_ignored(self, harness: Harness) -> None:
+        harness.register("a", options=Options("fastest"))
+        assert not any(isinstance(change, SetRoute) for change in harness.new_changes())
+        assert harness.data_of("invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo") == {
+            "endpointLBAlgorithm": "fastest",
+            "poolLBAlgorithm": "round-robin",
+        }
+        assert harness.routes()["a"][0]["load_balancing_algorithm"] == "fastest"
+
+
+class TestUnregister:
+    def test_only_the_address_counts(self, harness: Harness) -> None:
+        harness.register("a", app="x", private_instance_id="y")
+        harness.register("a", port=81)
+        harness.new_changes()
+        harness.new_lines()
+        harness.unregister("A/?q", app="other")
+        assert harness.addresses("a") == ["10.0.0.1:81"]
+        assert harness.new_changes() == [Remove("a", PLAIN), Forget(0)]
+        assert harness.data_of("endpoint-unregistered")["application_id"] == "other"
+        assert harness.new_lines() == [(1, "endpoint-unregistered")]
+
+    def test_an_empty_route_goes_at_once(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.new_changes()
+        harness.new_lines()
+        harness.unregister("a")
+        assert harness.new_changes() == [Remove("a", PLAIN), Forget(0), Drop("a")]
+        assert harness.new_lines() == [(1, "endpoint-unregistered"), (1, "route-unregistered")]
+        assert len(harness.registry) == 0
+
+    def test_an_unknown_address_is_logged(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.new_lines()
+        harness.unregister("a", port=81)
+        assert harness.new_lines() == [(1, "endpoint-not-unregistered")]
+        assert harness.addresses("a") == [PLAIN]
+
+    def test_an_unknown_route_is_not(self, harness: Harness) -> None:
+        harness.register("*.a")
+        harness.new_lines()
+        harness.unregister("b.a")
+        harness.unregister("*.a/x")
+        assert harness.new_lines() == []
+        assert harness.addresses("*.a") == [PLAIN]
+
+    def test_every_message_is_counted(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.unregister("a", tags={"component": "c"})
+        harness.unregister("a")
+        assert harness.registry.unregistry_messages == {"c": 1, "": 1}
+
+    @pytest.mark.parametrize(
+        ("tag", "is_removed"),
+        [(("g", 4), False), (("g", 5), True), (("g", 6), True), (("h", 0), True), (("", 0), True)],
+    )
+    def test_modification_tags(self, harness: Harness, tag: tuple[str, int], is_removed: bool) -> None:
+        harness.register("a", tag=("g", 5))
+        harness.unregister("a", tag=tag)
+        assert ("a" not in harness.routes()) == is_removed
+
+    def test_an_empty_route_lingers_when_it_shall(self) -> None:
+        harness = Harness(empty_pool_timeout=10.0)
+        harness.register("a")
+        harness.now += 100
+        harness.unregister("a")
+        assert harness.routes() == {"a": []}
+        harness.now += 10
+        harness.registry.prune()
+        assert harness.routes() == {"a": []}
+        harness.unregister("a")
+        assert harness.routes() == {"a": []}
+        harness.now += 0.1
+        harness.new_changes()
+        harness.new_lines()
+        harness.registry.prune()
+        assert harness.routes() == {}
+        assert harness.new_changes() == [Drop("a")]
+        assert harness.new_lines() == [(0, "start-pruning-routes"), (0, "finished-pruning-routes")]
+
+    def test_an_overdue_empty_route_goes_with_the_next_unregister(self) -> None:
+        harness = Harness(empty_pool_timeout=10.0)
+        harness.register("a")
+        harness.unregister("a")
+        harness.now += 11
+        harness.unregister("a")
+        assert harness.routes() == {}
+
+    def test_a_lingering_route_comes_back_to_life(self) -> None:
+        harness = Harness(empty_pool_timeout=10.0)
+        harness.register("A")
+        harness.unregister("a")
+        harness.new_lines()
+        harness.register("a", port=81)
+        assert (1, "route-registered") not in harness.new_lines()
+        assert harness.new_changes()[-1] == Put("A", 0)
+
+
+class TestPruning:
+    def test_endpoints_without_tls_go_when_their_own_threshold_has_passed(self, harness: Harness) -> None:
+        harness.register("a", stale_threshold_in_seconds=10, isolation_segment="is1")
+        harness.register("a", port=81)
+        harness.register("b", stale_threshold_in_seconds=10)
+        harness.now += 10
+        harness.registry.prune()
+        assert set(harness.routes()) == {"a", "b"}
+        harness.now += 0.1
+        harness.new_changes()
+        harness.new_lines()
+        harness.registry.prune()
+        assert harness.addresses("a") == ["10.0.0.1:81"]
+        assert set(harness.routes()) == {"a"}
+        assert harness.new_changes() == [Remove("a", PLAIN), Forget(0), Remove("b", PLAIN), Forget(2), Drop("b")]
+        pruned = [record["data"] for record in harness._lines.records if record["message"] == "pruned-route"]
+        assert pruned == [
+            {"uri": "a", "endpoints": [PLAIN], "isolation_segment": "is1"},
+            {"uri": "b", "endpoints": [PLAIN], "isolation_segment": "-"},
+        ]
+        assert harness.new_lines() == [
+            (0, "start-pruning-routes"),
+            (1, "pruned-route"),
+            (1, "pruned-route"),
+            (0, "finished-pruning-routes"),
+        ]
+        assert harness.registry.routes_pruned == 2
+
+    def test_tls_endpoints_do_not_age(self, harness: Harness) -> None:
+        harness.register("a", tls_port=443)
+        harness.now += 1e6
+        harness.registry.prune()
+        assert harness.addresses("a") == [TLS]
+
+    def test_a_registration_refreshes_its_own_uris_only(self, harness: Harness) -> None:
+        shared = harness.endpoint()
+        harness.registry.register("a", shared)
+        harness.registry.register("b", shared)
+        harness.now += 100
+        harness.register("a")
+        harness.now += 100
+        harness.registry.prune()
+        assert set(harness.routes()) == {"a"}
+
+    def test_a_pruned_out_route_lingers_when_it_shall(self) -> None:
+        harness = Harness(empty_pool_timeout=10.0)
+        harness.register("a")
+        harness.now += 121
+        harness.registry.prune()
+        assert harness.routes() == {"a": []}
+        harness.now += 11
+        harness.registry.prune()
+        assert harness.routes() == {}
+
+    def test_suspended_while_registrations_cannot_come(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.is_suspended = True
+        harness.now += 1000
+        harness.new_lines()
+        harness.registry.prune()
+        assert harness.new_lines() == [
+            (0, "start-pruning-routes"),
+            (1, "prune-suspended"),
+            (0, "finished-pruning-routes"),
+        ]
+        harness.is_suspended = False
+        harness.registry.prune()
+        assert harness.new_lines() == [
+            (0, "start-pruning-routes"),
+            (0, "prune-unsuspended-refresh-routes-start"),
+            (0, "prune-unsuspended-refresh-routes-complete"),
+            (0, "finished-pruning-routes"),
+        ]
+        assert harness.addresses("a") == [PLAIN]
+        harness.now += 120.1
+        harness.registry.prune()
+        assert harness.routes() == {}
+
+    def test_a_failed_tls_endpoint_is_taken_off_and_its_route_goes_with_the_next_pass(self, harness: Harness) -> None:
+        harness.register("a", tls_port=443)
+        harness.new_changes()
+        assert harness.registry.prune_endpoint("A/", TLS)
+        assert harness.new_changes() == [Remove("a", TLS), Forget(0)]
+        assert harness.routes() == {"a": []}
+        harness.registry.prune()
+        assert harness.routes() == {}
+
+    def test_a_report_of_what_is_not_there_or_not_tls_is_ignored(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.new_changes()
+        assert not harness.registry.prune_endpoint("a", PLAIN)
+        assert not harness.registry.prune_endpoint("a", TLS)
+        assert not harness.registry.prune_endpoint("b", TLS)
+        assert harness.new_changes() == []
+
+
+class TestSharding:
+    @pytest.mark.parametrize(
+        ("mode", "served"),
+        [
+            (ShardingMode.ALL, {"", "is1", "is2"}),
+            (ShardingMode.SEGMENTS, {"is1"}),
+            (ShardingMode.SHARED_AND_SEGMENTS, {"", "is1"}),
+        ],
+    )
+    def test_only_our_segments_leave_a_trace(self, mode: ShardingMode, served: set[str]) -> None:
+        harness = Harness(sharding_mode=mode, isolation_segments=["is1"])
+        for segment in ("", "is1", "is2"):
+            harness.register(f"{segment}.a", isolation_segment=segment)
+        assert set(harness.routes()) == {f"{segment}.a" for segment in served}
+        for segment in ("", "is1", "is2"):
+            harness.unregister(".a", isolation_segment=segment, port=99)
+        assert harness.actions == {"added": len(served)}
+        assert harness.registry.unregistry_messages == {"": len(served)}
+
+    def test_an_unregister_of_another_segment_does_nothing(self) -> None:
+        harness = Harness(sharding_mode=ShardingMode.SEGMENTS, isolation_segments=["is1"])
+        harness.register("a", isolation_segment="is1")
+        harness.unregister("a")
+        assert harness.addresses("a") == [PLAIN]
+
+
+class TestNumbers:
+    """How endpoints are told to the workers."""
+
+    def test_the_uris_of_one_message_share_one_endpoint(self, harness: Harness) -> None:
+        endpoint = harness.endpoint()
+        for uri in ("a", "b"):
+            harness.registry.register(uri, endpoint)
+        first, *rest = harness.new_changes()
+        assert isinstance(first, Introduce)
+        assert rest == [Put("a", 0), Put("b", 0)]
+        harness.unregister("a")
+        assert Forget(0) not in harness.new_changes()
+        harness.unregister("b")
+        assert Forget(0) in harness.new_changes()
+
+    def test_numbers_are_used_again(self, harness: Harness) -> None:
+        for _ in range(3):
+            harness.register("a")
+            harness.unregister("a")
+        assert {change.number for change in harness.new_changes() if isinstance(change, Introduce)} == {0}
+
+
+class TestRoutesJson:
+    def test_byte_for_byte(self, harness: Harness) -> None:
+        assert harness.registry.routes_json() == b"{}\n"
+        harness.register("b<>/&\u2028\u2029ü", availability_zone="z1", tags={"b": "<&>", "a": ""})
+        harness.register("b<>/&\u2028\u2029ü", port=81, tags={})
+        harness.register(
+            "a",
+            tls_port=443,
+            route_service_url="https://rs?a&b",
+            isolation_segment="is1",
+            private_instance_id="id",
+            server_cert_domain_san="san",
+            options=Options("least-connection"),
+            stale_threshold_in_seconds=7,
+        )
+        assert harness.registry.routes_json().decode() == (
+            '{"a":[{"address":"10.0.0.1:443","availability_zone":"","protocol":"http1","tls":true,"ttl":7,'
+            '"route_service_url":"https://rs?a\\u0026b","tags":null,"isolation_segment":"is1",'
+            '"private_instance_id":"id","server_cert_domain_san":"san","load_balancing_algorithm":"least-connection"}],'
+            '"b\\u003c\\u003e/\\u0026\\u2028\\u2029ü":['
+            '{"address":"10.0.0.1:80","availability_zone":"z1","protocol":"http1","tls":false,"ttl":120,'
+            '"tags":{"a":"","b":"\\u003c\\u0026\\u003e"}},'
+            '{"address":"10.0.0.1:81","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":{}}]}\n'
+        )
+
+    def test_a_lingering_route_is_an_empty_list(self) -> None:
+        harness = Harness(empty_pool_timeout=1.0)
+        harness.register("a")
+        harness.unregister("a")
+        assert harness.registry.routes_json() == b'{"a":[]}\n'
+
+
+class TestFigures:
+    def test_time_since_the_last_update(self, harness: Harness) -> None:
+        assert harness.registry.ms_since_last_update == -1
+        harness.register("a")
+        harness.now += 1.5
+        assert harness.registry.ms_since_last_update == 1500
+
+    def test_routes_and_endpoints(self, harness: Harness) -> None:
+        for uri in ("a", "b"):
+            for port in (1, 2, 3):
+                harness.register(uri, port=port)
+        assert (len(harness.registry), harness.registry.count_endpoints()) == (2, 3)
+
+
+@pytest.fixture
+def quiet() -> Iterator[Lines]:
+    lines = Lines()
+    yield lines
+    assert lines.records == []
+
+
+def test_lines_below_the_level_are_not_written(quiet: Lines) -> None:
+    registry = RouteRegistry(Logger("router", level=Level.WARN, writer=quiet), lambda _: None)
+    endpoint = registry.new_endpoint(Registration(host="a", port=1))
+    registry.register("a", endpoint)
+    registry.register("a", endpoint)
+    registry.unregister("a", endpoint)
