@@ -315,7 +315,7 @@ cdef class Exchange(Timed):
     cdef int on_interim(self, Head head) except -1
     cdef char* _put_fields(self, char* out, Head head) except NULL
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
-    cdef int begin_tunnel(self, Head head) except -1
+    cdef int switch_protocols(self, Head head) except -1
     cdef int on_response_end(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self) except -1
@@ -416,7 +416,6 @@ cdef class ClientConnection(Timed):
     cdef int _gather(self, bytes data) except -1
     cdef int _advance(self) except -1
     cdef bint _begin(self) except -1
-    cdef bint _judge_head(self, bytes raw, Head head) except -1
     cdef bint _take_body(self) except -1
     cdef bint _break_body(self) except -1
     cdef bint is_active(self) noexcept
@@ -424,21 +423,11 @@ cdef class ClientConnection(Timed):
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
     cdef int on_exchange_end(self) except -1
-    cdef int _end_message(self) except -1
+    cdef int end_message(self) except -1
     cdef int _discard(self, Py_ssize_t size) except -1
-    cdef int on_tunnel(self) except -1
-    cdef int _tunnel(self, Exchange exchange, bytes data) except -1
-    cdef bint _on_tunnel_eof(self, Exchange exchange) except -1
-    cdef bint on_tunnel_half_closed(self) except -1
-    cdef bint _refuse(self, int status, bytes explanation) except -1
-    cdef bint _refuse_with(self, bytes status_text, bytes body) except -1
-    cdef bint _refuse_encoding(self) except -1
-    cdef bint _refuse_empty_host(self) except -1
-    cdef bint _refuse_blamed(self, Head head) except -1
-    cdef bint _answer_options(self, Head head) except -1
-    cdef int _send_last(self, bytes message) except -1
+    cdef int send_last(self, bytes message) except -1
     cdef int _linger(self) except -1
     cdef int close_after_write(self) except -1
     cdef int abort_response(self, bint needs_reset) except -1
     cdef int abort(self) except -1
-    cdef int _drop_judge(self) except -1
+    cdef int drop_judge(self) except -1

@@ -43,7 +43,7 @@ cdef class BackendConnection(Timed):
             # Nothing was asked: whatever this is, it must not answer the next request.
             self.close()
         elif exchange.is_tunnel:
-            exchange.client.send(data)
+            relay_to_client(exchange.client, exchange, data)
         elif self.backlog is not None:
             self._continue_head(data)
         else:
@@ -55,7 +55,7 @@ cdef class BackendConnection(Timed):
             self.close()
             return False
         if exchange.is_tunnel:
-            return exchange.client.on_tunnel_half_closed()
+            return on_backend_half_close(exchange.client, exchange)
         if self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
             self._finish_until_close(exchange)
             return False
@@ -292,7 +292,7 @@ cdef class BackendConnection(Timed):
         cdef Py_ssize_t behind = at + head.length
         if head.status == 101:
             self.judge = None
-            exchange.begin_tunnel(head)
+            exchange.switch_protocols(head)
             return behind
         if not judge.message_complete:
             self._refuse("malformed HTTP response: informational response with a body")

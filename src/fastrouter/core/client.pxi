@@ -28,7 +28,7 @@ cdef class ClientConnection(Timed):
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
         if exchange is not None and exchange.is_tunnel:
-            self._tunnel(exchange, data)
+            relay_to_backend(self, exchange, data)
         elif self.is_lingering:
             self._discard(PyBytes_GET_SIZE(data))
         elif self.backlog is not None:
@@ -46,7 +46,7 @@ cdef class ClientConnection(Timed):
         if exchange is None or self.is_closing:
             return False
         if exchange.is_tunnel:
-            return self._on_tunnel_eof(exchange)
+            return on_client_half_close(self, exchange)
         if self.framing.is_done and self._unconsumed():
             # Requests it has sent already are still answered; only then is the connection over.
             self.has_eof = True
@@ -62,7 +62,7 @@ cdef class ClientConnection(Timed):
         self.tripper.clients.discard(self)
         if exchange is not None:
             exchange.on_client_gone()
-        self._drop_judge()
+        self.drop_judge()
         self.pending = None
         self.backlog = None
         self.transport = None
@@ -125,7 +125,7 @@ cdef class ClientConnection(Timed):
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
             return self._advance()
         if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_request_head + HEAD_SLOP:
-            return self._refuse(431, b"")
+            return refuse(self, 431, b"")
         return 0
 
     cdef int _advance(self) except -1:
@@ -172,11 +172,11 @@ cdef class ClientConnection(Timed):
             return True
         if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
             if size - at > settings.max_request_head + HEAD_SLOP:
-                self._refuse(431, b"")
+                refuse(self, 431, b"")
                 return False
             # A client that speaks something else (TLS, say) is told at once.
             if not _is_token[<unsigned char>base[at]]:
-                self._refuse(400, b"")
+                refuse(self, 400, b"")
                 return False
             if self.backlog is not None:
                 # More came while the exchange before was under way.
@@ -190,87 +190,27 @@ cdef class ClientConnection(Timed):
                 self.arm(self.tripper.header_reads)
             return False
         if head.length > settings.max_request_head + HEAD_SLOP:
-            self._refuse(431, b"")
+            refuse(self, 431, b"")
             return False
         raw = data if at == 0 and head.length == size else base[at : at + head.length]
         self.at = at + head.length
-        if not self._judge_head(raw, head):
+        if not admit(self, raw, head):
             return False
         if head.target.length == 1 and head.base[head.target.start] == c"*":
-            return self._answer_options(head)
+            return answer_options(self, head)
         self.disarm()
         exchange = Exchange(self)
         exchange.read_head(raw, head)
         exchange.set_framing(self.framing.kind, head)
         if not has_only(_is_host, PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
             # Only an absolute-form target's authority has not been looked at yet.
-            self._refuse(400, b"")
+            refuse(self, 400, b"")
             return False
         self.exchange = exchange
         self.is_used = True
         if self.tripper.is_draining:
             self.keep_alive = False
         serve(exchange, head)
-        return True
-
-    cdef bint _judge_head(self, bytes raw, Head head) except -1:
-        """Everything that Gorouter's HTTP server checks before any handler runs (spec 4.0). False: it was refused."""
-        cdef Judge judge
-        cdef int framing = FRAMING_NONE
-        cdef int64_t length
-        cdef Verdict verdict = head.slice_request_line()
-        if verdict != VERDICT_OK:
-            return self._refuse(400, b"")
-        if head.major != 1:
-            if head.major == 2 and head.method.length == 3 and memcmp(head.base, b"PRI", 3) == 0:
-                # The preface of HTTP/2, which this port does not speak, names no host.
-                return self._refuse_empty_host()
-            return self._refuse(505, b"unsupported protocol version")
-        if head.minor > 1:
-            self._send_last(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-            return False
-        if head.has(HEADER_TRANSFER_ENCODING):
-            if head.minor == 0:
-                # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
-                return self._refuse(400, b"")
-            if head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"):
-                return self._refuse_encoding()
-            framing = FRAMING_CHUNKED
-
-        length = head.content_length()
-        if framing == FRAMING_NONE and length > 0:
-            framing = FRAMING_LENGTH
-        judge = borrow_judge(True)
-        self.judge = judge
-        if head.has_bare_lf or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
-            if not judge.accepts(head.stand_in(raw, True)):
-                return self._refuse_blamed(head)
-        elif not judge.accepts(raw):
-            if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
-                return self._refuse_blamed(head)
-            return_judge(judge, False)
-            judge = self.judge = Judge(True)
-            if not judge.accepts(head.stand_in(raw, True)):
-                return self._refuse_blamed(head)
-        if not judge.head_complete:
-            return self._refuse(400, b"")
-
-        framing_start(&self.framing, framing, length)
-        if length == -2 or self.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
-            return self._refuse(400, b"")
-
-        if head.seen[HEADER_HOST] > 1:
-            return self._refuse(400, b"too many Host headers")
-        if head.minor == 1 and not head.has(HEADER_HOST):
-            return self._refuse(400, b"missing required Host header")
-        if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
-            return self._refuse(400, b"malformed Host header")
-        self.keep_alive = head.wants_keep_alive()
-        if head.has(HEADER_EXPECT) and not head.value_is(HEADER_EXPECT, b"100-continue"):
-            self._send_last(
-                b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
-            )
-            return False
         return True
 
     cdef bint _take_body(self) except -1:
@@ -315,7 +255,7 @@ cdef class ClientConnection(Timed):
         if exchange is not None:
             exchange.take_body(framed, payload, self.framing.is_done)
         elif self.framing.is_done:
-            self._end_message()
+            self.end_message()
         else:
             self._discard(used)
         return True
@@ -395,7 +335,7 @@ cdef class ClientConnection(Timed):
             self.discarded = 0
             self.arm(self.tripper.header_reads)
         else:
-            self._end_message()
+            self.end_message()
         if not self.is_advancing:
             if self.pending is not None or self.backlog is not None:
                 self._advance()
@@ -403,7 +343,7 @@ cdef class ClientConnection(Timed):
                 self.adjust_reading()
         return 0
 
-    cdef int _end_message(self) except -1:
+    cdef int end_message(self) except -1:
         """A request has been read to its end and answered."""
         return_judge(self.judge, True)
         self.judge = None
@@ -423,100 +363,9 @@ cdef class ClientConnection(Timed):
                 self._linger()
         return 0
 
-    # --- tunnel
-
-    cdef int on_tunnel(self) except -1:
-        """The backend switched protocols: bytes that came early are the tunnel's."""
-        cdef Exchange exchange = self.exchange
-        self.keep_alive = False
-        self._drop_judge()
-        self.disarm()
-        if self.pending is not None:
-            if self.at < PyBytes_GET_SIZE(self.pending):
-                exchange.backend.send(self.pending[self.at:])
-            self.pending = None
-        if self.backlog is not None:
-            exchange.backend.send(bytes(self.backlog))
-            self.backlog = None
-        return self.adjust_reading()
-
-    cdef int _tunnel(self, Exchange exchange, bytes data) except -1:
-        if exchange.backend is not None and not exchange.backend.is_closed:
-            exchange.backend.send(data)
-        if self.queue is not None:
-            # Half-closed: idle time counts from the last byte.
-            self.arm(self.tripper.client_idles)
-        return 0
-
-    cdef bint _on_tunnel_eof(self, Exchange exchange) except -1:
-        """The client will send no more; the backend may. Returns whether the client's side stays open for writing."""
-        if exchange.is_half_closed or exchange.backend is None:
-            exchange.finish()
-            return False
-        exchange.is_half_closed = True
-        exchange.backend.transport.write_eof()
-        self.arm(self.tripper.client_idles)
-        return True
-
-    cdef bint on_tunnel_half_closed(self) except -1:
-        """The backend will send no more; the client may. Returns whether the backend's side stays open for writing."""
-        cdef Exchange exchange = self.exchange
-        if exchange.is_half_closed:
-            exchange.finish()
-            return False
-        exchange.is_half_closed = True
-        self.transport.write_eof()
-        self.arm(self.tripper.client_idles)
-        return True
-
-    # --- refusals: answered below the handlers, not logged (spec 4.0)
-
-    cdef bint _refuse(self, int status, bytes explanation) except -1:
-        """Go's answer to what it cannot read: explanation in status line and body, and the end of the connection."""
-        cdef bytes text = b"%d %s" % (status, reason(status))
-        if explanation:
-            text += b": " + explanation
-        return self._refuse_with(text, text)
-
-    cdef bint _refuse_with(self, bytes status_text, bytes body) except -1:
-        # Go leaves out the length; exactly one framing header on every message is worth the difference.
-        self._send_last(
-            b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
-            % (status_text, len(body), body)
-        )
-        return False
-
-    cdef bint _refuse_encoding(self) except -1:
-        return self._refuse_with(b"501 Not Implemented", b"Unsupported transfer encoding")
-
-    cdef bint _refuse_empty_host(self) except -1:
-        return self._refuse(400, b"Request had empty Host header")
-
-    cdef bint _refuse_blamed(self, Head head) except -1:
-        cdef Verdict verdict = head.blame()
-        if verdict == VERDICT_BAD_NAME:
-            return self._refuse(400, b"invalid header name")
-        if verdict == VERDICT_BAD_VALUE:
-            return self._refuse(400, b"invalid header value")
-        return self._refuse(400, b"")
-
-    cdef bint _answer_options(self, Head head) except -1:
-        """`OPTIONS *` is for the server itself (spec 4.0). Other methods have no business with `*`."""
-        cdef bytes answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + date_line()
-        if not is_word(head.base, head.method, b"OPTIONS"):
-            return self._refuse(400, b"")
-        if not self.framing.is_done:
-            self.keep_alive = False
-        if not self.keep_alive:
-            self._send_last(answer + b"Connection: close\r\n\r\n")
-            return False
-        self.send(answer + b"\r\n")
-        self._end_message()
-        return True
-
     # --- endings
 
-    cdef int _send_last(self, bytes message) except -1:
+    cdef int send_last(self, bytes message) except -1:
         """Write the last message of this connection; what the client still sends is thrown away."""
         self.send(message)
         return self._linger()
@@ -527,7 +376,7 @@ cdef class ClientConnection(Timed):
             return 0
         self.is_lingering = True
         self.discarded = 0
-        self._drop_judge()
+        self.drop_judge()
         self.pending = None
         self.backlog = None
         self.transport.write_eof()
@@ -559,7 +408,7 @@ cdef class ClientConnection(Timed):
             self.transport.abort()
         return 0
 
-    cdef int _drop_judge(self) except -1:
+    cdef int drop_judge(self) except -1:
         if self.judge is not None:
             return_judge(self.judge, False)
             self.judge = None

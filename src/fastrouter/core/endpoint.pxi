@@ -30,6 +30,8 @@ cdef class Endpoint:
                 raise ValueError(f"{name} must not be longer than 1024 characters")
         if not 0 <= port <= 65535:
             raise ValueError(f"port must be 0..65535, not {port}")
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
         self.address_bytes = b"%s:%d" % (host.encode("ascii"), port)
         app = app_id.encode("ascii")
         identity = instance_id.encode("ascii")
@@ -58,7 +60,8 @@ cdef class Endpoint:
 
     @property
     def host(self):
-        return self.address_bytes[: self.address_bytes.rindex(b":")].decode("ascii")
+        """The name or IP to dial, an IPv6 address without its brackets."""
+        return self.address_bytes[: self.address_bytes.rindex(b":")].decode("ascii").strip("[]")
 
     @property
     def app_id(self):

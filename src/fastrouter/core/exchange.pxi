@@ -226,7 +226,7 @@ cdef class Exchange(Timed):
         out = put_persistence(out, self.minor, client.keep_alive)
         return put_text(out, b"\r\n")
 
-    cdef int begin_tunnel(self, Head head) except -1:
+    cdef int switch_protocols(self, Head head) except -1:
         """101: from here on both sides are raw bytes (spec 5.8)."""
         cdef char* out
         self.status = 101
@@ -244,8 +244,7 @@ cdef class Exchange(Timed):
             out = put_text(out, b"\r\n")
         out = put_text(out, b"\r\n")
         self.client.send(scratch_take(out))
-        self.client.on_tunnel()
-        return 0
+        return begin_tunnel(self.client, self)
 
     cdef int on_response_end(self) except -1:
         """The last byte of the response is with the client's transport."""

@@ -1,0 +1,107 @@
+# Admission: what Gorouter's HTTP server checks before any handler runs, and how it refuses (spec 4.0). None of it is logged.
+
+cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
+    """Door 2: everything that is checked before any handler runs. False: the request was refused."""
+    cdef Judge judge
+    cdef int framing = FRAMING_NONE
+    cdef int64_t length
+    cdef Verdict verdict = head.slice_request_line()
+    if verdict != VERDICT_OK:
+        return refuse(client, 400, b"")
+    if head.major != 1:
+        if head.major == 2 and head.method.length == 3 and memcmp(head.base, b"PRI", 3) == 0:
+            # The preface of HTTP/2, which this port does not speak, names no host.
+            return refuse(client, 400, b"Request had empty Host header")
+        return refuse(client, 505, b"unsupported protocol version")
+    if head.minor > 1:
+        client.send_last(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+        return False
+    if head.has(HEADER_TRANSFER_ENCODING):
+        if head.minor == 0:
+            # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
+            return refuse(client, 400, b"")
+        if head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"):
+            return refuse_encoding(client)
+        framing = FRAMING_CHUNKED
+
+    length = head.content_length()
+    if framing == FRAMING_NONE and length > 0:
+        framing = FRAMING_LENGTH
+    judge = borrow_judge(True)
+    client.judge = judge
+    if head.has_bare_lf or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
+        if not judge.accepts(head.stand_in(raw, True)):
+            return refuse_blamed(client, head)
+    elif not judge.accepts(raw):
+        if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
+            return refuse_blamed(client, head)
+        return_judge(judge, False)
+        judge = client.judge = Judge(True)
+        if not judge.accepts(head.stand_in(raw, True)):
+            return refuse_blamed(client, head)
+    if not judge.head_complete:
+        return refuse(client, 400, b"")
+
+    framing_start(&client.framing, framing, length)
+    if length == -2 or client.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
+        return refuse(client, 400, b"")
+
+    if head.seen[HEADER_HOST] > 1:
+        return refuse(client, 400, b"too many Host headers")
+    if head.minor == 1 and not head.has(HEADER_HOST):
+        return refuse(client, 400, b"missing required Host header")
+    if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
+        return refuse(client, 400, b"malformed Host header")
+    client.keep_alive = head.wants_keep_alive()
+    if head.has(HEADER_EXPECT) and not head.value_is(HEADER_EXPECT, b"100-continue"):
+        client.send_last(
+            b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
+        )
+        return False
+    return True
+
+
+cdef bint refuse(ClientConnection client, int status, bytes explanation) except -1:
+    """Go's answer to what it cannot read: explanation in status line and body, and the end of the connection. Always False."""
+    cdef bytes text = b"%d %s" % (status, reason(status))
+    if explanation:
+        text += b": " + explanation
+    return refuse_with(client, text, text)
+
+
+cdef bint refuse_with(ClientConnection client, bytes status_text, bytes body) except -1:
+    # Go leaves out the length; exactly one framing header on every message is worth the difference.
+    client.send_last(
+        b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+        % (status_text, len(body), body)
+    )
+    return False
+
+
+cdef bint refuse_encoding(ClientConnection client) except -1:
+    return refuse_with(client, b"501 Not Implemented", b"Unsupported transfer encoding")
+
+
+cdef bint refuse_blamed(ClientConnection client, Head head) except -1:
+    """The judge refused this head: say what Go would have complained about."""
+    cdef Verdict verdict = head.blame()
+    if verdict == VERDICT_BAD_NAME:
+        return refuse(client, 400, b"invalid header name")
+    if verdict == VERDICT_BAD_VALUE:
+        return refuse(client, 400, b"invalid header value")
+    return refuse(client, 400, b"")
+
+
+cdef bint answer_options(ClientConnection client, Head head) except -1:
+    """`OPTIONS *` is for the server itself. Other methods have no business with `*`. Returns whether to read on."""
+    cdef bytes answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + date_line()
+    if not is_word(head.base, head.method, b"OPTIONS"):
+        return refuse(client, 400, b"")
+    if not client.framing.is_done:
+        client.keep_alive = False
+    if not client.keep_alive:
+        client.send_last(answer + b"Connection: close\r\n\r\n")
+        return False
+    client.send(answer + b"\r\n")
+    client.end_message()
+    return True

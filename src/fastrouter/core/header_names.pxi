@@ -1,0 +1,142 @@
+# Header names: those the router knows, their canonical spelling, and what bytes are allowed where.
+
+cdef struct KnownName:
+    const char* lower
+    int length
+    int kind
+    int next                # index of the next known name of the same length, or -1
+
+cdef KnownName _known_names[HEADER_KINDS]
+cdef int _known_by_length[KNOWN_NAME_MAX + 1]
+cdef unsigned char _lower[256]
+cdef unsigned char _upper[256]
+cdef unsigned char _is_token[256]
+cdef unsigned char _is_host[256]
+cdef unsigned char _is_value[256]
+cdef dict _kind_names = {}      # keeps the name bytes alive
+
+
+cdef void _make_tables():
+    cdef int i
+    for i in range(256):
+        _lower[i] = i + 32 if 65 <= i <= 90 else i
+        _upper[i] = i - 32 if 97 <= i <= 122 else i
+        # RFC 9110 5.6.2
+        _is_token[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!#$%&'*+-.^_`|~")
+        # What Go lets into a Host header: sub-delims, unreserved, brackets, colon, percent.
+        _is_host[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!$%&'()*+,-.:;=[]_~")
+        # RFC 9110 5.5: no control character but the tab.
+        _is_value[i] = i == 9 or (i >= 32 and i != 127)
+    for i in range(KNOWN_NAME_MAX + 1):
+        _known_by_length[i] = -1
+
+
+cdef void know(int kind, bytes lower):
+    cdef int length = len(lower)
+    _kind_names[kind] = lower
+    _known_names[kind].lower = PyBytes_AS_STRING(lower)
+    _known_names[kind].length = length
+    _known_names[kind].kind = kind
+    _known_names[kind].next = _known_by_length[length]
+    _known_by_length[length] = kind
+
+
+_make_tables()
+know(HEADER_HOST, b"host")
+know(HEADER_CONNECTION, b"connection")
+know(HEADER_PROXY_CONNECTION, b"proxy-connection")
+know(HEADER_KEEP_ALIVE, b"keep-alive")
+know(HEADER_PROXY_AUTHENTICATE, b"proxy-authenticate")
+know(HEADER_PROXY_AUTHORIZATION, b"proxy-authorization")
+know(HEADER_TE, b"te")
+know(HEADER_TRAILER, b"trailer")
+know(HEADER_TRANSFER_ENCODING, b"transfer-encoding")
+know(HEADER_UPGRADE, b"upgrade")
+know(HEADER_CONTENT_LENGTH, b"content-length")
+know(HEADER_EXPECT, b"expect")
+know(HEADER_USER_AGENT, b"user-agent")
+know(HEADER_REFERER, b"referer")
+know(HEADER_DATE, b"date")
+know(HEADER_IDEMPOTENCY_KEY, b"idempotency-key")
+know(HEADER_X_IDEMPOTENCY_KEY, b"x-idempotency-key")
+know(HEADER_X_FORWARDED_FOR, b"x-forwarded-for")
+know(HEADER_X_FORWARDED_PROTO, b"x-forwarded-proto")
+know(HEADER_X_REQUEST_START, b"x-request-start")
+know(HEADER_X_VCAP_REQUEST_ID, b"x-vcap-request-id")
+know(HEADER_X_CF_APP_INSTANCE, b"x-cf-app-instance")
+know(HEADER_X_CF_APPLICATIONID, b"x-cf-applicationid")
+know(HEADER_X_CF_INSTANCEID, b"x-cf-instanceid")
+know(HEADER_X_CF_INSTANCEINDEX, b"x-cf-instanceindex")
+know(HEADER_X_CF_PROCESS_INSTANCE, b"x-cf-process-instance")
+know(HEADER_X_CF_ROUTERERROR, b"x-cf-routererror")
+
+
+cdef inline bint is_same_text(const char* text, const char* lower, Py_ssize_t length) noexcept nogil:
+    """Whether `text` is `lower` (already lower case) in any spelling."""
+    cdef Py_ssize_t i
+    for i in range(length):
+        if _lower[<unsigned char>text[i]] != <unsigned char>lower[i]:
+            return False
+    return True
+
+
+cdef inline int known_kind(const char* name, Py_ssize_t length) noexcept nogil:
+    cdef int kind
+    if length > KNOWN_NAME_MAX:
+        return HEADER_OTHER
+    kind = _known_by_length[length]
+    while kind >= 0:
+        if is_same_text(name, _known_names[kind].lower, length):
+            return kind
+        kind = _known_names[kind].next
+    return HEADER_OTHER
+
+
+cdef inline char* put_canonical(char* out, const char* name, Py_ssize_t length) noexcept nogil:
+    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0)."""
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for i in range(length):
+        out[i] = <char>(_upper[<unsigned char>name[i]] if first else _lower[<unsigned char>name[i]])
+        first = name[i] == c"-"
+    return out + length
+
+
+cdef inline bint has_only(const unsigned char* allowed, const char* text, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(length):
+        if not allowed[<unsigned char>text[i]]:
+            return False
+    return True
+
+
+cdef inline bint equals_nocase(const char* a, const char* b, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(length):
+        if _lower[<unsigned char>a[i]] != _lower[<unsigned char>b[i]]:
+            return False
+    return True
+
+
+cdef inline bint is_token(const char* text, Py_ssize_t length, const char* lower) noexcept nogil:
+    return length == <Py_ssize_t>strlen(lower) and is_same_text(text, lower, length)
+
+
+cdef bint next_token(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice* token) noexcept nogil:
+    """Step to the next non-empty element of a comma-separated list, surrounding blanks cut off."""
+    cdef Py_ssize_t start, stop
+    while at[0] < length:
+        start = at[0]
+        while start < length and (text[start] == c" " or text[start] == c"\t"):
+            start += 1
+        stop = start
+        while stop < length and text[stop] != c",":
+            stop += 1
+        at[0] = stop + 1
+        while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
+            stop -= 1
+        if stop > start:
+            token.start = <uint32_t>start
+            token.length = <uint32_t>(stop - start)
+            return True
+    return False

@@ -1,0 +1,55 @@
+# Tunnel: after a 101 both connections carry raw bytes, with back-pressure and half-closes (spec 5.8).
+#
+# The Exchange stays between them; bytes of the backend go straight to `ClientConnection.send`.
+
+cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
+    """The 101 is out: bytes that came early are the tunnel's."""
+    client.keep_alive = False
+    client.drop_judge()
+    client.disarm()
+    if client.pending is not None:
+        if client.at < PyBytes_GET_SIZE(client.pending):
+            exchange.backend.send(client.pending[client.at:])
+        client.pending = None
+    if client.backlog is not None:
+        exchange.backend.send(bytes(client.backlog))
+        client.backlog = None
+    return client.adjust_reading()
+
+
+cdef int relay_to_backend(ClientConnection client, Exchange exchange, bytes data) except -1:
+    if exchange.backend is not None and not exchange.backend.is_closed:
+        exchange.backend.send(data)
+    if exchange.is_half_closed:
+        client.arm(client.tripper.client_idles)
+    return 0
+
+
+cdef int relay_to_client(ClientConnection client, Exchange exchange, bytes data) except -1:
+    client.send(data)
+    if exchange.is_half_closed:
+        client.arm(client.tripper.client_idles)
+    return 0
+
+
+cdef bint on_client_half_close(ClientConnection client, Exchange exchange) except -1:
+    """The client will send no more; the backend may. Returns whether the client's side stays open for writing."""
+    if exchange.is_half_closed or exchange.backend is None:
+        exchange.finish()
+        return False
+    exchange.is_half_closed = True
+    exchange.backend.transport.write_eof()
+    # A half-closed tunnel ends when nothing comes any more; a whole one may be silent for ever.
+    client.arm(client.tripper.client_idles)
+    return True
+
+
+cdef bint on_backend_half_close(ClientConnection client, Exchange exchange) except -1:
+    """The backend will send no more; the client may. Returns whether the backend's side stays open for writing."""
+    if exchange.is_half_closed:
+        exchange.finish()
+        return False
+    exchange.is_half_closed = True
+    client.transport.write_eof()
+    client.arm(client.tripper.client_idles)
+    return True
