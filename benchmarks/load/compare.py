@@ -5,9 +5,9 @@
 Each proxy runs one worker pinned to core 0; the static backend and wrk share core 1. CPU per request is the user and
 system time of the proxy's whole process tree divided by the requests wrk completed: unlike requests per second it
 depends little on what else the machine does. Little is not nothing: a proxy that has to share its core pays more for
-each request. So a measurement during which others took more than a tenth of the core is repeated, and the least disturbed
-attempt counts. Ratios are taken within a round, where the proxies follow each other within seconds, and the median of the
-rounds is reported.
+each request. So a measurement during which others took more than a tenth of the core is repeated, and the least
+disturbed attempt counts. Ratios are taken within a round, where the proxies follow each other within seconds, and the
+median of the rounds is reported.
 """
 
 import argparse
@@ -127,8 +127,8 @@ class Contest:
 def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
     lines = [
         f"{workload.name}  {workload.title}",
-        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}{'others %':>9}"
-        f"{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
+        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}"
+        f"{'others %':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
     ]
     for proxy in proxies:
         rounds = contest.of(workload.name, proxy)
