@@ -1,0 +1,48 @@
+"""Keys of Gorouters before and after the one of April 2025, translated into its keys (spec 2.6)."""
+
+from typing import Any
+
+import msgspec
+
+from fastrouter.config.decoding import Lines, decode
+from fastrouter.config.document import Node
+from fastrouter.config.keys import Config, Int, Section
+
+# What `enable_attempts_details` stood for.
+ATTEMPT_FIELDS = ("failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time")
+
+
+class _OldLogging(Section, frozen=True, kw_only=True):
+    enable_attempts_details: bool = False
+
+
+class _OldKeys(Section, frozen=True, kw_only=True):
+    max_header_bytes: Int = 0
+    logging: _OldLogging = _OldLogging()
+
+
+def translate(root: Node | None, config: Config, lines: Lines) -> Config:
+    """Heed the keys of other generations in `root`, where the keys of this one are absent. Raises ConfigError.
+
+    What is set that way is added to `lines`.
+    """
+    old, old_lines = decode(root, _OldKeys())
+    replace = msgspec.structs.replace
+    changes: dict[str, Any] = {}
+    key, old_key = "max_request_header_bytes", "max_header_bytes"
+    if old_key in old_lines and key not in lines:
+        lines[key] = old_lines[old_key]
+        changes[key] = old.max_header_bytes
+    key, old_key = "logging.extra_access_log_fields", "logging.enable_attempts_details"
+    if old.logging.enable_attempts_details and key not in lines:
+        lines[key] = old_lines[old_key]
+        changes["logging"] = replace(config.logging, extra_access_log_fields=ATTEMPT_FIELDS)
+    # A port alone turned it on in 2024.
+    if config.prometheus.port and "prometheus.enabled" not in lines:
+        lines["prometheus.enabled"] = lines["prometheus.port"]
+        changes["prometheus"] = replace(config.prometheus, enabled=True)
+    if config.oauth.port == -1:
+        changes["oauth"] = replace(config.oauth, port=0)
+    if config.domains:
+        changes["domains"] = tuple(replace(domain, name=domain.name or domain.domain) for domain in config.domains)
+    return replace(config, **changes)

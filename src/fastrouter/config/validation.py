@@ -1,0 +1,304 @@
+"""What Gorouter derives from the keys, and the rules it holds them to, in its order and its words (spec 2.3)."""
+
+import os
+import re
+import socket
+from ipaddress import ip_network
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl_names
+from fastrouter.config.decoding import Lines, line_of
+from fastrouter.config.error import ConfigError
+from fastrouter.config.keys import (
+    AZ_PREFERENCES,
+    BALANCING_ALGORITHMS,
+    CLIENT_CERT_VALIDATIONS,
+    DEFAULT_TLS_VERSION,
+    FORWARDED_CLIENT_CERT_MODES,
+    LOG_LEVELS,
+    MAX_TLS_VERSIONS,
+    MIN_TLS_VERSIONS,
+    REDACTION_MODES,
+    SHARDING_MODES,
+    XFCC_FORMATS,
+    Config,
+    KeyPair,
+)
+
+
+class Fail(Protocol):
+    """Raises ConfigError. `because` is the key that makes a demand on `key`, for when `key` is not in the file."""
+
+    def __call__(self, text: str, key: str, because: str = "") -> NoReturn: ...  # noqa: D102 said above
+
+
+_HOST_OR_WILDCARD = re.compile(r"(\*\.)?[a-z\d-]+(\.[a-z\d-]+)+", re.IGNORECASE | re.ASCII)
+
+
+def process(config: Config, lines: Lines) -> Config:
+    """Derive what is derived, and check every rule. Raises ConfigError for the first one that is broken."""
+    fail = _new_fail(lines)
+    config = _with_derived_values(config, fail)
+    _check_identities(config, fail)
+    _check_health(config, fail)
+    config = _with_tls(config, fail)
+    _check_choices(config, fail)
+    _check_client_trust(config, fail)
+    _check_own_keys(config, fail)
+    derived = msgspec.structs.replace(config.derived, given=frozenset(lines))
+    return msgspec.structs.replace(config, derived=derived)
+
+
+def check_start(config: Config, lines: Lines | None = None) -> None:
+    """Check what Gorouter finds only later, and dies of with exit code 2 (spec 1.6): level and allow-list.
+
+    Raises ConfigError.
+    """
+    fail = _new_fail(lines or {})
+    if config.logging.level not in {*LOG_LEVELS, *(level.upper() for level in LOG_LEVELS)}:
+        fail(f'unrecognized level: "{config.logging.level}"', "logging.level")
+    for index, entry in enumerate(config.route_services_hairpinning_allowlist):
+        if not _HOST_OR_WILDCARD.fullmatch(entry):
+            fail(
+                f"invalid route service hairpinning allowlist entry: {entry}. "
+                "Must be wildcard (*.domain.com) or FQDN (hostname.domain.com)",
+                f"route_services_hairpinning_allowlist[{index}]",
+            )
+
+
+def _new_fail(lines: Lines) -> Fail:
+    def fail(text: str, key: str, because: str = "") -> NoReturn:
+        raise ConfigError(text, key, line_of(key, lines) or line_of(because, lines))
+
+    return fail
+
+
+def local_ip() -> str:
+    """Return the address that the kernel would send from to the outside; no packet is sent. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("1.2.3.4", 1))
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def _with_derived_values(config: Config, fail: Fail) -> Config:
+    try:
+        address = local_ip()
+    except OSError as error:
+        fail(f"dial udp 1.2.3.4:1: connect: {(error.strerror or str(error)).lower()}", "")
+    return msgspec.structs.replace(
+        config,
+        go_max_procs=len(os.sched_getaffinity(0)) if config.go_max_procs == -1 else config.go_max_procs,
+        droplet_stale_threshold=max(config.droplet_stale_threshold, config.start_response_delay_interval),
+        drain_timeout=config.drain_timeout or config.endpoint_timeout,
+        websocket_dial_timeout=config.websocket_dial_timeout or config.endpoint_dial_timeout,
+        derived=msgspec.structs.replace(config.derived, local_ip=address),
+    )
+
+
+def _check_identities(config: Config, fail: Fail) -> None:
+    for section, pair in (("backends", config.backends), ("route_services", config.route_services)):
+        if pair.cert_chain and pair.private_key:
+            _check_pair(pair, section, "Error loading key pair", fail)
+    if config.has_routing_api:
+        _check_pair(config.routing_api, "routing_api", "Error loading key pair", fail)
+        _check_bundle(config.routing_api.ca_certs, "routing_api.ca_certs", fail)
+    if config.nats.tls_enabled:
+        # Later Gorouters do without a client certificate; the baseline would refuse two empty texts (spec 9.12).
+        if config.nats.cert_chain or config.nats.private_key:
+            _check_pair(config.nats, "nats", "Error loading NATS key pair", fail)
+        _check_bundle(config.nats.ca_certs, "nats.ca_certs", fail)
+
+
+def _check_pair(pair: KeyPair, section: str, failure: str, fail: Fail) -> None:
+    from fastrouter.config.certificates import KeyPairError, check_key_pair  # noqa: PLC0415 80 ms that few files need
+
+    try:
+        check_key_pair(pair.cert_chain, pair.private_key)
+    except KeyPairError as error:
+        fail(f"{failure}: {error}", f"{section}.{'cert_chain' if error.is_certificate else 'private_key'}")
+
+
+def _has_certificate(pem: str) -> bool:
+    from fastrouter.config.certificates import certificates_of  # noqa: PLC0415
+
+    return bool(certificates_of(pem))
+
+
+def _check_bundle(pem: str, key: str, fail: Fail) -> None:
+    if not _has_certificate(pem):
+        # NATS is told so too: the text names the routing API for both.
+        fail(f"Error while adding CACerts to gorouter's routing-api cert pool: \n{pem}\n", key)
+
+
+def _check_health(config: Config, fail: Fail) -> None:
+    tls = config.status.tls
+    if not config.has_status_tls:
+        if not config.status.enable_nontls_health_checks:
+            fail(
+                "Neither TLS nor non-TLS health endpoints are enabled. Refusing to start gorouter.",
+                "status.enable_nontls_health_checks",
+            )
+        return
+    if not tls.key:
+        fail("router.status.tls.key must be provided", "status.tls.key")
+    if not tls.certificate:
+        fail("router.status.tls.certificate must be provided", "status.tls.certificate")
+    if tls.port == 0:
+        fail("router.status.tls.port must not be 0", "status.tls.port")
+    from fastrouter.config.certificates import KeyPairError, check_key_pair  # noqa: PLC0415
+
+    try:
+        check_key_pair(tls.certificate, tls.key)
+    except KeyPairError as error:
+        key = "status.tls.certificate" if error.is_certificate else "status.tls.key"
+        fail(f"Error loading router.status.tls certificate/key pair: {error}", key)
+
+
+def _with_tls(config: Config, fail: Fail) -> Config:
+    if not config.enable_ssl:
+        if config.disable_http:
+            fail(
+                "neither http nor https listener is enabled: router.enable_ssl: false, router.disable_http: true",
+                "disable_http",
+            )
+        return config
+    if config.client_cert_validation not in CLIENT_CERT_VALIDATIONS:
+        fail(
+            "router.client_cert_validation must be one of 'none', 'request' or 'require'.",
+            "client_cert_validation",
+            "enable_ssl",
+        )
+    if config.min_tls_version not in MIN_TLS_VERSIONS:
+        allowed = ", ".join(f'"{version}"' for version in MIN_TLS_VERSIONS)
+        fail(f"router.min_tls_version should be one of {allowed}", "min_tls_version")
+    if config.max_tls_version not in MAX_TLS_VERSIONS:
+        fail('router.max_tls_version should be one of "TLSv1.2" or "TLSv1.3"', "max_tls_version")
+    if not config.tls_pem:
+        fail("router.tls_pem must be provided if router.enable_ssl is set to true", "tls_pem", "enable_ssl")
+    for index, pair in enumerate(config.tls_pem):
+        if not pair.cert_chain or not pair.private_key:
+            fail("Error parsing PEM blocks of router.tls_pem, missing cert or key.", f"tls_pem[{index}]")
+        _check_pair(pair, f"tls_pem[{index}]", "Error loading key pair", fail)
+    if not config.cipher_suites.strip():
+        fail("must specify list of cipher suite when ssl is enabled", "cipher_suites", "enable_ssl")
+    try:
+        ciphers = openssl_names(config.cipher_suites)
+    except UnknownCipherError as error:
+        allowed = " ".join(ALLOWED_NAMES)
+        fail(f"Invalid cipher string configuration: {error}, please choose from [{allowed}]", "cipher_suites")
+    derived = msgspec.structs.replace(
+        config.derived,
+        client_cert_validation=config.client_cert_validation,
+        min_tls_version=config.min_tls_version or DEFAULT_TLS_VERSION,
+        max_tls_version=config.max_tls_version or DEFAULT_TLS_VERSION,
+        openssl_ciphers=ciphers,
+    )
+    return msgspec.structs.replace(config, derived=derived)
+
+
+def _check_choices(config: Config, fail: Fail) -> None:
+    def choose(value: str, allowed: tuple[str, ...], text: str, key: str) -> None:
+        if value not in allowed:
+            fail(f"{text} {value}. Allowed values are [{' '.join(allowed)}]", key)
+
+    # An algorithm of single routes only; the Gorouters that know it refuse it in these words (spec 9.1).
+    algorithm = "global load balancing" if config.balancing_algorithm == "hash" else "load balancing"
+    choose(config.balancing_algorithm, BALANCING_ALGORITHMS, f"Invalid {algorithm} algorithm", "balancing_algorithm")
+    choose(
+        config.balancing_algorithm_az_preference,
+        AZ_PREFERENCES,
+        "Invalid load balancing AZ preference",
+        "balancing_algorithm_az_preference",
+    )
+    if config.load_balancer_healthy_threshold < 0:
+        fail(
+            f"Invalid load balancer healthy threshold: {config.load_balancer_healthy_threshold}",
+            "load_balancer_healthy_threshold",
+        )
+    choose(
+        config.forwarded_client_cert,
+        FORWARDED_CLIENT_CERT_MODES,
+        "Invalid forwarded client cert mode:",
+        "forwarded_client_cert",
+    )
+    choose(config.routing_table_sharding_mode, SHARDING_MODES, "Invalid sharding mode:", "routing_table_sharding_mode")
+    if config.routing_table_sharding_mode == "segments" and not config.isolation_segments:
+        fail(
+            "Expected isolation segments; routing table sharding mode set to segments and none provided.",
+            "isolation_segments",
+            "routing_table_sharding_mode",
+        )
+    choose(
+        config.logging.redact_query_params,
+        REDACTION_MODES,
+        "Invalid query param redaction mode:",
+        "logging.redact_query_params",
+    )
+
+
+def _check_client_trust(config: Config, fail: Fail) -> None:
+    for index, pem in enumerate(config.ca_certs):
+        if not _has_certificate(pem):
+            fail(f"Error while adding {index} cert in CACerts to gorouter's cert pool", f"ca_certs[{index}]")
+    if config.client_ca_certs:
+        if not _has_certificate(config.client_ca_certs):
+            fail(
+                f"Error while adding ClientCACerts to gorouter's client cert pool: \n{config.client_ca_certs}\n",
+                "client_ca_certs",
+            )
+    elif config.only_trust_client_ca_certs and config.derived.client_cert_validation != "none":
+        fail(
+            "router.client_ca_certs cannot be empty if router.only_trust_client_ca_certs is 'true' and "
+            "router.client_cert_validation is set to 'request' or 'require'.",
+            "client_ca_certs",
+            "only_trust_client_ca_certs",
+        )
+    if config.enable_verify_client_certificate_metadata and config.verify_client_certificate_metadata:
+        _check_client_certificate_rules(config, fail)
+
+
+def _check_client_certificate_rules(config: Config, fail: Fail) -> None:
+    from fastrouter.config.certificates import subjects_of_bundle  # noqa: PLC0415
+
+    try:
+        subjects = {str(subject) for subject in subjects_of_bundle(config.client_ca_certs)}
+    except ValueError as error:
+        fail(str(error), "client_ca_certs", "enable_verify_client_certificate_metadata")
+    for index, rule in enumerate(config.verify_client_certificate_metadata):
+        if str(rule.issuer_in_chain) not in subjects:
+            fail(
+                f"no CA certificate found for rule with ca subject {rule.issuer_in_chain}",
+                f"verify_client_certificate_metadata[{index}].issuer_in_chain",
+            )
+
+
+def _check_own_keys(config: Config, fail: Fail) -> None:
+    """Check what Gorouter of April 2025 has no rules for, in words of our own."""
+    for index, entry in enumerate(config.route_services.egress_blocklist):
+        try:
+            ip_network(entry, strict=False)
+        except ValueError:
+            fail(
+                f"Invalid route service egress block-list entry: {entry}. Must be a network such as 10.0.0.0/8",
+                f"route_services.egress_blocklist[{index}]",
+            )
+    for index, domain in enumerate(config.domains):
+        place = f"domains[{index}]"
+        if not _HOST_OR_WILDCARD.fullmatch(domain.name):
+            fail(f"Invalid mTLS domain: {domain.name}. Must be app.domain.com or *.domain.com", f"{place}.name")
+        if not _has_certificate(domain.ca_certs):
+            fail(f"No CA certificate found for mTLS domain {domain.name}", f"{place}.ca_certs")
+        mode, format_ = domain.forwarded_client_cert, domain.xfcc_format
+        if mode not in FORWARDED_CLIENT_CERT_MODES:
+            allowed = " ".join(FORWARDED_CLIENT_CERT_MODES)
+            fail(
+                f"Invalid forwarded client cert mode: {mode}. Allowed values are [{allowed}]",
+                f"{place}.forwarded_client_cert",
+            )
+        if format_ not in XFCC_FORMATS:
+            fail(
+                f"Invalid XFCC format: {format_}. Allowed values are [{' '.join(XFCC_FORMATS)}]", f"{place}.xfcc_format"
+            )

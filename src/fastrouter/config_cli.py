@@ -1,0 +1,63 @@
+"""The commands about a configuration file: `fastrouter check` and `fastrouter config show`."""
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    # Imported by the commands when they run: `fastrouter run` needs none of it.
+    from fastrouter.config import ConfigError
+
+
+@click.command("check")
+@click.option("-c", "path", metavar="FILE", required=True, help="The configuration file, as Gorouter reads it.")
+def check_command(path: str) -> None:
+    """Validate a configuration file: exit with 0 if a router would start with it, else with 1."""
+    from fastrouter.config import ConfigError, check  # noqa: PLC0415
+
+    try:
+        config = check(path)
+    except ConfigError as error:
+        _refuse(path, error)
+    click.echo("config-loaded-successfully")
+    if ignored := config.keys_without_effect():
+        click.echo(f"keys without effect yet: {', '.join(ignored)}", err=True)
+
+
+@click.group("config")
+def config_group() -> None:
+    """Show what a configuration file amounts to."""
+
+
+@config_group.command()
+@click.option("-c", "path", metavar="FILE", help="The configuration file; without one, the defaults are shown.")
+@click.option("--effective", "is_effective", is_flag=True, help="Show every key, with defaults and derived values.")
+@click.option("--schema", "is_schema", is_flag=True, help="Show the JSON Schema of the file instead.")
+@click.option("--show-secrets", is_flag=True, help="Show passwords, secrets and private keys.")
+def show(*, path: str | None, is_effective: bool, is_schema: bool, show_secrets: bool) -> None:
+    """Show the keys that a configuration file gives, as the router understands them."""
+    from fastrouter.config import Config, ConfigError, load  # noqa: PLC0415
+
+    if is_schema and (path is not None or is_effective or show_secrets):
+        raise click.UsageError("--schema shows no configuration: it goes with no other option")
+    if is_schema:
+        import orjson  # noqa: PLC0415
+
+        click.echo(orjson.dumps(Config.schema(), option=orjson.OPT_INDENT_2))
+        return
+    from fastrouter.config.reference import as_yaml  # noqa: PLC0415
+
+    try:
+        config = Config() if path is None else load(path)
+    except ConfigError as error:
+        _refuse(path or "", error)
+    is_all = is_effective or path is None
+    click.echo(as_yaml(config, only_given=not is_all, show_secrets=show_secrets), nl=False)
+
+
+def _refuse(path: str, error: "ConfigError") -> NoReturn:
+    # The first line is that of Gorouter's config-validator; where the fault is, it does not tell.
+    click.echo(f"failed-to-load-config: {error.text}", err=True)
+    click.echo(f"in {error.place(path)}", err=True)
+    sys.exit(1)
