@@ -14,6 +14,7 @@ import click
 
 from fastrouter import __version__
 from fastrouter.address import Address, parse_listen_address
+from fastrouter.config_cli import check_command, config_group
 from fastrouter.log import Level, Logger, TimestampFormat
 
 # What stands in front of every component in the `source` of a log line, unless configured otherwise (spec 1.3).
@@ -201,6 +202,10 @@ def version() -> None:
     else:
         click.echo(f"llhttp     {llhttp} (part of httptools {httptools}, according to its sources)")
     click.echo(f"Cython     {_core.CYTHON_VERSION} (compiled fastrouter._core)")
+
+
+cli.add_command(check_command)
+cli.add_command(config_group)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
