@@ -21,8 +21,8 @@ def check_command(path: str) -> None:
     except ConfigError as error:
         _refuse(path, error)
     click.echo("config-loaded-successfully")
-    if ignored := config.keys_without_effect():
-        click.echo(f"keys without effect yet: {', '.join(ignored)}", err=True)
+    if config.derived.without_effect:
+        click.echo(f"keys without effect yet: {', '.join(config.derived.without_effect)}", err=True)
 
 
 @click.group("config")

@@ -100,7 +100,7 @@ def test_keys_without_effect_are_named(tmp_path: Path, monkeypatch: pytest.Monke
     document = {"debug_addr": "127.0.0.1:1", "domains": [], "port": 1, "pid_file": "/a"}
     path = write(tmp_path, document)
     monkeypatch.setattr("fastrouter.config.validation.local_ip", lambda: "192.0.2.7")
-    ignored = configuration.load(str(path)).keys_without_effect()
+    ignored = configuration.load(str(path)).derived.without_effect
     told = f"keys without effect yet: {', '.join(ignored)}\n" if ignored else ""
     checked = run("check", "-c", path)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", told)

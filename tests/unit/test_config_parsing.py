@@ -355,6 +355,11 @@ def test_merges_do_not_multiply() -> None:
     assert keys("\n".join([*chain, "<<: *l2999"])).port == 7
 
 
+def test_the_first_error_of_the_file_is_told() -> None:
+    assert failure("zone: []\nport: x\nstatus: {port: y}").key == "zone"
+    assert failure("zone: a\nstatus: {tls: {port: x}, port: y}\nport: x").key == "status.tls.port"
+
+
 def test_only_the_first_document_counts() -> None:
     assert keys("port: 1\n---\nport: 2").port == 1
 

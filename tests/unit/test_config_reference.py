@@ -173,7 +173,15 @@ def test_keys_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only those that are given, and ask for something else than what happens anyway."""
     monkeypatch.setattr(
         "fastrouter.config.reference.WITHOUT_EFFECT_YET",
-        {"tracing": 7, "secure_cookies": 4, "zone": 4, "enable_http2": None, "domains": None, "index": 4},
+        {
+            "tracing": 7,
+            "secure_cookies": 4,
+            "zone": 4,
+            "enable_http2": None,
+            "domains": None,
+            "index": 4,
+            "go_max_procs": 5,
+        },
     )
     text = b"""
     tracing: {enable_w3c: true, enable_zipkin: false}
@@ -183,6 +191,6 @@ def test_keys_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     enable_http2: true
     port: 1
     domains: []
+    go_max_procs: -1
     """
-    assert parse(text).keys_without_effect() == ["tracing.enable_w3c", "secure_cookies"]
-    assert Config().keys_without_effect() == []
+    assert parse(text).derived.without_effect == ("tracing.enable_w3c", "secure_cookies")

@@ -9,8 +9,10 @@
 | `reference` | the keys as a table, a JSON Schema, and YAML again; which of them have no effect yet |
 """
 
+import msgspec
+
 from fastrouter.config.error import ConfigError
-from fastrouter.config.keys import Config
+from fastrouter.config.keys import Config, Derived
 
 __all__ = ["Config", "ConfigError", "check", "load", "parse"]
 
@@ -43,11 +45,14 @@ def _parse(text: bytes) -> tuple[Config, dict[str, int]]:
     from fastrouter.config.decoding import decode  # noqa: PLC0415
     from fastrouter.config.document import read  # noqa: PLC0415
     from fastrouter.config.generations import translate  # noqa: PLC0415
+    from fastrouter.config.reference import keys_without_effect  # noqa: PLC0415
     from fastrouter.config.validation import process  # noqa: PLC0415
 
     root = read(text)
     config, lines = decode(root, Config())
-    return process(translate(root, config, lines), lines), lines
+    config = translate(root, config, lines)
+    derived = Derived(given=frozenset(lines), without_effect=keys_without_effect(config, lines))
+    return process(msgspec.structs.replace(config, derived=derived), lines), lines
 
 
 def _read(path: str) -> bytes:

@@ -67,13 +67,13 @@ class _Decoder:
         return _scalar(node, meaning, kind, width, path)
 
     def _section(self, node: Mapping, default: SectionT, path: str) -> SectionT:
-        pairs = _pairs(node, path)
+        fields = {field.key: field for field in fields_of(type(default))}
         changes = {}
-        for field in fields_of(type(default)):
-            if field.key not in pairs:
+        for name, (key, node_of_value) in _pairs(node, path).items():
+            field = fields.get(name)
+            if field is None:
                 continue
-            key, node_of_value = pairs[field.key]
-            place = f"{path}.{field.key}" if path else field.key
+            place = f"{path}.{name}" if path else name
             value = self.value(node_of_value, field.kind, field.width, getattr(default, field.attribute), place)
             if value is not ABSENT:
                 changes[field.attribute] = value

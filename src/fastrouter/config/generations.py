@@ -24,7 +24,7 @@ class _OldKeys(Section, frozen=True, kw_only=True):
 def translate(root: Node | None, config: Config, lines: Lines) -> Config:
     """Heed the keys of other generations in `root`, where the keys of this one are absent. Raises ConfigError.
 
-    What is set that way is added to `lines`.
+    A key that is set from one of another name is added to `lines`.
     """
     old, old_lines = decode(root, _OldKeys())
     replace = msgspec.structs.replace
@@ -39,7 +39,6 @@ def translate(root: Node | None, config: Config, lines: Lines) -> Config:
         changes["logging"] = replace(config.logging, extra_access_log_fields=ATTEMPT_FIELDS)
     # A port alone turned it on in 2024.
     if config.prometheus.port and "prometheus.enabled" not in lines:
-        lines["prometheus.enabled"] = lines["prometheus.port"]
         changes["prometheus"] = replace(config.prometheus, enabled=True)
     if config.oauth.port == -1:
         changes["oauth"] = replace(config.oauth, port=0)

@@ -329,6 +329,8 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     """OpenSSL's names of the suites up to TLS 1.2; None: the library's own choice (without `enable_ssl`)."""
     given: frozenset[str] = frozenset()
     """Dotted paths of the keys that the file has."""
+    without_effect: tuple[str, ...] = ()
+    """Those of them that ask for something other than the default, and that nothing heeds yet; for a warning."""
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -498,16 +500,10 @@ class Config(Section, frozen=True, kw_only=True):
         """Whether route services are supported: whether they have a secret."""
         return self.route_services_secret != ""
 
-    def keys_without_effect(self) -> list[str]:
-        """Return the keys that the file sets to something but the default, and that nothing heeds yet."""
-        from fastrouter.config.reference import keys_without_effect  # noqa: PLC0415 only those who ask pay for it
-
-        return keys_without_effect(self)
-
     @classmethod
     def schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of the file, for editors."""
-        from fastrouter.config.reference import schema  # noqa: PLC0415
+        from fastrouter.config.reference import schema  # noqa: PLC0415 who only routes does not pay for it
 
         return schema()
 

@@ -3,7 +3,7 @@
 `python -m fastrouter.config.reference` prints the table that docs/configuration.md holds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple, get_args, get_origin
 
 import orjson
@@ -121,26 +121,35 @@ def _item_of(kind: Any) -> Any:
 
 def effect_of(path: str) -> str:
     """Return whether a key has effect: `yes`, `no` (in Gorouter neither), or what is to come."""
-    place = path.partition("[")[0]
-    while place:
-        if place in WITHOUT_EFFECT_YET:
-            issue = WITHOUT_EFFECT_YET[place]
-            return "not yet" if issue is None else f"not yet: issue {issue}"
-        place = place.rpartition(".")[0]
+    entry = _entry_without_effect(path)
+    if entry is not None:
+        issue = WITHOUT_EFFECT_YET[entry]
+        return "not yet" if issue is None else f"not yet: issue {issue}"
     is_inert = any(entry.path == path and entry.field.about and entry.field.about.inert for entry in entries())
     return "no" if is_inert else "yes"
 
 
-def keys_without_effect(config: Config) -> list[str]:
-    """Return the keys that the file sets to something but the default, and that nothing heeds yet, in their order."""
+def _entry_without_effect(path: str) -> str | None:
+    """Return the entry of WITHOUT_EFFECT_YET that covers a key: the key itself, or a section around it."""
+    place = path.partition("[")[0]
+    while place and place not in WITHOUT_EFFECT_YET:
+        place = place.rpartition(".")[0]
+    return place or None
+
+
+def keys_without_effect(config: Config, given: Container[str]) -> tuple[str, ...]:
+    """Return those of the `given` keys that nothing heeds yet though they differ from the default, in their order.
+
+    `config` is what the file says, before anything is derived.
+    """
     defaults = Config()
-    return [
+    return tuple(
         path
         for path, _ in entries(into_lists=False)
-        if path in config.derived.given
-        and effect_of(path).startswith("not yet")
+        if path in given
+        and _entry_without_effect(path) is not None
         and _value_at(config, path) != _value_at(defaults, path)
-    ]
+    )
 
 
 def _value_at(config: Config, path: str) -> Any:
