@@ -40,6 +40,10 @@ cdef enum:
     HEADER_DATE
     HEADER_IDEMPOTENCY_KEY
     HEADER_X_IDEMPOTENCY_KEY
+    HEADER_COOKIE
+    HEADER_SET_COOKIE
+    HEADER_AUTHORIZATION
+    HEADER_WWW_AUTHENTICATE
     HEADER_X_CF_ROUTERERROR
     HEADER_OTHER
     HEADER_KINDS = HEADER_OTHER
@@ -66,6 +70,13 @@ cdef enum:
 
 cdef enum:
     FAILURE_DIAL
+    FAILURE_PLAIN_ANSWER
+    FAILURE_HOSTNAME_MISMATCH
+    FAILURE_REMOTE_CERTIFICATE
+    FAILURE_REMOTE_HANDSHAKE
+    FAILURE_HANDSHAKE_TIMEOUT
+    FAILURE_UNTRUSTED
+    FAILURE_INCOMPLETE
     FAILURE_RESET
     FAILURE_IDEMPOTENT_EOF
     FAILURE_EOF
@@ -77,7 +88,29 @@ cdef enum:
     FAILURE_KINDS
 
 cdef enum:
-    LOG_ERROR = 3               # spec 6.6
+    # In the order of COUNTER_NAMES.
+    COUNTER_REQUESTS            # exchanges finished
+    COUNTER_ATTEMPTS
+    COUNTER_DIALS
+    COUNTER_REJECTED_REQUESTS
+    COUNTER_BAD_GATEWAYS
+    COUNTER_BACKEND_INVALID_ID
+    COUNTER_BACKEND_INVALID_TLS_CERT
+    COUNTER_BACKEND_TLS_HANDSHAKE_FAILED
+    COUNTER_BACKEND_EXHAUSTED_CONNS
+    COUNTER_WEBSOCKET_UPGRADES
+    COUNTER_WEBSOCKET_FAILURES
+    COUNTER_RESPONSES_2XX       # of requests with an endpoint, as the next four
+    COUNTER_RESPONSES_3XX
+    COUNTER_RESPONSES_4XX
+    COUNTER_RESPONSES_5XX
+    COUNTER_RESPONSES_XXX
+    COUNTER_NONE                # counts what nobody asks for
+    COUNTER_KINDS
+
+cdef enum:
+    LOG_INFO = 1                # spec 6.6
+    LOG_ERROR = 3
 
 cdef enum:
     HEAD_SLOP = 4096            # bytes a request head may exceed its limit by (spec 1.2)
@@ -129,12 +162,19 @@ cdef class Judge:
     cdef str reason             # why it refused
     cdef bint accepts(self, object data) except -1
 
+# What a kind of failure means; the rows are in core/failures.pxi.
+cdef struct FailureRow:
+    int status                  # answered to the client when no attempt is left
+    const char* body            # of that answer
+    bint retriable              # another attempt may follow
+    bint failable               # the endpoint is marked and passed over for a while
+    bint prunable               # a TLS endpoint is removed for everybody
+    int counter                 # COUNTER_* that goes up with the answer
+
 cdef class Failure:
     cdef int kind               # FAILURE_*
     cdef str text               # as Gorouter prints it
-    cdef int status(self) noexcept
-    cdef bint is_retriable(self) noexcept
-    cdef bint is_failable(self) noexcept
+    cdef FailureRow* row(self) noexcept
 
 cdef class Head:
     cdef const char* base       # first byte of the scanned head
@@ -161,6 +201,7 @@ cdef class Head:
     cdef bint has(self, int kind) noexcept
     cdef Slice value_of(self, int kind) noexcept
     cdef bytes text_of(self, int kind)
+    cdef bytes field_text(self, int index)
     cdef bint value_is(self, int kind, const char* lower) noexcept
     cdef bint has_token(self, int kind, const char* lower) noexcept
     cdef bint wants_keep_alive(self) noexcept
@@ -175,10 +216,12 @@ cdef class Head:
 cdef class Settings:
     cdef readonly int max_attempts              # per request (spec 5.1)
     cdef readonly double dial_timeout           # seconds, as all timeouts; 0 = none
+    cdef readonly double tls_handshake_timeout
     cdef readonly double endpoint_timeout       # a whole attempt with its body
     cdef readonly double frontend_idle_timeout  # client between requests
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double backend_idle_timeout
+    cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
     cdef readonly int max_request_head          # bytes
@@ -187,6 +230,17 @@ cdef class Settings:
     cdef readonly int max_response_headers      # fields
     cdef readonly int max_buffered              # bytes held per direction before reading stops
     cdef readonly bint empty_pool_503           # answer 503, not 404, where a route has no endpoints left
+    cdef readonly int64_t max_conns             # requests in flight per endpoint; 0 = any number
+    cdef readonly str balancing_algorithm       # one of ALGORITHMS, for routes that have none of their own
+    cdef readonly str az_preference             # none, locally-optimistic
+    cdef bint prefers_local
+    cdef readonly str zone                      # the router's own
+    cdef readonly double failure_memory         # seconds a failure mark lasts
+    cdef int64_t failure_memory_ns
+    cdef readonly tuple sticky_cookie_names     # of bytes
+    cdef readonly bint sticky_for_negotiate
+    cdef readonly bint secure_cookies
+    cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
 
 cdef class Endpoint:
     cdef bytes address_bytes                    # host:port, its identity
@@ -203,8 +257,9 @@ cdef class Endpoint:
     cdef readonly str component
     cdef ConnectionPool connections             # None until the first request
     cdef readonly int in_flight                 # attempts waiting for their response head
-    cdef int64_t failed_at_ns                   # CLOCK_MONOTONIC of the failure mark, 0 without one
     cdef str _cut(self, Slice text)
+    cdef bint is_instance(self, bytes identity) noexcept
+    cdef bytes cookie_identity(self)
     cdef ConnectionPool connection_pool(self)
     cdef int take_over(self, Endpoint predecessor) except -1
 
@@ -214,10 +269,18 @@ cdef class EndpointPool:
     cdef readonly str route_service_url
     cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
+    cdef dict failed                            # address (bytes) -> CLOCK_MONOTONIC ns of its failure mark; None without any
+    cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
+    cdef Endpoint find_sticky(self, bytes identity)
+    cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
+    cdef Endpoint _least_connection(self, Settings settings, bint is_first)
+    cdef bint has_room(self, Settings settings) noexcept
+    cdef int mark_failed(self, Endpoint endpoint) except -1
+    cdef bint _is_marked(self, Endpoint endpoint, Settings settings) except -1
 
 cdef class RouteNode:
     cdef dict children                          # segment (bytes) -> RouteNode; None for a leaf
@@ -244,6 +307,14 @@ cdef class AccessLog:
     cdef Py_ssize_t capacity
     cdef int reserve(self, Py_ssize_t size) except -1
     cdef int record(self, Exchange exchange) except -1
+
+cdef class SessionCookie:
+    # Attributes with their `; ` in front, empty where there is nothing to copy.
+    cdef bytes expires
+    cdef bytes max_age
+    cdef bytes same_site
+    cdef bytes partitioned
+    cdef bint is_secure
 
 cdef class ContinueWait(Timed):
     cdef Exchange exchange
@@ -294,7 +365,16 @@ cdef class Exchange(Timed):
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
+    cdef bytes sticky                           # instance id the client wants back to, or None
+    cdef bint must_stick                        # to that one or none (Negotiate)
     cdef bint is_head_sent                      # to the current backend
+    cdef bint was_head_sent                     # in the attempt that failed last
+    cdef int failed_attempts
+    cdef int64_t last_failed_ns                 # end of the last failed attempt
+    cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
+    cdef int64_t dialled_ns
+    cdef int64_t secured_ns                     # end of the TLS handshake
+    cdef str local_address                      # ip:port of our end
     cdef bint is_counted                        # in its endpoint's in_flight
     # the response
     cdef int status
@@ -308,6 +388,7 @@ cdef class Exchange(Timed):
     cdef bint is_finished
     cdef int read_head(self, bytes raw, Head head) except -1
     cdef int set_framing(self, int framing, Head head) except -1
+    cdef bint is_replayable(self) noexcept
     cdef bint can_take_body(self) noexcept
     cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1
     cdef int send_request(self) except -1
@@ -329,6 +410,7 @@ cdef class RoundTripper:
     cdef Settings settings
     cdef AccessLog access_log
     cdef object event_log                       # callable(level, message, data) or None
+    cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
     cdef bint is_draining                       # connections that become idle are closed
@@ -340,13 +422,13 @@ cdef class RoundTripper:
     cdef DeadlineQueue dials
     cdef DeadlineQueue attempts
     cdef DeadlineQueue backend_idles
-    cdef int64_t request_count                  # exchanges finished
-    cdef int64_t attempt_count
-    cdef int64_t dial_count
+    cdef int64_t counters[COUNTER_KINDS]
     cdef int tell(self, int level, str message, dict data) except -1
     cdef int attempt(self, Exchange exchange) except -1
-    cdef int send(self, Exchange exchange, BackendConnection connection) except -1
+    cdef int send(self, Exchange exchange) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int _punish(self, Exchange exchange, Failure failure) except -1
+    cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
 
 cdef class BackendConnection(Timed):
     cdef RoundTripper tripper
@@ -355,6 +437,7 @@ cdef class BackendConnection(Timed):
     cdef Exchange exchange                      # being served, or None: idle
     cdef object transport
     cdef object dialling                        # the Task, until connected
+    cdef int descriptor                         # of its socket, -1 before it is connected
     cdef Judge judge
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
@@ -367,7 +450,9 @@ cdef class BackendConnection(Timed):
     cdef bint is_read_paused                    # the client cannot take more
     cdef bint is_closed
     cdef int dial(self) except -1
-    cdef int on_dial_failed(self, str text) except -1
+    cdef int on_dialled(self, object transport) except -1
+    cdef int on_dial_failed(self, Failure failure) except -1
+    cdef bint has_ended(self) noexcept
     cdef int send(self, bytes data) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1

@@ -4,7 +4,8 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 """
 
 import asyncio
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterable
 from typing import Any
 
 CYTHON_VERSION: str
@@ -20,10 +21,12 @@ class Settings:
 
     max_attempts: int
     dial_timeout: float
+    tls_handshake_timeout: float
     endpoint_timeout: float
     frontend_idle_timeout: float
     read_header_timeout: float
     backend_idle_timeout: float
+    keep_alive_probe_interval: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
     max_request_head: int
@@ -32,16 +35,27 @@ class Settings:
     max_response_headers: int
     max_buffered: int
     empty_pool_503: bool
+    max_conns: int
+    balancing_algorithm: str
+    az_preference: str
+    zone: str
+    failure_memory: float
+    sticky_cookie_names: tuple[bytes, ...]
+    sticky_for_negotiate: bool
+    secure_cookies: bool
+    backend_tls: ssl.SSLContext | None
 
     def __init__(
         self,
         *,
         max_attempts: int = 3,
         dial_timeout: float = 5.0,
+        tls_handshake_timeout: float = 10.0,
         endpoint_timeout: float = 900.0,
         frontend_idle_timeout: float = 900.0,
         read_header_timeout: float = 0.0,
         backend_idle_timeout: float = 90.0,
+        keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
         max_request_head: int = 1048576,
@@ -50,6 +64,15 @@ class Settings:
         max_response_headers: int = 1000,
         max_buffered: int = 65536,
         empty_pool_503: bool = False,
+        max_conns: int = 0,
+        balancing_algorithm: str = "round-robin",
+        az_preference: str = "none",
+        zone: str = "",
+        failure_memory: float = 30.0,
+        sticky_cookie_names: Iterable[str] = ("JSESSIONID",),
+        sticky_for_negotiate: bool = False,
+        secure_cookies: bool = False,
+        backend_tls: ssl.SSLContext | None = None,
     ) -> None: ...
 
 class Endpoint:
@@ -127,7 +150,8 @@ class RoundTripper:
     `start` begins the coarse tick on the running loop; `stop` ends it and aborts every connection.
     `new_client` is the protocol factory to give to `loop.create_server`. `drain` closes idle connections, and from then on
     every connection that becomes idle. `connection_counts` are client connections with a request in progress, and idle ones;
-    tunnels and connections that never sent a request are in neither (spec 1.5).
+    tunnels and connections that never sent a request are in neither (spec 1.5). `on_prune` is called with route and address
+    of a TLS endpoint that was removed because of what it answered (spec 5.2.4).
     """
 
     def __init__(
@@ -136,6 +160,7 @@ class RoundTripper:
         settings: Settings | None = None,
         access_log: AccessLog | None = None,
         event_log: EventLog | None = None,
+        on_prune: Callable[[str, str], None] | None = None,
     ) -> None: ...
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...

@@ -11,20 +11,30 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, strlen
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
+from asyncio import Protocol
+from calendar import timegm
 from email.utils import formatdate
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
-from socket import SO_LINGER, SOL_SOCKET, gaierror
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
+from ssl import SSLError
+from time import strptime
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
+
+cdef extern from "sys/socket.h" nogil:
+    int MSG_PEEK
+    int MSG_DONTWAIT
+    ssize_t recv(int descriptor, void* into, size_t size, int flags)
 
 cdef extern from "time.h" nogil:
     ctypedef long time_t
@@ -60,10 +70,13 @@ include "core/access_record.pxi"
 include "core/endpoint.pxi"
 include "core/endpoint_pool.pxi"
 include "core/route_table.pxi"
+include "core/sticky.pxi"
 include "core/exchange.pxi"
 include "core/onion.pxi"
 include "core/respond.pxi"
+include "core/stats.pxi"
 include "core/round_trip.pxi"
+include "core/dial.pxi"
 include "core/backend.pxi"
 include "core/tunnel.pxi"
 include "core/admission.pxi"

@@ -5,21 +5,45 @@ cdef class BackendConnection(Timed):
         self.tripper = tripper
         self.endpoint = endpoint
         self.home = endpoint.connection_pool()
+        self.descriptor = -1
 
     # --- dial
 
     cdef int dial(self) except -1:
         self.arm(self.tripper.dials)
-        self.dialling = self.tripper.loop.create_task(dial(self, self.tripper.loop, self.endpoint.host, self.endpoint.port))
+        self.exchange.dial_started_ns = monotonic_ns()
+        self.dialling = self.tripper.loop.create_task(dial(self))
         return 0
 
-    cdef int on_dial_failed(self, str text) except -1:
+    cdef int on_dialled(self, object transport) except -1:
+        """TCP is connected; a TLS handshake may follow."""
+        cdef object probe = self.tripper.settings.keep_alive_probe_interval
+        cdef object sock = transport.get_extra_info("socket")
+        cdef object local
+        self.disarm()
+        if sock is None:
+            return 0
+        if probe > 0:
+            # K07: what Go's KeepAlive sets.
+            seconds = max(1, int(probe))
+            sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+            sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
+            sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
+        self.descriptor = sock.fileno()
+        if self.exchange is not None:
+            self.exchange.dialled_ns = monotonic_ns()
+            local = transport.get_extra_info("sockname")
+            if local:
+                self.exchange.local_address = f"{local[0]}:{local[1]}"
+        return 0
+
+    cdef int on_dial_failed(self, Failure failure) except -1:
         cdef Exchange exchange = self.exchange
         self.disarm()
         self.is_closed = True
         if exchange is not None:
             self.exchange = None
-            exchange.on_backend_lost(Failure(FAILURE_DIAL, text), False, False)
+            exchange.on_backend_lost(failure, False, False)
         return 0
 
     # --- asyncio.Protocol
@@ -30,7 +54,8 @@ cdef class BackendConnection(Timed):
         if self.is_closed:
             transport.abort()
             return
-        self.disarm()
+        if self.descriptor < 0:
+            self.on_dialled(transport)
         if self.exchange is None:
             # Nobody waits any more; a fresh connection is as good as a returned one.
             self.home.release(self, self.tripper.settings, self.tripper.backend_idles)
@@ -73,6 +98,9 @@ cdef class BackendConnection(Timed):
             exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
         elif error is None:
             self._lose(Failure(FAILURE_EOF, "EOF"))
+        elif isinstance(error, SSLError):
+            # TLS 1.3 lets a backend refuse our certificate after the handshake.
+            self._lose(tls_failure(error, self.endpoint.server_cert_domain_san or self.endpoint.host))
         elif isinstance(error, ConnectionResetError):
             self._lose(Failure(FAILURE_RESET, f"read tcp {self._ends()}: read: connection reset by peer"))
         else:
@@ -96,6 +124,11 @@ cdef class BackendConnection(Timed):
     cdef int send(self, bytes data) except -1:
         self.transport.write(data)
         return 0
+
+    cdef bint has_ended(self) noexcept:
+        """Whether the kernel knows already that this idle connection is of no use: it has ended, or has bytes nobody asked for."""
+        cdef char byte
+        return self.descriptor >= 0 and recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0
 
     cdef int pause_reading(self) except -1:
         if not self.is_read_paused and self.transport is not None:
@@ -145,7 +178,7 @@ cdef class BackendConnection(Timed):
         if queue is self.tripper.dials:
             if self.dialling is not None:
                 self.dialling.cancel()
-            self.on_dial_failed(f"dial tcp {self.endpoint.address}: i/o timeout")
+            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
         else:
             self.close()
 
@@ -399,20 +432,6 @@ cdef class BackendConnection(Timed):
         if self.transport is not None:
             local = self.transport.get_extra_info("sockname")
         return f"{local[0]}:{local[1]}->{self.endpoint.address}" if local else f"->{self.endpoint.address}"
-
-
-async def dial(BackendConnection connection, loop, str host, int port):
-    """Open `connection` to host:port; failures go to it as values. The only coroutine of the data plane."""
-    try:
-        await loop.create_connection(lambda: connection, host, port)
-    except gaierror:
-        text = f"dial tcp: lookup {host}: no such host"
-    except OSError as error:
-        text = f"dial tcp {host}:{port}: connect: {errno_text(error)}"
-    else:
-        return
-    if not connection.is_closed:
-        connection.on_dial_failed(text)
 
 
 cdef str go_quoted(bytes text):

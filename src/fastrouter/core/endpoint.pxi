@@ -75,6 +75,16 @@ cdef class Endpoint:
     def instance_index(self):
         return self._cut(self.index)
 
+    cdef bint is_instance(self, bytes identity) noexcept:
+        """Whether `identity` is its instance id."""
+        return self.instance.length > 0 and self.instance.length == PyBytes_GET_SIZE(identity) and memcmp(
+            PyBytes_AS_STRING(self.headers) + self.instance.start, PyBytes_AS_STRING(identity), self.instance.length
+        ) == 0
+
+    cdef bytes cookie_identity(self):
+        """The instance id as a cookie value, empty without one."""
+        return self.headers[self.instance.start : self.instance.start + self.instance.length]
+
     cdef ConnectionPool connection_pool(self):
         """Its idle connections; made when the first request needs them."""
         if self.connections is None:

@@ -1,8 +1,5 @@
 # EndpointPool: the endpoints of one route, and which of them serves a request (spec 5.2).
 
-# How long a failure mark keeps an endpoint out of the rotation: a quarter of Gorouter's droplet_stale_threshold (spec 3.10).
-cdef int64_t FAILURE_MEMORY_NS = 30 * 1000000000
-
 cdef class EndpointPool:
     def __cinit__(self, str uri, list endpoints):
         self.uri = uri
@@ -36,6 +33,8 @@ cdef class EndpointPool:
         cdef Py_ssize_t at = self.find(address)
         if at >= 0:
             del self.endpoints[at]
+            if self.failed is not None:
+                self.failed.pop(address, None)
         return at >= 0
 
     cdef Py_ssize_t find(self, bytes address) except -2:
@@ -46,15 +45,43 @@ cdef class EndpointPool:
                 return at
         return -1
 
-    cdef Endpoint select(self, Exchange exchange):
-        """Round-robin: the next endpoint from the exchange's cursor on that carries no failure mark; None without any.
+    # --- selection
 
-        The pool's cursor moves by one per request, the exchange's own by one per attempt. When every endpoint is marked, all
-        marks are forgotten: a pool that failed as a whole is tried again at once.
+    cdef Endpoint select(self, Exchange exchange):
+        """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
+        cdef Settings settings = exchange.tripper.settings
+        cdef Endpoint endpoint
+        if exchange.sticky is not None and (exchange.attempt <= 1 or exchange.must_stick):
+            endpoint = self.find_sticky(exchange.sticky)
+            if endpoint is not None and not is_overloaded(endpoint, settings):
+                return endpoint
+            if exchange.must_stick:
+                return None
+        if (self.algorithm or settings.balancing_algorithm) == "least-connection":
+            return self._least_connection(settings, exchange.attempt <= 1)
+        return self._round_robin(exchange, settings)
+
+    cdef Endpoint find_sticky(self, bytes identity):
+        """The endpoint with this instance id, or at this address (spec 3.4: both kinds of key count)."""
+        cdef Py_ssize_t i
+        cdef Endpoint endpoint
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, i)
+            if endpoint.is_instance(identity):
+                return endpoint
+        i = self.find(identity)
+        return None if i < 0 else <Endpoint>self.endpoints[i]
+
+    cdef Endpoint _round_robin(self, Exchange exchange, Settings settings):
+        """The next endpoint from the exchange's cursor on that carries no failure mark (spec 5.2.2).
+
+        The pool's cursor moves by one per request, the exchange's own by one per attempt. A circle without a result forgets
+        all marks and the zone, unless everything is overloaded: a pool that failed as a whole is tried again at once.
         """
         cdef Py_ssize_t size = PyList_GET_SIZE(self.endpoints)
         cdef Py_ssize_t i
-        cdef int64_t now = 0
+        cdef bint is_local = settings.prefers_local and exchange.attempt <= 1
+        cdef bint has_room = False
         cdef Endpoint endpoint
         if size == 0:
             return None
@@ -66,25 +93,86 @@ cdef class EndpointPool:
             if self.cursor >= size:
                 self.cursor = 0
             exchange.cursor = self.cursor
-        for i in range(size):
+        for i in range(2 * size):
             if exchange.cursor >= size:
                 exchange.cursor = 0
             endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, exchange.cursor)
             exchange.cursor += 1
-            if endpoint.failed_at_ns == 0:
-                return endpoint
-            if now == 0:
-                now = monotonic_ns()
-            if now - endpoint.failed_at_ns > FAILURE_MEMORY_NS:
-                endpoint.failed_at_ns = 0
-                return endpoint
-        for i in range(size):
-            (<Endpoint>PyList_GET_ITEM(self.endpoints, i)).failed_at_ns = 0
-        if exchange.cursor >= size:
-            exchange.cursor = 0
-        endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, exchange.cursor)
-        exchange.cursor += 1
-        return endpoint
+            if not is_overloaded(endpoint, settings):
+                has_room = True
+                if not (is_local and endpoint.availability_zone != settings.zone) and not (
+                    self.failed is not None and self._is_marked(endpoint, settings)
+                ):
+                    return endpoint
+            if i == size - 1:
+                if not has_room:
+                    return None
+                self.failed = None
+                is_local = False
+        return None
+
+    cdef Endpoint _least_connection(self, Settings settings, bint is_first):
+        """The endpoint with the fewest requests in flight, of equal ones any; local ones first if wanted (spec 5.2.3)."""
+        cdef Endpoint best = None
+        cdef Endpoint best_local = None
+        cdef Endpoint endpoint
+        cdef uint32_t ties = 0
+        cdef uint32_t local_ties = 0
+        cdef Py_ssize_t i
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, i)
+            if is_overloaded(endpoint, settings):
+                continue
+            if is_better(endpoint, best, &ties):
+                best = endpoint
+            if settings.prefers_local and is_first and endpoint.availability_zone == settings.zone:
+                if is_better(endpoint, best_local, &local_ties):
+                    best_local = endpoint
+        return best if best_local is None else best_local
+
+    cdef bint has_room(self, Settings settings) noexcept:
+        """Whether any endpoint is below its limit."""
+        cdef Py_ssize_t i
+        if settings.max_conns == 0:
+            return True
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            if not is_overloaded(<Endpoint>PyList_GET_ITEM(self.endpoints, i), settings):
+                return True
+        return False
+
+    # --- failure marks: there are none most of the time, so they are kept apart from the endpoints
+
+    cdef int mark_failed(self, Endpoint endpoint) except -1:
+        """Pass `endpoint` over from now on, for a while."""
+        if self.find(endpoint.address_bytes) >= 0:
+            if self.failed is None:
+                self.failed = {}
+            self.failed[endpoint.address_bytes] = monotonic_ns()
+        return 0
+
+    cdef bint _is_marked(self, Endpoint endpoint, Settings settings) except -1:
+        cdef object since = self.failed.get(endpoint.address_bytes)
+        if since is None:
+            return False
+        if monotonic_ns() - <int64_t>since <= settings.failure_memory_ns:
+            return True
+        del self.failed[endpoint.address_bytes]
+        return False
 
     def __repr__(self):
         return f"<EndpointPool {self.uri} {[endpoint.address for endpoint in self.endpoints]}>"
+
+
+cdef inline bint is_overloaded(Endpoint endpoint, Settings settings) noexcept:
+    return settings.max_conns > 0 and endpoint.in_flight >= settings.max_conns
+
+
+cdef inline bint is_better(Endpoint endpoint, Endpoint best, uint32_t* ties) except -1:
+    """Whether `endpoint` takes the place of `best`; each of n equal ones ends up there with the same chance."""
+    if best is None or endpoint.in_flight < best.in_flight:
+        ties[0] = 1
+        return True
+    if endpoint.in_flight > best.in_flight:
+        return False
+    ties[0] += 1
+    return (<const uint32_t*>random_bytes(4))[0] % ties[0] == 0

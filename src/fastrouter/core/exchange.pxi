@@ -84,6 +84,10 @@ cdef class Exchange(Timed):
                 self.is_body_wanted = False
         return 0
 
+    cdef bint is_replayable(self) noexcept:
+        """Whether it may be sent again although a backend may have seen it: nothing to change, nothing to read (spec 5.4)."""
+        return self.is_idempotent and self.request_framing == FRAMING_NONE
+
     # --- request: client -> backend ---------------------------------------------------------------------------------------
 
     cdef bint can_take_body(self) noexcept:
@@ -182,10 +186,14 @@ cdef class Exchange(Timed):
         cdef ClientConnection client = self.client
         cdef char* out
         cdef Slice value
+        cdef bytes sticky
         head.drop_hop_by_hop()
         self.status = head.status
         self.is_response_started = True
         self.release_count()
+        if self.wants_websocket:
+            # Gorouter counts any answer to a WebSocket request as an upgrade (spec 5.1).
+            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         if self.continue_wait is not None:
             self.continue_wait.disarm()
         if self.tripper.is_draining:
@@ -202,9 +210,11 @@ cdef class Exchange(Timed):
                 client.keep_alive = False
         if head.has(HEADER_X_CF_ROUTERERROR):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
-        out = scratch_reserve(2 * head.length + 512 + room)
+        sticky = sticky_line(self, head)
+        out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + room)
         out = put_status_line(out, self.minor, head.status)
         out = self._put_fields(out, head)
+        out = put_bytes(out, sticky)
         if not head.has(HEADER_X_VCAP_REQUEST_ID):
             out = put_text(out, b"X-Vcap-Request-Id: ")
             out = put(out, self.request_id, 36)
@@ -232,6 +242,8 @@ cdef class Exchange(Timed):
         self.status = 101
         self.is_response_started = True
         self.is_tunnel = True
+        if self.wants_websocket:
+            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         self.release_count()
         self.disarm()
         # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5).
@@ -268,6 +280,7 @@ cdef class Exchange(Timed):
                 self.client.abort_response(self.response_framing == FRAMING_UNTIL_CLOSE)
             self.finish()
             return 0
+        self.was_head_sent = self.is_head_sent
         self.is_head_sent = False
         self.tripper.after_failure(self, failure, was_reused, got_bytes)
         return 0
@@ -284,14 +297,12 @@ cdef class Exchange(Timed):
 
     cdef on_deadline(self, DeadlineQueue queue):
         """The whole-attempt timeout (spec 5.5)."""
-        cdef bint was_dialling = not self.is_head_sent
+        cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
         self.tripper.tell(LOG_ERROR, "backend-request-timeout", {
             "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
-        self.on_backend_lost(
-            Failure(FAILURE_DIAL if was_dialling else FAILURE_TIMEOUT, "context deadline exceeded"), False, True
-        )
+        self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)
 
     cdef str request_id_text(self):
         return self.request_id[:36].decode("ascii")
@@ -334,7 +345,13 @@ cdef class Exchange(Timed):
                 backend.close()
             else:
                 backend.abort()
-        self.tripper.request_count += 1
+        self.tripper.counters[COUNTER_REQUESTS] += 1
+        if self.endpoint is not None:
+            # 101 counts as xxx, as Gorouter has it (spec 5.8).
+            if 200 <= self.status < 600:
+                self.tripper.counters[COUNTER_RESPONSES_2XX + self.status // 100 - 2] += 1
+            else:
+                self.tripper.counters[COUNTER_RESPONSES_XXX] += 1
         if self.tripper.access_log is not None:
             self.tripper.access_log.record(self)
         client.on_exchange_end()

@@ -1,29 +1,48 @@
 # Failures are values until the exchange ends: one table says what each kind means (spec 5.4, 5.7).
 
-cdef struct FailureRow:
-    int status              # answered to the client when no attempt is left
-    bint retriable          # another attempt may follow (spec 5.4)
-    bint failable           # the endpoint is marked and passed over for a while
-
 cdef FailureRow _failure_rows[FAILURE_KINDS]
 
 
-cdef void failure_row(int kind, int status, bint retriable, bint failable) noexcept:
+cdef void failure_row(
+    int kind, int status, const char* body, bint retriable, bint failable, bint prunable, int counter
+) noexcept:
     _failure_rows[kind].status = status
+    _failure_rows[kind].body = body
     _failure_rows[kind].retriable = retriable
     _failure_rows[kind].failable = failable
+    _failure_rows[kind].prunable = prunable
+    _failure_rows[kind].counter = counter
 
 
-#           kind                      status retriable failable
-failure_row(FAILURE_DIAL,                502, True,  True)    # nothing was sent: refused, timed out, no such host
-failure_row(FAILURE_RESET,               502, False, True)    # ECONNRESET while waiting for the response
-failure_row(FAILURE_IDEMPOTENT_EOF,      502, True,  False)   # EOF before any byte, request safe to send again
-failure_row(FAILURE_EOF,                 502, False, False)
-failure_row(FAILURE_TIMEOUT,             502, False, False)
-failure_row(FAILURE_BAD_RESPONSE,        502, False, False)   # not HTTP, head too large, too many headers
-failure_row(FAILURE_BAD_UPGRADE,         502, False, False)   # 101 to another protocol than the one asked for
-failure_row(FAILURE_NO_ENDPOINTS,        502, False, False)
-failure_row(FAILURE_CLIENT_GONE,         499, False, False)
+cdef const char* BAD_GATEWAY = b"502 Bad Gateway: Registered endpoint failed to handle the request.\n"
+cdef const char* HANDSHAKE_FAILED = b"525 SSL Handshake Failed\n"
+cdef const char* INVALID_CERTIFICATE = b"526 Invalid SSL Certificate\n"
+cdef const char* CERTIFICATE_REQUIRED = b"496 SSL Certificate Required\n"
+cdef const char* UNAVAILABLE = b"503 Service Unavailable\n"
+
+#           kind                       status body              retriable failable prunable counter
+failure_row(FAILURE_DIAL,                 502, BAD_GATEWAY,          True,  True,  True,  COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_PLAIN_ANSWER,         525, HANDSHAKE_FAILED,     True,  True,  True,  COUNTER_BACKEND_TLS_HANDSHAKE_FAILED)
+failure_row(FAILURE_HOSTNAME_MISMATCH,    503, UNAVAILABLE,          True,  True,  True,  COUNTER_BACKEND_INVALID_ID)
+failure_row(FAILURE_REMOTE_CERTIFICATE,   496, CERTIFICATE_REQUIRED, True,  True,  True,  COUNTER_NONE)
+failure_row(FAILURE_REMOTE_HANDSHAKE,     525, HANDSHAKE_FAILED,     True,  True,  True,  COUNTER_BACKEND_TLS_HANDSHAKE_FAILED)
+failure_row(FAILURE_HANDSHAKE_TIMEOUT,    502, BAD_GATEWAY,          True,  True,  True,  COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_UNTRUSTED,            526, INVALID_CERTIFICATE,  True,  True,  True,  COUNTER_BACKEND_INVALID_TLS_CERT)
+# A connection that was never there, or a request that was never sent whole.
+failure_row(FAILURE_INCOMPLETE,           502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+# ECONNRESET while waiting for the response.
+failure_row(FAILURE_RESET,                502, BAD_GATEWAY,          False, True,  False, COUNTER_BAD_GATEWAYS)
+# EOF before any byte of the response, and the request is safe to send again.
+failure_row(FAILURE_IDEMPOTENT_EOF,       502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_EOF,                  502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_TIMEOUT,              502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# Not HTTP, a head too large, too many headers.
+failure_row(FAILURE_BAD_RESPONSE,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# 101 to another protocol than the one asked for; Go's reverse proxy answers it past Gorouter's error handler.
+failure_row(FAILURE_BAD_UPGRADE,          502, b"",                  False, False, False, COUNTER_NONE)
+failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# Nobody is there to read the answer: only the log line has it.
+failure_row(FAILURE_CLIENT_GONE,          499, b"",                  False, False, False, COUNTER_NONE)
 
 
 cdef class Failure:
@@ -33,14 +52,8 @@ cdef class Failure:
         self.kind = kind
         self.text = text
 
-    cdef int status(self) noexcept:
-        return _failure_rows[self.kind].status
-
-    cdef bint is_retriable(self) noexcept:
-        return _failure_rows[self.kind].retriable
-
-    cdef bint is_failable(self) noexcept:
-        return _failure_rows[self.kind].failable
+    cdef FailureRow* row(self) noexcept:
+        return &_failure_rows[self.kind]
 
     def __repr__(self):
         return f"<Failure {self.kind} {self.text!r}>"
@@ -50,3 +63,45 @@ cdef str errno_text(object error):
     """The C library's words for an OSError, as Go prints them (lower case)."""
     cdef object number = getattr(error, "errno", None)
     return os_strerror(number).lower() if number else str(error).lower()
+
+
+# --- TLS: what OpenSSL reports, in Go's words ---------------------------------------------------------------------------
+
+# OpenSSL's reason for an alert of the backend: (kind, Go's name of the alert)
+cdef dict REMOTE_ALERTS = {
+    "SSLV3_ALERT_BAD_CERTIFICATE": (FAILURE_REMOTE_CERTIFICATE, "bad certificate"),
+    "TLSV1_ALERT_UNKNOWN_CA": (FAILURE_REMOTE_CERTIFICATE, "unknown certificate authority"),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (FAILURE_REMOTE_CERTIFICATE, "certificate required"),
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": (FAILURE_REMOTE_HANDSHAKE, "handshake failure"),
+    "TLSV1_ALERT_PROTOCOL_VERSION": (FAILURE_INCOMPLETE, "protocol version not supported"),
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": (FAILURE_INCOMPLETE, "expired certificate"),
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": (FAILURE_INCOMPLETE, "unknown certificate"),
+    "TLSV1_ALERT_INTERNAL_ERROR": (FAILURE_INCOMPLETE, "internal error"),
+    "TLSV1_ALERT_DECODE_ERROR": (FAILURE_INCOMPLETE, "error decoding message"),
+    "TLSV1_UNRECOGNIZED_NAME": (FAILURE_INCOMPLETE, "unrecognized name"),
+}
+# What OpenSSL makes of a first record that is none.
+cdef frozenset NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
+
+# X509_V_ERR_*: of OpenSSL's verification errors these are about names or time, the rest about trust.
+cdef frozenset NAME_ERRORS = frozenset((62, 63, 64))
+cdef frozenset TIME_ERRORS = frozenset((9, 10))
+
+
+cdef Failure tls_failure(object error, str name):
+    """Classify what the TLS layer raised while talking to a backend that should be `name`."""
+    cdef str reason = getattr(error, "reason", None) or ""
+    cdef object code = getattr(error, "verify_code", None)
+    cdef str verification = "tls: failed to verify certificate: x509: "
+    if code:
+        if code in NAME_ERRORS:
+            return Failure(FAILURE_HOSTNAME_MISMATCH, f"{verification}certificate is valid for other names, not {name}")
+        if code in TIME_ERRORS:
+            return Failure(FAILURE_UNTRUSTED, verification + "certificate has expired or is not yet valid")
+        return Failure(FAILURE_UNTRUSTED, verification + "certificate signed by unknown authority")
+    if reason in NOT_TLS:
+        return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
+    if reason in REMOTE_ALERTS:
+        kind, text = REMOTE_ALERTS[reason]
+        return Failure(kind, "remote error: tls: " + text)
+    return Failure(FAILURE_INCOMPLETE, "tls: " + (reason.lower().replace("_", " ") or str(error)))

@@ -183,6 +183,11 @@ cdef class Head:
         cdef Slice value = self.value_of(kind)
         return self.base[value.start : value.start + value.length]
 
+    cdef bytes field_text(self, int index):
+        """The value of the field at `index`."""
+        cdef Slice value = self.fields[index].value
+        return self.base[value.start : value.start + value.length]
+
     cdef inline bint value_is(self, int kind, const char* lower) noexcept:
         """Whether the first value of a known header is `lower` in any spelling."""
         cdef Slice value = self.value_of(kind)

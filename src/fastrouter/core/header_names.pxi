@@ -68,6 +68,10 @@ know(HEADER_X_CF_APPLICATIONID, b"x-cf-applicationid")
 know(HEADER_X_CF_INSTANCEID, b"x-cf-instanceid")
 know(HEADER_X_CF_INSTANCEINDEX, b"x-cf-instanceindex")
 know(HEADER_X_CF_PROCESS_INSTANCE, b"x-cf-process-instance")
+know(HEADER_COOKIE, b"cookie")
+know(HEADER_SET_COOKIE, b"set-cookie")
+know(HEADER_AUTHORIZATION, b"authorization")
+know(HEADER_WWW_AUTHENTICATE, b"www-authenticate")
 know(HEADER_X_CF_ROUTERERROR, b"x-cf-routererror")
 
 

@@ -12,7 +12,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
     head.drop_hop_by_hop()                                      #    hop-by-hop headers never leave (spec 4.4)
     set_forwarded_proto(exchange, head)                         # 19 X-Forwarded-Proto
     prepare_request(exchange, head)                             # 22 reverse proxy
-    exchange.tripper.attempt(exchange)                          #    round tripper
+    read_sticky(exchange, head)                                 #    round tripper: who should serve,
+    exchange.tripper.attempt(exchange)                          #    and the first attempt
     return 0
 
 
@@ -24,6 +25,7 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     cdef const char* host = base + exchange.host.start
     if exchange.host.length == 0 or is_client_ip(exchange, host):
+        exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
     exchange.pool = exchange.tripper.table.find(
@@ -33,7 +35,22 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
         return look_up_instance(exchange, head)
     if exchange.pool is None or not exchange.pool.endpoints:
         return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
-    return True
+    return check_connection_limit(exchange)
+
+
+cdef bint check_connection_limit(Exchange exchange) except -1:
+    """503 when every endpoint serves as many requests as it may."""
+    cdef bytes host
+    if exchange.pool.has_room(exchange.tripper.settings):
+        return True
+    host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    exchange.tripper.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
+    exchange.tripper.tell(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
+    respond_error(
+        exchange, 503, b"Connection Limit Reached", b"",
+        b"Requested route ('%s') has reached the connection limit." % host,
+    )
+    return False
 
 
 cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
@@ -60,6 +77,7 @@ cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) exc
             b"Requested route ('%s') has no available endpoints." % host,
         )
     else:
+        exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, status, b"unknown_route", b"Cache-Control: no-cache, no-store\r\n", message % host)
     return False
 
@@ -110,10 +128,12 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     exchange.pool = EndpointPool(pool.uri, chosen)
     exchange.pool.route_service_url = pool.route_service_url
     exchange.pool.algorithm = pool.algorithm
-    return True
+    exchange.pool.is_thrown_away = True
+    return check_connection_limit(exchange)
 
 
 cdef bint refuse_instance_header(Exchange exchange, str kind, bytes router_error, bytes name) except -1:
+    exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
     exchange.tripper.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {"vcap_request_id": exchange.request_id_text()})
     respond_error(
         exchange, 400, router_error, b"Cache-Control: no-cache, no-store\r\n", b"Invalid %s Header" % name

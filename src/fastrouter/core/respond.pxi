@@ -86,24 +86,26 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
 
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     """The answer to a request no attempt could serve (spec 5.7), and the end of the exchange."""
-    cdef int status = failure.status()
+    cdef FailureRow* row = failure.row()
+    cdef RoundTripper tripper = exchange.tripper
     cdef bytes router_error
+    tripper.counters[row.counter] += 1
+    if exchange.wants_websocket:
+        tripper.counters[COUNTER_WEBSOCKET_FAILURES] += 1
     if failure.kind == FAILURE_BAD_UPGRADE:
-        # Go's reverse proxy answers this one by itself, past Gorouter's error handler.
-        respond(exchange, status, b"", b"")
+        respond(exchange, row.status, b"", row.body)
         return exchange.finish()
     # The text may quote what a backend sent: never let it end the header line.
     router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
     router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])
     exchange.router_error = router_error
-    if status == 499:
-        # Nobody is there to read it; the log line is all that is left to do.
-        exchange.status = status
+    if failure.kind == FAILURE_CLIENT_GONE:
+        exchange.status = row.status
     else:
         respond(
-            exchange, status,
+            exchange, row.status,
             b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
             + b"\r\nX-Content-Type-Options: nosniff\r\n",
-            b"502 Bad Gateway: Registered endpoint failed to handle the request.\n",
+            row.body,
         )
     return exchange.finish()

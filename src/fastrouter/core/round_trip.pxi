@@ -1,13 +1,15 @@
 # RoundTripper: the attempt loop, and what one worker's exchanges share.
 
 cdef class RoundTripper:
-    def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None):
+    def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
+                 on_prune=None):
         if settings is None:
             settings = Settings()
         self.table = table
         self.settings = settings
         self.access_log = access_log
         self.event_log = event_log
+        self.on_prune = on_prune
         self.clients = set()
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
@@ -60,12 +62,10 @@ cdef class RoundTripper:
         return ClientConnection(self)
 
     def stats(self):
-        """Counters since the start, and gauges of now."""
+        """Counters since the start by name, and gauges of now."""
         return {
             "client_connections": len(self.clients),
-            "requests": self.request_count,
-            "attempts": self.attempt_count,
-            "dials": self.dial_count,
+            **{name: self.counters[index] for index, name in enumerate(COUNTER_NAMES)},
         }
 
     def _tick(self):
@@ -97,28 +97,36 @@ cdef class RoundTripper:
             exchange.proxy_started_ns = monotonic_ns()
         exchange.attempt += 1
         endpoint = pool.select(exchange)
+        if exchange.attempt > 1 and exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint is not None:
+            # Every endpoint was tried and none has joined meanwhile: the last error stands.
+            if endpoint.address_bytes in exchange.tried:
+                return respond_failure(exchange, exchange.failure)
         if endpoint is None:
             self.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
-        if exchange.attempt > 1:
-            # Every endpoint was tried and none has joined meanwhile: the last error stands.
-            if exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint.address_bytes in exchange.tried:
-                return respond_failure(exchange, exchange.failure)
         exchange.endpoint = endpoint
+        exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
         endpoint.in_flight += 1
         exchange.is_counted = True
-        self.attempt_count += 1
+        self.counters[COUNTER_ATTEMPTS] += 1
         if not exchange.wants_websocket:
             exchange.arm(self.attempts)
-        return self.send(exchange, endpoint.connection_pool().acquire())
+        return self.send(exchange)
 
-    cdef int send(self, Exchange exchange, BackendConnection connection) except -1:
+    cdef int send(self, Exchange exchange) except -1:
         """Send on an idle connection, or dial when there is none."""
+        cdef ConnectionPool pool = exchange.endpoint.connection_pool()
+        cdef BackendConnection connection = pool.acquire()
+        if not exchange.is_replayable():
+            # It could not be sent again, so a connection the backend has closed meanwhile must not get it.
+            while connection is not None and connection.has_ended():
+                connection.close()
+                connection = pool.acquire()
         if connection is None:
             connection = BackendConnection(self, exchange.endpoint)
             connection.exchange = exchange
             exchange.backend = connection
-            self.dial_count += 1
+            self.counters[COUNTER_DIALS] += 1
             connection.dial()
         else:
             connection.exchange = exchange
@@ -129,32 +137,74 @@ cdef class RoundTripper:
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
         """An attempt ended before a response head: try again where it is safe, else answer (spec 5.4)."""
         cdef Endpoint endpoint = exchange.endpoint
-        cdef bint is_replayable = exchange.is_idempotent and exchange.request_framing == FRAMING_NONE
         cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
-        if is_lost and was_reused and is_replayable and not got_bytes:
+        if is_lost and was_reused and exchange.is_replayable() and not got_bytes:
             # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
-            return self.send(exchange, endpoint.connection_pool().acquire())
+            return self.send(exchange)
         exchange.release_count()
-        if failure.kind == FAILURE_EOF and is_replayable and not got_bytes:
+        exchange.failed_attempts += 1
+        exchange.last_failed_ns = monotonic_ns()
+        if failure.kind == FAILURE_EOF and exchange.is_replayable() and not got_bytes:
             failure.kind = FAILURE_IDEMPOTENT_EOF
         exchange.failure = failure
-        self.tell(LOG_ERROR, "backend-endpoint-failed", {
-            "route-endpoint": {"ApplicationId": endpoint.app_id, "Addr": endpoint.address},
-            "attempt": exchange.attempt,
-            "vcap_request_id": exchange.request_id_text(),
-            "num-endpoints": len(exchange.pool.endpoints),
-            "conn-reused": was_reused,
-            "error": failure.text,
-            "retriable": failure.is_retriable(),
-        })
-        if failure.is_failable():
-            endpoint.failed_at_ns = monotonic_ns()
-            self.tell(LOG_ERROR, "endpoint-marked-as-ineligible", {
-                "route-endpoint": {"ApplicationId": endpoint.app_id, "Addr": endpoint.address},
-            })
-        if not failure.is_retriable() or exchange.attempt >= self.settings.max_attempts:
+        self._tell_of_attempt(exchange, "backend-endpoint-failed", was_reused)
+        self._punish(exchange, failure)
+        if not failure.row().retriable or exchange.attempt >= self.settings.max_attempts:
             return respond_failure(exchange, failure)
         if exchange.tried is None:
             exchange.tried = set()
         exchange.tried.add(endpoint.address_bytes)
         return self.attempt(exchange)
+
+    cdef int _punish(self, Exchange exchange, Failure failure) except -1:
+        """Remove or mark the endpoint that failed, if it is still there (spec 5.2.4)."""
+        cdef EndpointPool pool = exchange.pool
+        cdef Endpoint endpoint = exchange.endpoint
+        cdef Py_ssize_t at = pool.find(endpoint.address_bytes)
+        if at < 0:
+            return 0
+        if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
+            self._tell_of_attempt(exchange, "prune-failed-endpoint", False)
+            pool.remove(endpoint.address_bytes)
+            if self.on_prune is not None and not pool.is_thrown_away:
+                self.on_prune(pool.uri, endpoint.address)
+        elif failure.row().failable:
+            self._tell_of_attempt(exchange, "endpoint-marked-as-ineligible", False)
+            pool.mark_failed(endpoint)
+        return 0
+
+    cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
+        """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
+        cdef Endpoint endpoint = exchange.endpoint
+        if self.event_log is None:
+            return 0
+        return self.tell(LOG_ERROR, message, {
+            "route-endpoint": {
+                "ApplicationId": endpoint.app_id,
+                "Addr": endpoint.address,
+                "Tags": {
+                    name: value
+                    for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
+                    if value
+                },
+                "RouteServiceUrl": exchange.pool.route_service_url or "",
+                "AZ": endpoint.availability_zone,
+            },
+            "attempt": exchange.attempt,
+            "vcap_request_id": exchange.request_id_text(),
+            "num-endpoints": len(exchange.pool.endpoints),
+            "got-connection": was_reused or exchange.dialled_ns > 0,
+            "wrote-headers": exchange.was_head_sent,
+            "conn-reused": was_reused,
+            "dns-lookup-time": 0.0,
+            "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns),
+            "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
+            "local-address": exchange.local_address or "",
+            "error": exchange.failure.text,
+            "retriable": exchange.failure.row().retriable,
+        })
+
+
+cdef double span_seconds(int64_t begin_ns, int64_t end_ns) noexcept:
+    """Seconds between two points in time, 0 where one of them was never reached."""
+    return (end_ns - begin_ns) / 1e9 if begin_ns and end_ns else 0.0

@@ -6,10 +6,12 @@ cdef class Settings:
         *,
         int max_attempts=3,
         double dial_timeout=5.0,
+        double tls_handshake_timeout=10.0,
         double endpoint_timeout=900.0,
         double frontend_idle_timeout=900.0,
         double read_header_timeout=0.0,
         double backend_idle_timeout=90.0,
+        double keep_alive_probe_interval=1.0,
         bint backend_keep_alive=True,
         int max_idle_per_endpoint=100,
         int max_request_head=1048576,
@@ -18,24 +20,55 @@ cdef class Settings:
         int max_response_headers=1000,
         int max_buffered=65536,
         bint empty_pool_503=False,
+        int64_t max_conns=0,
+        str balancing_algorithm="round-robin",
+        str az_preference="none",
+        str zone="",
+        double failure_memory=30.0,
+        sticky_cookie_names=("JSESSIONID",),
+        bint sticky_for_negotiate=False,
+        bint secure_cookies=False,
+        backend_tls=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
         self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
+        self.tls_handshake_timeout = _at_least("tls_handshake_timeout", tls_handshake_timeout, 0)
         self.endpoint_timeout = _at_least("endpoint_timeout", endpoint_timeout, 0)
         self.frontend_idle_timeout = _at_least("frontend_idle_timeout", frontend_idle_timeout, 0)
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
+        self.keep_alive_probe_interval = keep_alive_probe_interval
         self.backend_keep_alive = backend_keep_alive
         self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
         self.max_request_head = _at_least("max_request_head", max_request_head, 1024)
         self.max_request_headers = _at_least("max_request_headers", max_request_headers, 1)
         self.max_response_head = _at_least("max_response_head", max_response_head, 1024)
         self.max_response_headers = _at_least("max_response_headers", max_response_headers, 1)
-        self.empty_pool_503 = empty_pool_503
         self.max_buffered = _at_least("max_buffered", max_buffered, 4096)
+        self.empty_pool_503 = empty_pool_503
+        self.max_conns = _at_least("max_conns", max_conns, 0)
+        self.balancing_algorithm = _one_of("balancing_algorithm", balancing_algorithm, ALGORITHMS)
+        self.az_preference = _one_of("az_preference", az_preference, ("none", "locally-optimistic"))
+        self.prefers_local = az_preference == "locally-optimistic"
+        self.zone = zone
+        self.failure_memory = _at_least("failure_memory", failure_memory, 0)
+        self.failure_memory_ns = <int64_t>(failure_memory * 1e9)
+        self.sticky_cookie_names = tuple([name.encode("latin-1", "replace") for name in sticky_cookie_names])
+        self.sticky_for_negotiate = sticky_for_negotiate
+        self.secure_cookies = secure_cookies
+        self.backend_tls = backend_tls
+
+
+cdef tuple ALGORITHMS = ("round-robin", "least-connection")
 
 
 def _at_least(str name, value, minimum):
     if not value >= minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    return value
+
+
+def _one_of(str name, str value, tuple allowed):
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
     return value

@@ -1,0 +1,51 @@
+# Dial: how a BackendConnection comes to be, with or without TLS. The one place of the data plane that awaits.
+
+class _Handshake(Protocol):
+    """Holds a dialled connection until its TLS handshake takes it over; told of nothing but its end."""
+
+
+async def dial(BackendConnection connection):
+    """Open `connection` to its endpoint; failures go to it as values. The only coroutine of the data plane."""
+    cdef Endpoint endpoint = connection.endpoint
+    cdef Settings settings = connection.tripper.settings
+    loop = connection.tripper.loop
+    host = endpoint.host
+    # An endpoint without a name for its certificate is verified by its address (spec 5.6).
+    name = endpoint.server_cert_domain_san or host
+    transport = None
+    try:
+        if not endpoint.tls:
+            await loop.create_connection(lambda: connection, host, endpoint.port)
+            return
+        transport, placeholder = await loop.create_connection(_Handshake, host, endpoint.port)
+        connection.on_dialled(transport)
+        secured = await loop.start_tls(
+            transport, connection, settings.backend_tls, server_hostname=name,
+            ssl_handshake_timeout=settings.tls_handshake_timeout or None,
+        )
+        if connection.exchange is not None:
+            connection.exchange.secured_ns = monotonic_ns()
+        connection.connection_made(secured)
+        return
+    except gaierror:
+        failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
+    except SSLError as error:
+        failure = tls_failure(error, name)
+    except OSError as error:
+        if transport is None:
+            failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connect: {errno_text(error)}")
+        else:
+            failure = handshake_failure(error)
+    if transport is not None:
+        transport.abort()
+    if not connection.is_closed:
+        connection.on_dial_failed(failure)
+
+
+cdef Failure handshake_failure(object error):
+    """What ended a handshake without a word of TLS."""
+    if isinstance(error, ConnectionAbortedError):
+        return Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout")
+    if isinstance(error, ConnectionResetError) and error.errno:
+        return Failure(FAILURE_INCOMPLETE, "read: connection reset by peer")
+    return Failure(FAILURE_INCOMPLETE, "EOF")
