@@ -126,7 +126,7 @@ cdef class BackendConnection(Timed):
         return 0
 
     cdef bint has_ended(self) noexcept:
-        """Whether the kernel knows already that this idle connection is of no use: it has ended, or has bytes nobody asked for."""
+        """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for."""
         cdef char byte
         return self.descriptor >= 0 and recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0
 
