@@ -1,0 +1,90 @@
+"""nats-py's client, made to hold against whatever is on the bus, and to never speak plain text where TLS is wanted.
+
+Importing this module imports nats-py. Each override replaces a method that nats-py does not document;
+tests/integration/test_nats.py pins what they are for.
+"""
+
+import asyncio
+import ssl
+from typing import Any
+from urllib.parse import ParseResult
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
+from nats.errors import Error
+
+# Seconds that the end of an old connection may take before the next one is tried.
+CLOSE_PATIENCE = 1.0
+
+
+class RouterNatsTransport(TcpTransport):
+    """A TCP connection, perhaps with TLS, whose end is not waited for without end."""
+
+    def __bool__(self) -> bool:
+        # nats-py takes a transport that has not been connected yet for none, and would make one of its own.
+        return True
+
+    def peer_address(self) -> str:
+        """Return `ip:port` of the connected server, empty if it cannot be told."""
+        peer = self._io_writer.get_extra_info("peername") if self._io_writer is not None else None
+        if peer is None:
+            return ""
+        host, port = peer[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        """Take up TLS on the connection; it is gone if that fails."""
+        plain = self._io_writer
+        try:
+            await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        except BaseException:
+            if plain is not None:
+                plain.transport.abort()
+            raise
+
+    async def wait_closed(self) -> None:
+        """Wait for the end of a connection that was closed."""
+        try:
+            # After a failed handshake uvloop does not tell the reader that nats-py waits for.
+            await asyncio.wait_for(super().wait_closed(), CLOSE_PATIENCE)  # type: ignore[no-untyped-call]
+        except TimeoutError:
+            if self._io_writer is not None:
+                self._io_writer.transport.abort()
+
+
+class RouterNatsClient(Client):
+    """A client whose messages have no headers: nobody here looks at any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transport: RouterNatsTransport = RouterNatsTransport()  # type: ignore[no-untyped-call]
+
+    def peer_address(self) -> str:
+        """Return `ip:port` of the connected server, empty if it cannot be told."""
+        return self._transport.peer_address()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # nats-py takes TLS up only where the server demands it, and would send the password in clear to one that does
+        # not.
+        if initial_connection and "tls" in self.options and not info.get("tls_required"):
+            if not info.get("tls_available"):
+                raise Error("nats: secure connection not available")
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_headers(self, headers: bytes | None) -> None:
+        # A malformed header would end nats-py's read loop.
+        del headers
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg | None:
+        try:
+            message: Msg = super()._build_message(sid, subject, reply, data, headers)
+        except UnicodeDecodeError:
+            # Servers let any bytes through as a subject; so would this one end the read loop.
+            return None
+        return message

@@ -1,0 +1,296 @@
+"""The status listeners: health, routes, and the deprecated component listener (spec 7.1 to 7.3)."""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import socket
+import ssl
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import NamedTuple
+
+import httptools
+
+# Seconds for a request to arrive, and for its response to leave; a connection that is idle for so long is closed too.
+READ_TIMEOUT = 10.0
+WRITE_TIMEOUT = 10.0
+# A head is a request line, a handful of headers and one credential.
+MAX_HEAD = 64 * 1024
+# Nothing here takes a body; a short one is read past, so that the client sees the response and not a reset.
+MAX_BODY = 64 * 1024
+
+_NOT_FOUND_HEADERS = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_HEALTH_HEADERS = (("Cache-Control", "private, max-age=0"), ("Expires", "0"))
+
+LIVENESS_PATH = "/is-process-alive-do-not-use-for-loadbalancing"
+
+
+class StatusRequest(NamedTuple):
+    """What a handler looks at: the path without query, and the values of Authorization."""
+
+    path: str
+    authorization: str
+
+
+class StatusResponse(NamedTuple):
+    """A whole response; `is_last` closes the connection after it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    is_last: bool = False
+
+
+StatusHandler = Callable[[StatusRequest], StatusResponse]
+
+_NOT_FOUND = StatusResponse(404, _NOT_FOUND_HEADERS, b"404 page not found\n")
+
+
+class Credentials(NamedTuple):
+    """What basic authentication asks for."""
+
+    user: str
+    password: str
+
+    def admits(self, authorization: str) -> bool:
+        """Whether an Authorization header carries these credentials: exactly `Basic`, exactly one colon."""
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme != "Basic":
+            return False
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        if decoded.count(b":") != 1:
+            return False
+        user, _, password = decoded.partition(b":")
+        # Both are compared, and in constant time: how long it takes says nothing about either.
+        is_user = hmac.compare_digest(user, self.user.encode())
+        is_password = hmac.compare_digest(password, self.password.encode())
+        return is_user and is_password
+
+
+def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
+    """Answer `/health` and the liveness path."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        if request.path == "/health":
+            return _health(is_healthy())
+        if request.path == LIVENESS_PATH:
+            return StatusResponse(200, (*_HEALTH_HEADERS, _TEXT), b"ok\n")
+        return _NOT_FOUND
+
+    return handle
+
+
+def routes_handler(credentials: Credentials, routes_json: Callable[[], bytes]) -> StatusHandler:
+    """Answer `/routes` to those who have the credentials."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        # Health paths are open on this listener too, but nothing is there.
+        if request.path in {"/health", "/healthz"}:
+            return _NOT_FOUND
+        if not credentials.admits(request.authorization):
+            return _unauthorized()
+        if request.path == "/routes":
+            return _json(routes_json())
+        return _NOT_FOUND
+
+    return handle
+
+
+def component_handler(
+    credentials: Credentials,
+    is_healthy: Callable[[], bool],
+    varz_json: Callable[[], bytes],
+    routes_json: Callable[[], bytes],
+) -> StatusHandler:
+    """Answer everything that the deprecated component listener has."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        if request.path in {"/health", "/healthz"}:
+            return _health(is_healthy())
+        if not credentials.admits(request.authorization):
+            return _unauthorized()
+        if request.path == "/varz":
+            return _json(varz_json())
+        if request.path == "/routes":
+            return _json(routes_json())
+        return _NOT_FOUND
+
+    return handle
+
+
+class StatusServer:
+    """One listener for small answers. Raises OSError from `start` if the address cannot be bound."""
+
+    def __init__(self, handler: StatusHandler, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._handler = handler
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._connections: set[_StatusConnection] = set()
+
+    @property
+    def port(self) -> int:
+        """The bound port, which is the configured one unless that is 0."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        """Bind and serve."""
+        loop = asyncio.get_running_loop()
+        # A listener of another process may not share the port: two routers on one machine are a mistake to be told.
+        self._server = await loop.create_server(
+            lambda: _StatusConnection(self._handler, self._connections),
+            self._host,
+            self._port,
+            family=socket.AF_INET,
+            ssl=self._tls,
+            reuse_port=False,
+        )
+
+    async def stop(self) -> None:
+        """Close the listener and every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+
+class _StatusConnection(asyncio.Protocol):
+    """One client. httptools calls the on_* methods while it is fed."""
+
+    def __init__(self, handler: StatusHandler, connections: "set[_StatusConnection]") -> None:
+        self._handler = handler
+        self._connections = connections
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_done = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._authorization = b""
+        self._size = 0
+        self._body_size = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections.add(self)
+        self._expect(READ_TIMEOUT)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._connections.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_done:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._respond(StatusResponse(400, (_TEXT,), b"400 Bad Request", is_last=True))
+        except httptools.HttpParserError:
+            if not self._is_done:
+                self._respond(StatusResponse(400, (_TEXT,), b"400 Bad Request", is_last=True))
+
+    def pause_writing(self) -> None:
+        # The response is longer than the socket takes at once: the client has so long to read it.
+        self._expect(WRITE_TIMEOUT)
+
+    def resume_writing(self) -> None:
+        self._expect(READ_TIMEOUT)
+
+    def on_message_begin(self) -> None:
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        # The first of several counts, as in Go.
+        if name.lower() == b"authorization" and not self._authorization:
+            self._authorization = value
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > MAX_BODY:
+            self._refuse(413)
+
+    def on_message_complete(self) -> None:
+        if self._is_done:
+            return
+        try:
+            path = httptools.parse_url(self._url).path or b""
+        except httptools.HttpParserError:
+            self._refuse(400)
+            return
+        request = StatusRequest(path.decode("latin-1"), self._authorization.decode("latin-1"))
+        self._respond(self._handler(request))
+
+    def _count(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > MAX_HEAD:
+            self._refuse(431)
+
+    def _refuse(self, status: int) -> None:
+        if not self._is_done:
+            text = f"{status} {HTTPStatus(status).phrase}".encode()
+            self._respond(StatusResponse(status, (_TEXT,), text, is_last=True))
+
+    def _respond(self, response: StatusResponse) -> None:
+        if self._transport is None:
+            return
+        is_last = response.is_last or not self._parser.should_keep_alive()
+        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in response.headers]
+        lines += [f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(response.body)}"]
+        if is_last:
+            lines.append("Connection: close")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        self._expect(READ_TIMEOUT)
+        self._transport.write(head if self._parser.get_method() == b"HEAD" else head + response.body)
+        if is_last:
+            self._is_done = True
+            self._transport.close()
+
+    def _expect(self, seconds: float) -> None:
+        """Abort the connection if nothing else is expected within `seconds`."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+
+def _health(is_healthy: bool) -> StatusResponse:
+    if is_healthy:
+        return StatusResponse(200, (*_HEALTH_HEADERS, _TEXT), b"ok\n")
+    return StatusResponse(503, _HEALTH_HEADERS)
+
+
+def _unauthorized() -> StatusResponse:
+    return StatusResponse(401, (("WWW-Authenticate", "Basic"), _TEXT), b"401 Unauthorized\n")
+
+
+def _json(body: bytes) -> StatusResponse:
+    return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)

@@ -1,0 +1,153 @@
+"""Registrations over NATS: from messages to the registry, and the messages that tell apps to register (spec 3.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from fastrouter.log import Level, Logger
+from fastrouter.messages import MessageError, active_apps_message, decode_registration
+from fastrouter.nats_connection import MAX_PENDING_BYTES, MAX_PENDING_MESSAGES, NatsConnection
+from fastrouter.registry import RouteRegistry
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+# Seconds of registrations between two looks at the network. While more of them come in, taking them off the connection
+# goes first: a server disconnects a client that lets 64 MiB pile up. When none come, whoever else needs the loop waits
+# this long.
+SLICE_WHILE_RECEIVING = 0.001
+SLICE = 0.005
+
+
+class Subscriber:
+    """Feeds `registry` with the registrations that come in over `connection`.
+
+    `start_message` is the payload of `router.start` (messages.start_message).
+    """
+
+    def __init__(
+        self, logger: Logger, connection: NatsConnection, registry: RouteRegistry, start_message: bytes
+    ) -> None:
+        self._logger = logger.child("subscriber")
+        self._connection = connection
+        self._registry = registry
+        self._start_message = start_message
+        self._inbox: deque[tuple[str, bytes]] = deque()
+        self._inbox_bytes = 0
+        self._received = 0
+        self._received_before = 0
+        self._work_handle: asyncio.Handle | None = None
+        self._dropped = 0
+
+    @property
+    def pending_messages(self) -> int:
+        """How many messages wait to be handled: `buffered_messages`."""
+        return len(self._inbox)
+
+    @property
+    def dropped_messages(self) -> int:
+        """How many messages were lost because too many waited: `total_dropped_messages`."""
+        return self._dropped + self._connection.dropped_messages
+
+    async def start(self) -> None:
+        """Ask all apps to register, then listen to them. The connection must have been made."""
+        self._logger.info("subscriber-starting")
+        self._connection.on_reconnected.append(self._send_start)
+        await self._send_start()
+        await self._connection.subscribe("router.greet", self._greet)
+        await self._connection.subscribe("router.*", self._receive)
+        await self._connection.flush()
+        self._logger.info("subscriber-started")
+
+    def stop(self) -> None:
+        """Handle no more messages; those that wait are forgotten."""
+        if self._work_handle is not None:
+            self._work_handle.cancel()
+            self._work_handle = None
+        self._inbox.clear()
+        self._inbox_bytes = 0
+
+    async def _send_start(self) -> None:
+        await self._connection.publish("router.start", self._start_message)
+
+    async def _greet(self, message: Msg) -> None:
+        if message.reply:
+            await self._connection.publish(message.reply, self._start_message)
+
+    async def _receive(self, message: Msg) -> None:
+        size = len(message.data)
+        if len(self._inbox) >= MAX_PENDING_MESSAGES or self._inbox_bytes + size > MAX_PENDING_BYTES:
+            self._dropped += 1
+            return
+        self._inbox.append((message.subject, message.data))
+        self._inbox_bytes += size
+        self._received += 1
+        if self._work_handle is None:
+            self._work_handle = asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        """Handle messages for the length of a slice."""
+        is_receiving = self._received != self._received_before
+        self._received_before = self._received
+        until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
+        try:
+            while self._inbox and time.perf_counter() < until:
+                subject, payload = self._inbox.popleft()
+                self._inbox_bytes -= len(payload)
+                self._handle(subject, payload)
+        finally:
+            # Also after a bug: it costs one message, not all that follow.
+            self._work_handle = asyncio.get_running_loop().call_soon(self._work) if self._inbox else None
+
+    def _handle(self, subject: str, payload: bytes) -> None:
+        try:
+            registration = decode_registration(payload)
+        except MessageError as error:
+            self._logger.error(
+                "validation-error", error=str(error), payload=payload.decode(errors="replace"), subject=subject
+            )
+            return
+        if subject == "router.register":
+            endpoint = self._registry.new_endpoint(registration)
+            for uri in registration.uris:
+                self._registry.register(uri, endpoint)
+        elif subject == "router.unregister":
+            if self._logger.is_enabled(Level.DEBUG):
+                self._logger.debug("unregister-route", message=payload.decode(errors="replace"))
+            endpoint = self._registry.new_endpoint(registration)
+            for uri in registration.uris:
+                self._registry.unregister(uri, endpoint)
+
+
+class ActiveAppsPublisher:
+    """Publishes every `interval` seconds which apps had requests since the time before.
+
+    `take_active_apps` returns their ids and starts to count anew.
+    """
+
+    def __init__(
+        self, connection: NatsConnection, interval: float, take_active_apps: Callable[[], Collection[str]]
+    ) -> None:
+        self._connection = connection
+        self._interval = interval
+        self._take_active_apps = take_active_apps
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; the first message is due after one interval."""
+        self._task = asyncio.create_task(self._publish_for_ever())
+
+    def stop(self) -> None:
+        """Publish no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _publish_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            await self._connection.publish("router.active_apps", active_apps_message(self._take_active_apps()))
