@@ -156,6 +156,8 @@ class NatsConnection:
 
         assert self._client is not None, "connect comes first"
         try:
+            # nats-py's ping overtakes what its flusher has not written yet; a second one comes after it.
+            await self._client.flush()
             await self._client.flush()
         except Error as error:
             # Lost meanwhile: what was sent is sent again on the next connection.
