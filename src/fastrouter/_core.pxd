@@ -369,6 +369,7 @@ cdef class Exchange(Timed):
     cdef bint must_stick                        # to that one or none (Negotiate)
     cdef bint is_head_sent                      # to the current backend
     cdef bint was_head_sent                     # in the attempt that failed last
+    cdef bint is_resent                         # over another connection, after a kept one was lost in this attempt
     cdef int failed_attempts
     cdef int64_t last_failed_ns                 # end of the last failed attempt
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial

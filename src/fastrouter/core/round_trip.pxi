@@ -106,6 +106,7 @@ cdef class RoundTripper:
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
         exchange.endpoint = endpoint
         exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
+        exchange.is_resent = False
         endpoint.in_flight += 1
         exchange.is_counted = True
         self.counters[COUNTER_ATTEMPTS] += 1
@@ -140,11 +141,13 @@ cdef class RoundTripper:
         cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
         if is_lost and was_reused and exchange.is_replayable() and not got_bytes:
             # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
+            exchange.is_resent = True
             return self.send(exchange)
         exchange.release_count()
         exchange.failed_attempts += 1
         exchange.last_failed_ns = monotonic_ns()
-        if failure.kind == FAILURE_EOF and exchange.is_replayable() and not got_bytes:
+        if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
+            # Of a backend that dies, the kept connections end first and the one dialled in their place is reset.
             failure.kind = FAILURE_IDEMPOTENT_EOF
         exchange.failure = failure
         self._tell_of_attempt(exchange, "backend-endpoint-failed", was_reused)
