@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -176,17 +176,15 @@ class _StatusConnection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._is_done = False
-        self._reset()
-
-    def _reset(self) -> None:
+        self._is_in_head = True
         self._url = b""
         self._authorization = b""
-        self._size = 0
+        self._head_size = 0
         self._body_size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
         self._expect(READ_TIMEOUT)
 
@@ -205,13 +203,14 @@ class _StatusConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_done:
             return
+        # The parser keeps a header until it is complete, so what it may keep is counted here.
+        self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._respond(StatusResponse(400, (_TEXT,), b"400 Bad Request", is_last=True))
-        except httptools.HttpParserError:
-            if not self._is_done:
-                self._respond(StatusResponse(400, (_TEXT,), b"400 Bad Request", is_last=True))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(400)
+        if self._is_in_head and self._head_size > MAX_HEAD:
+            self._refuse(431)
 
     def pause_writing(self) -> None:
         # The response is longer than the socket takes at once: the client has so long to read it.
@@ -221,17 +220,21 @@ class _StatusConnection(asyncio.Protocol):
         self._expect(READ_TIMEOUT)
 
     def on_message_begin(self) -> None:
-        self._reset()
+        self._is_in_head = True
+        self._url = b""
+        self._authorization = b""
+        self._body_size = 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._count(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
         # The first of several counts, as in Go.
         if name.lower() == b"authorization" and not self._authorization:
             self._authorization = value
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -241,6 +244,7 @@ class _StatusConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._is_done:
             return
+        self._head_size = 0
         try:
             path = httptools.parse_url(self._url).path or b""
         except httptools.HttpParserError:
@@ -248,11 +252,6 @@ class _StatusConnection(asyncio.Protocol):
             return
         request = StatusRequest(path.decode("latin-1"), self._authorization.decode("latin-1"))
         self._respond(self._handler(request))
-
-    def _count(self, part: bytes) -> None:
-        self._size += len(part)
-        if self._size > MAX_HEAD:
-            self._refuse(431)
 
     def _refuse(self, status: int) -> None:
         if not self._is_done:

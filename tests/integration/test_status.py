@@ -1,0 +1,288 @@
+"""The status listeners over real sockets."""
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import trustme
+
+from fastrouter import status
+from fastrouter.status import (
+    LIVENESS_PATH,
+    Credentials,
+    StatusHandler,
+    StatusServer,
+    component_handler,
+    health_handler,
+    routes_handler,
+)
+
+CREDENTIALS = Credentials("user", "pass")
+ROUTES = b'{"a":[]}\n'
+NOT_FOUND = (404, b"404 page not found\n")
+
+Serve = Callable[..., Awaitable[StatusServer]]
+
+
+class Answer:
+    """One parsed response."""
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split(" ")[1])
+        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.body = body
+
+
+class Client:
+    """Sends bytes, reads responses."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connect(cls, server: StatusServer, tls: ssl.SSLContext | None = None) -> "Client":
+        name = "localhost" if tls is not None else None
+        return cls(*await asyncio.open_connection("127.0.0.1", server.port, ssl=tls, server_hostname=name))
+
+    async def get(self, path: str, *lines: str, method: str = "GET") -> Answer:
+        self.send("\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode())
+        return await self.read(has_body=method != "HEAD")
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def read(self, *, has_body: bool = True) -> Answer:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
+        answer = Answer(head, b"")
+        if has_body:
+            answer.body = await self._reader.readexactly(int(answer.headers["Content-Length"]))
+        return answer
+
+    async def read_end(self) -> bytes:
+        """Read what is left until the server has ended the connection, in whichever way."""
+        try:
+            async with asyncio.timeout(20):
+                return await self._reader.read()
+        except ConnectionError:
+            return b""
+
+
+def basic(text: str, scheme: str = "Basic") -> str:
+    return f"Authorization: {scheme} {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    servers: list[StatusServer] = []
+
+    async def start(handler: StatusHandler, tls: ssl.SSLContext | None = None) -> StatusServer:
+        server = StatusServer(handler, "127.0.0.1", 0, tls)
+        servers.append(server)
+        await server.start()
+        return server
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def health(serve: Serve) -> Client:
+    return await Client.connect(await serve(health_handler(lambda: True)))
+
+
+@pytest.fixture
+async def routes(serve: Serve) -> StatusServer:
+    return await serve(routes_handler(CREDENTIALS, lambda: ROUTES))
+
+
+class TestHealth:
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+    async def test_healthy(self, health: Client, method: str) -> None:
+        answer = await health.get("/health", method=method)
+        assert (answer.status, answer.body) == (200, b"ok\n")
+        assert answer.headers["Cache-Control"] == "private, max-age=0"
+        assert answer.headers["Expires"] == "0"
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["Content-Length"] == "3"
+        assert "Date" in answer.headers
+
+    async def test_it_follows_the_state_on_one_connection(self, serve: Serve) -> None:
+        is_healthy = False
+        client = await Client.connect(await serve(health_handler(lambda: is_healthy)))
+        for is_healthy, expected in ((False, (503, b"")), (True, (200, b"ok\n")), (False, (503, b""))):  # noqa: B007
+            answer = await client.get("/health")
+            assert (answer.status, answer.body) == expected
+            assert answer.headers["Cache-Control"] == "private, max-age=0"
+
+    async def test_the_process_is_alive_whatever_its_health(self, serve: Serve) -> None:
+        client = await Client.connect(await serve(health_handler(lambda: False)))
+        answer = await client.get(LIVENESS_PATH)
+        assert (answer.status, answer.body) == (200, b"ok\n")
+
+    @pytest.mark.parametrize("path", ["/", "/healthz", "/health/", "/routes"])
+    async def test_nothing_else_is_there(self, health: Client, path: str) -> None:
+        answer = await health.get(path)
+        assert (answer.status, answer.body) == NOT_FOUND
+
+    async def test_a_query_does_not_count(self, health: Client) -> None:
+        assert (await health.get("/health?x=y")).status == 200
+
+    async def test_head_has_no_body(self, health: Client) -> None:
+        answer = await health.get("/health", method="HEAD")
+        assert (answer.status, answer.headers["Content-Length"]) == (200, "3")
+        assert (await health.get("/health")).body == b"ok\n"
+
+    async def test_tls(self, serve: Serve) -> None:
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        client = await Client.connect(await serve(health_handler(lambda: True), context), trust)
+        assert (await client.get("/health")).body == b"ok\n"
+
+
+class TestRoutes:
+    async def test_with_the_credentials(self, routes: StatusServer) -> None:
+        client = await Client.connect(routes)
+        answer = await client.get("/routes", basic("user:pass"))
+        assert (answer.status, answer.body) == (200, ROUTES)
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Connection"] == "close"
+        assert await client.read_end() == b""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "X-Nothing: here",
+            basic("user:wrong"),
+            basic("wrong:pass"),
+            basic("user:pass", "basic"),
+            basic("user:pass", "Bearer"),
+            basic("user:pass:"),
+            basic("userpass"),
+            basic(""),
+            "Authorization: Basic",
+            "Authorization: Basic !!!",
+            "Authorization: Basic dXNlcjpwYXNz\xff",
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/routes", "/", "/varz"])
+    async def test_without_them(self, routes: StatusServer, line: str, path: str) -> None:
+        answer = await (await Client.connect(routes)).get(path, line)
+        assert (answer.status, answer.body) == (401, b"401 Unauthorized\n")
+        assert answer.headers["WWW-Authenticate"] == "Basic"
+
+    @pytest.mark.parametrize(("path", "line"), [("/health", "X: y"), ("/healthz", "X: y"), ("/x", basic("user:pass"))])
+    async def test_what_is_not_there(self, routes: StatusServer, path: str, line: str) -> None:
+        answer = await (await Client.connect(routes)).get(path, line)
+        assert (answer.status, answer.body) == NOT_FOUND
+
+    async def test_no_credentials_configured(self, serve: Serve) -> None:
+        server = await serve(routes_handler(Credentials("", ""), lambda: ROUTES))
+        assert (await (await Client.connect(server)).get("/routes")).status == 401
+        assert (await (await Client.connect(server)).get("/routes", basic(":"))).status == 200
+
+    async def test_a_long_answer(self, serve: Serve) -> None:
+        long = b"[" + b'"x",' * 2_000_000 + b"0]\n"
+        client = await Client.connect(await serve(routes_handler(CREDENTIALS, lambda: long)))
+        assert (await client.get("/routes", basic("user:pass"))).body == long
+
+
+class TestComponent:
+    @pytest.fixture
+    async def component(self, serve: Serve) -> StatusServer:
+        return await serve(component_handler(CREDENTIALS, lambda: True, lambda: b'{"type":"Router"}', lambda: ROUTES))
+
+    @pytest.mark.parametrize("path", ["/health", "/healthz"])
+    async def test_health_is_open(self, component: StatusServer, path: str) -> None:
+        assert (await (await Client.connect(component)).get(path)).body == b"ok\n"
+
+    @pytest.mark.parametrize(("path", "body"), [("/varz", b'{"type":"Router"}'), ("/routes", ROUTES)])
+    async def test_the_rest_is_not(self, component: StatusServer, path: str, body: bytes) -> None:
+        assert (await (await Client.connect(component)).get(path)).status == 401
+        answer = await (await Client.connect(component)).get(path, basic("user:pass"))
+        assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, body, "application/json")
+
+    async def test_nothing_else(self, component: StatusServer) -> None:
+        answer = await (await Client.connect(component)).get("/x", basic("user:pass"))
+        assert (answer.status, answer.body) == NOT_FOUND
+        assert json.loads(ROUTES)
+
+
+class TestConnections:
+    async def test_requests_may_come_in_pieces_and_several_at_once(self, health: Client) -> None:
+        request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for byte in request + request[:20]:
+            health.send(bytes([byte]))
+        assert (await health.read()).body == b"ok\n"
+        health.send(request[20:] + request)
+        assert [(await health.read()).status for _ in range(2)] == [200, 200]
+
+    async def test_a_short_body_is_read_past(self, health: Client) -> None:
+        health.send(b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        assert (await health.read()).status == 200
+        assert (await health.get("/health")).status == 200
+
+    @pytest.mark.parametrize(
+        ("request_bytes", "code"),
+        [
+            (b"nonsense\r\n\r\n", 400),
+            (b"GET /health HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
+            (b"GET /" + b"x" * 70_000, 431),
+            (b"POST /health HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70_000, 413),
+            (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ],
+    )
+    async def test_what_is_refused(self, health: Client, request_bytes: bytes, code: int) -> None:
+        health.send(request_bytes)
+        answer = await health.read()
+        assert answer.status == code
+        assert answer.headers["Connection"] == "close"
+
+    async def test_close_when_asked(self, health: Client) -> None:
+        assert (await health.get("/health", "Connection: close")).headers["Connection"] == "close"
+        assert await health.read_end() == b""
+
+    async def test_http_1_0_is_closed(self, health: Client) -> None:
+        health.send(b"GET /health HTTP/1.0\r\n\r\n")
+        assert (await health.read()).body == b"ok\n"
+        assert await health.read_end() == b""
+
+    @pytest.mark.parametrize("data", [b"", b"GET /health HTTP/1.1\r\nHost:"])
+    async def test_a_client_that_says_nothing_more_is_cut_off(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, data: bytes
+    ) -> None:
+        monkeypatch.setattr(status, "READ_TIMEOUT", 0.05)
+        client = await Client.connect(await serve(health_handler(lambda: True)))
+        client.send(data)
+        assert await client.read_end() == b""
+
+    async def test_a_slow_trickle_does_not_help(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(status, "READ_TIMEOUT", 0.1)
+        client = await Client.connect(await serve(health_handler(lambda: True)))
+        client.send(b"GET /health HTTP/1.1\r\nX: ")
+        end = asyncio.create_task(client.read_end())
+        while not end.done():
+            client.send(b"X")
+            await asyncio.sleep(0.01)
+        assert await end == b""
+
+    async def test_stop_ends_connections(self, serve: Serve) -> None:
+        server = await serve(health_handler(lambda: True))
+        client = await Client.connect(server)
+        assert (await client.get("/health")).status == 200
+        await server.stop()
+        assert await client.read_end() == b""
+
+    async def test_a_port_in_use_is_an_error(self, routes: StatusServer) -> None:
+        second = StatusServer(health_handler(lambda: True), "127.0.0.1", routes.port)
+        with pytest.raises(OSError, match="address already in use"):
+            await second.start()
+        await second.stop()
