@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple, Self
 
 from fastrouter.log import Logger
 
@@ -18,13 +19,35 @@ MAX_QUEUED_BYTES = 16 * 1024 * 1024
 # One error line in so many seconds while lines are lost.
 REPORT_INTERVAL = 30.0
 
+# Of an outage: when it was last reported, and the lines lost since.
+_RECORD = struct.Struct("dQ")
+_NO_OUTAGE = _RECORD.pack(-math.inf, 0)
+
+
+class AccessLogFile(NamedTuple):
+    """An open access log, as the control process opens it once and every worker gets it.
+
+    `descriptor` is the file, `outage` the record of lost lines that all who write to it share.
+    """
+
+    path: str
+    descriptor: int
+    outage: int
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open the file for appending, creating it with mode 0644. Raises OSError."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        outage = os.memfd_create("access-log-outage")
+        os.pwrite(outage, _NO_OUTAGE, 0)
+        return cls(path, descriptor, outage)
+
 
 class FileSink:
     """Appends batches of access-log lines to one file from a thread of its own, so that a slow disk stops no request.
 
-    The file is opened (created with mode 0644) when the sink is made and is never opened again; an OSError says that
-    it cannot be. The thread starts with the first batch: a sink may be made before a fork and used in each child, and
-    all of them then share the file and the limit on error lines.
+    The sink owns the descriptors of `file`, and never opens it again. The sinks of several processes share the limit on
+    error lines.
 
     Calling the sink with a batch (bytes ending in a newline) never blocks and never raises. At most `max_queued` bytes
     wait for the disk: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are
@@ -34,19 +57,19 @@ class FileSink:
 
     def __init__(
         self,
-        path: str,
+        file: AccessLogFile,
         logger: Logger,
         *,
         max_queued: int = MAX_QUEUED_BYTES,
         report_interval: float = REPORT_INTERVAL,
     ) -> None:
-        self.path = path
+        self.path = file.path
         self.lost_lines = 0
         self._logger = logger
         self._max_queued = max_queued
         self._report_interval = report_interval
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._outage = _Outage()
+        self._fd = file.descriptor
+        self._outage = _Outage(file.outage)
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -127,23 +150,20 @@ class FileSink:
 class _Outage:
     """When lost lines were last reported (monotonic seconds), and how many were lost since then.
 
-    Shared by a sink and its forked copies: seen from outside there is one router, so one error line. It lives in a
-    memfd and not beside the log, because locking a file on a hung disk would hang the caller.
+    Shared by the sinks of all workers: seen from outside there is one router, so one error line. It lives in a memfd
+    and not beside the log, because locking a file on a hung disk would hang the caller.
     """
 
-    _RECORD = struct.Struct("dQ")
-
-    def __init__(self) -> None:
-        self._fd = os.memfd_create("access-log-outage")
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
         self._lock = threading.Lock()
-        self.write(-math.inf, 0)
 
     def read(self) -> tuple[float, int]:
-        reported_at, unreported = self._RECORD.unpack(os.pread(self._fd, self._RECORD.size, 0))
+        reported_at, unreported = _RECORD.unpack(os.pread(self._fd, _RECORD.size, 0))
         return reported_at, unreported
 
     def write(self, reported_at: float, unreported: int) -> None:
-        os.pwrite(self._fd, self._RECORD.pack(reported_at, unreported), 0)
+        os.pwrite(self._fd, _RECORD.pack(reported_at, unreported), 0)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.access_log import FileSink
+from fastrouter.access_log import AccessLogFile, FileSink
 from fastrouter.log import LineWriter, Logger
 
 
@@ -55,7 +55,7 @@ class GatedWrites:
 def test_batches_are_appended_in_order(tmp_path: Path, process_log: ProcessLog) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(b"before\n")
-    sink = FileSink(str(path), process_log.logger)
+    sink = FileSink(AccessLogFile.open(str(path)), process_log.logger)
     batches = [b"%d\n" % number for number in range(1000)]
     for batch in batches:
         sink(batch)
@@ -69,19 +69,19 @@ def test_the_file_is_created_with_mode_0644(tmp_path: Path, process_log: Process
     path = tmp_path / "access.log"
     mask = os.umask(0)
     try:
-        FileSink(str(path), process_log.logger).close()
+        FileSink(AccessLogFile.open(str(path)), process_log.logger).close()
     finally:
         os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_a_file_that_cannot_be_opened_is_the_callers_error(tmp_path: Path, process_log: ProcessLog) -> None:
+def test_a_file_that_cannot_be_opened_is_the_callers_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        FileSink(str(tmp_path / "missing" / "access.log"), process_log.logger)
+        AccessLogFile.open(str(tmp_path / "missing" / "access.log"))
 
 
 def test_a_full_disk_gives_one_error_line(process_log: ProcessLog) -> None:
-    sink = FileSink("/dev/full", process_log.logger)
+    sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger)
     for _ in range(100):
         sink(b"a\nb\n")
     assert sink.close()
@@ -91,7 +91,7 @@ def test_a_full_disk_gives_one_error_line(process_log: ProcessLog) -> None:
 
 
 def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: ProcessLog) -> None:
-    sink = FileSink("/dev/full", process_log.logger, report_interval=0.0)
+    sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger, report_interval=0.0)
     sink(b"a\n")
     sink(b"b\nc\n")
     assert sink.close()
@@ -99,7 +99,7 @@ def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: Process
 
 
 def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLog) -> None:
-    sink = FileSink("/dev/full", process_log.logger)
+    sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger)
     children = []
     for _ in range(4):
         pid = os.fork()
@@ -118,7 +118,7 @@ def test_short_writes_are_continued(tmp_path: Path, process_log: ProcessLog, mon
     gate = GatedWrites(path, lambda data: data[:3])
     gate.open.set()
     monkeypatch.setattr(os, "write", gate)
-    sink = FileSink(str(path), process_log.logger)
+    sink = FileSink(AccessLogFile.open(str(path)), process_log.logger)
     sink(b"first line\nsecond line\n")
     assert sink.close()
     assert path.read_bytes() == b"first line\nsecond line\n"
@@ -139,7 +139,7 @@ def test_a_line_torn_by_a_full_disk_swallows_no_other(
     gate = GatedWrites(path, disk_fills_up_once)
     gate.open.set()
     monkeypatch.setattr(os, "write", gate)
-    sink = FileSink(str(path), process_log.logger)
+    sink = FileSink(AccessLogFile.open(str(path)), process_log.logger)
     sink(b"first line\nlost line\n")
     sink(b"whole line\n")
     assert sink.close()
@@ -153,7 +153,7 @@ def test_a_slow_disk_drops_whole_batches_beyond_the_bound(
     path = tmp_path / "access.log"
     gate = GatedWrites(path, lambda data: data)
     monkeypatch.setattr(os, "write", gate)
-    sink = FileSink(str(path), process_log.logger, max_queued=10)
+    sink = FileSink(AccessLogFile.open(str(path)), process_log.logger, max_queued=10)
     sink(b"1234\n")
     assert gate.entered.wait(30)
     sink(b"6789\n")
@@ -171,7 +171,7 @@ def test_close_waits_no_longer_than_it_may(
     path = tmp_path / "access.log"
     gate = GatedWrites(path, lambda data: data)
     monkeypatch.setattr(os, "write", gate)
-    sink = FileSink(str(path), process_log.logger)
+    sink = FileSink(AccessLogFile.open(str(path)), process_log.logger)
     sink(b"late\n")
     assert not sink.close(timeout=0.05)
     gate.open.set()
