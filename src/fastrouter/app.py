@@ -1,35 +1,76 @@
-"""The composition root: builds the router from its options, starts it, stops it, in that order and from one place."""
+"""The composition root: builds the router from its options, starts, drains and stops it.
 
+Everything here runs in the control process. The steps, and their order, are Gorouter's: spec 1.3 for the start, 1.5 for
+signals, drain and stop.
+"""
+
+import asyncio
 import os
 import resource
+import socket
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from socket import gaierror, socket
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, NoReturn
 
-from fastrouter._core import Settings
-from fastrouter.access_log import FileSink
+import uvloop
+
+from fastrouter import signals
+from fastrouter.access_log import AccessLogFile
 from fastrouter.address import Address
+from fastrouter.bus import Bus, BusOptions
+from fastrouter.health import Health
+from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
 from fastrouter.log import Logger
-from fastrouter.routes import StaticRoute, build_table
-from fastrouter.server import Worker, bind_listeners, close_listeners, describe_listener
-from fastrouter.workers import Child, ParentLink, Supervisor
+from fastrouter.nats_connection import NatsConnectionError
+from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
+from fastrouter.static_registry import StaticRouteRegistry
+from fastrouter.status_listeners import StatusListeners, StatusOptions
+from fastrouter.worker_messages import Begin, SettingsValues
+from fastrouter.workers import Workers
+
+# Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
+_BUS_GRACE = 0.5
 
 
 class StartError(Exception):
-    """The router cannot start; the text says why, for the person at the terminal."""
+    """The router cannot start; the text says why, for the person at the terminal. The process log has it already."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouterOptions:
-    """What one router is to do. `workers` is the number of data-plane processes, `access_log` the path of a file."""
+    """What one router is to do. Times are seconds.
 
-    listen: Address
-    routes: Sequence[StaticRoute]
+    `listen` is where clients connect, None if they cannot; `workers` the number of data-plane processes, which get
+    `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry, `prune_interval` 0
+    means that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them,
+    is read again. Without `bus` nobody can register, without `status` nobody can ask.
+    """
+
+    listen: Address | None
     workers: int
-    settings: Settings
+    settings: SettingsValues
     access_log: str | None = None
+    routes: Sequence[StaticRoute] = ()
+    routes_file: str | None = None
+    file_routes: Sequence[StaticRoute] = ()
+    registry: dict[str, Any] = field(default_factory=dict)
+    prune_interval: float = 0.0
+    start_delay: float = 0.0
+    drain_wait: float = 0.0
+    drain_timeout: float = 900.0
+    bus: BusOptions | None = None
+    status: StatusOptions | None = None
+
+
+class Addresses(NamedTuple):
+    """Where a running router is reached: by clients, and by those who ask for its routes (None: by nobody)."""
+
+    clients: Address
+    routes: Address | None
 
 
 def usable_cpus() -> int:
@@ -37,73 +78,279 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(
-    options: RouterOptions,
-    logger: Logger,
-    *,
-    companions: Sequence[Child] = (),
-    on_started: Callable[[Address], None] | None = None,
-) -> bool:
-    """Run a router until SIGTERM or SIGINT.
+def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Addresses], None] | None = None) -> bool:
+    """Run a router until a signal ends it; the caller has logged `starting` and holds signals back.
 
-    `companions` are further children that live as long as the router. `on_started` is called once with the address that
-    clients reach, when everything serves. Returns False if the router had to give up. Raises StartError.
+    `on_started` is called once when everything serves. Returns False if the router
+    had to give up. Raises StartError. The caller ends the process: the event loop is left as it is, because closing it
+    would wait for whoever is resolving a name.
     """
-    supervisor = Supervisor(logger)
-    logger.info("starting")
-    _raise_open_file_limit()
-    table = build_table(options.routes)
-    sink = _open_access_log(options.access_log, logger)
-    listeners = _listen(options, logger)
-    address = Address(*listeners[0].getsockname()[:2])
-    logger.info("tcp-listener-started", address=describe_listener(listeners[0]))
+    return uvloop.new_event_loop().run_until_complete(_run(options, logger, on_started))
 
-    worker = Worker(table, options.settings, sink, logger)
 
-    def work(index: int, link: ParentLink) -> None:
-        own = listeners[index]
-        close_listeners([listener for listener in listeners if listener is not own])
-        worker.run(own, link)
+def leave(is_healthy: bool) -> NoReturn:
+    """End the process with exit code 0 or 1, at once: see `run`."""
+    # Only errors for the person at the terminal are buffered; the terminal may be gone, or never have been there.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.flush()
+    os._exit(0 if is_healthy else 1)
 
-    def announce() -> None:
-        logger.info("gorouter.started")
-        if on_started is not None:
-            on_started(address)
 
-    workers = [Child(f"worker-{index}", partial(work, index)) for index in range(options.workers)]
-    is_healthy = supervisor.watch([*companions, *workers], announce)
+async def _run(options: RouterOptions, logger: Logger, on_started: Callable[[Addresses], None] | None) -> bool:
+    return await Router(options, logger, on_started).run()
 
-    logger.info("gorouter.stopping")
-    stopping_at = time.monotonic_ns()
-    close_listeners(listeners)
-    supervisor.stop()
-    logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
-    if is_healthy:
-        logger.info("gorouter.exited")
-    else:
-        logger.error("gorouter.exited-with-failure", error="a worker crashed again and again")
-    return is_healthy
+
+class _Ending(Enum):
+    """Why a router ends."""
+
+    STOP = "stop"
+    DRAIN = "drain"
+    FAILURE = "failure"
+
+
+class Router:
+    """One router, from its start to its end."""
+
+    def __init__(self, options: RouterOptions, logger: Logger, on_started: Callable[[Addresses], None] | None) -> None:
+        self._options = options
+        self._logger = logger
+        self._on_started = on_started
+        self._loop = asyncio.get_running_loop()
+        self._health = Health()
+        # What ends the router, and what ends even a drain.
+        self._ending: asyncio.Future[_Ending] = self._loop.create_future()
+        self._failure: asyncio.Future[str] = self._loop.create_future()
+
+        self._workers = Workers(options.workers, logger, lambda: self._fail("a worker crashed again and again"))
+        self._bus: Bus | None = None
+        self._registry = StaticRouteRegistry(
+            logger,
+            self._workers.add_change,
+            is_pruning_suspended=self._is_pruning_suspended,
+            **options.registry,
+        )
+        self._status: StatusListeners | None = None
+        self._listeners: list[socket.socket] = []
+        self._listener_watch: ListenerWatch | None = None
+        self._prune_timer: asyncio.TimerHandle | None = None
+        self._reload: asyncio.Task[None] | None = None
+        self._is_reload_due = False
+
+    async def run(self) -> bool:
+        """Start, serve, and end as the first signal or failure demands; False after a failure. Raises StartError."""
+        self._handle_signals()
+        start = self._loop.create_task(self._start())
+        await asyncio.wait((start, self._ending), return_when=asyncio.FIRST_COMPLETED)
+        if start.done() and (error := start.exception()) is not None:
+            await self._let_go()
+            raise error
+        ending = await self._ending
+        if not start.done():
+            start.cancel()
+            await asyncio.wait((start,))
+        if ending is _Ending.DRAIN:
+            await self._unless_failed(self._drain())
+        await self._stop()
+        if self._failure.done():
+            self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
+            return False
+        self._logger.info("gorouter.exited")
+        return True
+
+    def _handle_signals(self) -> None:
+        for number in signals.STOP:
+            self._loop.add_signal_handler(number, self._on_signal, number, _Ending.STOP)
+        self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
+        if self._options.routes_file is not None:
+            self._loop.add_signal_handler(signals.RELOAD, self._reload_routes, self._options.routes_file)
+        signals.release()
+
+    def _on_signal(self, number: int, ending: _Ending) -> None:
+        if self._ending.done():
+            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
+        else:
+            self._ending.set_result(ending)
+
+    def _fail(self, reason: str) -> None:
+        if not self._failure.done():
+            self._failure.set_result(reason)
+        if not self._ending.done():
+            self._ending.set_result(_Ending.FAILURE)
+
+    async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, or leave it when the router fails."""
+        task = self._loop.create_task(work)
+        await asyncio.wait((task, self._failure), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        elif (error := task.exception()) is not None:
+            raise error
+
+    async def _start(self) -> None:
+        options = self._options
+        _raise_open_file_limit()
+        if options.bus is not None:
+            self._logger.info("setting-up-nats-connection")
+            self._bus = Bus(options.bus, self._logger, self._registry, on_closed=lambda: self._fail("nats is gone"))
+            try:
+                await self._bus.connect()
+            except NatsConnectionError as error:
+                raise StartError(f"cannot connect to NATS: {error}") from error
+        access_log = self._open_access_log()
+        self._registry.replace_static([*options.routes, *options.file_routes])
+        self._start_workers(access_log)
+        if options.status is not None:
+            await self._start_status(options.status)
+        if self._bus is not None:
+            await self._bus.start()
+        self._prune_later()
+        if options.start_delay > 0:
+            self._logger.debug(
+                "Sleeping before returning success on /health endpoint to preload routing table",
+                sleep_time_seconds=options.start_delay,
+            )
+            await asyncio.sleep(options.start_delay)
+        await self._workers.until_ready()
+        await self._listen()
+        self._logger.info("gorouter.started")
+        self._health.set_healthy()
+        if self._on_started is not None and self._listeners:
+            clients = Address(*self._listeners[0].getsockname()[:2])
+            routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
+            self._on_started(Addresses(clients, routes))
+
+    def _open_access_log(self) -> AccessLogFile | None:
+        path = self._options.access_log
+        if path is None:
+            return None
+        try:
+            return AccessLogFile.open(path)
+        except OSError as error:
+            text = f"open {path}: {error.strerror}"
+            self._logger.error("error-creating-accesslog-file", file=path, error=text)
+            raise StartError(f"cannot open the access log {path}: {error.strerror}") from error
+
+    def _start_workers(self, access_log: AccessLogFile | None) -> None:
+        begin = Begin(
+            settings=self._options.settings,
+            log_source=self._logger.source,
+            log_level=int(self._logger.level),
+            log_timestamps=self._logger.timestamps,
+            access_log=access_log.path if access_log is not None else None,
+        )
+        descriptors = [access_log.descriptor, access_log.outage] if access_log is not None else []
+        self._workers.start(begin, descriptors, self._registry.snapshot)
+
+    async def _start_status(self, options: StatusOptions) -> None:
+        self._status = StatusListeners(options, self._health, self._registry)
+        try:
+            await self._status.start()
+        except OSError as error:
+            self._logger.error("initialize-router-error", error=str(error))
+            raise StartError(f"cannot serve health and routes: {error}") from error
+
+    async def _listen(self) -> None:
+        address = self._options.listen
+        if address is None:
+            self._logger.info("tcp-listener-disabled")
+        else:
+            self._listeners = self._bind(address)
+            self._logger.info("tcp-listener-started", address=describe_listener(self._listeners[0]))
+            self._listener_watch = ListenerWatch(self._listeners, self._on_listener_failure)
+            await self._workers.listen(self._listeners)
+        self._logger.info("tls-listener-not-enabled")
+
+    def _bind(self, address: Address) -> list[socket.socket]:
+        try:
+            return bind_listeners(address, self._options.workers)
+        except OSError as error:
+            self._logger.error("tcp-listener-error", error=f"listen tcp {address}: {error.strerror}")
+            raise StartError(f"cannot listen on {address}: {error.strerror}") from error
+
+    def _on_listener_failure(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        self._logger.error("Error occurred", error=f"accept tcp {Address(host, port)}: the socket listens no more")
+        if not self._ending.done():
+            self._ending.set_result(_Ending.DRAIN)
+
+    def _prune_later(self) -> None:
+        if self._options.prune_interval > 0:
+            self._prune_timer = self._loop.call_later(self._options.prune_interval, self._prune)
+
+    def _prune(self) -> None:
+        # Before the pass: a bug in it costs one pass, not all that follow.
+        self._prune_later()
+        self._registry.prune()
+
+    def _is_pruning_suspended(self) -> bool:
+        return self._bus is not None and self._bus.is_pruning_suspended
+
+    def _reload_routes(self, path: str) -> None:
+        if self._reload is None:
+            self._reload = self._loop.create_task(self._replace_static_routes(path))
+        else:
+            self._is_reload_due = True
+
+    async def _replace_static_routes(self, path: str) -> None:
+        try:
+            # In a thread, because a file of a hundred thousand routes takes seconds.
+            routes = await asyncio.to_thread(load_routes_file, path)
+        except (RoutesError, OSError) as error:
+            self._logger.error("routes-file-refused", file=path, error=str(error))
+        else:
+            changed, removed = self._registry.replace_static([*self._options.routes, *routes])
+            self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
+        self._reload = None
+        if self._is_reload_due:
+            self._is_reload_due = False
+            self._reload_routes(path)
+
+    async def _drain(self) -> None:
+        options = self._options
+        self._health.degrade()
+        self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
+        await asyncio.sleep(options.drain_wait)
+        self._close_listeners()
+        counts = await self._workers.drain()
+        self._logger.info(f"Draining with {counts.active} outstanding active connections")
+        self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
+        try:
+            async with asyncio.timeout(options.drain_timeout):
+                await self._workers.until_drained()
+        except TimeoutError:
+            self._logger.info("router.drain.timed-out")
+            self._logger.error("gorouter-draining-error", error="router: Drain timeout")
+
+    async def _stop(self) -> None:
+        self._logger.info("gorouter.stopping")
+        stopping_at = time.monotonic_ns()
+        await self._let_go()
+        self._logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
+
+    async def _let_go(self) -> None:
+        """End everything that was started, as far as it was."""
+        if self._prune_timer is not None:
+            self._prune_timer.cancel()
+        self._close_listeners()
+        await self._workers.stop()
+        if self._status is not None:
+            await self._status.stop()
+        if self._bus is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BUS_GRACE):
+                    await self._bus.stop()
+
+    def _close_listeners(self) -> None:
+        if self._listener_watch is not None:
+            self._listener_watch.close()
+            self._listener_watch = None
+        close_listeners(self._listeners)
+        self._listeners = []
 
 
 def _raise_open_file_limit() -> None:
-    # Two descriptors per request in flight: the usual soft limit of 1024 would end at 500 clients.
+    # Two descriptors per request in flight: the usual soft limit of 1024 would end at 500 clients. Workers inherit it.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _open_access_log(path: str | None, logger: Logger) -> FileSink | None:
-    if path is None:
-        return None
-    try:
-        return FileSink(path, logger.child("access-grlog"))
-    except OSError as error:
-        logger.error("error-creating-accesslog-file", file=path, error=f"open {path}: {error.strerror}")
-        raise StartError(f"cannot open the access log {path}: {error.strerror}") from error
-
-
-def _listen(options: RouterOptions, logger: Logger) -> list[socket]:
-    try:
-        return bind_listeners(options.listen, options.workers)
-    except (OSError, gaierror) as error:
-        logger.error("tcp-listener-error", error=f"listen tcp {options.listen}: {error.strerror}")
-        raise StartError(f"cannot listen on {options.listen}: {error.strerror}") from error

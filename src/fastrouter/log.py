@@ -71,19 +71,19 @@ class Logger:
         timestamps: TimestampFormat = "unix-epoch",
         writer: LineWriter | None = None,
     ) -> None:
-        self._source = source
-        self._level = level
-        self._timestamps: TimestampFormat = timestamps
+        self.source = source
+        self.level = level
+        self.timestamps: TimestampFormat = timestamps
         self._writer = writer or LineWriter()
 
     def child(self, component: str) -> "Logger":
         """Return a logger of the source `<this source>.<component>` with the same level, format and writer."""
-        source = component if self._source is None else f"{self._source}.{component}"
-        return Logger(source, level=self._level, timestamps=self._timestamps, writer=self._writer)
+        source = component if self.source is None else f"{self.source}.{component}"
+        return Logger(source, level=self.level, timestamps=self.timestamps, writer=self._writer)
 
     def is_enabled(self, level: Level) -> bool:
         """Whether lines of `level` are written: for callers whose `data` is dear to make."""
-        return level >= self._level
+        return level >= self.level
 
     def debug(self, message: str, /, **data: Any) -> None:
         """Write a line of level 0."""
@@ -103,16 +103,16 @@ class Logger:
 
     def event(self, level: int, message: str, data: dict[str, Any]) -> None:
         """Write a line of `level` if the logger's own level lets it through. Has the shape of `_core.EventLog`."""
-        if level < self._level:
+        if level < self.level:
             return
         record: dict[str, Any] = {"log_level": int(level), "timestamp": self._timestamp(), "message": message}
-        if self._source is not None:
-            record["source"] = self._source
+        if self.source is not None:
+            record["source"] = self.source
         record["data"] = data
         self._writer.write(_encode(record) + b"\n")
 
     def _timestamp(self) -> float | str:
-        if self._timestamps == "unix-epoch":
+        if self.timestamps == "unix-epoch":
             return time.time()
         seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
         # Local time with a literal Z, as Gorouter writes it; operators run with TZ=UTC.

@@ -11,13 +11,12 @@ A routes file is YAML:
             index: 0                    # optional
 """
 
-from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 import yaml
 
-from fastrouter._core import Endpoint, RouteTable
+from fastrouter._core import Endpoint
 from fastrouter.address import parse_backend_address
 
 
@@ -56,12 +55,9 @@ class StaticRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if ":" in host:
             raise ValueError(f"{self.route!r} has a port: a request is matched by its host without the port")
         for endpoint in self.endpoints:
-            self.new_endpoint(endpoint)
-
-    def new_endpoint(self, endpoint: StaticEndpoint) -> Endpoint:
-        """Make the data plane's view of one of the endpoints. Raises ValueError for an id that is no header value."""
-        host, port = parse_backend_address(endpoint.address)
-        return Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
+            host, port = parse_backend_address(endpoint.address)
+            # The data plane refuses an id that is no header value.
+            Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
 
 
 class RoutesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,19 +93,6 @@ def load_routes_file(path: str) -> tuple[StaticRoute, ...]:
         return msgspec.convert(document, RoutesFile).routes
     except msgspec.ValidationError as error:
         raise RoutesError(f"{path}: {_key_first(str(error))}") from error
-
-
-def build_table(routes: Iterable[StaticRoute]) -> RouteTable:
-    """Register all routes in a new table. What several routes name alike is one Endpoint, with shared connections."""
-    table = RouteTable()
-    endpoints: dict[tuple[str, StaticEndpoint], Endpoint] = {}
-    for route in routes:
-        for static in route.endpoints:
-            endpoint = endpoints.get((route.app_id, static))
-            if endpoint is None:
-                endpoint = endpoints[route.app_id, static] = route.new_endpoint(static)
-            table.register(route.route, endpoint)
-    return table
 
 
 def _key_first(message: str) -> str:

@@ -1,16 +1,20 @@
 """The worker's end of table changes: applies them to its RouteTable."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fastrouter._core import Endpoint, RouteTable
 from fastrouter.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
 
 
 class TableApplier:
-    """Keeps one RouteTable as the changes say, whether they come by a direct call or as frames of a stream."""
+    """Keeps one RouteTable as the changes say, whether they come by a direct call or as frames of a stream.
 
-    def __init__(self, table: RouteTable) -> None:
+    `on_refused` gets a change that `apply` refuses, and why; without it, `feed` and `apply_all` raise.
+    """
+
+    def __init__(self, table: RouteTable, on_refused: Callable[[Change, ValueError], None] | None = None) -> None:
         self._table = table
+        self._on_refused = on_refused
         self._decoder = BatchDecoder()
         # By number. Numbers are used again, so a list stays dense, and costs a tenth of a dict.
         self._endpoints: list[Endpoint | None] = []
@@ -23,7 +27,12 @@ class TableApplier:
     def apply_all(self, changes: Iterable[Change]) -> None:
         """Apply `changes` in their order."""
         for change in changes:
-            self.apply(change)
+            try:
+                self.apply(change)
+            except ValueError as error:
+                if self._on_refused is None:
+                    raise
+                self._on_refused(change, error)
 
     def apply(self, change: Change) -> None:
         """Apply one change. Raises ValueError for an endpoint that the data plane refuses or was never told of."""

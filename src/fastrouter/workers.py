@@ -1,255 +1,261 @@
-"""Supervision of child processes: the router's workers, and whatever else must live and die with the router.
+"""Supervision of the workers: starts them, keeps their tables and sockets, replaces those that die, ends them all.
 
-The control process forks its children before it creates an event loop or a thread, and has neither while it
-supervises, so that a successor of a dead child can be forked safely at any time. Parent and child share a socket pair:
-the child says on it that it is ready, and sees its end when the parent is gone.
+Everything here happens in the control process, on its event loop, and nothing waits for a worker. A worker is started
+by exec, so it inherits nothing but one end of a channel and the standard descriptors.
 """
 
 import asyncio
 import os
-import select
 import signal
 import socket
+import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
+import msgspec
+
+from fastrouter.channel import Channel
 from fastrouter.log import Logger
+from fastrouter.signals import IGNORED_BY_WORKERS
+from fastrouter.table_changes import BatchEncoder, Change, encode_changes
+from fastrouter.worker_messages import Begin, Drain, Drained, Draining, Listen, Listening, Ready, Report, TableEnd
 
-# A child that dies sooner than this after its start counts as crashing, and is restarted with a growing delay.
+# A worker that dies sooner than this after its start counts as crashing, and is restarted with a growing delay.
 CRASH_WINDOW = 10.0
-# So many crashes of one child in a row, and the router gives up.
+# So many crashes of one worker in a row, and the router gives up.
 CRASH_LIMIT = 5
 FIRST_RESTART_DELAY = 0.1
 
-# How long children have to stop by themselves; the process must be gone 5 s after the signal (spec 1.5).
+# How long workers have to stop by themselves; the process must be gone 5 s after the signal (spec 1.5).
 STOP_GRACE = 3.0
 
-_READY = b"r"
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_OWN_SIGNALS = (*_STOP_SIGNALS, signal.SIGCHLD)
-# As Gorouter names them in `gorouter.signal.ignored`.
-_SIGNAL_NAMES: dict[int, str] = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupt"}
+# Bytes of table changes, besides the table itself, that may wait for one worker. At 5,000 registrations a second, that
+# is a worker that has stood still for more than half a minute.
+MAX_UNSENT = 64 * 1024 * 1024
 
 
-class ParentLink:
-    """A child's end of the socket pair between it and the control process."""
+class DrainCounts(NamedTuple):
+    """Client connections when a drain began: with a request in progress, and without."""
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-
-    def announce_ready(self) -> None:
-        """Tell the parent that this child does its work from now on."""
-        try:
-            self._channel.send(_READY)
-        except OSError:
-            # The parent is gone; wait_for_stop is about to see it too.
-            return
-
-    async def wait_for_stop(self) -> None:
-        """Wait for SIGTERM from the parent, or for the end of the parent."""
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        self._channel.setblocking(False)
-        # The parent sends nothing: a readable channel is a closed one.
-        loop.add_reader(self._channel, stop.set)
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        try:
-            await stop.wait()
-        finally:
-            loop.remove_reader(self._channel)
+    active: int
+    idle: int
 
 
-class Child:
-    """What the control process knows of one child: how to run it, and how it fares.
+class _Seat:
+    """The place of one worker: its process while there is one, and what its successor will need."""
 
-    `run` is called in the forked process and does the child's work until its ParentLink says to stop.
-    """
-
-    def __init__(self, name: str, run: Callable[[ParentLink], None]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.run = run
-        self.pid: int | None = None
-        self.channel: socket.socket | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel: Channel | None = None
+        self.exit_watch = -1
+        self.listener: socket.socket | None = None
         self.is_ready = False
+        self.is_listening = False
+        self.drain_counts: DrainCounts | None = None
+        self.is_drained = False
+        self.max_unsent = MAX_UNSENT
         self.started_at = 0.0
-        self.restart_at = 0.0
         self.crashes = 0
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process has been started and not been reaped yet."""
-        return self.pid is not None
-
-    def close_channel(self) -> None:
-        """Close the parent's end, in the parent or in a process that must not hold it."""
-        if self.channel is not None:
-            self.channel.close()
-            self.channel = None
+        self.restart: asyncio.TimerHandle | None = None
 
 
-class Supervisor:
-    """Starts children, restarts those that die, and stops them all.
+class Workers:
+    """All workers of a router, numbered from 0.
 
-    Construct it as early as possible: from then on SIGTERM and SIGINT are kept until `watch` acts on them.
+    `add_change` is where table changes go. `on_hopeless` is called when a worker has crashed too often.
     """
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, count: int, logger: Logger, on_hopeless: Callable[[], None]) -> None:
         self._logger = logger
-        self._children: Sequence[Child] = ()
-        self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # Python writes the number of each signal that has a handler here; the handlers themselves need not do a thing.
-        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        for number in _OWN_SIGNALS:
-            signal.signal(number, _leave_to_wakeup_fd)
+        self._on_hopeless = on_hopeless
+        self._loop = asyncio.get_running_loop()
+        self._seats = [_Seat(f"worker-{index}") for index in range(count)]
+        self._reports = msgspec.msgpack.Decoder(Report)
+        self._encoder = BatchEncoder(self._broadcast, self._loop.call_soon)
+        self._progress = asyncio.Event()
+        self._is_replacing = True
+        self._begin: Begin | None = None
+        self._begin_descriptors: Sequence[int] = ()
+        self._snapshot: Callable[[], Iterable[Change]] = tuple
 
-    def watch(self, children: Sequence[Child], on_ready: Callable[[], None]) -> bool:
-        """Start `children` and keep them alive until a stop signal.
+    def add_change(self, change: Change) -> None:
+        """Have all workers apply one change of the table."""
+        self._encoder.add(change)
 
-        Calls `on_ready` once, when all of them have announced that they are ready. Returns True after a stop signal,
-        False if a child crashed too often; children may be running in both cases: call `stop`.
-        """
-        self._children = children
-        for child in children:
-            self._start(child)
-        is_ready = False
-        while True:
-            signals = self._wait(self._next_restart_in())
-            if any(number in _STOP_SIGNALS for number in signals):
-                return True
-            for child, status in self._reap():
-                if not self._plan_restart(child, status):
-                    return False
-            if not is_ready and all(child.is_ready for child in children):
-                is_ready = True
-                on_ready()
-            for child in children:
-                if not child.is_alive and child.restart_at <= time.monotonic():
-                    self._start(child)
+    def start(self, begin: Begin, descriptors: Sequence[int], snapshot: Callable[[], Iterable[Change]]) -> None:
+        """Start all workers with `begin` and the table that `snapshot` returns; successors get the same."""
+        self._begin = begin
+        self._begin_descriptors = descriptors
+        self._snapshot = snapshot
+        for seat in self._seats:
+            self._start(seat)
 
-    def stop(self) -> None:
-        """Ask all children to stop, and end those by force that have not done so after STOP_GRACE seconds."""
-        self._signal_all(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE
-        while any(child.is_alive for child in self._children):
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                self._logger.error("workers-killed", names=[child.name for child in self._children if child.is_alive])
-                self._signal_all(signal.SIGKILL)
-                deadline = time.monotonic() + STOP_GRACE
-                continue
-            for number in self._wait(remaining):
-                if number in _STOP_SIGNALS:
-                    self._logger.info("gorouter.signal.ignored", signal=_SIGNAL_NAMES[number])
-            self._reap()
+    async def until_ready(self) -> None:
+        """Wait until every worker has the whole table."""
+        await self._until(lambda: all(seat.is_ready for seat in self._seats))
 
-    def _start(self, child: Child) -> None:
+    async def listen(self, listeners: Sequence[socket.socket]) -> None:
+        """Give each worker one of `listeners`, and wait until all of them accept clients."""
+        for seat, listener in zip(self._seats, listeners, strict=True):
+            seat.listener = listener
+            if seat.is_ready:
+                self._send_listener(seat)
+        await self._until(lambda: all(seat.is_listening for seat in self._seats))
+
+    async def drain(self) -> DrainCounts:
+        """Have all workers stop accepting clients; returns what they were busy with. Those that die stay away now."""
+        self._stop_replacing()
+        for seat in self._seats:
+            seat.listener = None
+            if seat.channel is not None:
+                seat.channel.send_message(Drain())
+        await self._until(lambda: all(seat.process is None or seat.drain_counts is not None for seat in self._seats))
+        counts = [seat.drain_counts for seat in self._seats if seat.drain_counts is not None]
+        return DrainCounts(sum(count.active for count in counts), sum(count.idle for count in counts))
+
+    async def until_drained(self) -> None:
+        """Wait until no worker has a request in progress."""
+        await self._until(lambda: all(seat.process is None or seat.is_drained for seat in self._seats))
+
+    async def stop(self) -> None:
+        """End all workers: those that do not end by themselves within STOP_GRACE seconds, by force."""
+        self._stop_replacing()
+        for seat in self._seats:
+            if seat.channel is not None:
+                seat.channel.stop_sending()
+        try:
+            async with asyncio.timeout(STOP_GRACE):
+                await self._until(self._is_gone)
+        except TimeoutError:
+            running = [seat for seat in self._seats if seat.process is not None]
+            self._logger.error("workers-killed", names=[seat.name for seat in running])
+            for seat in running:
+                self._kill(seat)
+            await self._until(self._is_gone)
+
+    def _is_gone(self) -> bool:
+        return all(seat.process is None for seat in self._seats)
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            self._progress.clear()
+            await self._progress.wait()
+
+    def _start(self, seat: _Seat) -> None:
+        assert self._begin is not None, "start comes first"
+        seat.restart = None
+        seat.started_at = time.monotonic()
         ours, theirs = socket.socketpair()
-        # A signal that comes between the fork and the child's own dispositions waits instead of waking the parent.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OWN_SIGNALS)
-        pid = os.fork()
-        if pid == 0:
+        try:
+            seat.process = _spawn(seat.name, theirs)
+        except OSError as error:
             ours.close()
-            self._become(child, theirs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OWN_SIGNALS)
-        theirs.close()
-        child.pid = pid
-        child.channel = ours
-        child.is_ready = False
-        child.started_at = time.monotonic()
-
-    def _become(self, child: Child, channel: socket.socket) -> NoReturn:
-        """Turn the forked process into `child`; never return into the parent's stack."""
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            # Ctrl-C reaches the whole process group; the parent decides what it means.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
-            # A sibling's channel held open here would hide the parent's end from that sibling.
-            for sibling in self._children:
-                sibling.close_channel()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OWN_SIGNALS)
-            child.run(ParentLink(channel))
-            status = 0
-        except BaseException as error:
-            self._logger.error("worker-failed", name=child.name, error=repr(error))
-            traceback.print_exc(file=sys.stderr)
+            self._replace(seat, f"cannot be started: {error.strerror}")
+            return
         finally:
-            os._exit(status)
-
-    def _wait(self, timeout: float | None) -> bytes:
-        """Wait for a signal, for word from a child, or for `timeout` seconds; returns the numbers of the signals."""
-        poll = select.poll()
-        poll.register(self._wake_reader, select.POLLIN)
-        starting = {}
-        for child in self._children:
-            if child.channel is not None and not child.is_ready:
-                starting[child.channel.fileno()] = child
-                poll.register(child.channel, select.POLLIN)
-        signals = b""
-        for fd, _ in poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
-            if fd == self._wake_reader:
-                signals = os.read(fd, 4096)
-            else:
-                self._hear(starting[fd])
-        return signals
-
-    def _hear(self, child: Child) -> None:
-        assert child.channel is not None
-        try:
-            word = child.channel.recv(1)
-        except OSError:
-            word = b""
-        if word == _READY:
-            child.is_ready = True
-        else:
-            # Died before it was ready: SIGCHLD tells the rest.
-            child.close_channel()
-
-    def _reap(self) -> list[tuple[Child, int]]:
-        dead = []
-        for child in self._children:
-            if child.pid is None:
-                continue
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                child.pid = None
-                child.close_channel()
-                dead.append((child, status))
-        return dead
-
-    def _plan_restart(self, child: Child, status: int) -> bool:
-        """Decide when `child`, which ended with the wait `status`, starts again; False if it crashed too often."""
-        now = time.monotonic()
-        code = os.waitstatus_to_exitcode(status)
-        child.crashes = child.crashes + 1 if now - child.started_at < CRASH_WINDOW else 1
-        delay = FIRST_RESTART_DELAY * 2 ** (child.crashes - 1)
-        child.restart_at = now + delay
-        is_hopeless = child.crashes >= CRASH_LIMIT
-        self._logger.error(
-            "worker-exited",
-            name=child.name,
-            error=f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}",
-            restart_in=None if is_hopeless else int(delay * 1e9),
+            theirs.close()
+        seat.exit_watch = os.pidfd_open(seat.process.pid)
+        self._loop.add_reader(seat.exit_watch, self._on_exit, seat)
+        channel = Channel(
+            ours, on_message=lambda body: self._hear(seat, body), on_end=lambda: self._on_channel_end(seat)
         )
-        return not is_hopeless
+        # The others get what has changed so far; this one finds it in the table.
+        self._encoder.flush()
+        channel.send_message(self._begin, self._begin_descriptors)
+        for frame in encode_changes(self._snapshot()):
+            channel.send(frame)
+        channel.send_message(TableEnd())
+        seat.max_unsent = channel.unsent + MAX_UNSENT
+        seat.channel = channel
 
-    def _next_restart_in(self) -> float | None:
-        """Seconds until the next dead child is due, None if all live."""
-        due = [child.restart_at for child in self._children if not child.is_alive]
-        return min(due) - time.monotonic() if due else None
+    def _broadcast(self, frame: bytes) -> None:
+        for seat in self._seats:
+            if seat.channel is None:
+                continue
+            seat.channel.send(frame)
+            if seat.channel.unsent > seat.max_unsent:
+                self._logger.error("worker-stuck", name=seat.name, unsent_bytes=seat.channel.unsent)
+                seat.channel.stop_sending()
+                self._kill(seat)
 
-    def _signal_all(self, number: int) -> None:
-        for child in self._children:
-            if child.pid is not None:
-                os.kill(child.pid, number)
+    def _hear(self, seat: _Seat, body: bytes) -> None:
+        report = self._reports.decode(body)
+        match report:
+            case Ready():
+                seat.is_ready = True
+                if seat.listener is not None:
+                    self._send_listener(seat)
+            case Listening():
+                seat.is_listening = True
+            case Draining(active, idle):
+                seat.drain_counts = DrainCounts(active, idle)
+            case Drained():
+                seat.is_drained = True
+        self._progress.set()
+
+    def _send_listener(self, seat: _Seat) -> None:
+        assert seat.channel is not None
+        assert seat.listener is not None
+        seat.channel.send_message(Listen(), [seat.listener.fileno()])
+
+    def _on_channel_end(self, seat: _Seat) -> None:
+        # It is dying, or not right in the head.
+        self._kill(seat)
+
+    def _kill(self, seat: _Seat) -> None:
+        if seat.process is not None:
+            seat.process.kill()
+
+    def _on_exit(self, seat: _Seat) -> None:
+        assert seat.process is not None
+        self._loop.remove_reader(seat.exit_watch)
+        os.close(seat.exit_watch)
+        code = seat.process.wait()
+        seat.process = None
+        if seat.channel is not None:
+            seat.channel.close()
+            seat.channel = None
+        seat.is_ready = False
+        seat.is_listening = False
+        if self._is_replacing:
+            self._replace(seat, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")
+        self._progress.set()
+
+    def _replace(self, seat: _Seat, cause: str) -> None:
+        """Decide when a worker that ended because of `cause` gets a successor."""
+        is_crash = time.monotonic() - seat.started_at < CRASH_WINDOW
+        seat.crashes = seat.crashes + 1 if is_crash else 1
+        delay = FIRST_RESTART_DELAY * 2 ** (seat.crashes - 1)
+        is_hopeless = seat.crashes >= CRASH_LIMIT
+        self._logger.error(
+            "worker-exited", name=seat.name, error=cause, restart_in=None if is_hopeless else int(delay * 1e9)
+        )
+        if is_hopeless:
+            self._on_hopeless()
+        else:
+            seat.restart = self._loop.call_later(delay, self._start, seat)
+
+    def _stop_replacing(self) -> None:
+        self._is_replacing = False
+        for seat in self._seats:
+            if seat.restart is not None:
+                seat.restart.cancel()
+                seat.restart = None
 
 
-def _leave_to_wakeup_fd(number: int, frame: object) -> None:
-    """Exist, so that Python catches the signal and writes its number to the wake-up descriptor."""
+def _spawn(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process of a worker. Raises OSError."""
+    # Signals to the whole group wait until the worker has said that it ignores them.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_BY_WORKERS)
+    try:
+        return subprocess.Popen(
+            # -P: whatever lies in the current directory is no module of ours.
+            [sys.executable, "-P", "-m", "fastrouter.worker", name, str(end.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[end.fileno()],
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -167,13 +167,14 @@ def test_a_router_from_start_to_end(start_router: Start) -> None:
     assert [record["message"] for record in records] == [
         "starting",
         "tcp-listener-started",
+        "tls-listener-not-enabled",
         "gorouter.started",
         "gorouter.stopping",
         "gorouter.stopped",
         "gorouter.exited",
     ]
     assert {record["source"] for record in records} == {"gorouter.stdout"}
-    assert isinstance(records[4]["data"]["took"], int)
+    assert isinstance(records[5]["data"]["took"], int)
     assert router.errors == []
     assert re.search(r'"address":\{"IP":"127.0.0.1","Port":\d+,"Zone":""\}', router.lines[1])
 

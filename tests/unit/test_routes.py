@@ -6,7 +6,6 @@ from fastrouter.routes import (
     RoutesError,
     StaticEndpoint,
     StaticRoute,
-    build_table,
     load_routes_file,
     parse_route_option,
 )
@@ -136,23 +135,3 @@ def test_a_routes_file_builds_no_python_objects(tmp_path: Path) -> None:
     path = write(tmp_path, "!!python/object/apply:os.getpid []")
     with pytest.raises(RoutesError, match="Expected `object`, got `array`"):
         load_routes_file(path)
-
-
-def test_table() -> None:
-    shared = StaticEndpoint("127.0.0.1:1", "id", "0")
-    table = build_table(
-        [
-            StaticRoute("app.test", (shared, StaticEndpoint("127.0.0.1:2")), app_id="app"),
-            StaticRoute("app.test/api", (shared,), app_id="app"),
-            StaticRoute("other.test", (shared,), app_id="other"),
-        ]
-    )
-    whole, api, other = table.lookup("app.test"), table.lookup("app.test", "/api"), table.lookup("other.test")
-    assert whole is not None
-    assert api is not None
-    assert other is not None
-    assert [endpoint.address for endpoint in whole.endpoints] == ["127.0.0.1:1", "127.0.0.1:2"]
-    assert api.endpoints[0] is whole.endpoints[0], "one backend under two routes shares its connections"
-    assert other.endpoints[0] is not whole.endpoints[0], "another application's endpoint is another one"
-    endpoint = whole.endpoints[0]
-    assert (endpoint.app_id, endpoint.instance_id, endpoint.instance_index) == ("app", "id", "0")

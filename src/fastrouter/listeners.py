@@ -1,20 +1,14 @@
-"""Listeners, and what one worker does with its own: serve clients on an event loop until told to stop."""
+"""The listening sockets of the router: one per worker on the same port, held by the control process."""
 
 import asyncio
-import faulthandler
-import gc
+import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import uvloop
-
-from fastrouter._core import AccessLog, RoundTripper, RouteTable, Settings
-from fastrouter.access_log import FileSink
 from fastrouter.address import Address
-from fastrouter.log import Logger
-from fastrouter.workers import ParentLink
 
-# Clients that have connected and wait for a worker, per listener; the kernel caps it at net.core.somaxconn.
+# Clients that have connected and wait for a worker, per listener; the kernel caps it at net.core.somaxconn. A worker
+# that takes its listener over states it again.
 BACKLOG = 4096
 
 
@@ -55,53 +49,33 @@ def describe_listener(listener: socket.socket) -> dict[str, str | int]:
     return {"IP": ip, "Port": port, "Zone": zone}
 
 
-class Worker:
-    """The data plane of one process: what it serves from, and how it starts and stops.
+class ListenerWatch:
+    """Calls `on_failure` with the first of `listeners` that stops listening although nobody has closed it.
 
-    Made before the fork, and used in each worker: nothing here belongs to an event loop until `run`.
+    The event loops of the workers would not tell: to them such a socket is one where nobody connects.
     """
 
-    def __init__(self, table: RouteTable, settings: Settings, sink: FileSink | None, logger: Logger) -> None:
-        self._table = table
-        self._settings = settings
-        self._sink = sink
-        self._logger = logger
+    def __init__(self, listeners: Sequence[socket.socket], on_failure: Callable[[socket.socket], None]) -> None:
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        for descriptor in self._listeners:
+            # Hanging up and errors are reported without being asked for; clients are none of our business.
+            self._epoll.register(descriptor, 0)
+        self._loop.add_reader(self._epoll.fileno(), self._find_failure)
 
-    def run(self, listener: socket.socket, link: ParentLink) -> None:
-        """Serve clients of `listener` until the parent says to stop."""
-        # A fault in compiled code would otherwise leave nothing but the number of a signal.
-        faulthandler.enable(file=2)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(listener, link))
+    def close(self) -> None:
+        """Watch no more; to be called before the listeners are closed."""
+        if not self._epoll.closed:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
 
-    async def _serve(self, listener: socket.socket, link: ParentLink) -> None:
-        loop = asyncio.get_running_loop()
-        access_log = AccessLog(self._sink) if self._sink is not None else None
-        round_tripper = RoundTripper(self._table, self._settings, access_log, self._logger.event)
-        round_tripper.start(loop)
-        server = await loop.create_server(round_tripper.new_client, sock=listener, backlog=BACKLOG)
-        _calm_garbage_collector()
-        link.announce_ready()
-        await link.wait_for_stop()
-        server.close()
-        round_tripper.stop()
-        if access_log is not None:
-            access_log.flush()
-        if self._sink is not None:
-            self._sink.close()
-
-
-def _calm_garbage_collector() -> None:
-    """Keep the collector from walking long-lived objects again and again.
-
-    Modules, routes and endpoints live as long as the worker: frozen, they are never looked at. A request leaves next
-    to no cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
-    run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
-    thousands of connections.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    def _find_failure(self) -> None:
+        for descriptor, _ in self._epoll.poll(0):
+            self.close()
+            self._on_failure(self._listeners[descriptor])
+            return
 
 
 def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:

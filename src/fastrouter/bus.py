@@ -1,0 +1,89 @@
+"""The router's end of the bus: connection, subscriber and publishers, put together from their options (spec 3.1)."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from fastrouter.log import Logger
+from fastrouter.messages import start_message
+from fastrouter.nats_connection import NatsConnection, NatsServer, client_tls
+from fastrouter.pem_files import identity_files
+from fastrouter.registry import RouteRegistry
+from fastrouter.subscriber import Subscriber
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusTLS:
+    """TLS to NATS: authorities of the servers, and the router's identity if it has one; all texts in PEM."""
+
+    ca_certs: str
+    cert_chain: str
+    private_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusOptions:
+    """Where the bus is, and what the router says of itself there. Times are seconds.
+
+    `index` is the number of the instance, `local_ip` where apps find the router. Apps are asked to register every
+    `register_interval`, and are forgotten after `prune_threshold`. `suspend_pruning` keeps them while NATS is away.
+    """
+
+    servers: Sequence[NatsServer]
+    user: str = ""
+    password: str = ""
+    tls: BusTLS | None = None
+    ping_interval: float = 20.0
+    index: int = 0
+    local_ip: str = "127.0.0.1"
+    register_interval: float = 20.0
+    prune_threshold: float = 120.0
+    suspend_pruning: bool = False
+
+
+class Bus:
+    """Feeds `registry` from NATS. `on_closed` is called when the connection has ended for good."""
+
+    def __init__(
+        self, options: BusOptions, logger: Logger, registry: RouteRegistry, *, on_closed: Callable[[], None]
+    ) -> None:
+        self._options = options
+        self._connection = NatsConnection(
+            logger,
+            options.servers,
+            user=options.user,
+            password=options.password,
+            tls=_tls_context(options.tls) if options.tls is not None else None,
+            ping_interval=options.ping_interval,
+            on_closed=on_closed,
+        )
+        start = start_message(
+            f"{options.index}-{uuid4()}", options.local_ip, options.register_interval, options.prune_threshold
+        )
+        self._subscriber = Subscriber(logger, self._connection, registry, start)
+
+    @property
+    def is_pruning_suspended(self) -> bool:
+        """Whether registrations may be missing because nobody could send them."""
+        return self._options.suspend_pruning and not self._connection.is_connected
+
+    async def connect(self) -> None:
+        """Connect to a server. Raises NatsConnectionError."""
+        await self._connection.connect()
+
+    async def start(self) -> None:
+        """Ask all apps to register, and listen to them."""
+        await self._subscriber.start()
+
+    async def stop(self) -> None:
+        """Listen no more, and hang up."""
+        self._subscriber.stop()
+        await self._connection.close()
+
+
+def _tls_context(tls: BusTLS) -> ssl.SSLContext:
+    if not tls.cert_chain:
+        return client_tls(tls.ca_certs, None, None)
+    with identity_files(tls.cert_chain, tls.private_key) as paths:
+        return client_tls(tls.ca_certs, *paths)

@@ -1,0 +1,113 @@
+"""From a gorouter.yml to what the parts of the router are told: the one place that knows both."""
+
+from fastrouter.address import Address
+from fastrouter.app import RouterOptions, usable_cpus
+from fastrouter.bus import BusOptions, BusTLS
+from fastrouter.config import Config
+from fastrouter.nats_connection import NatsServer
+from fastrouter.registry import ShardingMode
+from fastrouter.status_listeners import StatusOptions, StatusTLS
+from fastrouter.worker_messages import SettingsValues
+
+# Go's limits, where a key is 0 or out of range (spec 2.2).
+MAX_REQUEST_HEAD = 1024 * 1024
+MAX_RESPONSE_HEAD = 10 * 1024 * 1024
+IDLE_PER_HOST = 2
+# As many header fields as the data plane can count: no limit.
+UNLIMITED = 2**31 - 1
+# The data plane's own least: with less, not even a request line would fit.
+MIN_HEAD = 1024
+
+
+def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
+    """Return the options of the router that `config` describes; `workers` 0 leaves their number to `go_max_procs`."""
+    return RouterOptions(
+        listen=None if config.disable_http else Address("", config.port),
+        workers=workers or (config.go_max_procs if config.go_max_procs > 0 else usable_cpus()),
+        settings=settings_of(config),
+        access_log=config.access_log.file or None,
+        registry={
+            "stale_threshold": config.droplet_stale_threshold.seconds,
+            "empty_pool_timeout": config.empty_pool_timeout.seconds if config.empty_pool_response_code_503 else 0.0,
+            "is_http2_enabled": config.enable_http2,
+            "balancing_algorithm": config.balancing_algorithm,
+            "sharding_mode": ShardingMode(config.routing_table_sharding_mode),
+            "isolation_segments": config.isolation_segments,
+        },
+        prune_interval=max(0.0, config.prune_stale_droplets_interval.seconds),
+        start_delay=config.start_response_delay_interval.seconds,
+        drain_wait=config.drain_wait.seconds,
+        drain_timeout=config.drain_timeout.seconds,
+        bus=_bus_of(config),
+        status=_status_of(config),
+    )
+
+
+def settings_of(config: Config) -> SettingsValues:
+    """Return the data plane's settings."""
+    return {
+        "max_attempts": min(max(1, config.backends.max_attempts), UNLIMITED),
+        "dial_timeout": max(0.0, config.endpoint_dial_timeout.seconds),
+        "endpoint_timeout": max(0.0, config.endpoint_timeout.seconds),
+        "frontend_idle_timeout": max(0.0, config.frontend_idle_timeout.seconds),
+        "read_header_timeout": max(0.0, config.read_header_timeout.seconds),
+        "backend_keep_alive": not config.disable_keep_alives,
+        "max_idle_per_endpoint": _max_idle(config),
+        "max_request_head": _head_size(config.max_request_header_bytes),
+        "max_request_headers": _unless_0(config.max_request_headers),
+        "max_response_head": max(MIN_HEAD, min(config.max_response_header_bytes, UNLIMITED) or MAX_RESPONSE_HEAD),
+        "max_response_headers": _unless_0(config.max_response_headers),
+        "empty_pool_503": config.empty_pool_response_code_503,
+    }
+
+
+def _head_size(configured: int) -> int:
+    return max(MIN_HEAD, configured) if 0 < configured <= MAX_REQUEST_HEAD else MAX_REQUEST_HEAD
+
+
+def _unless_0(limit: int) -> int:
+    return min(limit, UNLIMITED) if limit > 0 else UNLIMITED
+
+
+def _max_idle(config: Config) -> int:
+    # To Go, 0 means its default for one host, and no limit for all; a transport has one host only.
+    per_host = config.max_idle_conns_per_host or IDLE_PER_HOST
+    return max(0, min(per_host, config.max_idle_conns or UNLIMITED, UNLIMITED))
+
+
+def _bus_of(config: Config) -> BusOptions:
+    nats = config.nats
+    return BusOptions(
+        servers=[NatsServer(host.hostname, host.port) for host in nats.hosts],
+        user=nats.user,
+        password=nats.pass_,
+        tls=BusTLS(ca_certs=nats.ca_certs, cert_chain=nats.cert_chain, private_key=nats.private_key)
+        if nats.tls_enabled
+        else None,
+        ping_interval=config.nats_client_ping_interval.seconds,
+        index=config.index,
+        local_ip=config.derived.local_ip,
+        register_interval=config.start_response_delay_interval.seconds,
+        prune_threshold=config.droplet_stale_threshold.seconds,
+        suspend_pruning=config.suspend_pruning_if_nats_unavailable,
+    )
+
+
+def _status_of(config: Config) -> StatusOptions:
+    status = config.status
+    return StatusOptions(
+        user=status.user,
+        password=status.pass_,
+        routes_port=status.routes.port,
+        health_port=status.port if status.enable_nontls_health_checks else None,
+        tls=StatusTLS(
+            port=status.tls.port,
+            certificate=status.tls.certificate,
+            key=status.tls.key,
+            min_version=config.derived.min_tls_version,
+            max_version=config.derived.max_tls_version,
+            ciphers=config.derived.openssl_ciphers,
+        )
+        if config.has_status_tls
+        else None,
+    )

@@ -1,0 +1,28 @@
+"""Certificates and keys as files, for OpenSSL, which reads the identity of a process from nothing else."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+
+@contextmanager
+def _in_memory(pem: str) -> Iterator[str]:
+    """Give the path of a file that exists in memory only: a private key need not be on a disk once more."""
+    with open(os.memfd_create("pem", os.MFD_CLOEXEC), "wb") as file:
+        file.write(pem.encode())
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
+@contextmanager
+def identity_files(cert_chain: str, private_key: str) -> Iterator[tuple[str, str]]:
+    """Give the paths of two files with these PEM texts; they are gone afterwards."""
+    with ExitStack() as stack:
+        yield stack.enter_context(_in_memory(cert_chain)), stack.enter_context(_in_memory(private_key))
+
+
+def load_identity(context: ssl.SSLContext, cert_chain: str, private_key: str) -> None:
+    """Make the certificate chain and its key, both PEM, the identity of `context`. Raises ssl.SSLError."""
+    with identity_files(cert_chain, private_key) as paths:
+        context.load_cert_chain(*paths)

@@ -1,0 +1,108 @@
+"""A RouteRegistry with a static part: routes that the operator has given, beside those that apps register."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastrouter.address import parse_backend_address
+from fastrouter.messages import Registration
+from fastrouter.registry import RegisteredEndpoint, RouteRegistry, route_key
+from fastrouter.routes import StaticEndpoint, StaticRoute
+
+# Seconds after which a static endpoint is stale, which is never.
+NEVER = 1_000_000_000.0
+
+
+class _Place(NamedTuple):
+    """One endpoint of one route: the key of the route, and `host:port`."""
+
+    key: str
+    address: str
+
+
+class _Static(NamedTuple):
+    uri: str
+    endpoint: RegisteredEndpoint
+
+
+class StaticRouteRegistry(RouteRegistry):
+    """Registrations, and static routes that never age.
+
+    Where both name the same address for the same route, the static one is in force; the registration waits until there
+    is no static one any more.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._static: dict[_Place, _Static] = {}
+        # Registrations with a static endpoint in their place.
+        self._waiting: dict[_Place, _Static] = {}
+
+    def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
+        """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed."""
+        before = self._static
+        known = {(static.endpoint.address, static.endpoint.identity): static.endpoint for static in before.values()}
+        wanted: dict[_Place, _Static] = {}
+        made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
+        for route in routes:
+            for given in route.endpoints:
+                endpoint = made.get((route.app_id, given))
+                if endpoint is None:
+                    endpoint = self._new_static_endpoint(route.app_id, given)
+                    # The same object as before, where it stays the same: workers keep its connections.
+                    endpoint = known.get((endpoint.address, endpoint.identity), endpoint)
+                    made[route.app_id, given] = endpoint
+                wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
+        removed = before.keys() - wanted.keys()
+        changed = [place for place, static in wanted.items() if before.get(place) != static]
+        for place in removed:
+            super().unregister(*before[place])
+            if (waiting := self._waiting.pop(place, None)) is not None:
+                super().register(*waiting)
+        for place in changed:
+            if place not in before:
+                self._set_aside(place)
+            super().register(*wanted[place])
+        self._static = wanted
+        return len(changed), len(removed)
+
+    def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Put `endpoint` into the route `uri`, or have it wait for a static one to go."""
+        if self._static and (place := _Place(route_key(uri), endpoint.address)) in self._static:
+            if self._is_ours(endpoint):
+                self._waiting[place] = _Static(uri, endpoint)
+            return
+        super().register(uri, endpoint)
+
+    def unregister(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Take the endpoint off the route `uri`, unless a static one is in its place."""
+        if self._static and (place := _Place(route_key(uri), endpoint.address)) in self._static:
+            if self._is_ours(endpoint):
+                self._waiting.pop(place, None)
+            return
+        super().unregister(uri, endpoint)
+
+    def _set_aside(self, place: _Place) -> None:
+        """Remember the registration that a static endpoint is about to replace."""
+        route = self._routes.get(place.key)
+        member = route.find(place.address) if route is not None else None
+        if route is not None and member is not None:
+            self._waiting[place] = _Static(route.uri, member.endpoint)
+
+    def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
+        return endpoint.traits.stale_threshold == NEVER or super()._is_ours(endpoint)
+
+    def _new_static_endpoint(self, app_id: str, given: StaticEndpoint) -> RegisteredEndpoint:
+        host, _, _ = str(parse_backend_address(given.address)).rpartition(":")
+        endpoint = self.new_endpoint(
+            Registration(
+                host=host,
+                port=parse_backend_address(given.address).port,
+                app=app_id,
+                private_instance_id=given.instance_id,
+                private_instance_index=given.index,
+            )
+        )
+        endpoint.traits = msgspec.structs.replace(endpoint.traits, stale_threshold=NEVER)
+        return endpoint

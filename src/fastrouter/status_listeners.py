@@ -1,0 +1,66 @@
+"""Which status listeners a router has, and with what they answer (spec 1.2, 7.1 to 7.3)."""
+
+import ssl
+from dataclasses import dataclass
+
+from fastrouter.health import Health
+from fastrouter.pem_files import load_identity
+from fastrouter.registry import RouteRegistry
+from fastrouter.status import Credentials, StatusServer, health_handler, routes_handler
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusTLS:
+    """Health over TLS: a port, the identity in PEM, versions such as `TLSv1.2`, and OpenSSL's names of the ciphers."""
+
+    port: int
+    certificate: str
+    key: str
+    min_version: str
+    max_version: str
+    ciphers: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """Ports of the status listeners, 0 for any free one; None means that there is no such listener."""
+
+    user: str
+    password: str
+    routes_port: int
+    health_port: int | None
+    tls: StatusTLS | None = None
+
+
+class StatusListeners:
+    """All status listeners of a router."""
+
+    def __init__(self, options: StatusOptions, health: Health, registry: RouteRegistry) -> None:
+        handle_health = health_handler(lambda: health.is_healthy)
+        handle_routes = routes_handler(Credentials(options.user, options.password), registry.routes_json)
+        self.routes = StatusServer(handle_routes, "127.0.0.1", options.routes_port)
+        self._servers = [self.routes]
+        if options.health_port is not None:
+            self._servers.append(StatusServer(handle_health, "0.0.0.0", options.health_port))
+        if options.tls is not None:
+            self._servers.append(StatusServer(handle_health, "0.0.0.0", options.tls.port, _server_tls(options.tls)))
+
+    async def start(self) -> None:
+        """Bind and serve, in Gorouter's order. Raises OSError."""
+        for server in self._servers:
+            await server.start()
+
+    async def stop(self) -> None:
+        """Close all listeners and their connections."""
+        for server in self._servers:
+            await server.stop()
+
+
+def _server_tls(tls: StatusTLS) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion[tls.min_version.replace(".", "_")]
+    context.maximum_version = ssl.TLSVersion[tls.max_version.replace(".", "_")]
+    if tls.ciphers is not None:
+        context.set_ciphers(":".join(tls.ciphers))
+    load_identity(context, tls.certificate, tls.key)
+    return context

@@ -1,0 +1,164 @@
+"""A worker: the process that carries traffic, started by workers.py as `python -m fastrouter.worker NAME CHANNEL`.
+
+CHANNEL is the number of an inherited descriptor, this end of a channel to the control process. A worker reads no
+configuration, opens no file and handles no signal: all it knows comes over the channel. When the channel ends, so does
+the worker.
+"""
+
+import asyncio
+import faulthandler
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+import msgspec
+import uvloop
+
+from fastrouter._core import AccessLog, RoundTripper, RouteTable, Settings
+from fastrouter.access_log import AccessLogFile, FileSink
+from fastrouter.channel import Channel
+from fastrouter.listeners import BACKLOG
+from fastrouter.log import Level, Logger
+from fastrouter.signals import IGNORED_BY_WORKERS
+from fastrouter.table_applier import TableApplier
+from fastrouter.table_changes import Change
+from fastrouter.worker_messages import Begin, Drain, Drained, Draining, Listen, Listening, Order, Ready, TableEnd
+
+# Seconds between two looks at whether the last request is over.
+_DRAIN_POLL = 0.02
+
+
+class Worker:
+    """The data plane of one process, from its first order to the end of the channel."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._orders = msgspec.msgpack.Decoder(Order)
+        self._table = RouteTable()
+        self._applier = TableApplier(self._table, self._on_refused)
+        self._stopped = self._loop.create_future()
+        self._logger = Logger()
+        self._sink: FileSink | None = None
+        self._access_log: AccessLog | None = None
+        self._round_tripper: RoundTripper | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._is_draining = False
+        self._channel = Channel(
+            end, on_message=self._obey, on_batch=self._applier.feed, on_end=lambda: self._stopped.set_result(None)
+        )
+
+    async def run(self) -> None:
+        """Serve until the channel ends, then let go of every client and write the last lines of the access log."""
+        await self._stopped
+        if self._server is not None:
+            self._server.close()
+        if self._round_tripper is not None:
+            self._round_tripper.stop()
+        if self._access_log is not None:
+            self._access_log.flush()
+        if self._sink is not None:
+            self._sink.close()
+
+    def _obey(self, body: bytes) -> None:
+        order = self._orders.decode(body)
+        match order:
+            case Begin():
+                self._begin(order)
+            case TableEnd():
+                # What is there now stays; what follows comes and goes.
+                _calm_garbage_collector()
+                self._channel.send_message(Ready())
+            case Listen():
+                self._listening = self._loop.create_task(self._listen(self._channel.take_descriptor()))
+                self._listening.add_done_callback(self._on_listening)
+            case Drain():
+                self._drain()
+
+    def _begin(self, begin: Begin) -> None:
+        self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
+        if begin.access_log is not None:
+            file = AccessLogFile(begin.access_log, self._channel.take_descriptor(), self._channel.take_descriptor())
+            self._sink = FileSink(file, self._logger.child("access-grlog"))
+            self._access_log = AccessLog(self._sink)
+        settings = Settings(**begin.settings)  # type: ignore[arg-type]  # the control process has tried them
+        self._round_tripper = RoundTripper(self._table, settings, self._access_log, self._logger.event)
+        self._round_tripper.start(self._loop)
+
+    async def _listen(self, descriptor: int) -> None:
+        assert self._round_tripper is not None, "Begin comes first"
+        listener = socket.socket(fileno=descriptor)
+        self._server = await self._loop.create_server(self._round_tripper.new_client, sock=listener, backlog=BACKLOG)
+        if self._is_draining:
+            self._server.close()
+        self._channel.send_message(Listening())
+
+    def _on_listening(self, task: asyncio.Task[None]) -> None:
+        # A worker that cannot accept is of no use: its successor may be luckier.
+        if not task.cancelled() and (error := task.exception()) is not None and not self._stopped.done():
+            self._stopped.set_exception(error)
+
+    def _drain(self) -> None:
+        assert self._round_tripper is not None, "Begin comes first"
+        self._is_draining = True
+        if self._server is not None:
+            self._server.close()
+        self._channel.send_message(Draining(*self._round_tripper.connection_counts()))
+        self._round_tripper.drain()
+        self._report_when_drained()
+
+    def _report_when_drained(self) -> None:
+        assert self._round_tripper is not None, "Begin comes first"
+        active, _ = self._round_tripper.connection_counts()
+        if active:
+            self._loop.call_later(_DRAIN_POLL, self._report_when_drained)
+        else:
+            self._channel.send_message(Drained())
+
+    def _on_refused(self, change: Change, error: ValueError) -> None:
+        # One route is amiss; without this all would be, again and again.
+        self._logger.error("table-change-refused", error=str(error), change=repr(change))
+
+
+def _calm_garbage_collector() -> None:
+    """Keep the collector from walking long-lived objects again and again.
+
+    Modules, routes and endpoints live as long as the worker: frozen, they are never looked at. A request leaves next
+    to no cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
+    run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
+    thousands of connections.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Be the worker NAME with the channel CHANNEL."""
+    name, channel = arguments
+    # Held back by the control process until this moment: they must not end a worker that has just been started.
+    for number in IGNORED_BY_WORKERS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
+    # A fault in compiled code would otherwise leave nothing but the number of a signal.
+    faulthandler.enable(file=2)
+    status = 0
+    try:
+        uvloop.new_event_loop().run_until_complete(_run(socket.socket(fileno=int(channel))))
+    except BaseException as error:
+        Logger().error("worker-failed", name=name, error=repr(error))
+        traceback.print_exc(file=sys.stderr)
+        status = 1
+    # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
+    os._exit(status)
+
+
+async def _run(end: socket.socket) -> None:
+    await Worker(end).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""What the control process and a worker say to each other, besides table changes.
+
+The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
+Listen when clients may come, Drain when no more may. That it sends nothing more, because it says so or because it is
+gone, is the order to stop. A worker answers with reports.
+"""
+
+from typing import Literal
+
+import msgspec
+
+# Arguments of `_core.Settings` by their names.
+SettingsValues = dict[str, bool | int | float | str | tuple[str, ...]]
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """What a worker is to be. With it come the descriptors of the access log, if there is one (access_log).
+
+    The log's fields are those of `log.Logger`.
+    """
+
+    settings: SettingsValues
+    log_source: str | None
+    log_level: int
+    log_timestamps: Literal["rfc3339", "unix-epoch"]
+    access_log: str | None
+
+
+class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):
+    """The table is complete: report Ready."""
+
+
+class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
+    """Accept clients on the listening socket that comes with this, and report Listening."""
+
+
+class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
+    """Accept no more clients; report Draining at once, and Drained when no request is in progress."""
+
+
+Order = Begin | TableEnd | Listen | Drain
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
+    """The worker has its settings and the whole table."""
+
+
+class Listening(msgspec.Struct, frozen=True, array_like=True, tag="listening"):
+    """The worker accepts clients."""
+
+
+class Draining(msgspec.Struct, frozen=True, array_like=True, tag="draining"):
+    """The worker has stopped accepting. So many client connections had a request in progress, so many were idle."""
+
+    active: int
+    idle: int
+
+
+class Drained(msgspec.Struct, frozen=True, array_like=True, tag="drained"):
+    """No request is in progress."""
+
+
+Report = Ready | Listening | Draining | Drained
