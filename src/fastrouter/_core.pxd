@@ -107,6 +107,7 @@ cdef enum:
     COUNTER_RESPONSES_XXX
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
+    COLUMN_SIZE = 1024          # bytes one worker's counters have in the mapping
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
@@ -242,6 +243,19 @@ cdef class Settings:
     cdef readonly bint secure_cookies
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
 
+cdef class Stats:
+    cdef unsigned char[::1] view                # the mapping
+    cdef char* base
+    cdef readonly int workers
+    cdef readonly int slots                     # endpoints it has room for
+    cdef readonly int worker                    # whose column this process writes
+    cdef int64_t* counters                      # of that column, by COUNTER_*
+    cdef int* in_flight                         # by slot, over all workers; changed atomically
+    cdef int* own_in_flight                     # by slot, of this worker
+    cdef int64_t* failed_at_ns                  # by slot
+    cdef int64_t* column(self, int worker) noexcept
+    cdef int* _own(self, int worker) noexcept
+
 cdef class Endpoint:
     cdef bytes address_bytes                    # host:port, its identity
     cdef bytes headers                          # the X-Cf-* lines of every request to it; the next three point into it
@@ -256,7 +270,14 @@ cdef class Endpoint:
     cdef readonly str process_id
     cdef readonly str component
     cdef ConnectionPool connections             # None until the first request
-    cdef readonly int in_flight                 # attempts waiting for their response head
+    cdef Stats stats                            # keeps the mapping below alive; None: the counts are its own
+    cdef int* total_in_flight                   # attempts of all workers that wait for their response head
+    cdef int* own_in_flight                     # those of this worker
+    cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, 0 without one
+    cdef int private_in_flight[2]
+    cdef int64_t private_failed_at_ns
+    cdef bint reserve(self, int64_t limit) noexcept
+    cdef void unreserve(self) noexcept
     cdef str _cut(self, Slice text)
     cdef bint is_instance(self, bytes identity) noexcept
     cdef bytes cookie_identity(self)
@@ -269,7 +290,6 @@ cdef class EndpointPool:
     cdef readonly str route_service_url
     cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
-    cdef dict failed                            # address (bytes) -> CLOCK_MONOTONIC ns of its failure mark; None without any
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
@@ -279,8 +299,7 @@ cdef class EndpointPool:
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
     cdef bint has_room(self, Settings settings) noexcept
-    cdef int mark_failed(self, Endpoint endpoint) except -1
-    cdef bint _is_marked(self, Endpoint endpoint, Settings settings) except -1
+    cdef int _forget_marks(self) noexcept
 
 cdef class RouteNode:
     cdef dict children                          # segment (bytes) -> RouteNode; None for a leaf
@@ -423,7 +442,8 @@ cdef class RoundTripper:
     cdef DeadlineQueue dials
     cdef DeadlineQueue attempts
     cdef DeadlineQueue backend_idles
-    cdef int64_t counters[COUNTER_KINDS]
+    cdef Stats shared                           # keeps `counters` alive
+    cdef int64_t* counters                      # this worker's, by COUNTER_*
     cdef int tell(self, int level, str message, dict data) except -1
     cdef int attempt(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange) except -1

@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from typing_extensions import Buffer
+
 CYTHON_VERSION: str
 
 # Process-log levels as Gorouter writes them (spec 6.6): 0 debug, 1 info, 2 warn, 3 error.
@@ -75,6 +77,26 @@ class Settings:
         backend_tls: ssl.SSLContext | None = None,
     ) -> None: ...
 
+class Stats:
+    """What all workers of a router count, in one mapping (`memory`: a writable buffer, zeroed at first) all its processes see.
+
+    `worker` is whose column this process writes; `slots` are the endpoints there is room for. Raises ValueError for memory that
+    is too small. `clear_worker` takes what a dead worker had in flight off the sums.
+    """
+
+    workers: int
+    slots: int
+    worker: int
+
+    def __init__(self, memory: Buffer, workers: int, slots: int, worker: int = 0) -> None: ...
+    @staticmethod
+    def size(workers: int, slots: int) -> int: ...
+    @staticmethod
+    def private() -> Stats: ...
+    def counts(self, worker: int | None = None) -> dict[str, int]: ...
+    def requests_in_flight(self, worker: int | None = None) -> int: ...
+    def clear_worker(self, worker: int) -> None: ...
+
 class Endpoint:
     """One backend address with what Gorouter knows of it (spec 3.2); `address` is `host:port`.
 
@@ -96,6 +118,7 @@ class Endpoint:
     component: str
     in_flight: int
 
+    def share(self, stats: Stats, slot: int) -> None: ...
     def __init__(
         self,
         host: str,
@@ -161,6 +184,7 @@ class RoundTripper:
         access_log: AccessLog | None = None,
         event_log: EventLog | None = None,
         on_prune: Callable[[str, str], None] | None = None,
+        stats: Stats | None = None,
     ) -> None: ...
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...

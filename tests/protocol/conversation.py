@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings
+from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings, Stats
 
 from .fake_network import FakeLoop, FakeTransport
 
@@ -25,14 +25,16 @@ def timeless(data: bytes | bytearray) -> bytes:
 class Conversation:
     """A router with the route app.test; the test plays the client and every backend connection."""
 
-    def __init__(self, endpoints: Sequence[Endpoint] = (), settings: Settings | None = None) -> None:
+    def __init__(
+        self, endpoints: Sequence[Endpoint] = (), settings: Settings | None = None, stats: Stats | None = None
+    ) -> None:
         self.table = RouteTable()
         for endpoint in endpoints or [Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one", instance_index="0")]:
             self.table.register("app.test", endpoint)
         self.log: list[bytes] = []
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.tripper = RoundTripper(
-            self.table, settings, AccessLog(self.log.append), lambda *event: self.events.append(event)
+            self.table, settings, AccessLog(self.log.append), lambda *event: self.events.append(event), stats=stats
         )
         self.loop = FakeLoop()
         loop: Any = self.loop

@@ -4,6 +4,11 @@
 # them (log line, properties) cuts them out again.
 
 cdef class Endpoint:
+    def __cinit__(self, *_arguments, **_keywords):
+        self.total_in_flight = &self.private_in_flight[0]
+        self.own_in_flight = &self.private_in_flight[1]
+        self.failed_at_ns = &self.private_failed_at_ns
+
     def __init__(
         self,
         str host,
@@ -49,6 +54,34 @@ cdef class Endpoint:
         self.availability_zone = availability_zone
         self.process_id = process_id
         self.component = component
+
+    def share(self, Stats stats not None, int slot):
+        """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it."""
+        if not 0 <= slot < stats.slots:
+            raise ValueError(f"slot must be 0..{stats.slots - 1}, not {slot}")
+        self.stats = stats
+        self.total_in_flight = &stats.in_flight[slot]
+        self.own_in_flight = &stats.own_in_flight[slot]
+        self.failed_at_ns = &stats.failed_at_ns[slot]
+        # The slot may have been another endpoint's. Its counts are balanced by those who made them; its mark is not ours.
+        self.failed_at_ns[0] = 0
+
+    @property
+    def in_flight(self):
+        """Attempts that wait for their response head, of all workers."""
+        return self.total_in_flight[0]
+
+    cdef bint reserve(self, int64_t limit) noexcept:
+        """Count one more request in flight, unless there are `limit` already (0: no limit)."""
+        if atomic_add_int(self.total_in_flight, 1) >= limit > 0:
+            atomic_add_int(self.total_in_flight, -1)
+            return False
+        self.own_in_flight[0] += 1
+        return True
+
+    cdef void unreserve(self) noexcept:
+        atomic_add_int(self.total_in_flight, -1)
+        self.own_in_flight[0] -= 1
 
     cdef str _cut(self, Slice text):
         return self.headers[text.start : text.start + text.length].decode("ascii")
@@ -97,6 +130,7 @@ cdef class Endpoint:
             self.server_cert_domain_san == predecessor.server_cert_domain_san
         ):
             self.connections = predecessor.connection_pool()
+        self.failed_at_ns[0] = predecessor.failed_at_ns[0]
         return 0
 
     def __repr__(self):

@@ -33,8 +33,6 @@ cdef class EndpointPool:
         cdef Py_ssize_t at = self.find(address)
         if at >= 0:
             del self.endpoints[at]
-            if self.failed is not None:
-                self.failed.pop(address, None)
         return at >= 0
 
     cdef Py_ssize_t find(self, bytes address) except -2:
@@ -100,14 +98,12 @@ cdef class EndpointPool:
             exchange.cursor += 1
             if not is_overloaded(endpoint, settings):
                 has_room = True
-                if not (is_local and endpoint.availability_zone != settings.zone) and not (
-                    self.failed is not None and self._is_marked(endpoint, settings)
-                ):
+                if not (is_local and endpoint.availability_zone != settings.zone) and not is_marked(endpoint, settings):
                     return endpoint
             if i == size - 1:
                 if not has_room:
                     return None
-                self.failed = None
+                self._forget_marks()
                 is_local = False
         return None
 
@@ -140,39 +136,36 @@ cdef class EndpointPool:
                 return True
         return False
 
-    # --- failure marks: there are none most of the time, so they are kept apart from the endpoints
-
-    cdef int mark_failed(self, Endpoint endpoint) except -1:
-        """Pass `endpoint` over from now on, for a while."""
-        if self.find(endpoint.address_bytes) >= 0:
-            if self.failed is None:
-                self.failed = {}
-            self.failed[endpoint.address_bytes] = monotonic_ns()
+    cdef int _forget_marks(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            (<Endpoint>PyList_GET_ITEM(self.endpoints, i)).failed_at_ns[0] = 0
         return 0
-
-    cdef bint _is_marked(self, Endpoint endpoint, Settings settings) except -1:
-        cdef object since = self.failed.get(endpoint.address_bytes)
-        if since is None:
-            return False
-        if monotonic_ns() - <int64_t>since <= settings.failure_memory_ns:
-            return True
-        del self.failed[endpoint.address_bytes]
-        return False
 
     def __repr__(self):
         return f"<EndpointPool {self.uri} {[endpoint.address for endpoint in self.endpoints]}>"
 
 
 cdef inline bint is_overloaded(Endpoint endpoint, Settings settings) noexcept:
-    return settings.max_conns > 0 and endpoint.in_flight >= settings.max_conns
+    return settings.max_conns > 0 and endpoint.total_in_flight[0] >= settings.max_conns
+
+
+cdef inline bint is_marked(Endpoint endpoint, Settings settings) noexcept:
+    """Whether it failed so lately that it is passed over."""
+    if endpoint.failed_at_ns[0] == 0:
+        return False
+    if monotonic_ns() - endpoint.failed_at_ns[0] <= settings.failure_memory_ns:
+        return True
+    endpoint.failed_at_ns[0] = 0
+    return False
 
 
 cdef inline bint is_better(Endpoint endpoint, Endpoint best, uint32_t* ties) except -1:
     """Whether `endpoint` takes the place of `best`; each of n equal ones ends up there with the same chance."""
-    if best is None or endpoint.in_flight < best.in_flight:
+    if best is None or endpoint.total_in_flight[0] < best.total_in_flight[0]:
         ties[0] = 1
         return True
-    if endpoint.in_flight > best.in_flight:
+    if endpoint.total_in_flight[0] > best.total_in_flight[0]:
         return False
     ties[0] += 1
     return (<const uint32_t*>random_bytes(4))[0] % ties[0] == 0

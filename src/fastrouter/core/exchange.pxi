@@ -320,7 +320,7 @@ cdef class Exchange(Timed):
         """The endpoint is counted as busy until its response head arrives (spec 5.1)."""
         if self.is_counted:
             self.is_counted = False
-            self.endpoint.in_flight -= 1
+            self.endpoint.unreserve()
         return 0
 
     cdef int finish(self) except -1:

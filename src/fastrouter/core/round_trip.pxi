@@ -2,7 +2,7 @@
 
 cdef class RoundTripper:
     def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None):
+                 on_prune=None, Stats stats=None):
         if settings is None:
             settings = Settings()
         self.table = table
@@ -10,6 +10,8 @@ cdef class RoundTripper:
         self.access_log = access_log
         self.event_log = event_log
         self.on_prune = on_prune
+        self.shared = Stats.private() if stats is None else stats
+        self.counters = self.shared.counters
         self.clients = set()
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
@@ -65,7 +67,7 @@ cdef class RoundTripper:
         """Counters since the start by name, and gauges of now."""
         return {
             "client_connections": len(self.clients),
-            **{name: self.counters[index] for index, name in enumerate(COUNTER_NAMES)},
+            **self.shared.counts(self.shared.worker),
         }
 
     def _tick(self):
@@ -104,10 +106,13 @@ cdef class RoundTripper:
         if endpoint is None:
             self.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
+        if not endpoint.reserve(self.settings.max_conns):
+            # Another worker was faster: it is at its limit now, so the next look passes it over.
+            exchange.attempt -= 1
+            return self.attempt(exchange)
         exchange.endpoint = endpoint
         exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
         exchange.is_resent = False
-        endpoint.in_flight += 1
         exchange.is_counted = True
         self.counters[COUNTER_ATTEMPTS] += 1
         if not exchange.wants_websocket:
@@ -173,7 +178,9 @@ cdef class RoundTripper:
                 self.on_prune(pool.uri, endpoint.address)
         elif failure.row().failable:
             self._tell_of_attempt(exchange, "endpoint-marked-as-ineligible", False)
-            pool.mark_failed(endpoint)
+            # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
+            if not pool.is_thrown_away:
+                (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
         return 0
 
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
