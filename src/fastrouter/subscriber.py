@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from fastrouter.free_memory import release_free_memory
 from fastrouter.log import Level, Logger
 from fastrouter.messages import MessageError, active_apps_message, decode_registration
 from fastrouter.nats_connection import MAX_PENDING_BYTES, MAX_PENDING_MESSAGES, NatsConnection
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # this long.
 SLICE_WHILE_RECEIVING = 0.001
 SLICE = 0.005
+
+# So many waiting messages have held memory that is worth giving back when they have been handled.
+LARGE_BACKLOG = 10_000
 
 
 class Subscriber:
@@ -40,6 +44,7 @@ class Subscriber:
         self._inbox_bytes = 0
         self._received = 0
         self._received_before = 0
+        self._had_large_backlog = False
         self._work_handle: asyncio.Handle | None = None
         self._dropped = 0
 
@@ -93,6 +98,7 @@ class Subscriber:
         """Handle messages for the length of a slice."""
         is_receiving = self._received != self._received_before
         self._received_before = self._received
+        self._had_large_backlog |= len(self._inbox) >= LARGE_BACKLOG
         until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
         try:
             while self._inbox and time.perf_counter() < until:
@@ -102,6 +108,9 @@ class Subscriber:
         finally:
             # Also after a bug: it costs one message, not all that follow.
             self._work_handle = asyncio.get_running_loop().call_soon(self._work) if self._inbox else None
+        if self._had_large_backlog and not self._inbox:
+            self._had_large_backlog = False
+            release_free_memory()
 
     def _handle(self, subject: str, payload: bytes) -> None:
         try:
