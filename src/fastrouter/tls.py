@@ -1,0 +1,138 @@
+"""TLS to backends: whom the router trusts, what it shows of itself, and sessions that spare handshakes (spec 5.6)."""
+
+import ssl
+from collections import OrderedDict
+from collections.abc import Iterable
+from time import time
+from typing import Self
+
+from fastrouter.pem_files import load_identity
+
+MAX_SESSIONS = 1024
+SESSION_SECONDS = 3600.0
+
+
+class BackendConnectionTLS(ssl.SSLObject):
+    """The TLS of one connection to a backend, which tells its context of a session that is worth keeping."""
+
+    # Until the first data has come: TLS 1.3 sends its tickets in front of that, and a backend that refuses the router's
+    # certificate says so instead of it.
+    _is_unproven = True
+
+    def do_handshake(self) -> None:
+        """Take the handshake as far as the received bytes go. Raises ssl.SSLError."""
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError:
+            self._forget()
+            raise
+
+    def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002
+        """Read up to `len` decrypted bytes. Raises ssl.SSLError."""
+        if not self._is_unproven:
+            return super().read(len, buffer)
+        try:
+            data = super().read(len, buffer)
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError:
+            self._forget()
+            raise
+        self._is_unproven = False
+        if data and isinstance(self.context, BackendContext):
+            self.context.remember(self)
+        return data
+
+    def _forget(self) -> None:
+        """Let the next handshake be a whole one: what was resumed may be why this one failed."""
+        if isinstance(self.context, BackendContext):
+            self.context.forget(self.server_hostname)
+
+
+class BackendContext(ssl.SSLContext):
+    """A client context that resumes the last session with the same name, as far as the backend plays along.
+
+    A session stands for a name that was verified, so it is offered to that name only, never beyond the end of the
+    certificate that proved it, and for an hour at most. At most `MAX_SESSIONS` are kept; what was used last stays.
+    """
+
+    sslobject_class = BackendConnectionTLS
+    _sessions: OrderedDict[str, tuple[ssl.SSLSession, float]]
+
+    def __new__(cls) -> Self:
+        """Make a context that trusts nobody yet."""
+        self = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        self._sessions = OrderedDict()
+        return self
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As SSLContext has it, with the session of `server_hostname` when there is one."""
+        if session is None and isinstance(server_hostname, str):
+            session = self._session_of(server_hostname)
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+    def remember(self, connection: ssl.SSLObject) -> None:
+        """Keep the session of a connection that works, for the next one to the same name."""
+        session, name = connection.session, connection.server_hostname
+        certificate = connection.getpeercert()
+        if session is None or name is None or not certificate:
+            return
+        end = min(time() + SESSION_SECONDS, ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+        if connection.session_reused:
+            # It shows as much as the session it came of, and not for longer.
+            if name not in self._sessions:
+                return
+            end = min(end, self._sessions[name][1])
+        self._sessions[name] = session, end
+        self._sessions.move_to_end(name)
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+
+    def forget(self, server_hostname: str | None) -> None:
+        """Drop the session of a name, if there is one."""
+        if server_hostname is not None:
+            self._sessions.pop(server_hostname, None)
+
+    def _session_of(self, server_hostname: str) -> ssl.SSLSession | None:
+        session, end = self._sessions.get(server_hostname, (None, 0.0))
+        if session is not None and time() >= end:
+            del self._sessions[server_hostname]
+            return None
+        return session
+
+
+def backend_context(
+    *, ca_certs: Iterable[str] = (), cert_chain: str = "", private_key: str = "", ciphers: Iterable[str] = ()
+) -> BackendContext:
+    """Make the context for connections to TLS endpoints; certificates and key are PEM texts.
+
+    Trusted are the system's roots and `ca_certs`, any of which ends a chain as it does in Go, be it a root or not. Only
+    alternative names of a certificate count, never its CommonName. `cert_chain` is offered to backends that ask for a
+    certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
+
+    Raises ssl.SSLError for a text without a certificate (ValueError for an empty one), a key that is not the
+    certificate's, and unknown ciphers.
+    """
+    context = BackendContext()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.hostname_checks_common_name = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    for pem in ca_certs:
+        context.load_verify_locations(cadata=pem)
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
+    names = ":".join(ciphers)
+    if names:
+        context.set_ciphers(names)
+    return context
