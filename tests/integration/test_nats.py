@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from fastrouter import subscriber as subscriber_module
+from fastrouter.component import ComponentAnnouncer
 from fastrouter.log import Level, LineWriter, Logger
 from fastrouter.messages import start_message
 from fastrouter.nats_connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
@@ -564,3 +565,20 @@ class TestActiveApps:
         published = [json.loads(zlib.decompress((await inbox.next_msg(TIMEOUT)).data)) for _ in range(3)]
         publisher.stop()
         assert published == [["a", "b"], [], ["later"]]
+
+
+class TestComponent:
+    async def test_announced_once_and_answered_when_asked(
+        self, server: NatsServerProcess, bus: Client, start_control: StartControl
+    ) -> None:
+        announcements = await bus.subscribe("vcap.component.announce")
+        await bus.flush()
+        control = await start_control(server.port)
+        logger = Logger("router", level=Level.DEBUG, writer=control.lines)
+        await ComponentAnnouncer(logger, control.connection, lambda: b'{"type":"Router"}').start()
+        await control.connection.flush()
+        assert (await announcements.next_msg(TIMEOUT)).data == b'{"type":"Router"}'
+        assert (await bus.request("vcap.component.discover", b"", timeout=TIMEOUT)).data == b'{"type":"Router"}'
+        assert control.lines.records[-1]["message"] == "Component Router registered successfully"
+        await bus.publish("vcap.component.discover", b"")
+        await until(lambda: control.lines.named("Received message with empty reply"))
