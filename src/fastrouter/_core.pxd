@@ -107,7 +107,18 @@ cdef enum:
     COUNTER_RESPONSES_XXX
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
-    COLUMN_SIZE = 1024          # bytes one worker's counters have in the mapping
+
+cdef enum:
+    HISTOGRAM_LOOKUP            # route_lookup_time, ns
+    HISTOGRAM_GOROUTER          # gorouter_time, seconds
+    HISTOGRAM_LATENCY           # latency, ms, by component
+    HISTOGRAM_HTTP              # http_latency_seconds, by source_id
+    HISTOGRAM_KINDS
+    HISTOGRAM_BOUNDS = 30       # a histogram can have at most
+    HISTOGRAM_CELLS = 32        # numbers a row has: bounds, what is above them, the sum
+    COUNTERS_ROOM = 64          # numbers
+    # Bytes one worker's column has: its counters, and 1 + 1 + 64 + 4096 rows.
+    COLUMN_SIZE = 8 * (64 + 32 * 4162)
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
@@ -241,6 +252,8 @@ cdef class Settings:
     cdef readonly tuple sticky_cookie_names     # of bytes
     cdef readonly bint sticky_for_negotiate
     cdef readonly bint secure_cookies
+    cdef readonly bint observes_requests        # histograms of lookup, router and response times
+    cdef readonly bint observes_apps            # histogram by source_id
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
 
 cdef class Stats:
@@ -253,7 +266,12 @@ cdef class Stats:
     cdef int* in_flight                         # by slot, over all workers; changed atomically
     cdef int* own_in_flight                     # by slot, of this worker
     cdef int64_t* failed_at_ns                  # by slot
+    cdef double bounds[HISTOGRAM_KINDS][HISTOGRAM_BOUNDS]
+    cdef int bound_counts[HISTOGRAM_KINDS]
+    cdef int first_rows[HISTOGRAM_KINDS]
     cdef int64_t* column(self, int worker) noexcept
+    cdef int64_t* _cells(self, int worker, int kind, int row) noexcept
+    cdef void observe(self, int kind, int row, double value) noexcept
     cdef int* _own(self, int worker) noexcept
 
 cdef class Endpoint:
@@ -274,6 +292,8 @@ cdef class Endpoint:
     cdef int* total_in_flight                   # attempts of all workers that wait for their response head
     cdef int* own_in_flight                     # those of this worker
     cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, 0 without one
+    cdef short component_row                    # of its labels in the histograms
+    cdef short source_row
     cdef int private_in_flight[2]
     cdef int64_t private_failed_at_ns
     cdef bint reserve(self, int64_t limit) noexcept
@@ -349,6 +369,7 @@ cdef class Exchange(Timed):
     cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
     cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
     cdef int64_t proxy_started_ns               # begin of the first attempt, 0 without one
+    cdef int64_t finished_ns
     cdef bytes head                             # as received; the slices below point into it
     cdef Slice method
     cdef Slice host                             # the effective one: Host, or an absolute target's authority
@@ -424,6 +445,7 @@ cdef class Exchange(Timed):
     cdef int detach_backend(self) except -1
     cdef int release_count(self) noexcept
     cdef int finish(self) except -1
+    cdef int _count(self) except -1
 
 cdef class RoundTripper:
     cdef RouteTable table
@@ -458,7 +480,9 @@ cdef class BackendConnection(Timed):
     cdef Exchange exchange                      # being served, or None: idle
     cdef object transport
     cdef object dialling                        # the Task, until connected
+    cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef int descriptor                         # of its socket, -1 before it is connected
+    cdef str local_address                      # ip:port of our end
     cdef Judge judge
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
@@ -473,7 +497,7 @@ cdef class BackendConnection(Timed):
     cdef int dial(self) except -1
     cdef int on_dialled(self, object transport) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
-    cdef bint has_ended(self) noexcept
+    cdef bint has_ended(self) except -1
     cdef int send(self, bytes data) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1

@@ -5,7 +5,7 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from typing_extensions import Buffer
@@ -45,6 +45,8 @@ class Settings:
     sticky_cookie_names: tuple[bytes, ...]
     sticky_for_negotiate: bool
     secure_cookies: bool
+    observes_requests: bool
+    observes_apps: bool
     backend_tls: ssl.SSLContext | None
 
     def __init__(
@@ -74,6 +76,8 @@ class Settings:
         sticky_cookie_names: Iterable[str] = ("JSESSIONID",),
         sticky_for_negotiate: bool = False,
         secure_cookies: bool = False,
+        observes_requests: bool = True,
+        observes_apps: bool = False,
         backend_tls: ssl.SSLContext | None = None,
     ) -> None: ...
 
@@ -81,14 +85,21 @@ class Stats:
     """What all workers of a router count, in one mapping (`memory`: a writable buffer, zeroed at first) all its processes see.
 
     `worker` is whose column this process writes; `slots` are the endpoints there is room for. Raises ValueError for memory that
-    is too small. `clear_worker` takes what a dead worker had in flight off the sums.
+    is too small. `clear_worker` takes what a dead worker had in flight off the sums. `bounds` are those of the histograms
+    route_lookup_time (ns), gorouter_time (s), latency (ms) and http_latency_seconds (s); `histogram` gives bounds, counts (one more
+    than bounds, not cumulative) and sum of one row, and `rows` how many values the label of a histogram can have.
     """
 
     workers: int
     slots: int
     worker: int
 
-    def __init__(self, memory: Buffer, workers: int, slots: int, worker: int = 0) -> None: ...
+    def __init__(
+        self, memory: Buffer, workers: int, slots: int, worker: int = 0, bounds: Sequence[Sequence[float]] = ...
+    ) -> None: ...
+    def histogram(self, name: str, row: int = 0) -> tuple[list[float], list[int], float]: ...
+    @staticmethod
+    def rows(name: str) -> int: ...
     @staticmethod
     def size(workers: int, slots: int) -> int: ...
     @staticmethod
@@ -118,7 +129,7 @@ class Endpoint:
     component: str
     in_flight: int
 
-    def share(self, stats: Stats, slot: int) -> None: ...
+    def share(self, stats: Stats, slot: int, component_row: int = 0, source_row: int = 0) -> None: ...
     def __init__(
         self,
         host: str,

@@ -41,7 +41,7 @@ cdef class AccessLog:
     cdef int record(self, Exchange exchange) except -1:
         """Append the line of a finished exchange."""
         cdef const char* head = PyBytes_AS_STRING(exchange.head)
-        cdef int64_t now = monotonic_ns()
+        cdef int64_t now = exchange.finished_ns
         cdef int64_t total = now - exchange.received_ns
         cdef int64_t proxied = 0
         cdef Py_ssize_t error_size = 0

@@ -29,12 +29,13 @@ cdef class BackendConnection(Timed):
             sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
             sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
             sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
+        self.raw = transport
         self.descriptor = sock.fileno()
+        local = transport.get_extra_info("sockname")
+        if local:
+            self.local_address = f"{local[0]}:{local[1]}"
         if self.exchange is not None:
             self.exchange.dialled_ns = monotonic_ns()
-            local = transport.get_extra_info("sockname")
-            if local:
-                self.exchange.local_address = f"{local[0]}:{local[1]}"
         return 0
 
     cdef int on_dial_failed(self, Failure failure) except -1:
@@ -89,6 +90,9 @@ cdef class BackendConnection(Timed):
 
     def connection_lost(self, error):
         cdef Exchange exchange = self.exchange
+        if self.dialling is not None:
+            # Lost in its TLS handshake: the dial says so, and why.
+            return
         self.is_closed = True
         self.disarm()
         if exchange is None:
@@ -96,6 +100,9 @@ cdef class BackendConnection(Timed):
         elif exchange.is_tunnel:
             self.exchange = None
             exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
+        elif error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
+            # TLS that ends without its closing alert: Go takes that for an end, and so do apps (spec 4.5).
+            self._finish_until_close(exchange)
         elif error is None:
             self._lose(Failure(FAILURE_EOF, "EOF"))
         elif isinstance(error, SSLError):
@@ -105,7 +112,7 @@ cdef class BackendConnection(Timed):
             self._lose(Failure(FAILURE_RESET, f"read tcp {self._ends()}: read: connection reset by peer"))
         else:
             self._lose(Failure(FAILURE_RESET, f"write tcp {self._ends()}: write: {errno_text(error)}"))
-        self.transport = None
+        self.transport = self.raw = None
 
     def pause_writing(self):
         cdef Exchange exchange = self.exchange
@@ -125,10 +132,13 @@ cdef class BackendConnection(Timed):
         self.transport.write(data)
         return 0
 
-    cdef bint has_ended(self) noexcept:
+    cdef bint has_ended(self) except -1:
         """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for."""
         cdef char byte
-        return self.descriptor >= 0 and recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0
+        if self.raw is None:
+            return False
+        # A TLS transport is told of the end one turn of the loop later than the socket below it.
+        return self.raw.is_closing() or recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
 
     cdef int pause_reading(self) except -1:
         if not self.is_read_paused and self.transport is not None:
@@ -428,10 +438,7 @@ cdef class BackendConnection(Timed):
 
     cdef str _ends(self):
         """`local->remote` as Go prints the two ends of a connection."""
-        cdef object local = None
-        if self.transport is not None:
-            local = self.transport.get_extra_info("sockname")
-        return f"{local[0]}:{local[1]}->{self.endpoint.address}" if local else f"->{self.endpoint.address}"
+        return f"{self.local_address or ''}->{self.endpoint.address}"
 
 
 cdef str go_quoted(bytes text):

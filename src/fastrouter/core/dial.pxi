@@ -1,7 +1,11 @@
 # Dial: how a BackendConnection comes to be, with or without TLS. The one place of the data plane that awaits.
 
 class _Handshake(Protocol):
-    """Holds a dialled connection until its TLS handshake takes it over; told of nothing but its end."""
+    """Holds a dialled connection until its TLS handshake takes it over."""
+
+    def connection_made(self, transport):
+        # What a backend says first is the handshake's to read, whoever is faster.
+        transport.pause_reading()
 
 
 async def dial(BackendConnection connection):
@@ -31,11 +35,24 @@ async def dial(BackendConnection connection):
         failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
     except SSLError as error:
         failure = tls_failure(error, name)
+    except UnicodeError:
+        # A name that no DNS name can be, and that no certificate can have.
+        if transport is None:
+            failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
+        else:
+            failure = Failure(
+                FAILURE_HOSTNAME_MISMATCH,
+                f"tls: failed to verify certificate: x509: certificate is valid for other names, not {name}",
+            )
     except OSError as error:
         if transport is None:
             failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connect: {errno_text(error)}")
         else:
             failure = handshake_failure(error)
+    except CancelledError:
+        if transport is not None:
+            transport.abort()
+        raise
     if transport is not None:
         transport.abort()
     if not connection.is_closed:

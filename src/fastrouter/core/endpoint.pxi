@@ -55,11 +55,18 @@ cdef class Endpoint:
         self.process_id = process_id
         self.component = component
 
-    def share(self, Stats stats not None, int slot):
-        """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it."""
+    def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
+        """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it.
+
+        The rows are those of `latency` and `http_latency_seconds` that belong to its labels.
+        """
+        if not (0 <= component_row < HISTOGRAM_ROWS[HISTOGRAM_LATENCY] and 0 <= source_row < HISTOGRAM_ROWS[HISTOGRAM_HTTP]):
+            raise ValueError(f"rows out of range: {component_row}, {source_row}")
         if not 0 <= slot < stats.slots:
             raise ValueError(f"slot must be 0..{stats.slots - 1}, not {slot}")
         self.stats = stats
+        self.component_row = component_row
+        self.source_row = source_row
         self.total_in_flight = &stats.in_flight[slot]
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]

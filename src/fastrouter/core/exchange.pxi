@@ -125,6 +125,7 @@ cdef class Exchange(Timed):
         out = put_bytes(out, identity)
         put_text(out, b"\r\n")
         self.is_head_sent = True
+        self.local_address = backend.local_address
         if self.held is not None and self.is_body_wanted:
             # Until now nothing of it was sent, so a failed dial has lost nothing.
             message = message + b"".join(self.held)
@@ -345,16 +346,30 @@ cdef class Exchange(Timed):
                 backend.close()
             else:
                 backend.abort()
-        self.tripper.counters[COUNTER_REQUESTS] += 1
-        if self.endpoint is not None:
-            # 101 counts as xxx, as Gorouter has it (spec 5.8).
-            if 200 <= self.status < 600:
-                self.tripper.counters[COUNTER_RESPONSES_2XX + self.status // 100 - 2] += 1
-            else:
-                self.tripper.counters[COUNTER_RESPONSES_XXX] += 1
+        self.finished_ns = monotonic_ns()
+        self._count()
         if self.tripper.access_log is not None:
             self.tripper.access_log.record(self)
         client.on_exchange_end()
+        return 0
+
+    cdef int _count(self) except -1:
+        """What Gorouter's reporter counts when a request is over (spec 4.2)."""
+        cdef RoundTripper tripper = self.tripper
+        cdef int64_t total = self.finished_ns - self.received_ns
+        tripper.counters[COUNTER_REQUESTS] += 1
+        if self.endpoint is None:
+            return 0
+        # 101 counts as xxx, as Gorouter has it (spec 5.8).
+        if 200 <= self.status < 600:
+            tripper.counters[COUNTER_RESPONSES_2XX + self.status // 100 - 2] += 1
+        else:
+            tripper.counters[COUNTER_RESPONSES_XXX] += 1
+        if self.proxy_started_ns and tripper.settings.observes_requests:
+            tripper.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
+            tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
+        if tripper.settings.observes_apps:
+            tripper.shared.observe(HISTOGRAM_HTTP, self.endpoint.source_row, total / 1e9)
         return 0
 
 

@@ -79,6 +79,15 @@ cdef dict REMOTE_ALERTS = {
     "TLSV1_ALERT_INTERNAL_ERROR": (FAILURE_INCOMPLETE, "internal error"),
     "TLSV1_ALERT_DECODE_ERROR": (FAILURE_INCOMPLETE, "error decoding message"),
     "TLSV1_UNRECOGNIZED_NAME": (FAILURE_INCOMPLETE, "unrecognized name"),
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": (FAILURE_INCOMPLETE, "unsupported certificate"),
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": (FAILURE_INCOMPLETE, "revoked certificate"),
+    "SSLV3_ALERT_ILLEGAL_PARAMETER": (FAILURE_INCOMPLETE, "illegal parameter"),
+    "TLSV1_ALERT_ACCESS_DENIED": (FAILURE_INCOMPLETE, "access denied"),
+    "TLSV1_ALERT_DECRYPT_ERROR": (FAILURE_INCOMPLETE, "error decrypting message"),
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY": (FAILURE_INCOMPLETE, "insufficient security level"),
+    "TLSV1_ALERT_INAPPROPRIATE_FALLBACK": (FAILURE_INCOMPLETE, "inappropriate fallback"),
+    "TLSV1_ALERT_USER_CANCELLED": (FAILURE_INCOMPLETE, "user canceled"),
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": (FAILURE_INCOMPLETE, "no application protocol"),
 }
 # What OpenSSL makes of a first record that is none.
 cdef frozenset NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
@@ -99,6 +108,9 @@ cdef Failure tls_failure(object error, str name):
         if code in TIME_ERRORS:
             return Failure(FAILURE_UNTRUSTED, verification + "certificate has expired or is not yet valid")
         return Failure(FAILURE_UNTRUSTED, verification + "certificate signed by unknown authority")
+    if not reason and "alert no application protocol" in str(error):
+        # Python's table of reasons ends before this one.
+        reason = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
     if reason in NOT_TLS:
         return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
     if reason in REMOTE_ALERTS:

@@ -24,13 +24,17 @@ cdef int set_request_id(Exchange exchange) except -1:
 cdef bint look_up(Exchange exchange, Head head) except -1:
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     cdef const char* host = base + exchange.host.start
+    cdef int64_t begun_ns
     if exchange.host.length == 0 or is_client_ip(exchange, host):
         exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
+    begun_ns = monotonic_ns()
     exchange.pool = exchange.tripper.table.find(
         host, exchange.host.length, base + exchange.path.start, exchange.path.length
     )
+    if exchange.tripper.settings.observes_requests:
+        exchange.tripper.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
     if head.has(HEADER_X_CF_APP_INSTANCE) or head.has(HEADER_X_CF_PROCESS_INSTANCE):
         return look_up_instance(exchange, head)
     if exchange.pool is None or not exchange.pool.endpoints:

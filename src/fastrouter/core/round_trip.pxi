@@ -105,6 +105,9 @@ cdef class RoundTripper:
                 return respond_failure(exchange, exchange.failure)
         if endpoint is None:
             self.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
+            if exchange.failure is not None:
+                # The last endpoint was pruned for it.
+                return respond_failure(exchange, exchange.failure)
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
         if not endpoint.reserve(self.settings.max_conns):
             # Another worker was faster: it is at its limit now, so the next look passes it over.
@@ -157,7 +160,10 @@ cdef class RoundTripper:
         exchange.failure = failure
         self._tell_of_attempt(exchange, "backend-endpoint-failed", was_reused)
         self._punish(exchange, failure)
-        if not failure.row().retriable or exchange.attempt >= self.settings.max_attempts:
+        if not failure.row().retriable or exchange.attempt >= self.settings.max_attempts or (
+            # Body bytes that were sent are gone: nobody else could get them.
+            exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
+        ):
             return respond_failure(exchange, failure)
         if exchange.tried is None:
             exchange.tried = set()
@@ -186,8 +192,15 @@ cdef class RoundTripper:
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
         """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
         cdef Endpoint endpoint = exchange.endpoint
+        cdef bint got_connection = was_reused or (exchange.secured_ns if endpoint.tls else exchange.dialled_ns) > 0
+        cdef str error = exchange.failure.text
         if self.event_log is None:
             return 0
+        # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
+        if not (got_connection and exchange.was_head_sent):
+            error = f"incomplete request ({error})"
+        elif exchange.failure.kind == FAILURE_IDEMPOTENT_EOF:
+            error = f"{error} (via idempotent request)"
         return self.tell(LOG_ERROR, message, {
             "route-endpoint": {
                 "ApplicationId": endpoint.app_id,
@@ -203,14 +216,14 @@ cdef class RoundTripper:
             "attempt": exchange.attempt,
             "vcap_request_id": exchange.request_id_text(),
             "num-endpoints": len(exchange.pool.endpoints),
-            "got-connection": was_reused or exchange.dialled_ns > 0,
+            "got-connection": got_connection,
             "wrote-headers": exchange.was_head_sent,
             "conn-reused": was_reused,
             "dns-lookup-time": 0.0,
             "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns),
             "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
             "local-address": exchange.local_address or "",
-            "error": exchange.failure.text,
+            "error": error,
             "retriable": exchange.failure.row().retriable,
         })
 

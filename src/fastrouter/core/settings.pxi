@@ -28,6 +28,8 @@ cdef class Settings:
         sticky_cookie_names=("JSESSIONID",),
         bint sticky_for_negotiate=False,
         bint secure_cookies=False,
+        bint observes_requests=True,
+        bint observes_apps=False,
         backend_tls=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
@@ -56,6 +58,8 @@ cdef class Settings:
         self.sticky_cookie_names = tuple([name.encode("latin-1", "replace") for name in sticky_cookie_names])
         self.sticky_for_negotiate = sticky_for_negotiate
         self.secure_cookies = secure_cookies
+        self.observes_requests = observes_requests
+        self.observes_apps = observes_apps
         self.backend_tls = backend_tls
 
 

@@ -1,6 +1,6 @@
 # Stats: what all workers of a router count, in one mapping that all its processes see (architecture.md section 2).
 #
-#   header | per worker: counters, histograms | per slot: in flight (sum), failure mark | per worker and slot: in flight
+#   per worker: counters, histograms | per slot: in flight (sum), failure mark | per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
 # kept besides, because `max_conns` must hold at the very moment a request is sent: it is the one thing changed atomically. The
@@ -20,21 +20,46 @@ cdef tuple COUNTER_NAMES = (
 )
 
 
+# Gorouter's default bounds (spec 2.2), by HISTOGRAM_*: ns, seconds, ms, seconds.
+cdef tuple DEFAULT_BOUNDS = (
+    (10000.0, 20000.0, 30000.0, 40000.0, 50000.0, 60000.0, 70000.0, 80000.0, 90000.0, 100000.0),
+    (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0),
+    (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0),
+    (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6),
+)
+cdef tuple HISTOGRAM_NAMES = ("route_lookup_time", "gorouter_time", "latency", "http_latency_seconds")
+# Rows each histogram has: one per value of its label. Row 0 is for what has none, or came when all rows were given away.
+cdef int HISTOGRAM_ROWS[HISTOGRAM_KINDS]
+HISTOGRAM_ROWS[:] = [1, 1, 64, 4096]
+
+
 cdef class Stats:
-    def __init__(self, memory, int workers, int slots, int worker=0):
+    def __init__(self, memory, int workers, int slots, int worker=0, bounds=DEFAULT_BOUNDS):
         cdef Py_ssize_t needed = Stats.size(workers, slots)
+        cdef int kind, row
         if not 0 <= worker < workers:
             raise ValueError(f"worker must be 0..{workers - 1}, not {worker}")
         self.view = memory
         if len(self.view) < needed:
             raise ValueError(f"memory must have {needed} bytes, not {len(self.view)}")
+        if len(bounds) != HISTOGRAM_KINDS:
+            raise ValueError(f"bounds must be {HISTOGRAM_KINDS} lists, not {len(bounds)}")
+        row = 0
+        for kind in range(HISTOGRAM_KINDS):
+            if not 0 < len(bounds[kind]) <= HISTOGRAM_BOUNDS or list(bounds[kind]) != sorted(set(bounds[kind])):
+                raise ValueError(f"bounds of {HISTOGRAM_NAMES[kind]} must be 1 to {HISTOGRAM_BOUNDS} rising numbers")
+            self.bound_counts[kind] = <int>len(bounds[kind])
+            for index, bound in enumerate(bounds[kind]):
+                self.bounds[kind][<int>index] = bound
+            self.first_rows[kind] = row
+            row += HISTOGRAM_ROWS[kind]
         self.workers = workers
         self.slots = slots
         self.worker = worker
         self.base = <char*>&self.view[0]
         self.counters = self.column(worker)
-        self.in_flight = <int*>(self.base + COLUMN_SIZE * workers)
-        self.failed_at_ns = <int64_t*>(self.base + COLUMN_SIZE * workers + 4 * _even(slots))
+        self.in_flight = <int*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers)
+        self.failed_at_ns = <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers + 4 * _even(slots))
         self.own_in_flight = self._own(worker)
 
     @staticmethod
@@ -45,10 +70,45 @@ cdef class Stats:
     @staticmethod
     def private():
         """Stats of one data plane that shares them with nobody; its endpoints keep their own counts."""
-        return Stats(bytearray(Stats.size(1, 0)), 1, 0)
+        return Stats(mmap(-1, Stats.size(1, 0)), 1, 0)
 
     cdef int64_t* column(self, int worker) noexcept:
-        return <int64_t*>(self.base + COLUMN_SIZE * worker)
+        return <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>worker)
+
+    cdef int64_t* _cells(self, int worker, int kind, int row) noexcept:
+        """One row of a histogram: a cell per bound, one for what is above all, and the sum in billionths."""
+        return self.column(worker) + COUNTERS_ROOM + (self.first_rows[kind] + row) * HISTOGRAM_CELLS
+
+    cdef void observe(self, int kind, int row, double value) noexcept:
+        """Count `value` in this worker's histogram."""
+        cdef int64_t* cells = self._cells(self.worker, kind, row)
+        cdef int count = self.bound_counts[kind]
+        cdef int at = 0
+        while at < count and value > self.bounds[kind][at]:
+            at += 1
+        cells[at] += 1
+        cells[HISTOGRAM_CELLS - 1] += <int64_t>(value * 1e9)
+
+    def histogram(self, str name, int row=0):
+        """(bounds, counts, sum) over all workers; one count more than there are bounds, none of them cumulative."""
+        cdef int kind = HISTOGRAM_NAMES.index(name)
+        cdef int worker, at
+        cdef int64_t total = 0
+        cdef int64_t* cells
+        if not 0 <= row < HISTOGRAM_ROWS[kind]:
+            raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[kind] - 1}, not {row}")
+        counts = [0] * (self.bound_counts[kind] + 1)
+        for worker in range(self.workers):
+            cells = self._cells(worker, kind, row)
+            for at in range(self.bound_counts[kind] + 1):
+                counts[at] += cells[at]
+            total += cells[HISTOGRAM_CELLS - 1]
+        return [self.bounds[kind][at] for at in range(self.bound_counts[kind])], counts, total / 1e9
+
+    @staticmethod
+    def rows(str name):
+        """How many values the label of a histogram can have."""
+        return HISTOGRAM_ROWS[<int>HISTOGRAM_NAMES.index(name)]
 
     cdef int* _own(self, int worker) noexcept:
         return <int*>(self.base + COLUMN_SIZE * self.workers + _even(self.slots) * (4 + 8 + 4 * <Py_ssize_t>worker))
