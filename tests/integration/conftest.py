@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from .gorouter_process import GorouterProcess, configuration
 from .http_message import Request, Response
+from .nats_server import NatsServerProcess, RawNatsClient
 from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
 from .router_process import RouterProcess
@@ -138,3 +140,51 @@ def lane_supply(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaneSupply
 @pytest.fixture
 def lane(lane_supply: LaneSupply) -> Iterator[Lane]:
     yield from new_lane(lane_supply)
+
+
+@pytest.fixture
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServerProcess]:
+    """A real NATS server of this test's own."""
+    server = NatsServerProcess(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def nats(nats_server: NatsServerProcess) -> Iterator[RawNatsClient]:
+    """A client of that server."""
+    client = RawNatsClient(nats_server.port)
+    yield client
+    client.close()
+
+
+class StartGorouter(Protocol):
+    """Starts a router with a configuration file on the test's NATS server; it is stopped when the test ends.
+
+    `keys` are keys of the configuration; what else the test wants on the command line goes into `arguments`.
+    """
+
+    def __call__(self, *, arguments: Sequence[str] = (), **keys: Any) -> GorouterProcess: ...
+
+
+@pytest.fixture
+def start_gorouter(nats_server: NatsServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGorouter]:
+    routers: list[GorouterProcess] = []
+
+    def start(*, arguments: Sequence[str] = (), **keys: Any) -> GorouterProcess:
+        document = configuration(nats_server.port, **keys)
+        routers.append(GorouterProcess(tmp_path_factory.mktemp("gorouter"), document, *arguments))
+        return routers[-1]
+
+    yield start
+    for router in routers:
+        router.stop()
+        assert router.complaints == []
+
+
+@pytest.fixture
+def gorouter(start_gorouter: StartGorouter) -> GorouterProcess:
+    """A router that has started."""
+    router = start_gorouter()
+    router.wait_until_started()
+    return router

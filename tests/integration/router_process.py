@@ -20,34 +20,18 @@ START_PATIENCE = 15.0
 T = TypeVar("T")
 
 
-class RouterProcess:
-    """`fastrouter run` with the given routes; its log lines are collected while it runs.
+class LoggingProcess:
+    """The executable with some arguments; its log lines are collected while it runs."""
 
-    `options` are command-line options by their Python name: `dial_timeout=0.5` is `--dial-timeout 0.5`.
-    """
-
-    def __init__(
-        self,
-        routes: Mapping[str, Sequence[str]],
-        access_log: Path,
-        *,
-        arguments: Sequence[str] = (),
-        options: Mapping[str, object] | None = None,
-    ) -> None:
+    def __init__(self, *arguments: str, access_log: Path) -> None:
         self.access_log = access_log
-        command = [str(EXECUTABLE), "run", "--listen", "127.0.0.1:0", "--workers", "1"]
-        for uri, addresses in routes.items():
-            command += ["--route", f"{uri}={','.join(addresses)}"]
-        for name, value in (options or {}).items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
-        command += ["--access-log", str(access_log), *arguments]
         self._events: list[dict[str, Any]] = []
         self._complaints: list[str] = []
         self._changed = threading.Condition()
         self._clients: list[RawClient] = []
         # The access log writes local time (spec 6.2); the tests compare it with UTC.
         self._process = subprocess.Popen(
-            command,
+            [str(EXECUTABLE), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -56,12 +40,12 @@ class RouterProcess:
         )
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()
-        try:
-            started = self.wait_for_event("tcp-listener-started", START_PATIENCE)
-        except BaseException:
-            self.stop()
-            raise
-        self.port: int = started["data"]["address"]["Port"]
+
+    @property
+    def port(self) -> int:
+        """Where clients connect; waits until they can."""
+        port: int = self.wait_for_event("tcp-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+        return port
 
     @property
     def pid(self) -> int:
@@ -145,6 +129,33 @@ class RouterProcess:
             client.close()
         self._clients.clear()
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, patience: float = PATIENCE) -> int:
+        """Wait until it has ended, and everything it has written is here; returns the exit code."""
+        code = self._process.wait(patience)
+        # Its output ends when the last process that holds it has ended.
+        self._reader.join(PATIENCE)
+        assert not self._reader.is_alive(), "somebody still holds the output"
+        return code
+
+    def children(self) -> list[int]:
+        """Return the pids of the workers, oldest first."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What was written that is no line of the process log, and deaths of workers that no test has asked for."""
+        with self._changed:
+            return list(self._complaints)
+
+    def forgive_deaths(self, count: int) -> None:
+        """Expect that so many workers died, and nothing else was amiss."""
+        with self._changed:
+            deaths, self._complaints = self._complaints, []
+        assert [json.loads(line)["message"] for line in deaths] == ["worker-exited"] * count
+
     def resident_bytes(self) -> int:
         """Resident memory of the process and all its descendants."""
         return sum(_resident_bytes(pid) for pid in _family(self.pid))
@@ -164,6 +175,34 @@ class RouterProcess:
             self._reader.join(PATIENCE)
             assert self._process.stdout is not None
             self._process.stdout.close()
+
+
+class RouterProcess(LoggingProcess):
+    """`fastrouter run` with the given routes, from when clients can connect.
+
+    `options` are command-line options by their Python name: `dial_timeout=0.5` is `--dial-timeout 0.5`.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Sequence[str]],
+        access_log: Path,
+        *,
+        arguments: Sequence[str] = (),
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        command = ["run", "--listen", "127.0.0.1:0", "--workers", "1"]
+        for uri, addresses in routes.items():
+            command += ["--route", f"{uri}={','.join(addresses)}"]
+        for name, value in (options or {}).items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        command += ["--access-log", str(access_log), *arguments]
+        super().__init__(*command, access_log=access_log)
+        try:
+            self.port  # noqa: B018 waits
+        except BaseException:
+            self.stop()
+            raise
 
 
 def wait_for(condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
