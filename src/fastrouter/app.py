@@ -29,7 +29,7 @@ from fastrouter.nats_connection import NatsConnectionError
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status_listeners import StatusListeners, StatusOptions
-from fastrouter.worker_messages import Begin, SettingsValues
+from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues
 from fastrouter.workers import Workers
 
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
@@ -53,6 +53,7 @@ class RouterOptions:
     listen: Address | None
     workers: int
     settings: SettingsValues
+    backend_tls: BackendTLS = field(default_factory=BackendTLS)
     access_log: str | None = None
     routes: Sequence[StaticRoute] = ()
     routes_file: str | None = None
@@ -122,7 +123,12 @@ class Router:
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()
 
-        self._workers = Workers(options.workers, logger, lambda: self._fail("a worker crashed again and again"))
+        self._workers = Workers(
+            options.workers,
+            logger,
+            on_hopeless=lambda: self._fail("a worker crashed again and again"),
+            on_prune=self._prune_endpoint,
+        )
         self._bus: Bus | None = None
         self._registry = StaticRouteRegistry(
             logger,
@@ -232,9 +238,14 @@ class Router:
             self._logger.error("error-creating-accesslog-file", file=path, error=text)
             raise StartError(f"cannot open the access log {path}: {error.strerror}") from error
 
+    def _prune_endpoint(self, uri: str, address: str) -> None:
+        # One worker has seen what the endpoint is: the others need not.
+        self._registry.prune_endpoint(uri, address)
+
     def _start_workers(self, access_log: AccessLogFile | None) -> None:
         begin = Begin(
             settings=self._options.settings,
+            backend_tls=self._options.backend_tls,
             log_source=self._logger.source,
             log_level=int(self._logger.level),
             log_timestamps=self._logger.timestamps,

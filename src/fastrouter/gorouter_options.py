@@ -7,14 +7,15 @@ from fastrouter.config import Config
 from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
 from fastrouter.status_listeners import StatusOptions, StatusTLS
-from fastrouter.worker_messages import SettingsValues
+from fastrouter.worker_messages import BackendTLS, SettingsValues
 
 # Go's limits, where a key is 0 or out of range (spec 2.2).
 MAX_REQUEST_HEAD = 1024 * 1024
 MAX_RESPONSE_HEAD = 10 * 1024 * 1024
 IDLE_PER_HOST = 2
-# As many header fields as the data plane can count: no limit.
+# What the data plane's counters can hold: no limit. A head has no room for so many fields.
 UNLIMITED = 2**31 - 1
+UNLIMITED_FIELDS = 2**24
 # The data plane's own least: with less, not even a request line would fit.
 MIN_HEAD = 1024
 
@@ -25,6 +26,12 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         listen=None if config.disable_http else Address("", config.port),
         workers=workers or (config.go_max_procs if config.go_max_procs > 0 else usable_cpus()),
         settings=settings_of(config),
+        backend_tls=BackendTLS(
+            ca_certs=tuple(config.ca_certs),
+            cert_chain=config.backends.cert_chain,
+            private_key=config.backends.private_key,
+            ciphers=config.derived.openssl_ciphers or (),
+        ),
         access_log=config.access_log.file or None,
         registry={
             "stale_threshold": config.droplet_stale_threshold.seconds,
@@ -54,10 +61,20 @@ def settings_of(config: Config) -> SettingsValues:
         "backend_keep_alive": not config.disable_keep_alives,
         "max_idle_per_endpoint": _max_idle(config),
         "max_request_head": _head_size(config.max_request_header_bytes),
-        "max_request_headers": _unless_0(config.max_request_headers),
+        "max_request_headers": _field_count(config.max_request_headers),
         "max_response_head": max(MIN_HEAD, min(config.max_response_header_bytes, UNLIMITED) or MAX_RESPONSE_HEAD),
-        "max_response_headers": _unless_0(config.max_response_headers),
+        "max_response_headers": _field_count(config.max_response_headers),
         "empty_pool_503": config.empty_pool_response_code_503,
+        "tls_handshake_timeout": max(0.0, config.tls_handshake_timeout.seconds),
+        "keep_alive_probe_interval": config.endpoint_keep_alive_probe_interval.seconds,
+        "max_conns": max(0, config.backends.max_conns),
+        "balancing_algorithm": config.balancing_algorithm,
+        "az_preference": config.balancing_algorithm_az_preference,
+        "zone": config.zone,
+        "failure_memory": config.droplet_stale_threshold.seconds / 4,
+        "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
+        "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
+        "secure_cookies": config.secure_cookies,
     }
 
 
@@ -65,8 +82,8 @@ def _head_size(configured: int) -> int:
     return max(MIN_HEAD, configured) if 0 < configured <= MAX_REQUEST_HEAD else MAX_REQUEST_HEAD
 
 
-def _unless_0(limit: int) -> int:
-    return min(limit, UNLIMITED) if limit > 0 else UNLIMITED
+def _field_count(configured: int) -> int:
+    return min(configured, UNLIMITED_FIELDS) if configured > 0 else UNLIMITED_FIELDS
 
 
 def _max_idle(config: Config) -> int:

@@ -26,7 +26,19 @@ from fastrouter.log import Level, Logger
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_applier import TableApplier
 from fastrouter.table_changes import Change
-from fastrouter.worker_messages import Begin, Drain, Drained, Draining, Listen, Listening, Order, Ready, TableEnd
+from fastrouter.tls import backend_context
+from fastrouter.worker_messages import (
+    Begin,
+    Drain,
+    Drained,
+    Draining,
+    Listen,
+    Listening,
+    Order,
+    Pruned,
+    Ready,
+    TableEnd,
+)
 
 # Seconds between two looks at whether the last request is over.
 _DRAIN_POLL = 0.02
@@ -84,8 +96,9 @@ class Worker:
             file = AccessLogFile(begin.access_log, self._channel.take_descriptor(), self._channel.take_descriptor())
             self._sink = FileSink(file, self._logger.child("access-grlog"))
             self._access_log = AccessLog(self._sink)
-        settings = Settings(**begin.settings)  # type: ignore[arg-type]  # the control process has tried them
-        self._round_tripper = RoundTripper(self._table, settings, self._access_log, self._logger.event)
+        context = backend_context(**msgspec.structs.asdict(begin.backend_tls))
+        settings = Settings(**begin.settings, backend_tls=context)  # type: ignore[arg-type]  # the control process has tried them
+        self._round_tripper = RoundTripper(self._table, settings, self._access_log, self._logger.event, self._on_prune)
         self._round_tripper.start(self._loop)
 
     async def _listen(self, descriptor: int) -> None:
@@ -117,6 +130,9 @@ class Worker:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained)
         else:
             self._channel.send_message(Drained())
+
+    def _on_prune(self, uri: str, address: str) -> None:
+        self._channel.send_message(Pruned(uri, address))
 
     def _on_refused(self, change: Change, error: ValueError) -> None:
         # One route is amiss; without this all would be, again and again.

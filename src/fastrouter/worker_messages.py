@@ -13,6 +13,15 @@ import msgspec
 SettingsValues = dict[str, bool | int | float | str | tuple[str, ...]]
 
 
+class BackendTLS(msgspec.Struct, frozen=True, array_like=True):
+    """What `tls.backend_context` makes its context of: PEM texts, and OpenSSL's names of ciphers."""
+
+    ca_certs: tuple[str, ...] = ()
+    cert_chain: str = ""
+    private_key: str = ""
+    ciphers: tuple[str, ...] = ()
+
+
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """What a worker is to be. With it come the descriptors of the access log, if there is one (access_log).
 
@@ -20,6 +29,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """
 
     settings: SettingsValues
+    backend_tls: BackendTLS
     log_source: str | None
     log_level: int
     log_timestamps: Literal["rfc3339", "unix-epoch"]
@@ -60,4 +70,11 @@ class Drained(msgspec.Struct, frozen=True, array_like=True, tag="drained"):
     """No request is in progress."""
 
 
-Report = Ready | Listening | Draining | Drained
+class Pruned(msgspec.Struct, frozen=True, array_like=True, tag="pruned"):
+    """The worker took the TLS endpoint at `address` (host:port) off the route `uri`: it is not what it should be."""
+
+    uri: str
+    address: str
+
+
+Report = Ready | Listening | Draining | Drained | Pruned

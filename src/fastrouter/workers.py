@@ -20,7 +20,18 @@ from fastrouter.channel import Channel
 from fastrouter.log import Logger
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
-from fastrouter.worker_messages import Begin, Drain, Drained, Draining, Listen, Listening, Ready, Report, TableEnd
+from fastrouter.worker_messages import (
+    Begin,
+    Drain,
+    Drained,
+    Draining,
+    Listen,
+    Listening,
+    Pruned,
+    Ready,
+    Report,
+    TableEnd,
+)
 
 # A worker that dies sooner than this after its start counts as crashing, and is restarted with a growing delay.
 CRASH_WINDOW = 10.0
@@ -65,12 +76,16 @@ class _Seat:
 class Workers:
     """All workers of a router, numbered from 0.
 
-    `add_change` is where table changes go. `on_hopeless` is called when a worker has crashed too often.
+    `add_change` is where table changes go. `on_hopeless` is called when a worker has crashed too often, `on_prune` with
+    route and address when one has taken a TLS endpoint off its table.
     """
 
-    def __init__(self, count: int, logger: Logger, on_hopeless: Callable[[], None]) -> None:
+    def __init__(
+        self, count: int, logger: Logger, on_hopeless: Callable[[], None], on_prune: Callable[[str, str], object]
+    ) -> None:
         self._logger = logger
         self._on_hopeless = on_hopeless
+        self._on_prune = on_prune
         self._loop = asyncio.get_running_loop()
         self._seats = [_Seat(f"worker-{index}") for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
@@ -194,6 +209,8 @@ class Workers:
                 seat.drain_counts = DrainCounts(active, idle)
             case Drained():
                 seat.is_drained = True
+            case Pruned(uri, address):
+                self._on_prune(uri, address)
         self._progress.set()
 
     def _send_listener(self, seat: _Seat) -> None:

@@ -17,18 +17,6 @@ MASK = "********"
 # Keys, and sections with all of their keys, that are read and checked while the feature behind them is not built; with
 # the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
 WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
-    "backends.cert_chain": 4,
-    "backends.max_conns": 4,
-    "backends.private_key": 4,
-    "balancing_algorithm": 4,
-    "balancing_algorithm_az_preference": 4,
-    "ca_certs": 4,
-    "endpoint_keep_alive_probe_interval": 4,
-    "secure_cookies": 4,
-    "sticky_session_cookie_names": 4,
-    "sticky_sessions_for_auth_negotiate": 4,
-    "tls_handshake_timeout": 4,
-    "go_max_procs": 5,
     "per_app_prometheus_http_metrics_reporting": 5,
     "per_request_metrics_reporting": 5,
     "prometheus": 5,

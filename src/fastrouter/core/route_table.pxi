@@ -160,4 +160,4 @@ cdef str _without_query(str uri):
 
 cdef bytes route_key(str uri):
     """The key of a registered URI (spec 3.3): lower case, no query, no outer slashes."""
-    return _without_query(uri).lower().removesuffix("/").removeprefix("/").encode("latin-1", "replace")
+    return _without_query(uri).lower().removesuffix("/").removeprefix("/").encode("utf-8", "replace")
