@@ -77,6 +77,7 @@ cdef enum:
     FAILURE_HANDSHAKE_TIMEOUT
     FAILURE_UNTRUSTED
     FAILURE_INCOMPLETE
+    FAILURE_HANDSHAKE_RESET
     FAILURE_RESET
     FAILURE_IDEMPOTENT_EOF
     FAILURE_EOF
@@ -105,6 +106,7 @@ cdef enum:
     COUNTER_RESPONSES_4XX
     COUNTER_RESPONSES_5XX
     COUNTER_RESPONSES_XXX
+    COUNTER_EMPTY_CONTENT_LENGTH_HEADER
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
 
@@ -116,9 +118,10 @@ cdef enum:
     HISTOGRAM_KINDS
     HISTOGRAM_BOUNDS = 30       # a histogram can have at most
     HISTOGRAM_CELLS = 32        # numbers a row has: bounds, what is above them, the sum
-    COUNTERS_ROOM = 64          # numbers
+    COUNTERS_NAMED = 64         # numbers for COUNTER_*, and behind them the attempts by component
+    COUNTERS_ROOM = 128
     # Bytes one worker's column has: its counters, and 1 + 1 + 64 + 4096 rows.
-    COLUMN_SIZE = 8 * (64 + 32 * 4162)
+    COLUMN_SIZE = 8 * (128 + 32 * 4162)
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
@@ -186,6 +189,7 @@ cdef struct FailureRow:
 cdef class Failure:
     cdef int kind               # FAILURE_*
     cdef str text               # as Gorouter prints it
+    cdef bint is_retriable                      # here: by its kind, and by what of the request was sent
     cdef FailureRow* row(self) noexcept
 
 cdef class Head:
@@ -515,7 +519,7 @@ cdef class BackendConnection(Timed):
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
-    cdef str _ends(self)
+    cdef str ends(self)
 
 cdef class ClientConnection(Timed):
     cdef RoundTripper tripper

@@ -24,6 +24,8 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
             return refuse_encoding(client)
         framing = FRAMING_CHUNKED
 
+    if head.has(HEADER_CONTENT_LENGTH) and head.value_of(HEADER_CONTENT_LENGTH).length == 0:
+        client.tripper.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
     length = head.content_length()
     if framing == FRAMING_NONE and length > 0:
         framing = FRAMING_LENGTH

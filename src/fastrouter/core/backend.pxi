@@ -109,9 +109,9 @@ cdef class BackendConnection(Timed):
             # TLS 1.3 lets a backend refuse our certificate after the handshake.
             self._lose(tls_failure(error, self.endpoint.server_cert_domain_san or self.endpoint.host))
         elif isinstance(error, ConnectionResetError):
-            self._lose(Failure(FAILURE_RESET, f"read tcp {self._ends()}: read: connection reset by peer"))
+            self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
         else:
-            self._lose(Failure(FAILURE_RESET, f"write tcp {self._ends()}: write: {errno_text(error)}"))
+            self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
         self.transport = self.raw = None
 
     def pause_writing(self):
@@ -436,7 +436,7 @@ cdef class BackendConnection(Timed):
         return_judge(judge, self.is_reusable and not exchange.is_head)
         return exchange.on_response_end()
 
-    cdef str _ends(self):
+    cdef str ends(self):
         """`local->remote` as Go prints the two ends of a connection."""
         return f"{self.local_address or ''}->{self.endpoint.address}"
 

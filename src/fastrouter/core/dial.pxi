@@ -48,7 +48,7 @@ async def dial(BackendConnection connection):
         if transport is None:
             failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connect: {errno_text(error)}")
         else:
-            failure = handshake_failure(error)
+            failure = handshake_failure(connection, error)
     except CancelledError:
         if transport is not None:
             transport.abort()
@@ -59,10 +59,10 @@ async def dial(BackendConnection connection):
         connection.on_dial_failed(failure)
 
 
-cdef Failure handshake_failure(object error):
+cdef Failure handshake_failure(BackendConnection connection, object error):
     """What ended a handshake without a word of TLS."""
     if isinstance(error, ConnectionAbortedError):
         return Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout")
     if isinstance(error, ConnectionResetError) and error.errno:
-        return Failure(FAILURE_INCOMPLETE, "read: connection reset by peer")
+        return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
     return Failure(FAILURE_INCOMPLETE, "EOF")

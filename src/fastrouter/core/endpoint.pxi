@@ -58,7 +58,8 @@ cdef class Endpoint:
     def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
         """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it.
 
-        The rows are those of `latency` and `http_latency_seconds` that belong to its labels.
+        The rows are those of `latency` and `http_latency_seconds` that belong to its labels. A slot that was another endpoint's
+        has counts that those who made them will balance; its mark is cleared by `Stats.clear_mark`.
         """
         if not (0 <= component_row < HISTOGRAM_ROWS[HISTOGRAM_LATENCY] and 0 <= source_row < HISTOGRAM_ROWS[HISTOGRAM_HTTP]):
             raise ValueError(f"rows out of range: {component_row}, {source_row}")
@@ -70,8 +71,6 @@ cdef class Endpoint:
         self.total_in_flight = &stats.in_flight[slot]
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]
-        # The slot may have been another endpoint's. Its counts are balanced by those who made them; its mark is not ours.
-        self.failed_at_ns[0] = 0
 
     @property
     def in_flight(self):

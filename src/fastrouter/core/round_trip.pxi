@@ -118,6 +118,7 @@ cdef class RoundTripper:
         exchange.is_resent = False
         exchange.is_counted = True
         self.counters[COUNTER_ATTEMPTS] += 1
+        self.counters[COUNTERS_NAMED + endpoint.component_row] += 1
         if not exchange.wants_websocket:
             exchange.arm(self.attempts)
         return self.send(exchange)
@@ -158,12 +159,13 @@ cdef class RoundTripper:
             # Of a backend that dies, the kept connections end first and the one dialled in their place is reset.
             failure.kind = FAILURE_IDEMPOTENT_EOF
         exchange.failure = failure
+        # Body bytes that were sent are gone: nobody else could get them.
+        failure.is_retriable = failure.row().retriable and not (
+            exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
+        )
         self._tell_of_attempt(exchange, "backend-endpoint-failed", was_reused)
         self._punish(exchange, failure)
-        if not failure.row().retriable or exchange.attempt >= self.settings.max_attempts or (
-            # Body bytes that were sent are gone: nobody else could get them.
-            exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
-        ):
+        if not failure.is_retriable or exchange.attempt >= self.settings.max_attempts:
             return respond_failure(exchange, failure)
         if exchange.tried is None:
             exchange.tried = set()
@@ -224,7 +226,7 @@ cdef class RoundTripper:
             "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
             "local-address": exchange.local_address or "",
             "error": error,
-            "retriable": exchange.failure.row().retriable,
+            "retriable": exchange.failure.is_retriable,
         })
 
 

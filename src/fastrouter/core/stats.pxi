@@ -17,6 +17,7 @@ cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
+    "empty_content_length_header",
 )
 
 
@@ -125,6 +126,21 @@ cdef class Stats:
                     total += self.column(chosen)[index]
             result[COUNTER_NAMES[index]] = total
         return result
+
+    def attempts(self, int row=0):
+        """Attempts over all workers whose endpoint has this row of `latency` (its component)."""
+        cdef int worker
+        cdef int64_t total = 0
+        if not 0 <= row < HISTOGRAM_ROWS[HISTOGRAM_LATENCY]:
+            raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[HISTOGRAM_LATENCY] - 1}, not {row}")
+        for worker in range(self.workers):
+            total += self.column(worker)[COUNTERS_NAMED + row]
+        return total
+
+    def clear_mark(self, int slot):
+        """Forget the failure mark of a slot, which is to be another endpoint's."""
+        if 0 <= slot < self.slots:
+            self.failed_at_ns[slot] = 0
 
     def requests_in_flight(self, worker=None):
         """Requests waiting for a response head: of one worker, or of all together."""
