@@ -3,9 +3,11 @@
 class _Handshake(Protocol):
     """Holds a dialled connection until its TLS handshake takes it over."""
 
-    def connection_made(self, transport):
-        # What a backend says first is the handshake's to read, whoever is faster.
-        transport.pause_reading()
+    has_spoken = False
+
+    def data_received(self, data):
+        # In TLS the client speaks first: whatever this is, it is something else.
+        self.has_spoken = True
 
 
 async def dial(BackendConnection connection):
@@ -23,14 +25,17 @@ async def dial(BackendConnection connection):
             return
         transport, placeholder = await loop.create_connection(_Handshake, host, endpoint.port)
         connection.on_dialled(transport)
-        secured = await loop.start_tls(
-            transport, connection, settings.backend_tls, server_hostname=name,
-            ssl_handshake_timeout=settings.tls_handshake_timeout or None,
-        )
-        if connection.exchange is not None:
-            connection.exchange.secured_ns = monotonic_ns()
-        connection.connection_made(secured)
-        return
+        if placeholder.has_spoken:
+            failure = plain_answer()
+        else:
+            secured = await loop.start_tls(
+                transport, connection, settings.backend_tls, server_hostname=name,
+                ssl_handshake_timeout=settings.tls_handshake_timeout or None,
+            )
+            if connection.exchange is not None:
+                connection.exchange.secured_ns = monotonic_ns()
+            connection.connection_made(secured)
+            return
     except gaierror:
         failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
     except SSLError as error:

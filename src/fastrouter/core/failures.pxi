@@ -99,6 +99,10 @@ cdef frozenset NAME_ERRORS = frozenset((62, 63, 64))
 cdef frozenset TIME_ERRORS = frozenset((9, 10))
 
 
+cdef Failure plain_answer():
+    return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
+
+
 cdef Failure tls_failure(object error, str name):
     """Classify what the TLS layer raised while talking to a backend that should be `name`."""
     cdef str reason = getattr(error, "reason", None) or ""
@@ -114,7 +118,7 @@ cdef Failure tls_failure(object error, str name):
         # Python's table of reasons ends before this one.
         reason = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
     if reason in NOT_TLS:
-        return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
+        return plain_answer()
     if reason in REMOTE_ALERTS:
         kind, text = REMOTE_ALERTS[reason]
         return Failure(kind, "remote error: tls: " + text)
