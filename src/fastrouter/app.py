@@ -22,6 +22,7 @@ from fastrouter import signals
 from fastrouter.access_log import AccessLogFile
 from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
+from fastrouter.component import Traffic, Varz
 from fastrouter.health import Health
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
 from fastrouter.log import Logger
@@ -212,6 +213,8 @@ class Router:
         if self._bus is not None:
             await self._bus.start()
         self._prune_later()
+        if self._bus is not None and options.status is not None and options.status.component_host is not None:
+            await self._bus.announce_component(self._new_varz(options.status).json)
         if options.start_delay > 0:
             self._logger.debug(
                 "Sleeping before returning success on /health endpoint to preload routing table",
@@ -255,12 +258,24 @@ class Router:
         self._workers.start(begin, descriptors, self._registry.snapshot)
 
     async def _start_status(self, options: StatusOptions) -> None:
-        self._status = StatusListeners(options, self._health, self._registry)
+        self._status = StatusListeners(options, self._health, self._registry, self._new_varz(options).json)
         try:
             await self._status.start()
         except OSError as error:
             self._logger.error("initialize-router-error", error=str(error))
             raise StartError(f"cannot serve health and routes: {error}") from error
+
+    def _new_varz(self, options: StatusOptions) -> Varz:
+        return Varz(
+            self._registry,
+            index=self._options.bus.index if self._options.bus is not None else 0,
+            host=f"{options.component_host}:{options.health_port}",
+            user=options.user,
+            password=options.password,
+            router_uuid=self._bus.router_id if self._bus is not None else "",
+            num_cores=usable_cpus(),
+            traffic=Traffic,
+        )
 
     async def _listen(self) -> None:
         address = self._options.listen

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from fastrouter.component import ComponentAnnouncer
 from fastrouter.log import Logger
 from fastrouter.messages import start_message
 from fastrouter.nats_connection import NatsConnection, NatsServer, client_tls
@@ -49,6 +50,9 @@ class Bus:
         self, options: BusOptions, logger: Logger, registry: RouteRegistry, *, on_closed: Callable[[], None]
     ) -> None:
         self._options = options
+        self._logger = logger
+        # How this process is called on the bus.
+        self.router_id = f"{options.index}-{uuid4()}"
         self._connection = NatsConnection(
             logger,
             options.servers,
@@ -58,9 +62,7 @@ class Bus:
             ping_interval=options.ping_interval,
             on_closed=on_closed,
         )
-        start = start_message(
-            f"{options.index}-{uuid4()}", options.local_ip, options.register_interval, options.prune_threshold
-        )
+        start = start_message(self.router_id, options.local_ip, options.register_interval, options.prune_threshold)
         self._subscriber = Subscriber(logger, self._connection, registry, start)
 
     @property
@@ -75,6 +77,10 @@ class Bus:
     async def start(self) -> None:
         """Ask all apps to register, and listen to them."""
         await self._subscriber.start()
+
+    async def announce_component(self, varz_json: Callable[[], bytes]) -> None:
+        """Tell of this router what the deprecated component listener tells."""
+        await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
 
     async def stop(self) -> None:
         """Listen no more, and hang up."""

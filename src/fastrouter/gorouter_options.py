@@ -4,6 +4,7 @@ from fastrouter.address import Address
 from fastrouter.app import RouterOptions, usable_cpus
 from fastrouter.bus import BusOptions, BusTLS
 from fastrouter.config import Config
+from fastrouter.config.duration import Duration
 from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
 from fastrouter.status_listeners import StatusOptions, StatusTLS
@@ -14,6 +15,7 @@ MAX_REQUEST_HEAD = 1024 * 1024
 MAX_RESPONSE_HEAD = 10 * 1024 * 1024
 IDLE_PER_HOST = 2
 # What the data plane's counters can hold: no limit. A head has no room for so many fields.
+YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
 # The data plane's own least: with less, not even a request line would fit.
@@ -54,28 +56,37 @@ def settings_of(config: Config) -> SettingsValues:
     """Return the data plane's settings."""
     return {
         "max_attempts": min(max(1, config.backends.max_attempts), UNLIMITED),
-        "dial_timeout": max(0.0, config.endpoint_dial_timeout.seconds),
-        "endpoint_timeout": max(0.0, config.endpoint_timeout.seconds),
-        "frontend_idle_timeout": max(0.0, config.frontend_idle_timeout.seconds),
-        "read_header_timeout": max(0.0, config.read_header_timeout.seconds),
+        "dial_timeout": _limit(config.endpoint_dial_timeout),
+        "endpoint_timeout": _limit(config.endpoint_timeout),
+        "frontend_idle_timeout": _limit(config.frontend_idle_timeout),
+        "read_header_timeout": _limit(config.read_header_timeout),
         "backend_keep_alive": not config.disable_keep_alives,
         "max_idle_per_endpoint": _max_idle(config),
         "max_request_head": _head_size(config.max_request_header_bytes),
         "max_request_headers": _field_count(config.max_request_headers),
-        "max_response_head": max(MIN_HEAD, min(config.max_response_header_bytes, UNLIMITED) or MAX_RESPONSE_HEAD),
+        "max_response_head": _response_head_size(config.max_response_header_bytes),
         "max_response_headers": _field_count(config.max_response_headers),
         "empty_pool_503": config.empty_pool_response_code_503,
-        "tls_handshake_timeout": max(0.0, config.tls_handshake_timeout.seconds),
+        "tls_handshake_timeout": _limit(config.tls_handshake_timeout),
         "keep_alive_probe_interval": config.endpoint_keep_alive_probe_interval.seconds,
-        "max_conns": max(0, config.backends.max_conns),
+        "max_conns": max(0, min(config.backends.max_conns, UNLIMITED)),
         "balancing_algorithm": config.balancing_algorithm,
         "az_preference": config.balancing_algorithm_az_preference,
         "zone": config.zone,
-        "failure_memory": config.droplet_stale_threshold.seconds / 4,
+        "failure_memory": _limit(config.droplet_stale_threshold) / 4,
         "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
         "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
         "secure_cookies": config.secure_cookies,
     }
+
+
+def _limit(duration: Duration) -> float:
+    """Return a limit in seconds, where 0 and less mean that there is none, and a year is as good as none."""
+    return max(0.0, min(duration.seconds, YEAR))
+
+
+def _response_head_size(configured: int) -> int:
+    return max(MIN_HEAD, min(configured, UNLIMITED)) if configured > 0 else MAX_RESPONSE_HEAD
 
 
 def _head_size(configured: int) -> int:
@@ -112,11 +123,14 @@ def _bus_of(config: Config) -> BusOptions:
 
 def _status_of(config: Config) -> StatusOptions:
     status = config.status
+    is_component = status.enable_deprecated_varz_healthz_endpoints
     return StatusOptions(
         user=status.user,
         password=status.pass_,
         routes_port=status.routes.port,
-        health_port=status.port if status.enable_nontls_health_checks else None,
+        # The component listener is there whether or not health without TLS is wanted.
+        health_port=status.port if status.enable_nontls_health_checks or is_component else None,
+        component_host=status.host if is_component else None,
         tls=StatusTLS(
             port=status.tls.port,
             certificate=status.tls.certificate,

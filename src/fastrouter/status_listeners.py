@@ -1,12 +1,13 @@
 """Which status listeners a router has, and with what they answer (spec 1.2, 7.1 to 7.3)."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastrouter.health import Health
 from fastrouter.pem_files import load_identity
 from fastrouter.registry import RouteRegistry
-from fastrouter.status import Credentials, StatusServer, health_handler, routes_handler
+from fastrouter.status import Credentials, StatusServer, component_handler, health_handler, routes_handler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,24 +24,36 @@ class StatusTLS:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusOptions:
-    """Ports of the status listeners, 0 for any free one; None means that there is no such listener."""
+    """Ports of the status listeners, 0 for any free one; None means that there is no such listener.
+
+    With a `component_host`, the deprecated component listener is there and on `health_port` instead of plain health.
+    """
 
     user: str
     password: str
     routes_port: int
     health_port: int | None
+    component_host: str | None = None
     tls: StatusTLS | None = None
 
 
 class StatusListeners:
-    """All status listeners of a router."""
+    """All status listeners of a router; `varz_json` is what the component listener needs."""
 
-    def __init__(self, options: StatusOptions, health: Health, registry: RouteRegistry) -> None:
-        handle_health = health_handler(lambda: health.is_healthy)
-        handle_routes = routes_handler(Credentials(options.user, options.password), registry.routes_json)
-        self.routes = StatusServer(handle_routes, "127.0.0.1", options.routes_port)
+    def __init__(
+        self, options: StatusOptions, health: Health, registry: RouteRegistry, varz_json: Callable[[], bytes]
+    ) -> None:
+        def is_healthy() -> bool:
+            return health.is_healthy
+
+        credentials = Credentials(options.user, options.password)
+        handle_health = health_handler(is_healthy)
+        self.routes = StatusServer(routes_handler(credentials, registry.routes_json), "127.0.0.1", options.routes_port)
         self._servers = [self.routes]
-        if options.health_port is not None:
+        if options.component_host is not None:
+            handle = component_handler(credentials, is_healthy, varz_json, registry.routes_json)
+            self._servers.append(StatusServer(handle, options.component_host, options.health_port or 0))
+        elif options.health_port is not None:
             self._servers.append(StatusServer(handle_health, "0.0.0.0", options.health_port))
         if options.tls is not None:
             self._servers.append(StatusServer(handle_health, "0.0.0.0", options.tls.port, _server_tls(options.tls)))

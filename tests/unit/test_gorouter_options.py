@@ -1,0 +1,124 @@
+"""What a gorouter.yml becomes for the parts of the router."""
+
+from typing import Any
+
+import pytest
+
+from fastrouter._core import Settings
+from fastrouter.address import Address
+from fastrouter.app import usable_cpus
+from fastrouter.config import Config, parse
+from fastrouter.gorouter_options import options_of, settings_of
+
+
+def settings(text: str) -> dict[str, Any]:
+    return settings_of(parse(text.encode()))
+
+
+def test_defaults_are_gorouters() -> None:
+    options = options_of(Config())
+    assert options.listen == Address("", 8081)
+    assert options.workers == usable_cpus()
+    assert (options.start_delay, options.prune_interval, options.drain_wait) == (5.0, 30.0, 0.0)
+    assert options.access_log is None
+    assert options.bus is not None
+    assert [str(server) for server in options.bus.servers] == ["localhost:4222"]
+    assert options.status is not None
+    assert (options.status.routes_port, options.status.health_port) == (8082, 8080)
+    assert options.status.component_host is None
+    assert options.status.tls is None
+    assert options.registry["stale_threshold"] == 120.0
+    assert options.registry["empty_pool_timeout"] == 0.0
+
+
+def test_settings_of_the_defaults() -> None:
+    values = settings_of(Config())
+    expected = {
+        "max_attempts": 1,
+        "dial_timeout": 5.0,
+        "endpoint_timeout": 60.0,
+        "frontend_idle_timeout": 900.0,
+        "read_header_timeout": 0.0,
+        "backend_keep_alive": False,
+        "max_idle_per_endpoint": 2,
+        "max_request_head": 1024 * 1024,
+        "max_response_head": 10 * 1024 * 1024,
+        "empty_pool_503": False,
+        "max_conns": 0,
+        "failure_memory": 30.0,
+    }
+    assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("backends: {max_attempts: 3}", "max_attempts", 3),
+        ("backends: {max_attempts: -1}", "max_attempts", 1),
+        ("endpoint_timeout: -1s", "endpoint_timeout", 0.0),
+        ("endpoint_timeout: 1m30s", "endpoint_timeout", 90.0),
+        ("endpoint_dial_timeout: 100ms", "dial_timeout", 0.1),
+        ("frontend_idle_timeout: 5s", "frontend_idle_timeout", 5.0),
+        ("read_header_timeout: 2s", "read_header_timeout", 2.0),
+        ("disable_keep_alives: false", "backend_keep_alive", True),
+        ("max_idle_conns_per_host: 100", "max_idle_per_endpoint", 100),
+        ("max_idle_conns_per_host: 0", "max_idle_per_endpoint", 2),
+        ("max_idle_conns_per_host: -1", "max_idle_per_endpoint", 0),
+        ("{max_idle_conns_per_host: 100, max_idle_conns: 5}", "max_idle_per_endpoint", 5),
+        ("{max_idle_conns_per_host: 100, max_idle_conns: 0}", "max_idle_per_endpoint", 100),
+        ("max_request_header_bytes: 65536", "max_request_head", 65536),
+        ("max_request_header_bytes: -1", "max_request_head", 1024 * 1024),
+        ("max_request_header_bytes: 2000000", "max_request_head", 1024 * 1024),
+        ("max_request_headers: 50", "max_request_headers", 50),
+        ("max_response_header_bytes: 65536", "max_response_head", 65536),
+        ("max_response_headers: 50", "max_response_headers", 50),
+        ("empty_pool_response_code_503: true", "empty_pool_503", True),
+        ("backends: {max_conns: 500}", "max_conns", 500),
+        ("droplet_stale_threshold: 60s", "failure_memory", 15.0),
+    ],
+)
+def test_a_key_and_what_it_sets(text: str, name: str, value: object) -> None:
+    assert settings(text)[name] == value
+
+
+@pytest.mark.parametrize("number", [-(2**63), -1, 0, 1, 500, 2**31, 2**63 - 1])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("backends: {{max_attempts: {}}}", "backends: {{max_conns: {}}}", "max_idle_conns: {}"),
+        *("max_idle_conns_per_host: {}", "max_request_header_bytes: {}", "max_request_headers: {}"),
+        *("max_response_header_bytes: {}", "max_response_headers: {}"),
+    ],
+)
+def test_the_data_plane_takes_whatever_number_is_valid_there(key: str, number: int) -> None:
+    Settings(**settings(key.format(number)))
+
+
+@pytest.mark.parametrize("duration", ["-2562047h", "-1ns", "0s", "1ns", "2562047h"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("endpoint_timeout", "endpoint_dial_timeout", "frontend_idle_timeout", "read_header_timeout"),
+        *("tls_handshake_timeout", "endpoint_keep_alive_probe_interval", "droplet_stale_threshold"),
+    ],
+)
+def test_the_data_plane_takes_whatever_duration_is_valid_there(key: str, duration: str) -> None:
+    Settings(**settings(f"{key}: {duration}"))
+
+
+def test_the_component_listener_replaces_health_without_tls() -> None:
+    options = options_of(
+        parse(b"status: {port: 9, host: 127.0.0.1, enable_deprecated_varz_healthz_endpoints: true}")
+    ).status
+    assert options is not None
+    assert (options.component_host, options.health_port) == ("127.0.0.1", 9)
+
+
+def test_a_router_without_http_listens_nowhere() -> None:
+    assert options_of(Config(disable_http=True)).listen is None
+
+
+def test_workers() -> None:
+    assert options_of(parse(b"go_max_procs: 3")).workers == 3
+    assert options_of(parse(b"go_max_procs: 0")).workers == usable_cpus()
+    assert options_of(parse(b"go_max_procs: 3"), workers=1).workers == 1
