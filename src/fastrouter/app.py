@@ -24,13 +24,15 @@ from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Traffic, Varz
 from fastrouter.health import Health
+from fastrouter.histogram import DEFAULT_BOUNDS, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
 from fastrouter.log import Logger
 from fastrouter.nats_connection import NatsConnectionError
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
+from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status_listeners import StatusListeners, StatusOptions
-from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues
+from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues, SharedColumns
 from fastrouter.workers import Workers
 
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
@@ -66,6 +68,7 @@ class RouterOptions:
     drain_timeout: float = 900.0
     bus: BusOptions | None = None
     status: StatusOptions | None = None
+    histogram_bounds: HistogramBounds = DEFAULT_BOUNDS
 
 
 class Addresses(NamedTuple):
@@ -124,11 +127,13 @@ class Router:
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()
 
+        self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
         self._workers = Workers(
             options.workers,
             logger,
             on_hopeless=lambda: self._fail("a worker crashed again and again"),
             on_prune=self._prune_endpoint,
+            on_death=self._shared.stats.clear_worker,
         )
         self._bus: Bus | None = None
         self._registry = StaticRouteRegistry(
@@ -247,6 +252,7 @@ class Router:
 
     def _start_workers(self, access_log: AccessLogFile | None) -> None:
         begin = Begin(
+            columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
             backend_tls=self._options.backend_tls,
             log_source=self._logger.source,
@@ -254,8 +260,8 @@ class Router:
             log_timestamps=self._logger.timestamps,
             access_log=access_log.path if access_log is not None else None,
         )
-        descriptors = [access_log.descriptor, access_log.outage] if access_log is not None else []
-        self._workers.start(begin, descriptors, self._registry.snapshot)
+        log_descriptors = [access_log.descriptor, access_log.outage] if access_log is not None else []
+        self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
     async def _start_status(self, options: StatusOptions) -> None:
         self._status = StatusListeners(options, self._health, self._registry, self._new_varz(options).json)

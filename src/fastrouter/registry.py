@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fastrouter.histogram import Histogram
+from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, Logger
 from fastrouter.messages import Registration
 from fastrouter.packed_text import pack_texts, unpack_texts
@@ -204,8 +206,9 @@ class RouteRegistry:
 
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
     route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
-    `is_pruning_suspended` tells whether the source of registrations is out of reach. `clock` returns seconds that never
-    go back.
+    `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
+    histograms if `is_observing_apps`; `registration_latency` (milliseconds) is that of endpoints that say when they
+    were updated. `clock` returns seconds that never go back.
     """
 
     def __init__(
@@ -220,6 +223,8 @@ class RouteRegistry:
         sharding_mode: ShardingMode = ShardingMode.ALL,
         isolation_segments: Collection[str] = (),
         is_pruning_suspended: Callable[[], bool] = lambda: False,
+        is_observing_apps: bool = False,
+        registration_latency: Histogram | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger.child("registry")
@@ -233,6 +238,8 @@ class RouteRegistry:
         if sharding_mode == ShardingMode.SHARED_AND_SEGMENTS:
             self._segments |= {""}
         self._is_pruning_suspended = is_pruning_suspended
+        self._is_observing_apps = is_observing_apps
+        self._registration_latency = registration_latency
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
@@ -250,6 +257,11 @@ class RouteRegistry:
         self.registry_messages: dict[tuple[str, str], int] = {}
         self.unregistry_messages: dict[str, int] = {}
         self.routes_pruned = 0
+        self.routes_registered = 0
+        self.routes_unregistered = 0
+        # Rows of the labels of endpoints in the histograms of the workers.
+        self.component_rows = LabelRows(logger, "latency")
+        self.source_rows = LabelRows(logger, "http_latency_seconds")
         self._updated_at: float | None = None
 
     def __len__(self) -> int:
@@ -320,12 +332,15 @@ class RouteRegistry:
             # The key is mostly the URI itself: then it is kept once.
             route = Route(key if key == uri else uri, None, "", "", now)
             self._routes[key] = route
+            self.routes_registered += 1
             self._logger.info("route-registered", uri=key)
             self._logger.debug("uri-added", uri=key)
         result = self._put(route, endpoint, now)
         if result is not PutResult.UNMODIFIED:
             route.changed_at = now
             self._set_route(route, endpoint.traits)
+        if result is PutResult.ADDED and self._registration_latency is not None:
+            self._observe_latency(endpoint, self._registration_latency)
         label = (self._component(endpoint), result.value)
         self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
         self._log_registration(uri, endpoint, result)
@@ -352,6 +367,7 @@ class RouteRegistry:
         self._logger.info(message, **self._log_data(key, endpoint))
         if route.members is None and self._is_overdue(route, now):
             self._delete(key, route)
+            self.routes_unregistered += 1
             self._logger.info("route-unregistered", uri=key)
 
     def prune_endpoint(self, uri: str, address: str) -> bool:
@@ -524,6 +540,7 @@ class RouteRegistry:
         host, _, port = endpoint.address.rpartition(":")
         texts = self._texts(endpoint)
         tags = _tags(endpoint, texts) or {}
+        component = tags.get("component", "")
         return Introduce(
             endpoint.number,
             host,
@@ -536,7 +553,9 @@ class RouteRegistry:
             endpoint.traits.protocol,
             endpoint.availability_zone,
             tags.get("process_id", ""),
-            tags.get("component", ""),
+            component,
+            self.component_rows.row(component),
+            self.source_rows.row(tags.get("source_id", "")) if self._is_observing_apps else 0,
         )
 
     def _component(self, endpoint: RegisteredEndpoint) -> str:
@@ -544,6 +563,12 @@ class RouteRegistry:
         if not names or "component" not in names:
             return ""
         return self._texts(endpoint)[_FIXED_TEXTS + names.index("component")]
+
+    def _observe_latency(self, endpoint: RegisteredEndpoint, latency: Histogram) -> None:
+        """Count how long it took from the update that an endpoint speaks of to its registration here."""
+        updated_at_ns = int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True)
+        if updated_at_ns != 0:
+            latency.observe((time.time_ns() - updated_at_ns) / 1e6)
 
     def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
         level = Level.INFO if result is PutResult.ADDED else Level.DEBUG

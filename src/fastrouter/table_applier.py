@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from fastrouter._core import Endpoint, RouteTable
+from fastrouter._core import Endpoint, RouteTable, Stats
 from fastrouter.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
 
 
@@ -10,11 +10,22 @@ class TableApplier:
     """Keeps one RouteTable as the changes say, whether they come by a direct call or as frames of a stream.
 
     `on_refused` gets a change that `apply` refuses, and why; without it, `feed` and `apply_all` raise.
+
+    With `stats`, which may come later but before the first change, endpoints are counted over all workers. There is
+    room for many; `on_unshared` is called with the first that finds none, and from then on some are counted by each
+    worker for itself.
     """
 
-    def __init__(self, table: RouteTable, on_refused: Callable[[Change, ValueError], None] | None = None) -> None:
+    def __init__(
+        self,
+        table: RouteTable,
+        on_refused: Callable[[Change, ValueError], None] | None = None,
+        on_unshared: Callable[[int], None] | None = None,
+    ) -> None:
+        self.stats: Stats | None = None
         self._table = table
         self._on_refused = on_refused
+        self._on_unshared = on_unshared
         self._decoder = BatchDecoder()
         # By number. Numbers are used again, so a list stays dense, and costs a tenth of a dict.
         self._endpoints: list[Endpoint | None] = []
@@ -54,7 +65,7 @@ class TableApplier:
         endpoints = self._endpoints
         if change.number >= len(endpoints):
             endpoints.extend([None] * (change.number + 1 - len(endpoints)))
-        endpoints[change.number] = Endpoint(
+        endpoint = Endpoint(
             change.host,
             change.port,
             app_id=change.app_id,
@@ -67,6 +78,16 @@ class TableApplier:
             process_id=change.process_id,
             component=change.component,
         )
+        if self.stats is not None:
+            self._share(endpoint, change, self.stats)
+        endpoints[change.number] = endpoint
+
+    def _share(self, endpoint: Endpoint, change: Introduce, stats: Stats) -> None:
+        if change.number < stats.slots:
+            endpoint.share(stats, change.number, change.component_row, change.source_row)
+        elif self._on_unshared is not None:
+            self._on_unshared(change.number)
+            self._on_unshared = None
 
     def _endpoint(self, number: int) -> Endpoint:
         endpoint = self._endpoints[number] if number < len(self._endpoints) else None

@@ -25,7 +25,7 @@ _ARRAY_MARK = 0xDD
 
 
 class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
-    """From now on `number` is this endpoint."""
+    """From now on `number` is this endpoint; the rows are those of its labels in histograms (label_rows)."""
 
     number: int
     host: str
@@ -39,6 +39,8 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     availability_zone: str
     process_id: str
     component: str
+    component_row: int = 0
+    source_row: int = 0
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -23,12 +23,14 @@ from fastrouter.access_log import AccessLogFile, FileSink
 from fastrouter.channel import Channel
 from fastrouter.listeners import BACKLOG
 from fastrouter.log import Level, Logger
+from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_applier import TableApplier
 from fastrouter.table_changes import Change
 from fastrouter.tls import backend_context
 from fastrouter.worker_messages import (
     Begin,
+    ClientCounts,
     Drain,
     Drained,
     Draining,
@@ -42,6 +44,8 @@ from fastrouter.worker_messages import (
 
 # Seconds between two looks at whether the last request is over.
 _DRAIN_POLL = 0.02
+# Seconds between two reports of how many clients there are.
+_CLIENT_COUNTS_INTERVAL = 1.0
 
 
 class Worker:
@@ -51,7 +55,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._orders = msgspec.msgpack.Decoder(Order)
         self._table = RouteTable()
-        self._applier = TableApplier(self._table, self._on_refused)
+        self._applier = TableApplier(self._table, self._on_refused, self._on_unshared)
         self._stopped = self._loop.create_future()
         self._logger = Logger()
         self._sink: FileSink | None = None
@@ -92,14 +96,19 @@ class Worker:
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
+        stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
+        self._applier.stats = stats
         if begin.access_log is not None:
             file = AccessLogFile(begin.access_log, self._channel.take_descriptor(), self._channel.take_descriptor())
             self._sink = FileSink(file, self._logger.child("access-grlog"))
             self._access_log = AccessLog(self._sink)
         context = backend_context(**msgspec.structs.asdict(begin.backend_tls))
         settings = Settings(**begin.settings, backend_tls=context)  # type: ignore[arg-type]  # the control process has tried them
-        self._round_tripper = RoundTripper(self._table, settings, self._access_log, self._logger.event, self._on_prune)
+        self._round_tripper = RoundTripper(
+            self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
+        )
         self._round_tripper.start(self._loop)
+        self._report_clients(self._round_tripper, ClientCounts())
 
     async def _listen(self, descriptor: int) -> None:
         assert self._round_tripper is not None, "Begin comes first"
@@ -133,6 +142,15 @@ class Worker:
 
     def _on_prune(self, uri: str, address: str) -> None:
         self._channel.send_message(Pruned(uri, address))
+
+    def _report_clients(self, round_tripper: RoundTripper, before: ClientCounts) -> None:
+        counts = ClientCounts(round_tripper.stats()["client_connections"], *round_tripper.connection_counts())
+        if counts != before:
+            self._channel.send_message(counts)
+        self._loop.call_later(_CLIENT_COUNTS_INTERVAL, self._report_clients, round_tripper, counts)
+
+    def _on_unshared(self, number: int) -> None:
+        self._logger.warn("endpoint-counts-not-shared", number=number)
 
     def _on_refused(self, change: Change, error: ValueError) -> None:
         # One route is amiss; without this all would be, again and again.

@@ -22,12 +22,23 @@ class BackendTLS(msgspec.Struct, frozen=True, array_like=True):
     ciphers: tuple[str, ...] = ()
 
 
-class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """What a worker is to be. With it come the descriptors of the access log, if there is one (access_log).
+class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
+    """How the mapping of shared_stats is divided, and whose column is this worker's: arguments of `attach_stats`."""
 
-    The log's fields are those of `log.Logger`.
+    workers: int
+    slots: int
+    worker: int
+    bounds: tuple[tuple[float, ...], ...]
+
+
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """What a worker is to be. The log's fields are those of `log.Logger`.
+
+    With it come the descriptors of the mapping where all workers count, and of the access log, if there is one
+    (access_log).
     """
 
+    columns: SharedColumns
     settings: SettingsValues
     backend_tls: BackendTLS
     log_source: str | None
@@ -77,4 +88,12 @@ class Pruned(msgspec.Struct, frozen=True, array_like=True, tag="pruned"):
     address: str
 
 
-Report = Ready | Listening | Draining | Drained | Pruned
+class ClientCounts(msgspec.Struct, frozen=True, array_like=True, tag="client-counts"):
+    """Client connections of this moment: all of them, those with a request in progress, and idle ones."""
+
+    all: int = 0
+    active: int = 0
+    idle: int = 0
+
+
+Report = Ready | Listening | Draining | Drained | Pruned | ClientCounts

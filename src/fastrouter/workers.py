@@ -22,6 +22,7 @@ from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.worker_messages import (
     Begin,
+    ClientCounts,
     Drain,
     Drained,
     Draining,
@@ -57,8 +58,9 @@ class DrainCounts(NamedTuple):
 class _Seat:
     """The place of one worker: its process while there is one, and what its successor will need."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.name = f"worker-{index}"
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
         self.exit_watch = -1
@@ -70,24 +72,44 @@ class _Seat:
         self.max_unsent = MAX_UNSENT
         self.started_at = 0.0
         self.crashes = 0
+        self.starts = 0
+        self.clients = ClientCounts()
         self.restart: asyncio.TimerHandle | None = None
+
+
+class WorkerState(NamedTuple):
+    """What is known of one worker: how often it was started, its process id, and its clients of a second ago.
+
+    `pid` is None while there is no process.
+    """
+
+    starts: int
+    pid: int | None
+    clients: ClientCounts
 
 
 class Workers:
     """All workers of a router, numbered from 0.
 
     `add_change` is where table changes go. `on_hopeless` is called when a worker has crashed too often, `on_prune` with
-    route and address when one has taken a TLS endpoint off its table.
+    route and address when one has taken a TLS endpoint off its table, `on_death` with the number of one that ended,
+    before there is a successor.
     """
 
     def __init__(
-        self, count: int, logger: Logger, on_hopeless: Callable[[], None], on_prune: Callable[[str, str], object]
+        self,
+        count: int,
+        logger: Logger,
+        on_hopeless: Callable[[], None],
+        on_prune: Callable[[str, str], object],
+        on_death: Callable[[int], object],
     ) -> None:
         self._logger = logger
         self._on_hopeless = on_hopeless
         self._on_prune = on_prune
+        self._on_death = on_death
         self._loop = asyncio.get_running_loop()
-        self._seats = [_Seat(f"worker-{index}") for index in range(count)]
+        self._seats = [_Seat(index) for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
         self._encoder = BatchEncoder(self._broadcast, self._loop.call_soon)
         self._progress = asyncio.Event()
@@ -107,6 +129,13 @@ class Workers:
         self._snapshot = snapshot
         for seat in self._seats:
             self._start(seat)
+
+    def states(self) -> list[WorkerState]:
+        """Return the state of each worker."""
+        return [
+            WorkerState(seat.starts, seat.process.pid if seat.process is not None else None, seat.clients)
+            for seat in self._seats
+        ]
 
     async def until_ready(self) -> None:
         """Wait until every worker has the whole table."""
@@ -172,6 +201,7 @@ class Workers:
             return
         finally:
             theirs.close()
+        seat.starts += 1
         seat.exit_watch = os.pidfd_open(seat.process.pid)
         self._loop.add_reader(seat.exit_watch, self._on_exit, seat)
         channel = Channel(
@@ -179,7 +209,8 @@ class Workers:
         )
         # The others get what has changed so far; this one finds it in the table.
         self._encoder.flush()
-        channel.send_message(self._begin, self._begin_descriptors)
+        columns = msgspec.structs.replace(self._begin.columns, worker=seat.index)
+        channel.send_message(msgspec.structs.replace(self._begin, columns=columns), self._begin_descriptors)
         for frame in encode_changes(self._snapshot()):
             channel.send(frame)
         channel.send_message(TableEnd())
@@ -211,6 +242,8 @@ class Workers:
                 seat.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
+            case ClientCounts():
+                seat.clients = report
         self._progress.set()
 
     def _send_listener(self, seat: _Seat) -> None:
@@ -237,6 +270,8 @@ class Workers:
             seat.channel = None
         seat.is_ready = False
         seat.is_listening = False
+        seat.clients = ClientCounts()
+        self._on_death(seat.index)
         if self._is_replacing:
             self._replace(seat, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")
         self._progress.set()

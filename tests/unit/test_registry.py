@@ -111,7 +111,7 @@ class TestPut:
     def test_a_new_route_is_logged_and_introduced(self, harness: Harness) -> None:
         harness.register("App.example.com/", app="guid", tags={"component": "c", "process_id": "p"})
         assert harness.new_changes() == [
-            Introduce(0, "10.0.0.1", 80, "guid", "", "", False, "", "http1", "", "p", "c"),
+            Introduce(0, "10.0.0.1", 80, "guid", "", "", False, "", "http1", "", "p", "c", 1, 0),
             Put("App.example.com/", 0),
         ]
         assert harness.data_of("route-registered") == {"uri": "app.example.com"}

@@ -1,0 +1,35 @@
+"""The mapping in which all workers count: made by the control process, inherited by nobody, handed to each worker."""
+
+import mmap
+import os
+from collections.abc import Sequence
+
+from fastrouter._core import Stats
+
+# Endpoints there is room for. A page of the mapping costs memory only when somebody has touched it.
+SLOTS = 262_144
+
+
+class SharedStats:
+    """The mapping as the control process has it: `stats` reads all columns, `descriptor` is for the workers.
+
+    `bounds` are those of `_core.Stats`. Raises OSError if there is no memory for it.
+    """
+
+    def __init__(self, workers: int, bounds: Sequence[Sequence[float]]) -> None:
+        size = Stats.size(workers, SLOTS)
+        # Without a name in any file system, and gone with the last process that has it.
+        self.descriptor = os.memfd_create("fastrouter-stats", os.MFD_CLOEXEC)
+        os.ftruncate(self.descriptor, size)
+        self.bounds = tuple(tuple(some) for some in bounds)
+        self.stats = Stats(mmap.mmap(self.descriptor, size), workers, SLOTS, 0, self.bounds)
+
+
+def attach_stats(descriptor: int, *, workers: int, slots: int, worker: int, bounds: Sequence[Sequence[float]]) -> Stats:
+    """Map what `descriptor` stands for, which is closed, and return it as the process `worker` sees it."""
+    try:
+        # The mapping keeps a descriptor of its own.
+        memory = mmap.mmap(descriptor, Stats.size(workers, slots))
+    finally:
+        os.close(descriptor)
+    return Stats(memory, workers, slots, worker, bounds)
