@@ -270,6 +270,7 @@ cdef class Stats:
     cdef int* in_flight                         # by slot, over all workers; changed atomically
     cdef int* own_in_flight                     # by slot, of this worker
     cdef int64_t* failed_at_ns                  # by slot
+    cdef int* used                              # by slot, 1 after an attempt until somebody asks
     cdef double bounds[HISTOGRAM_KINDS][HISTOGRAM_BOUNDS]
     cdef int bound_counts[HISTOGRAM_KINDS]
     cdef int first_rows[HISTOGRAM_KINDS]
@@ -298,7 +299,9 @@ cdef class Endpoint:
     cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, 0 without one
     cdef short component_row                    # of its labels in the histograms
     cdef short source_row
+    cdef int* used                              # set by every attempt
     cdef int private_in_flight[2]
+    cdef int private_used
     cdef int64_t private_failed_at_ns
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept

@@ -86,3 +86,14 @@ def test_counters_of_all_workers_add_up() -> None:
     assert [control.counts(worker)["responses_2xx"] for worker in (0, 1, None)] == [1, 2, 3]
     control.clear_worker(1)
     assert control.counts()["requests"] == 3
+
+
+def test_used_endpoints_are_told_once() -> None:
+    router = Router(2, Settings(max_conns=1))
+    control = Stats(router.memory, 2, SLOTS)
+    assert control.take_used() == []
+    router.ask(0)
+    assert len(control.take_used()) == 1
+    router.ask(1)
+    assert len(control.take_used()) == 1
+    assert control.take_used() == []

@@ -8,6 +8,7 @@ cdef class Endpoint:
         self.total_in_flight = &self.private_in_flight[0]
         self.own_in_flight = &self.private_in_flight[1]
         self.failed_at_ns = &self.private_failed_at_ns
+        self.used = &self.private_used
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ cdef class Endpoint:
         self.total_in_flight = &stats.in_flight[slot]
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]
+        self.used = &stats.used[slot]
 
     @property
     def in_flight(self):
@@ -83,6 +85,7 @@ cdef class Endpoint:
             atomic_add_int(self.total_in_flight, -1)
             return False
         self.own_in_flight[0] += 1
+        self.used[0] = 1
         return True
 
     cdef void unreserve(self) noexcept:

@@ -1,6 +1,6 @@
 # Stats: what all workers of a router count, in one mapping that all its processes see (architecture.md section 2).
 #
-#   per worker: counters, histograms | per slot: in flight (sum), failure mark | per worker and slot: in flight
+#   per worker: counters, histograms | per slot: in flight (sum), failure mark, use mark | per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
 # kept besides, because `max_conns` must hold at the very moment a request is sent: it is the one thing changed atomically. The
@@ -61,12 +61,13 @@ cdef class Stats:
         self.counters = self.column(worker)
         self.in_flight = <int*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers)
         self.failed_at_ns = <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers + 4 * _even(slots))
+        self.used = <int*>(self.failed_at_ns + _even(slots))
         self.own_in_flight = self._own(worker)
 
     @staticmethod
     def size(int workers, int slots):
         """Bytes of the mapping for so many workers and endpoints. Untouched pages of it cost nothing."""
-        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 4 * <Py_ssize_t>workers)
+        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 4 + 4 * <Py_ssize_t>workers)
 
     @staticmethod
     def private():
@@ -112,7 +113,7 @@ cdef class Stats:
         return HISTOGRAM_ROWS[<int>HISTOGRAM_NAMES.index(name)]
 
     cdef int* _own(self, int worker) noexcept:
-        return <int*>(self.base + COLUMN_SIZE * self.workers + _even(self.slots) * (4 + 8 + 4 * <Py_ssize_t>worker))
+        return self.used + _even(self.slots) * (1 + <Py_ssize_t>worker)
 
     def counts(self, worker=None):
         """Counters by name: of one worker, or of all together."""
@@ -141,6 +142,16 @@ cdef class Stats:
         """Forget the failure mark of a slot, which is to be another endpoint's."""
         if 0 <= slot < self.slots:
             self.failed_at_ns[slot] = 0
+
+    def take_used(self):
+        """Slots whose endpoints had an attempt since the last call."""
+        cdef Py_ssize_t slot
+        cdef list slots = []
+        for slot in range(self.slots):
+            if self.used[slot]:
+                self.used[slot] = 0
+                slots.append(slot)
+        return slots
 
     def requests_in_flight(self, worker=None):
         """Requests waiting for a response head: of one worker, or of all together."""
