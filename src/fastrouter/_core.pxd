@@ -107,6 +107,8 @@ cdef enum:
     COUNTER_RESPONSES_5XX
     COUNTER_RESPONSES_XXX
     COUNTER_EMPTY_CONTENT_LENGTH_HEADER
+    COUNTER_CLIENT_CONNECTIONS          # open now, as the next
+    COUNTER_IDLE_BACKEND_CONNECTIONS
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
 
@@ -342,9 +344,8 @@ cdef class RouteTable:
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
     cdef BackendConnection acquire(self)
-    cdef int release(self, BackendConnection connection, Settings settings, DeadlineQueue idle_queue) except -1
+    cdef int release(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
-    cdef list drain(self)
 
 cdef class AccessLog:
     cdef object sink                            # callable(bytes)

@@ -59,7 +59,7 @@ cdef class BackendConnection(Timed):
             self.on_dialled(transport)
         if self.exchange is None:
             # Nobody waits any more; a fresh connection is as good as a returned one.
-            self.home.release(self, self.tripper.settings, self.tripper.backend_idles)
+            self.home.release(self)
         else:
             self.exchange.send_request()
 
@@ -161,7 +161,7 @@ cdef class BackendConnection(Timed):
         self.has_bytes = False
         self.was_used = True
         self.resume_reading()
-        return self.home.release(self, self.tripper.settings, self.tripper.backend_idles)
+        return self.home.release(self)
 
     cdef int close(self) except -1:
         """End it, letting written bytes out first."""

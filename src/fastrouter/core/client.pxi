@@ -23,6 +23,7 @@ cdef class ClientConnection(Timed):
             self.ip = self.ip[7:]
         self.address = (b"[%s]:%d" if b":" in self.ip else b"%s:%d") % (self.ip, peer[1])
         self.tripper.clients.add(self)
+        self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.tripper.header_reads)
 
     def data_received(self, bytes data):
@@ -59,7 +60,9 @@ cdef class ClientConnection(Timed):
         cdef Exchange exchange = self.exchange
         self.is_closing = True
         self.disarm()
-        self.tripper.clients.discard(self)
+        if self in self.tripper.clients:
+            self.tripper.clients.remove(self)
+            self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
         if exchange is not None:
             exchange.on_client_gone()
         self.drop_judge()

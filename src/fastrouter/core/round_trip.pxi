@@ -64,11 +64,8 @@ cdef class RoundTripper:
         return ClientConnection(self)
 
     def stats(self):
-        """Counters since the start by name, and gauges of now."""
-        return {
-            "client_connections": len(self.clients),
-            **self.shared.counts(self.shared.worker),
-        }
+        """Counters of this data plane by name, and gauges of now."""
+        return self.shared.counts(self.shared.worker)
 
     def _tick(self):
         cdef int64_t now = monotonic_ns()

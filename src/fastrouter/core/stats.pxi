@@ -12,12 +12,12 @@ cdef extern from *:
     """
     int atomic_add_int(int* where, int what) noexcept nogil
 
-# Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4).
+# Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4). The last two are gauges.
 cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
-    "empty_content_length_header",
+    "empty_content_length_header", "client_connections", "idle_backend_connections",
 )
 
 
@@ -78,7 +78,7 @@ cdef class Stats:
         return <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>worker)
 
     cdef int64_t* _cells(self, int worker, int kind, int row) noexcept:
-        """One row of a histogram: a cell per bound, one for what is above all, and the sum in billionths."""
+        """One row of a histogram: a cell per bound, one for what is above all, and the sum, which is a double."""
         return self.column(worker) + COUNTERS_ROOM + (self.first_rows[kind] + row) * HISTOGRAM_CELLS
 
     cdef void observe(self, int kind, int row, double value) noexcept:
@@ -89,13 +89,13 @@ cdef class Stats:
         while at < count and value > self.bounds[kind][at]:
             at += 1
         cells[at] += 1
-        cells[HISTOGRAM_CELLS - 1] += <int64_t>(value * 1e9)
+        (<double*>cells)[HISTOGRAM_CELLS - 1] += value
 
     def histogram(self, str name, int row=0):
         """(bounds, counts, sum) over all workers; one count more than there are bounds, none of them cumulative."""
         cdef int kind = HISTOGRAM_NAMES.index(name)
         cdef int worker, at
-        cdef int64_t total = 0
+        cdef double total = 0
         cdef int64_t* cells
         if not 0 <= row < HISTOGRAM_ROWS[kind]:
             raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[kind] - 1}, not {row}")
@@ -104,8 +104,8 @@ cdef class Stats:
             cells = self._cells(worker, kind, row)
             for at in range(self.bound_counts[kind] + 1):
                 counts[at] += cells[at]
-            total += cells[HISTOGRAM_CELLS - 1]
-        return [self.bounds[kind][at] for at in range(self.bound_counts[kind])], counts, total / 1e9
+            total += (<double*>cells)[HISTOGRAM_CELLS - 1]
+        return [self.bounds[kind][at] for at in range(self.bound_counts[kind])], counts, total
 
     @staticmethod
     def rows(str name):
@@ -163,8 +163,10 @@ cdef class Stats:
         return total
 
     def clear_worker(self, int worker):
-        """Take what a dead worker had in flight off the sums. Its counters stay: they only ever go up."""
+        """Take what a dead worker had in flight off the sums, and its connections. Its counters stay: they only ever go up."""
         cdef Py_ssize_t slot
+        self.column(worker)[COUNTER_CLIENT_CONNECTIONS] = 0
+        self.column(worker)[COUNTER_IDLE_BACKEND_CONNECTIONS] = 0
         cdef int* own = self._own(worker)
         for slot in range(self.slots):
             if own[slot]:
