@@ -22,16 +22,21 @@ from fastrouter import signals
 from fastrouter.access_log import AccessLogFile
 from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
-from fastrouter.component import Traffic, Varz
+from fastrouter.component import Varz
 from fastrouter.health import Health
-from fastrouter.histogram import DEFAULT_BOUNDS, HistogramBounds
+from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
 from fastrouter.log import Logger
+from fastrouter.metrics import Metrics
+from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
+from fastrouter.monitor import INTERVAL, Monitor
 from fastrouter.nats_connection import NatsConnectionError
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.static_registry import StaticRouteRegistry
+from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
+from fastrouter.traffic import TrafficReader
 from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues, SharedColumns
 from fastrouter.workers import Workers
 
@@ -50,7 +55,8 @@ class RouterOptions:
     `listen` is where clients connect, None if they cannot; `workers` the number of data-plane processes, which get
     `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry, `prune_interval` 0
     means that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them,
-    is read again. Without `bus` nobody can register, without `status` nobody can ask.
+    is read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
+    measure.
     """
 
     listen: Address | None
@@ -68,6 +74,7 @@ class RouterOptions:
     drain_timeout: float = 900.0
     bus: BusOptions | None = None
     status: StatusOptions | None = None
+    metrics: MetricsOptions | None = None
     histogram_bounds: HistogramBounds = DEFAULT_BOUNDS
 
 
@@ -136,12 +143,19 @@ class Router:
             on_death=self._shared.stats.clear_worker,
         )
         self._bus: Bus | None = None
+        self._registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
             self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
+            registration_latency=self._registration_latency,
+            on_number_reused=self._shared.clear_mark,
             **options.registry,
         )
+        self._monitor = Monitor(self._pids, self._bus_message_counts)
+        self._traffic = TrafficReader(self._shared.stats, self._registry.component_rows, INTERVAL)
+        self._monitor.on_interval.append(self._traffic.tick)
+        self._metrics_server: StatusServer | None = None
         self._status: StatusListeners | None = None
         self._listeners: list[socket.socket] = []
         self._listener_watch: ListenerWatch | None = None
@@ -210,11 +224,14 @@ class Router:
                 await self._bus.connect()
             except NatsConnectionError as error:
                 raise StartError(f"cannot connect to NATS: {error}") from error
+        if options.metrics is not None:
+            await self._start_metrics(options.metrics)
         access_log = self._open_access_log()
         self._registry.replace_static([*options.routes, *options.file_routes])
         self._start_workers(access_log)
         if options.status is not None:
             await self._start_status(options.status)
+        self._monitor.start()
         if self._bus is not None:
             await self._bus.start()
         self._prune_later()
@@ -280,8 +297,32 @@ class Router:
             password=options.password,
             router_uuid=self._bus.router_id if self._bus is not None else "",
             num_cores=usable_cpus(),
-            traffic=Traffic,
+            traffic=self._traffic.read,
         )
+
+    async def _start_metrics(self, options: MetricsOptions) -> None:
+        metrics = Metrics(
+            self._shared.stats,
+            self._registry,
+            self._registration_latency,
+            self._monitor,
+            self._workers.states,
+            has_gauges=options.has_gauges,
+        )
+        try:
+            server = new_metrics_server(options, metrics.render)
+            await server.start()
+        except OSError as error:
+            self._logger.error("metrics-listener-error", error=str(error))
+            raise StartError(f"cannot serve metrics: {error}") from error
+        self._metrics_server = server
+        self._logger.info("metrics-listener-started", port=server.port)
+
+    def _pids(self) -> list[int]:
+        return [os.getpid(), *(state.pid for state in self._workers.states() if state.pid is not None)]
+
+    def _bus_message_counts(self) -> tuple[int, int]:
+        return self._bus.message_counts() if self._bus is not None else (0, 0)
 
     async def _listen(self) -> None:
         address = self._options.listen
@@ -367,8 +408,10 @@ class Router:
             self._prune_timer.cancel()
         self._close_listeners()
         await self._workers.stop()
-        if self._status is not None:
-            await self._status.stop()
+        self._monitor.stop()
+        for server in (self._metrics_server, self._status):
+            if server is not None:
+                await server.stop()
         if self._bus is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_BUS_GRACE):

@@ -70,6 +70,10 @@ class Bus:
         """Whether registrations may be missing because nobody could send them."""
         return self._options.suspend_pruning and not self._connection.is_connected
 
+    def message_counts(self) -> tuple[int, int]:
+        """Return how many messages wait to be handled, and how many were dropped."""
+        return self._subscriber.pending_messages, self._subscriber.dropped_messages
+
     async def connect(self) -> None:
         """Connect to a server. Raises NatsConnectionError."""
         await self._connection.connect()

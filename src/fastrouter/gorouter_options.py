@@ -5,6 +5,8 @@ from fastrouter.app import RouterOptions, usable_cpus
 from fastrouter.bus import BusOptions, BusTLS
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
+from fastrouter.histogram import HistogramBounds, usable_bounds
+from fastrouter.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
 from fastrouter.status_listeners import StatusOptions, StatusTLS
@@ -42,6 +44,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
             "balancing_algorithm": config.balancing_algorithm,
             "sharding_mode": ShardingMode(config.routing_table_sharding_mode),
             "isolation_segments": config.isolation_segments,
+            "is_observing_apps": config.per_app_prometheus_http_metrics_reporting,
         },
         prune_interval=max(0.0, config.prune_stale_droplets_interval.seconds),
         start_delay=config.start_response_delay_interval.seconds,
@@ -49,6 +52,8 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         drain_timeout=config.drain_timeout.seconds,
         bus=_bus_of(config),
         status=_status_of(config),
+        metrics=_metrics_of(config),
+        histogram_bounds=_histogram_bounds_of(config),
     )
 
 
@@ -77,6 +82,10 @@ def settings_of(config: Config) -> SettingsValues:
         "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
         "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
         "secure_cookies": config.secure_cookies,
+        # Each costs a little time per request, so it is taken only where somebody can see it.
+        "observes_requests": config.per_request_metrics_reporting
+        and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
+        "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,
     }
 
 
@@ -118,6 +127,32 @@ def _bus_of(config: Config) -> BusOptions:
         register_interval=config.start_response_delay_interval.seconds,
         prune_threshold=config.droplet_stale_threshold.seconds,
         suspend_pruning=config.suspend_pruning_if_nats_unavailable,
+    )
+
+
+def _metrics_of(config: Config) -> MetricsOptions | None:
+    prometheus = config.prometheus
+    if not prometheus.enabled:
+        return None
+    # A port that nobody knows beforehand is for tests, which Gorouter gives no TLS.
+    has_tls = prometheus.port != 0 and prometheus.cert_path != ""
+    return MetricsOptions(
+        port=prometheus.port,
+        tls=MetricsTLS(cert_path=prometheus.cert_path, key_path=prometheus.key_path, ca_path=prometheus.ca_path)
+        if has_tls
+        else None,
+        has_gauges=prometheus.gauges,
+    )
+
+
+def _histogram_bounds_of(config: Config) -> HistogramBounds:
+    meters = config.prometheus.meters
+    return HistogramBounds(
+        route_lookup_time=usable_bounds(meters.route_lookup_time_histogram_buckets),
+        gorouter_time=usable_bounds(meters.gorouter_time_histogram_buckets),
+        latency=usable_bounds(meters.routing_response_latency_histogram_buckets),
+        http_latency_seconds=usable_bounds(meters.http_latency_histogram_buckets),
+        route_registration_latency=usable_bounds(meters.route_registration_latency_histogram_buckets),
     )
 
 

@@ -208,7 +208,8 @@ class RouteRegistry:
     route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
     `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`; `registration_latency` (milliseconds) is that of endpoints that say when they
-    were updated. `clock` returns seconds that never go back.
+    were updated. `on_number_reused` is called before an endpoint gets the number that another has had. `clock` returns
+    seconds that never go back.
     """
 
     def __init__(
@@ -225,6 +226,7 @@ class RouteRegistry:
         is_pruning_suspended: Callable[[], bool] = lambda: False,
         is_observing_apps: bool = False,
         registration_latency: Histogram | None = None,
+        on_number_reused: Callable[[int], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger.child("registry")
@@ -240,6 +242,7 @@ class RouteRegistry:
         self._is_pruning_suspended = is_pruning_suspended
         self._is_observing_apps = is_observing_apps
         self._registration_latency = registration_latency
+        self._on_number_reused = on_number_reused
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
@@ -483,6 +486,7 @@ class RouteRegistry:
         if endpoint.uses == 0:
             if self._free_numbers:
                 endpoint.number = self._free_numbers.pop()
+                self._on_number_reused(endpoint.number)
             else:
                 endpoint.number = self._next_number
                 self._next_number += 1

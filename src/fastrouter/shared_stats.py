@@ -24,6 +24,11 @@ class SharedStats:
         self.bounds = tuple(tuple(some) for some in bounds)
         self.stats = Stats(mmap.mmap(self.descriptor, size), workers, SLOTS, 0, self.bounds)
 
+    def clear_mark(self, slot: int) -> None:
+        """Forget that the endpoint that had the number `slot` has failed."""
+        if slot < SLOTS:
+            self.stats.clear_mark(slot)
+
 
 def attach_stats(descriptor: int, *, workers: int, slots: int, worker: int, bounds: Sequence[Sequence[float]]) -> Stats:
     """Map what `descriptor` stands for, which is closed, and return it as the process `worker` sees it."""

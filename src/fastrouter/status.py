@@ -46,7 +46,7 @@ class StatusResponse(NamedTuple):
 
 StatusHandler = Callable[[StatusRequest], StatusResponse]
 
-_NOT_FOUND = StatusResponse(404, _NOT_FOUND_HEADERS, b"404 page not found\n")
+NOT_FOUND = StatusResponse(404, _NOT_FOUND_HEADERS, b"404 page not found\n")
 
 
 class Credentials(NamedTuple):
@@ -81,7 +81,7 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
             return _health(is_healthy())
         if request.path == LIVENESS_PATH:
             return StatusResponse(200, (*_HEALTH_HEADERS, _TEXT), b"ok\n")
-        return _NOT_FOUND
+        return NOT_FOUND
 
     return handle
 
@@ -92,12 +92,12 @@ def routes_handler(credentials: Credentials, routes_json: Callable[[], bytes]) -
     def handle(request: StatusRequest) -> StatusResponse:
         # Health paths are open on this listener too, but nothing is there.
         if request.path in {"/health", "/healthz"}:
-            return _NOT_FOUND
+            return NOT_FOUND
         if not credentials.admits(request.authorization):
             return _unauthorized()
         if request.path == "/routes":
             return _json(routes_json())
-        return _NOT_FOUND
+        return NOT_FOUND
 
     return handle
 
@@ -119,7 +119,7 @@ def component_handler(
             return _json(varz_json())
         if request.path == "/routes":
             return _json(routes_json())
-        return _NOT_FOUND
+        return NOT_FOUND
 
     return handle
 

@@ -30,7 +30,6 @@ from fastrouter.table_changes import Change
 from fastrouter.tls import backend_context
 from fastrouter.worker_messages import (
     Begin,
-    ClientCounts,
     Drain,
     Drained,
     Draining,
@@ -44,8 +43,6 @@ from fastrouter.worker_messages import (
 
 # Seconds between two looks at whether the last request is over.
 _DRAIN_POLL = 0.02
-# Seconds between two reports of how many clients there are.
-_CLIENT_COUNTS_INTERVAL = 1.0
 
 
 class Worker:
@@ -108,7 +105,6 @@ class Worker:
             self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
         )
         self._round_tripper.start(self._loop)
-        self._report_clients(self._round_tripper, ClientCounts())
 
     async def _listen(self, descriptor: int) -> None:
         assert self._round_tripper is not None, "Begin comes first"
@@ -142,12 +138,6 @@ class Worker:
 
     def _on_prune(self, uri: str, address: str) -> None:
         self._channel.send_message(Pruned(uri, address))
-
-    def _report_clients(self, round_tripper: RoundTripper, before: ClientCounts) -> None:
-        counts = ClientCounts(round_tripper.stats()["client_connections"], *round_tripper.connection_counts())
-        if counts != before:
-            self._channel.send_message(counts)
-        self._loop.call_later(_CLIENT_COUNTS_INTERVAL, self._report_clients, round_tripper, counts)
 
     def _on_unshared(self, number: int) -> None:
         self._logger.warn("endpoint-counts-not-shared", number=number)

@@ -88,12 +88,4 @@ class Pruned(msgspec.Struct, frozen=True, array_like=True, tag="pruned"):
     address: str
 
 
-class ClientCounts(msgspec.Struct, frozen=True, array_like=True, tag="client-counts"):
-    """Client connections of this moment: all of them, those with a request in progress, and idle ones."""
-
-    all: int = 0
-    active: int = 0
-    idle: int = 0
-
-
-Report = Ready | Listening | Draining | Drained | Pruned | ClientCounts
+Report = Ready | Listening | Draining | Drained | Pruned

@@ -22,7 +22,6 @@ from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.worker_messages import (
     Begin,
-    ClientCounts,
     Drain,
     Drained,
     Draining,
@@ -73,19 +72,14 @@ class _Seat:
         self.started_at = 0.0
         self.crashes = 0
         self.starts = 0
-        self.clients = ClientCounts()
         self.restart: asyncio.TimerHandle | None = None
 
 
 class WorkerState(NamedTuple):
-    """What is known of one worker: how often it was started, its process id, and its clients of a second ago.
-
-    `pid` is None while there is no process.
-    """
+    """How often a worker was started, and its process id, None while there is no process."""
 
     starts: int
     pid: int | None
-    clients: ClientCounts
 
 
 class Workers:
@@ -133,8 +127,7 @@ class Workers:
     def states(self) -> list[WorkerState]:
         """Return the state of each worker."""
         return [
-            WorkerState(seat.starts, seat.process.pid if seat.process is not None else None, seat.clients)
-            for seat in self._seats
+            WorkerState(seat.starts, seat.process.pid if seat.process is not None else None) for seat in self._seats
         ]
 
     async def until_ready(self) -> None:
@@ -242,8 +235,6 @@ class Workers:
                 seat.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
-            case ClientCounts():
-                seat.clients = report
         self._progress.set()
 
     def _send_listener(self, seat: _Seat) -> None:
@@ -270,7 +261,6 @@ class Workers:
             seat.channel = None
         seat.is_ready = False
         seat.is_listening = False
-        seat.clients = ClientCounts()
         self._on_death(seat.index)
         if self._is_replacing:
             self._replace(seat, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")

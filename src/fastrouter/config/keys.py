@@ -172,6 +172,7 @@ class Prometheus(Section, frozen=True, kw_only=True):
     cert_path: Annotated[str, Key("File of its certificate; with it, clients need one too")] = ""
     key_path: Annotated[str, Key("File of its private key")] = ""
     ca_path: Annotated[str, Key("File of the CAs that verify clients")] = ""
+    gauges: Annotated[bool, Key("Times are gauges, as in later Gorouters, instead of histograms")] = False
     meters: PrometheusMeters = PrometheusMeters()
 
 

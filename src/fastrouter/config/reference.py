@@ -17,10 +17,6 @@ MASK = "********"
 # Keys, and sections with all of their keys, that are read and checked while the feature behind them is not built; with
 # the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
 WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
-    "per_app_prometheus_http_metrics_reporting": 5,
-    "per_request_metrics_reporting": 5,
-    "prometheus": 5,
-    "route_latency_metric_muzzle_duration": 5,
     "route_services": 6,
     "route_services_hairpinning": 6,
     "route_services_hairpinning_allowlist": 6,
@@ -69,6 +65,7 @@ WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "logging.loggregator_enabled": None,
     "logging.metron_address": None,
     "oauth": None,
+    "route_latency_metric_muzzle_duration": None,
     "routing_api": None,
     "send_http_start_stop_client_event": None,
     "send_http_start_stop_server_event": None,

@@ -1,5 +1,6 @@
 """What Gorouter derives from the keys, and the rules it holds them to, in its order and its words (spec 2.3)."""
 
+import math
 import os
 import re
 import socket
@@ -26,6 +27,9 @@ from fastrouter.config.keys import (
     Config,
     KeyPair,
 )
+
+# Bounds that a histogram of the data plane has room for.
+MAX_BOUNDS = 30
 
 
 class Fail(Protocol):
@@ -276,6 +280,9 @@ def _check_client_certificate_rules(config: Config, fail: Fail) -> None:
 
 def _check_own_keys(config: Config, fail: Fail) -> None:
     """Check what Gorouter of April 2025 has no rules for, in words of our own."""
+    for name, bounds in msgspec.structs.asdict(config.prometheus.meters).items():
+        if sum(map(math.isfinite, bounds)) > MAX_BOUNDS:
+            fail(f"Too many histogram buckets. At most {MAX_BOUNDS} are possible", f"prometheus.meters.{name}")
     for index, entry in enumerate(config.route_services.egress_blocklist):
         try:
             ip_network(entry, strict=False)
