@@ -47,6 +47,24 @@ def test_the_data_plane_needs_nothing_of_the_control_plane() -> None:
     assert ours == {"fastrouter", "fastrouter._core"}
 
 
+def test_a_worker_loads_nothing_that_only_the_control_process_needs() -> None:
+    loaded = modules_after("import fastrouter.worker")
+    theirs = {
+        "app",
+        "bus",
+        "cli",
+        "commands",
+        "config",
+        "nats_connection",
+        "registry",
+        "routes",
+        "status",
+        "subscriber",
+    }
+    assert loaded.isdisjoint({f"fastrouter.{name}" for name in theirs})
+    assert loaded.isdisjoint({"aiohttp", "click", "cryptography", "nats", "yaml"})
+
+
 def test_importing_the_package_imports_nothing() -> None:
     assert modules_after("import fastrouter") - modules_after("pass") == {"fastrouter"}
 

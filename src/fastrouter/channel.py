@@ -6,6 +6,7 @@ batch of table changes (table_changes). Descriptors travel with the frame whose 
 """
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -127,12 +128,15 @@ class Channel:
 
     def _receive(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._end, _READ_SIZE, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, descriptors, _, _ = socket.recv_fds(self._end, _READ_SIZE, _MAX_DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:
             data, descriptors = b"", []
-        self._descriptors.extend(descriptors)
+        for descriptor in descriptors:
+            # recv_fds does not pass on the flag that would do it.
+            os.set_inheritable(descriptor, False)
+            self._descriptors.append(descriptor)
         if not data:
             self._loop.remove_reader(self._end)
             self._on_end()

@@ -23,6 +23,8 @@ T = TypeVar("T")
 class LoggingProcess:
     """The executable with some arguments; its log lines are collected while it runs."""
 
+    command: Sequence[str] = (str(EXECUTABLE),)
+
     def __init__(self, *arguments: str, access_log: Path) -> None:
         self.access_log = access_log
         self._events: list[dict[str, Any]] = []
@@ -31,7 +33,7 @@ class LoggingProcess:
         self._clients: list[RawClient] = []
         # The access log writes local time (spec 6.2); the tests compare it with UTC.
         self._process = subprocess.Popen(
-            [str(EXECUTABLE), *arguments],
+            [*self.command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,7 +156,8 @@ class LoggingProcess:
         """Expect that so many workers died, and nothing else was amiss."""
         with self._changed:
             deaths, self._complaints = self._complaints, []
-        assert [json.loads(line)["message"] for line in deaths] == ["worker-exited"] * count
+        assert len(deaths) == count, deaths
+        assert all('"message":"worker-exited"' in line for line in deaths), deaths
 
     def resident_bytes(self) -> int:
         """Resident memory of the process and all its descendants."""

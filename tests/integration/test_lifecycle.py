@@ -21,7 +21,7 @@ from .http_message import response_with
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
-from .router_process import EXECUTABLE, LoggingProcess, wait_for
+from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
 # Number of the system call that Python does not have.
 PIDFD_GETFD = 438
@@ -153,7 +153,7 @@ class TestStart:
         with path.open("wb") as out:
             process = subprocess.Popen([EXECUTABLE, "-c", tmp_path / "gorouter.yml"], stdout=out)
         try:
-            wait_for(lambda: "gorouter.started" in path.read_text() or None, "the start", PATIENCE)
+            wait_for(lambda: "gorouter.started" in path.read_text() or None, "the start", START_PATIENCE)
         finally:
             process.terminate()
             assert process.wait(PATIENCE) == 0
@@ -612,6 +612,17 @@ class TestListenerFailure:
         assert router.wait() == 0
 
 
+class EasilyBored(GorouterProcess):
+    """A router that waits for a worker no longer than for a megabyte."""
+
+    LIMIT = 1_000_000
+    command = (
+        sys.executable,
+        "-c",
+        f"from fastrouter import cli, workers; workers.MAX_UNSENT = {LIMIT}; cli.main()",
+    )
+
+
 class TestWorkers:
     def test_a_successor_has_the_whole_table(
         self, gorouter: GorouterProcess, nats: RawNatsClient, backend: RawBackend
@@ -642,6 +653,33 @@ class TestWorkers:
             assert router.health() == 200
         finally:
             os.kill(worker, signal.SIGCONT)
+
+    def test_one_that_stands_still_for_too_long_is_replaced(
+        self, nats_server: NatsServerProcess, nats: RawNatsClient, tmp_path: Path
+    ) -> None:
+        """What waits for it is bounded; its successor has what it missed."""
+        router = EasilyBored(tmp_path, configuration(nats_server.port))
+        try:
+            router.wait_until_started()
+            (worker,) = router.children()
+            os.kill(worker, signal.SIGSTOP)
+            path = "x" * 500
+            sent = 0
+            # A hundred KB each, and no more than it takes: the successor is no faster while it starts.
+            while not router.events("worker-stuck"):
+                register(nats, "127.0.0.1:1", *(f"host-{sent}.test/{number}{path}" for number in range(200)))
+                last = f"host-{sent}.test/199{path}"
+                wait_for(lambda last=last: router.addresses(last), last, START_PATIENCE)  # type: ignore[misc]
+                sent += 1
+            stuck = router.wait_for_event("worker-stuck")
+            assert stuck["data"]["name"] == "worker-0"
+            assert stuck["data"]["unsent_bytes"] > EasilyBored.LIMIT
+            router.wait_for_event("worker-exited")
+            assert router.status_of("host-0.test", f"/0{path}") == 502
+            assert router.status_of(f"host-{sent - 1}.test", f"/199{path}") == 502
+            router.forgive_deaths(1)
+        finally:
+            router.stop()
 
     def test_signals_are_the_control_processs_business(
         self, gorouter: GorouterProcess, nats: RawNatsClient, backend: RawBackend
