@@ -237,6 +237,8 @@ class Router:
         self._prune_later()
         if self._bus is not None and options.status is not None and options.status.component_host is not None:
             await self._bus.announce_component(self._new_varz(options.status).json)
+        if self._bus is not None:
+            self._bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
         if options.start_delay > 0:
             self._logger.debug(
                 "Sleeping before returning success on /health endpoint to preload routing table",

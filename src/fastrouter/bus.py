@@ -1,7 +1,7 @@
 """The router's end of the bus: connection, subscriber and publishers, put together from their options (spec 3.1)."""
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from fastrouter.messages import start_message
 from fastrouter.nats_connection import NatsConnection, NatsServer, client_tls
 from fastrouter.pem_files import identity_files
 from fastrouter.registry import RouteRegistry
-from fastrouter.subscriber import Subscriber
+from fastrouter.subscriber import ActiveAppsPublisher, Subscriber
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class BusOptions:
 
     `index` is the number of the instance, `local_ip` where apps find the router. Apps are asked to register every
     `register_interval`, and are forgotten after `prune_threshold`. `suspend_pruning` keeps them while NATS is away.
+    Every `active_apps_interval` (0: never) the bus hears which apps had requests.
     """
 
     servers: Sequence[NatsServer]
@@ -41,6 +42,7 @@ class BusOptions:
     register_interval: float = 20.0
     prune_threshold: float = 120.0
     suspend_pruning: bool = False
+    active_apps_interval: float = 0.0
 
 
 class Bus:
@@ -64,6 +66,7 @@ class Bus:
         )
         start = start_message(self.router_id, options.local_ip, options.register_interval, options.prune_threshold)
         self._subscriber = Subscriber(logger, self._connection, registry, start)
+        self._active_apps: ActiveAppsPublisher | None = None
 
     @property
     def is_pruning_suspended(self) -> bool:
@@ -86,8 +89,18 @@ class Bus:
         """Tell of this router what the deprecated component listener tells."""
         await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
 
+    def announce_active_apps(self, take_active_apps: Callable[[], Collection[str]]) -> None:
+        """Begin to tell which apps had requests, if that is wanted; `take_active_apps` is as ActiveAppsPublisher has it."""
+        if self._options.active_apps_interval > 0:
+            self._active_apps = ActiveAppsPublisher(
+                self._connection, self._options.active_apps_interval, take_active_apps
+            )
+            self._active_apps.start()
+
     async def stop(self) -> None:
         """Listen no more, and hang up."""
+        if self._active_apps is not None:
+            self._active_apps.stop()
         self._subscriber.stop()
         await self._connection.close()
 

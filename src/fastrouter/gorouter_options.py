@@ -127,6 +127,7 @@ def _bus_of(config: Config) -> BusOptions:
         register_interval=config.start_response_delay_interval.seconds,
         prune_threshold=config.droplet_stale_threshold.seconds,
         suspend_pruning=config.suspend_pruning_if_nats_unavailable,
+        active_apps_interval=max(0.0, config.publish_active_apps_interval.seconds),
     )
 
 

@@ -280,6 +280,17 @@ class RouteRegistry:
         """Count the different addresses over all routes."""
         return len({member.endpoint.address for route in self._routes.values() for member in route.all_members()})
 
+    def app_ids(self, numbers: Collection[int]) -> set[str]:
+        """Return the app ids of the endpoints that have these numbers; those without an app are left out."""
+        wanted = set(numbers)
+        found = {
+            member.endpoint.texts()[0]
+            for route in self._routes.values()
+            for member in route.all_members()
+            if member.endpoint.number in wanted
+        }
+        return found - {""}
+
     def new_endpoint(
         self, registration: Registration, modification_tag: ModificationTag = NO_TAG
     ) -> RegisteredEndpoint:

@@ -82,6 +82,19 @@ class RawNatsClient:
         while (line := self._file.readline()) != b"PONG\r\n":
             assert line, "the server has hung up"
 
+    def subscribe(self, subject: bytes) -> None:
+        self.send(b"SUB %s 1\r\n" % subject)
+        self.sync()
+
+    def next_message(self) -> bytes:
+        """Return the payload of the next message of what was subscribed to."""
+        while not (line := self._file.readline()).startswith(b"MSG "):
+            assert line, "the server has hung up"
+            if line == b"PING\r\n":
+                self.send(b"PONG\r\n")
+        size = int(line.split()[-1])
+        return self._file.read(size + 2)[:size]
+
     def close(self) -> None:
         self._file.close()
         self._socket.close()

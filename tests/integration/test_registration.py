@@ -1,6 +1,8 @@
 """Apps register over a real NATS server, and a running router does as they say (spec 3)."""
 
+import json
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -344,3 +346,24 @@ class TestNatsAway:
             router.stop()
             second.stop()
         assert router.complaints == []
+
+
+def test_active_apps_are_those_that_had_requests(
+    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+) -> None:
+    router = start_gorouter(publish_active_apps_interval="200ms", go_max_procs=2)
+    router.wait_until_started()
+    register(nats, backend.address, "app.test", app=APP)
+    register(nats, other.address, "idle.test", app="idle")
+    wait_for_status(router, "app.test", 200)
+    nats.subscribe(b"router.active_apps")
+
+    def announced() -> set[str]:
+        return set(json.loads(zlib.decompress(nats.next_message())))
+
+    while announced():
+        # What the wait above has asked for.
+        pass
+    assert router.status_of("app.test") == 200
+    assert wait_for(lambda: announced() or None, "the list of active apps") == {APP}
+    assert announced() == set()
