@@ -90,7 +90,7 @@ class Bus:
         await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
 
     def announce_active_apps(self, take_active_apps: Callable[[], Collection[str]]) -> None:
-        """Begin to tell which apps had requests, if that is wanted; `take_active_apps` is as ActiveAppsPublisher has it."""
+        """Begin to tell which apps had requests, if that is wanted; the argument is ActiveAppsPublisher's."""
         if self._options.active_apps_interval > 0:
             self._active_apps = ActiveAppsPublisher(
                 self._connection, self._options.active_apps_interval, take_active_apps
