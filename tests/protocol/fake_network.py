@@ -1,6 +1,7 @@
 """A loop and transports without sockets: what a RoundTripper needs, and nothing happens until the test says so."""
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -67,6 +68,14 @@ class FakeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
+    def take_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def break_off(self) -> None:
+        """Let the peer reset the connection."""
+        self.is_over = True
+        self._protocol.connection_lost(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+
     def is_closing(self) -> bool:
         return self.is_over
 
@@ -110,6 +119,8 @@ class FakeLoop:
     def __init__(self) -> None:
         self._ready: deque[Callable[[], None]] = deque()
         self.dialled: list[FakeTransport] = []
+        self.attempted: list[tuple[str, int]] = []
+        self.refusing: set[tuple[str, int]] = set()
 
     def run(self) -> None:
         while self._ready:
@@ -127,11 +138,21 @@ class FakeLoop:
         return task
 
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[FakeTransport, Any]:
+        self.attempted.append((host, port))
+        if (host, port) in self.refusing:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         protocol = factory()
         transport = FakeTransport(self, protocol, (host, port))
         self.dialled.append(transport)
         protocol.connection_made(transport)
         return transport, protocol
+
+    async def start_tls(self, transport: FakeTransport, protocol: Any, _context: Any, **_options: Any) -> FakeTransport:
+        """Hand the connection over as it is: the tests see what would be encrypted."""
+        if transport.is_reading_paused:
+            transport.resume_reading()
+        transport.take_protocol(protocol)
+        return transport
 
     def connect_client(self, protocol: Any) -> FakeTransport:
         transport = FakeTransport(self, protocol, ("10.0.0.9", 4321))
