@@ -104,7 +104,10 @@ Try, in another terminal:
   curl -N -H 'Host: {HOST}' {url}/stream
 
 There are also /events (Server-Sent Events) and /ws (a WebSocket that echoes).
-The instances register over NATS at nats://127.0.0.1:{nats_port} every 20 s; so can yours, see the README.
+The instances register over NATS, every 20 s. So can yours, as the README shows:
+
+  export NATS=nats://127.0.0.1:{nats_port}
+
 The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl-C stops everything.
 
 """

@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from .http_message import response_with
+from .raw_backend import BackendStream, ServingBackend
 from .router_process import EXECUTABLE, wait_for
+
+ROOT = Path(__file__).parents[2]
 
 # Far beyond what any of this takes; a test that waits so long has failed.
 PATIENCE = 20.0
@@ -86,7 +90,7 @@ class Process:
         return port
 
     def children(self) -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return children_of(self.pid)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.popen.send_signal(number)
@@ -131,6 +135,15 @@ def start_router(start: Start) -> Start:
         return start("run", "--listen", "127.0.0.1:0", "--workers", str(workers), *arguments, **options)
 
     return start_router
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def answer_mine(stream: BackendStream) -> None:
+    stream.read_request()
+    stream.send(response_with(b"mine"))
 
 
 def is_running(pid: int) -> bool:
@@ -419,6 +432,31 @@ class TestDemo:
         assert demo.wait() == 0
         assert demo.errors == []
         assert not any(is_running(child) for child in children)
+
+    def test_an_app_registers_as_the_readme_shows(self, start: Start) -> None:
+        section = (ROOT / "README.md").read_text().partition("## Register an app by hand")[2]
+        script = re.search(r"<<'EOF'\n(.*?)^EOF$", section, re.DOTALL | re.MULTILINE)
+        assert script is not None
+        demo = start("demo", "--listen", "127.0.0.1:0")
+        wait_for(lambda: any("Ctrl-C stops everything" in line for line in demo.lines) or None, "welcome", PATIENCE)
+        (bus,) = (line.partition("NATS=")[2] for line in demo.lines if "export NATS=" in line)
+        (url,) = (match[0] for line in demo.lines if (match := re.search(r"http://demo:demo@\S+/routes", line)))
+        with ServingBackend(answer_mine) as backend:
+            text = script[1].replace('"port": 9000', f'"port": {backend.port}')
+            subprocess.run([sys.executable, "-c", text], env={**os.environ, "NATS": bus}, check=True, timeout=PATIENCE)
+            wait_for(lambda: status_of(demo.port, "mine.localhost") == 200 or None, "the app", PATIENCE)
+            table = subprocess.run(["curl", "--silent", url], capture_output=True, check=True, timeout=PATIENCE).stdout
+        assert sorted(json.loads(table)) == ["demo.localhost", "mine.localhost"]
+        assert demo.end() == 0
+        assert demo.errors == []
+
+    def test_nothing_outlives_a_demo_that_is_killed(self, start: Start) -> None:
+        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo.event("gorouter.started")
+        family = [pid for child in demo.children() for pid in (child, *children_of(child))]
+        assert len(family) >= 3, "apps, their NATS server, a worker"
+        assert demo.end(signal.SIGKILL) == -signal.SIGKILL
+        wait_for(lambda: None if any(is_running(pid) for pid in family) else True, "their end", PATIENCE)
 
     def test_every_instance_answers(self, start: Start) -> None:
         demo = start("demo", "--listen", "127.0.0.1:0")
