@@ -69,7 +69,8 @@ def test_a_value_at_a_bound_is_below_it() -> None:
     for value in (-5.0, 1.0, 1.1, 2.0, 2.1):
         histogram.observe(value)
     bounds, counts, total = histogram.buckets()
-    assert (bounds, counts, total) == ((1.0, 2.0), (2, 2, 1), pytest.approx(2.2 - 1.0))
+    assert (bounds, counts) == ((1.0, 2.0), (2, 2, 1))
+    assert total == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize(
