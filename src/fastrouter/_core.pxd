@@ -290,7 +290,7 @@ cdef class Endpoint:
     cdef readonly int port
     cdef readonly bint tls
     cdef readonly bint is_http2
-    cdef readonly str server_cert_domain_san
+    cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone
     cdef readonly str process_id
     cdef readonly str component
@@ -314,7 +314,7 @@ cdef class Endpoint:
     cdef int take_over(self, Endpoint predecessor) except -1
 
 cdef class EndpointPool:
-    cdef readonly str uri                       # as registered first, case kept
+    cdef bytes name                             # its URI as registered first, case kept
     cdef readonly list endpoints                # of Endpoint, in registration order
     cdef readonly str route_service_url
     cdef readonly str algorithm                 # of this route; None or "" for the default

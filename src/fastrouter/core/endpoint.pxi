@@ -50,7 +50,8 @@ cdef class Endpoint:
         self.index = slice_of(len(self.headers) - len(index) - 2, len(index))
         self.port = port
         self.tls = tls
-        self.server_cert_domain_san = server_cert_domain_san
+        # Diego names a certificate after its instance: then the name is kept once.
+        self.san = None if server_cert_domain_san == instance_id else server_cert_domain_san
         self.is_http2 = protocol == "http2"
         self.availability_zone = availability_zone
         self.process_id = process_id
@@ -126,6 +127,11 @@ cdef class Endpoint:
     cdef bytes cookie_identity(self):
         """The instance id as a cookie value, empty without one."""
         return self.headers[self.instance.start : self.instance.start + self.instance.length]
+
+    @property
+    def server_cert_domain_san(self):
+        """The name its certificate must have; empty: its address."""
+        return self.instance_id if self.san is None else self.san
 
     cdef ConnectionPool connection_pool(self):
         """Its idle connections; made when the first request needs them."""

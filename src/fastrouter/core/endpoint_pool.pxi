@@ -1,13 +1,21 @@
 # EndpointPool: the endpoints of one route, and which of them serves a request (spec 5.2).
 
+@cython.no_gc
 cdef class EndpointPool:
-    def __cinit__(self, str uri, list endpoints):
-        self.uri = uri
+    # Not known to the collector, and in no cycle: nothing an endpoint leads to knows its pool.
+
+    def __cinit__(self, bytes name, list endpoints):
+        self.name = name
         self.endpoints = endpoints
         self.cursor = -1
 
     def __len__(self):
         return len(self.endpoints)
+
+    @property
+    def uri(self):
+        """As it was registered first, without query and trailing slash."""
+        return self.name.decode("utf-8")
 
     @property
     def host(self):

@@ -129,7 +129,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
             exchange.pool = None
         return refuse_unknown_route(exchange, 400, message)
     # Thrown away with the request: marks and prunes of it never reach the real pool.
-    exchange.pool = EndpointPool(pool.uri, chosen)
+    exchange.pool = EndpointPool(pool.name, chosen)
     exchange.pool.route_service_url = pool.route_service_url
     exchange.pool.algorithm = pool.algorithm
     exchange.pool.is_thrown_away = True

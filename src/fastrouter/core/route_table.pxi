@@ -3,8 +3,9 @@
 # A tree over the segments of `host/path`: the root's children are hosts (a wildcard host is the segment `*.example.com`), below
 # them one node per path segment. A lookup walks it for the exact host, then for ever wider wildcards.
 
+@cython.no_gc
 cdef class RouteNode:
-    """One segment. `pool` is None where no route ends."""
+    """One segment. `pool` is None where no route ends. A tree, so the collector need not know it."""
 
     def __cinit__(self):
         self.children = None
@@ -24,7 +25,12 @@ cdef class RouteTable:
         """Put `endpoint` under the route `uri` (host[/path]): a new route, a new endpoint, or in place of its address."""
         cdef RouteNode node = self.root
         cdef RouteNode child
-        for segment in route_key(uri).split(b"/"):
+        cdef bytes key = route_key(uri)
+        cdef bytes name
+        for segment in key.split(b"/"):
+            if segment == key:
+                # A host without a path, which most routes are: the key of the tree is the name of the pool.
+                segment = key
             if node.children is None:
                 node.children = {}
             child = node.children.get(segment)
@@ -32,7 +38,8 @@ cdef class RouteTable:
                 child = node.children[segment] = RouteNode()
             node = child
         if node.pool is None:
-            node.pool = EndpointPool(_without_query(uri), [endpoint])
+            name = _without_query(uri).encode("utf-8", "replace")
+            node.pool = EndpointPool(key if name == key else name, [endpoint])
             self.size += 1
         else:
             node.pool.put(endpoint)
