@@ -388,11 +388,11 @@ class Router:
         self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
         await asyncio.sleep(options.drain_wait)
         self._close_listeners()
-        counts = await self._workers.drain()
-        self._logger.info(f"Draining with {counts.active} outstanding active connections")
-        self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
         try:
             async with asyncio.timeout(options.drain_timeout):
+                counts = await self._workers.drain()
+                self._logger.info(f"Draining with {counts.active} outstanding active connections")
+                self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
                 await self._workers.until_drained()
         except TimeoutError:
             self._logger.info("router.drain.timed-out")

@@ -118,6 +118,11 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         isolation_segments=list(config.isolation_segments),
         routing_table_sharding_mode=config.routing_table_sharding_mode,
     )
+    if config.disable_http:
+        # Only with HTTPS, which is not there yet. A router that is healthy and hears nobody would be worse than none.
+        logger.error("tls-listener-error", error=f"listen tcp :{config.ssl_port}: fastrouter has no HTTPS yet")
+        app.leave(is_healthy=False)
+    _check_allow_list(config, logger)
     options = options_of(config, workers=flags.workers)
     if flags.routes is not None:
         options = replace(options, routes_file=flags.routes, file_routes=_load_routes(flags.routes, logger))
@@ -127,6 +132,17 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         # The log has it; whoever looks at Gorouter looks there.
         is_healthy = False
     app.leave(is_healthy)
+
+
+def _check_allow_list(config: Config, logger: Logger) -> None:
+    from fastrouter.config.validation import check_start  # noqa: PLC0415
+
+    try:
+        check_start(config)
+    except ConfigError as error:
+        # A panic, as a bad log level is.
+        logger.error("allowlist-entry-invalid", **error.log_data())
+        sys.exit(2)
 
 
 def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,9 @@ CRASH_WINDOW = 10.0
 # So many crashes of one worker in a row, and the router gives up.
 CRASH_LIMIT = 5
 FIRST_RESTART_DELAY = 0.1
+
+# How long a drain waits to hear what workers are busy with: one that stands still does not count.
+COUNT_PATIENCE = 1.0
 
 # How long workers have to stop by themselves; the process must be gone 5 s after the signal (spec 1.5).
 STOP_GRACE = 3.0
@@ -143,15 +147,23 @@ class Workers:
         await self._until(lambda: all(seat.is_listening for seat in self._seats))
 
     async def drain(self) -> DrainCounts:
-        """Have all workers stop accepting clients; returns what they were busy with. Those that die stay away now."""
+        """Have all workers stop accepting clients; returns what they were busy with, as far as they tell soon.
+
+        Those that die stay away now.
+        """
         self._stop_replacing()
         for seat in self._seats:
             seat.listener = None
             if seat.channel is not None:
                 seat.channel.send_message(Drain())
-        await self._until(lambda: all(seat.process is None or seat.drain_counts is not None for seat in self._seats))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COUNT_PATIENCE):
+                await self._until(self._have_all_counted)
         counts = [seat.drain_counts for seat in self._seats if seat.drain_counts is not None]
         return DrainCounts(sum(count.active for count in counts), sum(count.idle for count in counts))
+
+    def _have_all_counted(self) -> bool:
+        return all(seat.process is None or seat.drain_counts is not None for seat in self._seats)
 
     async def until_drained(self) -> None:
         """Wait until no worker has a request in progress."""

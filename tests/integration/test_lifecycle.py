@@ -338,6 +338,32 @@ class TestFatal:
             "Could not read HTML error template file: open /nowhere/error.html: no such file or directory"
         )
 
+    def test_without_http_nobody_could_connect(self, nats_server: NatsServerProcess, tmp_path: Path) -> None:
+        import trustme
+
+        issued = trustme.CA().issue_cert("router.test")
+        pair = {
+            "cert_chain": issued.cert_chain_pems[0].bytes().decode(),
+            "private_key": issued.private_key_pem.bytes().decode(),
+        }
+        keys = {
+            "disable_http": True,
+            "enable_ssl": True,
+            "tls_pem": [pair],
+            "client_cert_validation": "none",
+            "cipher_suites": "ECDHE-RSA-AES128-GCM-SHA256",
+        }
+        router = GorouterProcess(tmp_path, configuration(nats_server.port, **keys))
+        assert router.wait() == 1
+        assert router.events("tls-listener-error")[0]["log_level"] == 3
+
+    def test_an_entry_of_the_allow_list_that_is_no_host(self, tmp_path: Path) -> None:
+        router = GorouterProcess(tmp_path, configuration(1, route_services_hairpinning_allowlist=["no host"]))
+        assert router.wait() == 2
+        (error,) = router.events("allowlist-entry-invalid")
+        assert "no host" in error["data"]["error"]
+        assert router.complaints == []
+
 
 class TestStop:
     """P05, P12."""
@@ -539,6 +565,25 @@ class TestDrain:
                 gorouter.send_signal(signal.SIGUSR1)
         assert gorouter.wait() == 0
         assert gorouter.events("gorouter.stopped")
+
+    def test_a_worker_that_stands_still_does_not_hold_it_up(self, start_gorouter: StartGorouter) -> None:
+        router = start_gorouter(drain_timeout="2s")
+        router.wait_until_started()
+        (worker,) = router.children()
+        os.kill(worker, signal.SIGSTOP)
+        router.send_signal(signal.SIGUSR1)
+        assert router.wait(4 * PATIENCE) == 0
+        assert router.messages()[-9:] == [
+            "gorouter-draining",
+            "Draining with 0 outstanding active connections",
+            "Draining with 0 outstanding idle connections",
+            "router.drain.timed-out",
+            "gorouter-draining-error",
+            "gorouter.stopping",
+            "workers-killed",
+            "gorouter.stopped",
+            "gorouter.exited",
+        ]
 
     def test_over_all_workers(self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend) -> None:
         """Both workers are busy: the counts are sums, and the drain ends with the last request."""
