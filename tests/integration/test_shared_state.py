@@ -270,7 +270,7 @@ def test_failure_that_one_worker_saw_is_known_to_all(start: StartWithEndpoints, 
     """B05: the endpoint that refuses connections is tried once, not once by each worker."""
     closed = ClosedPort()
     try:
-        router = start([closed.address, answering.address], 3)
+        router = start([closed.address, answering.address], 3, backends={"max_attempts": 3})
         for _ in range(40):
             client = router.connect()
             client.send(b"GET /ok HTTP/1.1\r\nHost: app.test\r\n\r\n")
