@@ -16,7 +16,7 @@ from fastrouter.worker_messages import BackendTLS, SettingsValues
 MAX_REQUEST_HEAD = 1024 * 1024
 MAX_RESPONSE_HEAD = 10 * 1024 * 1024
 IDLE_PER_HOST = 2
-# What the data plane's counters can hold: no limit. A head has no room for so many fields.
+# What the data plane's numbers can hold, and as good as no limit. A head has no room for so many fields.
 YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
