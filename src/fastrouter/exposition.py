@@ -1,7 +1,7 @@
 """The text format of Prometheus (version 0.0.4), written as its Go client writes it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -47,12 +47,19 @@ class Exposition:
     def histogram(self, name: str, meaning: str, samples: Iterable[HistogramSample]) -> None:
         """Add a histogram."""
         lines = []
+        # There may be thousands of samples, of the same bounds.
+        bounds: Sequence[float] = ()
+        endings: list[str] = []
         for buckets, labels in samples:
-            passed = 0
-            for bound, count in zip((*buckets.bounds, math.inf), buckets.counts, strict=True):
-                passed += count
-                lines.append(f"{name}_bucket{_label_text((*labels, ('le', format_number(bound))))} {passed}")
+            if buckets.bounds != bounds:
+                bounds = buckets.bounds
+                endings = [f'le="{format_number(bound)}"}}' for bound in (*bounds, math.inf)]
             text = _label_text(labels)
+            start = f"{name}_bucket{{" if not text else f"{name}_bucket{text[:-1]},"
+            passed = 0
+            for ending, count in zip(endings, buckets.counts, strict=True):
+                passed += count
+                lines.append(f"{start}{ending} {passed}")
             lines += (f"{name}_sum{text} {format_number(buckets.total)}", f"{name}_count{text} {passed}")
         self._add_lines(name, "histogram", meaning, lines)
 
