@@ -26,6 +26,7 @@ from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
 from ssl import SSLError
+from sys import intern
 from time import strptime
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser

@@ -53,9 +53,10 @@ cdef class Endpoint:
         # Diego names a certificate after its instance: then the name is kept once.
         self.san = None if server_cert_domain_san == instance_id else server_cert_domain_san
         self.is_http2 = protocol == "http2"
-        self.availability_zone = availability_zone
+        # Zones and components are few: one text for all endpoints that have it.
+        self.availability_zone = intern(availability_zone)
         self.process_id = process_id
-        self.component = component
+        self.component = intern(component)
 
     def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
         """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it.
