@@ -39,10 +39,15 @@ cdef class RoundTripper:
         if self.access_log is not None:
             self.access_log.flush()
 
-    def drain(self):
-        """Close idle connections, and from now on each one as it becomes idle (spec 1.5)."""
+    def drain(self, *, bint closes_idle=True):
+        """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
+
+        Without `closes_idle`, a connection that is idle now is closed after its next response.
+        """
         cdef ClientConnection client
         self.is_draining = True
+        if not closes_idle:
+            return
         for client in list(self.clients):
             if client.is_idle():
                 client.close_after_write()

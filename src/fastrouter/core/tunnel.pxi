@@ -34,7 +34,8 @@ cdef int relay_to_client(ClientConnection client, Exchange exchange, bytes data)
 
 cdef bint on_client_half_close(ClientConnection client, Exchange exchange) except -1:
     """The client will send no more; the backend may. Returns whether the client's side stays open for writing."""
-    if exchange.is_half_closed or exchange.backend is None:
+    if exchange.is_half_closed or exchange.backend is None or not exchange.backend.transport.can_write_eof():
+        # TLS knows no half-closes: where one side cannot be told, the tunnel is over.
         exchange.finish()
         return False
     exchange.is_half_closed = True
@@ -46,7 +47,7 @@ cdef bint on_client_half_close(ClientConnection client, Exchange exchange) excep
 
 cdef bint on_backend_half_close(ClientConnection client, Exchange exchange) except -1:
     """The backend will send no more; the client may. Returns whether the backend's side stays open for writing."""
-    if exchange.is_half_closed:
+    if exchange.is_half_closed or client.transport is None or not client.transport.can_write_eof():
         exchange.finish()
         return False
     exchange.is_half_closed = True
