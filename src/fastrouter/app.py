@@ -23,6 +23,15 @@ from fastrouter.access_log import AccessLogFile
 from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
+from fastrouter.handover import (
+    CLIENTS,
+    METRICS,
+    SERVING,
+    HandoverError,
+    Inheritance,
+    NamedListener,
+    receive_inheritance,
+)
 from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
@@ -32,16 +41,27 @@ from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
 from fastrouter.nats_connection import NatsConnectionError
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
+from fastrouter.service_manager import ServiceManager
 from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
 from fastrouter.traffic import TrafficReader
+from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
 from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues, SharedColumns
 from fastrouter.workers import Workers
 
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
 _BUS_GRACE = 0.5
+
+
+# Seconds that a client's idle connection has for one more request, before a router that has a successor closes it: a
+# request that is on its way is not lost.
+IDLE_GRACE = 2.0
+
+# Seconds for a successor to serve, besides its start delay, unless the environment says otherwise.
+UPGRADE_TIMEOUT = "FASTROUTER_UPGRADE_TIMEOUT"
+DEFAULT_UPGRADE_TIMEOUT = 60.0
 
 
 class StartError(Exception):
@@ -118,6 +138,7 @@ class _Ending(Enum):
 
     STOP = "stop"
     DRAIN = "drain"
+    SUCCESSION = "succession"
     FAILURE = "failure"
 
 
@@ -133,7 +154,12 @@ class Router:
         # What ends the router, and what ends even a drain.
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()
+        self._haste: asyncio.Future[None] = self._loop.create_future()
 
+        self._manager = ServiceManager()
+        self._inheritance = _receive_inheritance(logger)
+        self._upgrade: asyncio.Task[None] | None = None
+        self._is_started = False
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
         self._workers = Workers(
             options.workers,
@@ -166,6 +192,7 @@ class Router:
     async def run(self) -> bool:
         """Start, serve, and end as the first signal or failure demands; False after a failure. Raises StartError."""
         self._handle_signals()
+        self._watch_predecessor()
         start = self._loop.create_task(self._start())
         await asyncio.wait((start, self._ending), return_when=asyncio.FIRST_COMPLETED)
         if start.done() and (error := start.exception()) is not None:
@@ -175,8 +202,16 @@ class Router:
         if not start.done():
             start.cancel()
             await asyncio.wait((start,))
+        await self._abandon_upgrade()
+        if ending is not _Ending.SUCCESSION:
+            self._manager.stopping()
         if ending is _Ending.DRAIN:
             await self._unless_failed(self._drain())
+        elif ending is _Ending.SUCCESSION:
+            # The successor feeds it, or nobody.
+            self._manager.leave_watchdog()
+            await self._unless_failed(self._drain_for_successor())
+        self._manager.leave_watchdog()
         await self._stop()
         if self._failure.done():
             self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
@@ -188,15 +223,19 @@ class Router:
         for number in signals.STOP:
             self._loop.add_signal_handler(number, self._on_signal, number, _Ending.STOP)
         self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
+        self._loop.add_signal_handler(signals.UPGRADE, self._on_upgrade_signal)
         if self._options.routes_file is not None:
             self._loop.add_signal_handler(signals.RELOAD, self._reload_routes, self._options.routes_file)
         signals.release()
 
     def _on_signal(self, number: int, ending: _Ending) -> None:
-        if self._ending.done():
-            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
-        else:
+        if not self._ending.done():
             self._ending.set_result(ending)
+        elif self._ending.result() is _Ending.SUCCESSION and ending is _Ending.STOP and not self._haste.done():
+            # The successor gets the same signal where a whole group or service is to stop.
+            self._haste.set_result(None)
+        else:
+            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
 
     def _fail(self, reason: str) -> None:
         if not self._failure.done():
@@ -205,9 +244,9 @@ class Router:
             self._ending.set_result(_Ending.FAILURE)
 
     async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, or leave it when the router fails."""
+        """Do `work`, or leave it when the router fails or is in haste."""
         task = self._loop.create_task(work)
-        await asyncio.wait((task, self._failure), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, self._failure, self._haste), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
@@ -224,13 +263,13 @@ class Router:
                 await self._bus.connect()
             except NatsConnectionError as error:
                 raise StartError(f"cannot connect to NATS: {error}") from error
-        if options.metrics is not None:
-            await self._start_metrics(options.metrics)
+        if not self._is_successor:
+            await self._serve_metrics()
         access_log = self._open_access_log()
         self._registry.replace_static([*options.routes, *options.file_routes])
         self._start_workers(access_log)
-        if options.status is not None:
-            await self._start_status(options.status)
+        if not self._is_successor:
+            await self._serve_status()
         self._monitor.start()
         if self._bus is not None:
             await self._bus.start()
@@ -249,6 +288,15 @@ class Router:
         await self._listen()
         self._logger.info("gorouter.started")
         self._health.set_healthy()
+        if self._is_successor:
+            # Not before: until now the predecessor has answered all who ask, and it is healthy.
+            await self._serve_metrics()
+            await self._serve_status()
+        self._inheritance.listeners.close()
+        self._is_started = True
+        self._manager.ready()
+        self._manager.feed_watchdog()
+        self._tell_predecessor()
         if self._on_started is not None and self._listeners:
             clients = Address(*self._listeners[0].getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
@@ -282,10 +330,35 @@ class Router:
         log_descriptors = [access_log.descriptor, access_log.outage] if access_log is not None else []
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
+    @property
+    def _is_successor(self) -> bool:
+        return self._inheritance.predecessor is not None
+
+    def _watch_predecessor(self) -> None:
+        if self._inheritance.predecessor is not None:
+            self._loop.add_reader(self._inheritance.predecessor, self._fail, "the router to succeed is gone")
+
+    def _tell_predecessor(self) -> None:
+        predecessor = self._inheritance.predecessor
+        if predecessor is not None:
+            self._loop.remove_reader(predecessor)
+            # If it is gone by now, there is all the more need of this one.
+            with suppress(OSError):
+                predecessor.send(SERVING)
+            predecessor.close()
+
+    async def _serve_metrics(self) -> None:
+        if self._options.metrics is not None:
+            await self._start_metrics(self._options.metrics)
+
+    async def _serve_status(self) -> None:
+        if self._options.status is not None:
+            await self._start_status(self._options.status)
+
     async def _start_status(self, options: StatusOptions) -> None:
         self._status = StatusListeners(options, self._health, self._registry, self._new_varz(options).json)
         try:
-            await self._status.start()
+            await self._status.start(self._inheritance.listeners)
         except OSError as error:
             self._logger.error("initialize-router-error", error=str(error))
             raise StartError(f"cannot serve health and routes: {error}") from error
@@ -313,7 +386,7 @@ class Router:
         )
         try:
             server = new_metrics_server(options, metrics.render)
-            await server.start()
+            await server.start(self._inheritance.listeners, METRICS)
         except OSError as error:
             self._logger.error("metrics-listener-error", error=str(error))
             raise StartError(f"cannot serve metrics: {error}") from error
@@ -338,6 +411,9 @@ class Router:
         self._logger.info("tls-listener-not-enabled")
 
     def _bind(self, address: Address) -> list[socket.socket]:
+        inherited = self._inheritance.listeners.take(CLIENTS, address.port)
+        if inherited:
+            return inherited
         try:
             return bind_listeners(address, self._options.workers)
         except OSError as error:
@@ -364,6 +440,7 @@ class Router:
 
     def _reload_routes(self, path: str) -> None:
         if self._reload is None:
+            self._manager.reloading()
             self._reload = self._loop.create_task(self._replace_static_routes(path))
         else:
             self._is_reload_due = True
@@ -378,19 +455,75 @@ class Router:
             changed, removed = self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
         self._reload = None
+        self._manager.ready()
         if self._is_reload_due:
             self._is_reload_due = False
             self._reload_routes(path)
+
+    def _on_upgrade_signal(self) -> None:
+        if self._is_started and self._upgrade is None and not self._ending.done():
+            self._upgrade = self._loop.create_task(self._hand_over())
+        else:
+            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
+            tell_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
+
+    async def _hand_over(self) -> None:
+        """Start a successor; this router drains when that one serves, and goes on as before if it never does."""
+        started_at = time.monotonic_ns()
+        named = self._named_listeners()
+        self._logger.info("upgrade-started", listeners=[name for name, _ in named])
+        try:
+            successor = Successor(named)
+            try:
+                self._logger.info("upgrade-successor-started", pid=successor.pid)
+                await successor.until_serving(_upgrade_timeout() + self._options.start_delay)
+            except BaseException:
+                await successor.give_up()
+                raise
+        except UpgradeError as error:
+            self._upgrade = None
+            self._logger.error("upgrade-failed", error=f"the successor {error}")
+            tell_outcome(Outcome(None, f"the successor {error}"))
+            return
+        self._logger.info("upgrade-succeeded", pid=successor.pid, took=time.monotonic_ns() - started_at)
+        self._manager.succeeded_by(successor.pid)
+        tell_outcome(Outcome(successor.pid))
+        if not self._ending.done():
+            self._ending.set_result(_Ending.SUCCESSION)
+
+    async def _abandon_upgrade(self) -> None:
+        if self._upgrade is not None and not self._upgrade.done():
+            self._upgrade.cancel()
+            await asyncio.wait((self._upgrade,))
+
+    def _named_listeners(self) -> list[NamedListener]:
+        named = [NamedListener(CLIENTS, listener) for listener in self._listeners]
+        if self._metrics_server is not None:
+            named.append(NamedListener(METRICS, self._metrics_server.listener))
+        return [*named, *(self._status.listeners() if self._status is not None else [])]
 
     async def _drain(self) -> None:
         options = self._options
         self._health.degrade()
         self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
         await asyncio.sleep(options.drain_wait)
+        await self._drain_workers(idle_grace=0.0)
+
+    async def _drain_for_successor(self) -> None:
+        """Leave the sockets to the successor, in whose hands all that waits in their queues is."""
+        self._logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
+        if self._metrics_server is not None:
+            self._metrics_server.close_listener()
+        if self._status is not None:
+            self._status.close_listeners()
+        await self._drain_workers(idle_grace=IDLE_GRACE)
+
+    async def _drain_workers(self, idle_grace: float) -> None:
         self._close_listeners()
         try:
-            async with asyncio.timeout(options.drain_timeout):
-                counts = await self._workers.drain()
+            # One deadline for all: a worker that stands still must not hold up the end.
+            async with asyncio.timeout(self._options.drain_timeout):
+                counts = await self._workers.drain(idle_grace)
                 self._logger.info(f"Draining with {counts.active} outstanding active connections")
                 self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
                 await self._workers.until_drained()
@@ -425,6 +558,24 @@ class Router:
             self._listener_watch = None
         close_listeners(self._listeners)
         self._listeners = []
+
+
+def _receive_inheritance(logger: Logger) -> Inheritance:
+    try:
+        inheritance = receive_inheritance()
+    except HandoverError as error:
+        logger.error("inherited-listeners-refused", error=str(error))
+        raise StartError(f"cannot inherit listeners: {error}") from error
+    if inheritance.listeners.names:
+        logger.info("listeners-inherited", names=inheritance.listeners.names)
+    return inheritance
+
+
+def _upgrade_timeout() -> float:
+    try:
+        return float(os.environ[UPGRADE_TIMEOUT])
+    except (KeyError, ValueError):
+        return DEFAULT_UPGRADE_TIMEOUT
 
 
 def _raise_open_file_limit() -> None:

@@ -18,7 +18,8 @@ _MESSAGE = 0x8000_0000
 
 # Taken off the socket at a time. A worker handles that much in a millisecond or two, then looks at its clients again.
 _READ_SIZE = 64 * 1024
-_MAX_DESCRIPTORS = 16
+# What the kernel sends at a time (SCM_MAX_FD).
+_MAX_DESCRIPTORS = 253
 
 _ENCODER = msgspec.msgpack.Encoder()
 

@@ -1,4 +1,4 @@
-"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `version`.
+"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`.
 
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
@@ -205,6 +205,31 @@ def _end(run: Callable[[], bool]) -> NoReturn:
         click.ClickException(str(error)).show()
         is_healthy = False
     app.leave(is_healthy)
+
+
+@cli.command()
+@click.option("--pid", type=click.IntRange(min=1), required=True, help="Process id of the router: of its main process.")
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the outcome.",
+)
+def upgrade(*, pid: int, timeout: float) -> None:
+    """Have a running router replaced by a new process of the installed version, without a lost request."""
+    from fastrouter.upgrade import upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
+
+    try:
+        outcome = upgrade_and_wait(pid, timeout)
+    except TimeoutError as error:
+        raise click.ClickException(f"process {pid} says nothing within {timeout:g} s") from error
+    except OSError as error:
+        raise click.ClickException(f"process {pid}: {error.strerror}") from error
+    if outcome.successor is None:
+        raise click.ClickException(f"process {pid} goes on: {outcome.error}")
+    click.echo(outcome.successor)
 
 
 @cli.command()

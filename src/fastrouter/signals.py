@@ -5,16 +5,18 @@ import signal
 STOP = (signal.SIGTERM, signal.SIGINT)
 DRAIN = signal.SIGUSR1
 RELOAD = signal.SIGHUP
-HANDLED = (*STOP, DRAIN, RELOAD)
+UPGRADE = signal.SIGUSR2
+HANDLED = (*STOP, DRAIN, RELOAD, UPGRADE)
 
 # What a terminal or a service manager sends to the whole group: workers leave it to the control process.
-IGNORED_BY_WORKERS = (*HANDLED, signal.SIGUSR2)
+IGNORED_BY_WORKERS = HANDLED
 
 # As Gorouter names them in its log.
 NAMES: dict[int, str] = {
     signal.SIGTERM: "terminated",
     signal.SIGINT: "interrupt",
     signal.SIGUSR1: "user defined signal 1",
+    signal.SIGUSR2: "user defined signal 2",
 }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from http import HTTPStatus
 from typing import NamedTuple, cast
 
 import httptools
+
+from fastrouter.handover import NOTHING_INHERITED, InheritedListeners
 
 # Seconds for a request to arrive, and for its response to leave; a connection that is idle for so long is closed too.
 READ_TIMEOUT = 10.0
@@ -132,28 +135,45 @@ class StatusServer:
         self._host = host
         self._port = port
         self._tls = tls
+        self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[_StatusConnection] = set()
 
     @property
     def port(self) -> int:
         """The bound port, which is the configured one unless that is 0."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = self.listener.getsockname()[1]
         return port
 
-    async def start(self) -> None:
-        """Bind and serve."""
+    @property
+    def listener(self) -> socket.socket:
+        """The listening socket, once it is bound; it stays the server's."""
+        assert self._listener is not None
+        return self._listener
+
+    async def start(self, inherited: InheritedListeners = NOTHING_INHERITED, name: str = "") -> None:
+        """Serve on the listener `name` of `inherited`, or bind one."""
+        listener = inherited.take_one(name, self._port)
+        if listener is None:
+            listener = self._bind()
+        self._listener = listener
         loop = asyncio.get_running_loop()
-        # A listener of another process may not share the port: two routers on one machine are a mistake to be told.
         self._server = await loop.create_server(
-            lambda: _StatusConnection(self._handler, self._connections),
-            self._host,
-            self._port,
-            family=socket.AF_INET,
-            ssl=self._tls,
-            reuse_port=False,
+            lambda: _StatusConnection(self._handler, self._connections), sock=listener, ssl=self._tls
         )
+
+    def _bind(self) -> socket.socket:
+        try:
+            # A listener of another process may not share the port: two routers on one machine are a mistake to be told.
+            return socket.create_server((self._host, self._port), family=socket.AF_INET, reuse_port=False)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise OSError(error.errno, f"listen tcp {self._host}:{self._port}: bind: {reason}") from error
+
+    def close_listener(self) -> None:
+        """Accept no more connections; those that there are go on."""
+        if self._server is not None:
+            self._server.close()
 
     async def stop(self) -> None:
         """Close the listener and every connection."""

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fastrouter.handover import HEALTH, HEALTH_TLS, ROUTES, InheritedListeners, NamedListener
 from fastrouter.health import Health
 from fastrouter.pem_files import load_identity
 from fastrouter.registry import RouteRegistry
@@ -49,23 +50,34 @@ class StatusListeners:
         credentials = Credentials(options.user, options.password)
         handle_health = health_handler(is_healthy)
         self.routes = StatusServer(routes_handler(credentials, registry.routes_json), "127.0.0.1", options.routes_port)
-        self._servers = [self.routes]
+        self._servers = {ROUTES: self.routes}
         if options.component_host is not None:
             handle = component_handler(credentials, is_healthy, varz_json, registry.routes_json)
-            self._servers.append(StatusServer(handle, options.component_host, options.health_port or 0))
+            self._servers[HEALTH] = StatusServer(handle, options.component_host, options.health_port or 0)
         elif options.health_port is not None:
-            self._servers.append(StatusServer(handle_health, "0.0.0.0", options.health_port))
+            self._servers[HEALTH] = StatusServer(handle_health, "0.0.0.0", options.health_port)
         if options.tls is not None:
-            self._servers.append(StatusServer(handle_health, "0.0.0.0", options.tls.port, _server_tls(options.tls)))
+            self._servers[HEALTH_TLS] = StatusServer(
+                handle_health, "0.0.0.0", options.tls.port, _server_tls(options.tls)
+            )
 
-    async def start(self) -> None:
-        """Bind and serve, in Gorouter's order. Raises OSError."""
-        for server in self._servers:
-            await server.start()
+    async def start(self, inherited: InheritedListeners) -> None:
+        """Bind and serve, in Gorouter's order; what is `inherited` is not bound. Raises OSError."""
+        for name, server in self._servers.items():
+            await server.start(inherited, name)
+
+    def listeners(self) -> list[NamedListener]:
+        """Return the listening sockets, once they are bound."""
+        return [NamedListener(name, server.listener) for name, server in self._servers.items()]
+
+    def close_listeners(self) -> None:
+        """Accept no more connections; those that there are go on."""
+        for server in self._servers.values():
+            server.close_listener()
 
     async def stop(self) -> None:
         """Close all listeners and their connections."""
-        for server in self._servers:
+        for server in self._servers.values():
             await server.stop()
 
 

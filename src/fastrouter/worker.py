@@ -12,7 +12,9 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 import msgspec
@@ -58,7 +60,7 @@ class Worker:
         self._sink: FileSink | None = None
         self._access_log: AccessLog | None = None
         self._round_tripper: RoundTripper | None = None
-        self._server: asyncio.AbstractServer | None = None
+        self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._channel = Channel(
             end, on_message=self._obey, on_batch=self._applier.feed, on_end=lambda: self._stopped.set_result(None)
@@ -67,8 +69,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until the channel ends, then let go of every client and write the last lines of the access log."""
         await self._stopped
-        if self._server is not None:
-            self._server.close()
+        self._stop_accepting()
         if self._round_tripper is not None:
             self._round_tripper.stop()
         if self._access_log is not None:
@@ -85,11 +86,12 @@ class Worker:
                 # What is there now stays; what follows comes and goes.
                 _calm_garbage_collector()
                 self._channel.send_message(Ready())
-            case Listen():
-                self._listening = self._loop.create_task(self._listen(self._channel.take_descriptor()))
+            case Listen(count):
+                listeners = [socket.socket(fileno=self._channel.take_descriptor()) for _ in range(count)]
+                self._listening = self._loop.create_task(self._listen(listeners))
                 self._listening.add_done_callback(self._on_listening)
-            case Drain():
-                self._drain()
+            case Drain(idle_grace):
+                self._drain(idle_grace)
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
@@ -106,33 +108,41 @@ class Worker:
         )
         self._round_tripper.start(self._loop)
 
-    async def _listen(self, descriptor: int) -> None:
+    async def _listen(self, listeners: Sequence[socket.socket]) -> None:
         assert self._round_tripper is not None, "Begin comes first"
-        listener = socket.socket(fileno=descriptor)
-        self._server = await self._loop.create_server(self._round_tripper.new_client, sock=listener, backlog=BACKLOG)
+        for listener in listeners:
+            server = await self._loop.create_server(self._round_tripper.new_client, sock=listener, backlog=BACKLOG)
+            self._servers.append(server)
         if self._is_draining:
-            self._server.close()
+            self._stop_accepting()
         self._channel.send_message(Listening())
+
+    def _stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers = []
 
     def _on_listening(self, task: asyncio.Task[None]) -> None:
         # A worker that cannot accept is of no use: its successor may be luckier.
         if not task.cancelled() and (error := task.exception()) is not None and not self._stopped.done():
             self._stopped.set_exception(error)
 
-    def _drain(self) -> None:
+    def _drain(self, idle_grace: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
         self._is_draining = True
-        if self._server is not None:
-            self._server.close()
+        self._stop_accepting()
         self._channel.send_message(Draining(*self._round_tripper.connection_counts()))
-        self._round_tripper.drain()
-        self._report_when_drained()
+        self._report_when_drained(time.monotonic() + idle_grace)
 
-    def _report_when_drained(self) -> None:
+    def _report_when_drained(self, grace_ends_at: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
+        if self._round_tripper.stats()["client_connections"] and time.monotonic() < grace_ends_at:
+            self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
+            return
+        self._round_tripper.drain()
         active, _ = self._round_tripper.connection_counts()
         if active:
-            self._loop.call_later(_DRAIN_POLL, self._report_when_drained)
+            self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:
             self._channel.send_message(Drained())
 

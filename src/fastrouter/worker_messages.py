@@ -52,11 +52,18 @@ class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):
 
 
 class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
-    """Accept clients on the listening socket that comes with this, and report Listening."""
+    """Accept clients on the `count` listening sockets that come with this, and report Listening."""
+
+    count: int
 
 
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
-    """Accept no more clients; report Draining at once, and Drained when no request is in progress."""
+    """Accept no more clients; report Draining at once, and Drained when no request is in progress.
+
+    An idle connection has `idle_grace` seconds for one more request, before it is closed.
+    """
+
+    idle_grace: float
 
 
 Order = Begin | TableEnd | Listen | Drain

@@ -67,7 +67,7 @@ class _Seat:
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
         self.exit_watch = -1
-        self.listener: socket.socket | None = None
+        self.listeners: list[socket.socket] = []
         self.is_ready = False
         self.is_listening = False
         self.drain_counts: DrainCounts | None = None
@@ -139,23 +139,29 @@ class Workers:
         await self._until(lambda: all(seat.is_ready for seat in self._seats))
 
     async def listen(self, listeners: Sequence[socket.socket]) -> None:
-        """Give each worker one of `listeners`, and wait until all of them accept clients."""
-        for seat, listener in zip(self._seats, listeners, strict=True):
-            seat.listener = listener
+        """Deal `listeners` out to the workers, and wait until all of these accept clients.
+
+        As a rule there is one for each. If there are more, a worker gets several, so that none is left alone; if there
+        are fewer, workers share them.
+        """
+        seats = self._seats
+        for turn in range(max(len(seats), len(listeners))):
+            seats[turn % len(seats)].listeners.append(listeners[turn % len(listeners)])
+        for seat in seats:
             if seat.is_ready:
-                self._send_listener(seat)
+                self._send_listeners(seat)
         await self._until(lambda: all(seat.is_listening for seat in self._seats))
 
-    async def drain(self) -> DrainCounts:
+    async def drain(self, idle_grace: float) -> DrainCounts:
         """Have all workers stop accepting clients; returns what they were busy with, as far as they tell soon.
 
-        Those that die stay away now.
+        Those that die stay away now. An idle client has `idle_grace` seconds for one more request.
         """
         self._stop_replacing()
         for seat in self._seats:
-            seat.listener = None
+            seat.listeners = []
             if seat.channel is not None:
-                seat.channel.send_message(Drain())
+                seat.channel.send_message(Drain(idle_grace))
         with suppress(TimeoutError):
             async with asyncio.timeout(COUNT_PATIENCE):
                 await self._until(self._have_all_counted)
@@ -237,8 +243,8 @@ class Workers:
         match report:
             case Ready():
                 seat.is_ready = True
-                if seat.listener is not None:
-                    self._send_listener(seat)
+                if seat.listeners:
+                    self._send_listeners(seat)
             case Listening():
                 seat.is_listening = True
             case Draining(active, idle):
@@ -249,10 +255,9 @@ class Workers:
                 self._on_prune(uri, address)
         self._progress.set()
 
-    def _send_listener(self, seat: _Seat) -> None:
+    def _send_listeners(self, seat: _Seat) -> None:
         assert seat.channel is not None
-        assert seat.listener is not None
-        seat.channel.send_message(Listen(), [seat.listener.fileno()])
+        seat.channel.send_message(Listen(len(seat.listeners)), [listener.fileno() for listener in seat.listeners])
 
     def _on_channel_end(self, seat: _Seat) -> None:
         # It is dying, or not right in the head.

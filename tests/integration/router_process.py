@@ -24,6 +24,8 @@ class LoggingProcess:
     """The executable with some arguments; its log lines are collected while it runs."""
 
     command: Sequence[str] = (str(EXECUTABLE),)
+    # Descriptors that it is started with, besides the standard ones.
+    inherited: Sequence[int] = ()
 
     def __init__(self, *arguments: str, access_log: Path) -> None:
         self.access_log = access_log
@@ -39,6 +41,7 @@ class LoggingProcess:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "TZ": "UTC"},
+            pass_fds=self.inherited,
         )
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()

@@ -1,0 +1,86 @@
+"""Load from strict clients: whatever is not a whole 200 counts as a failure, with its reason."""
+
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from .byte_stream import PATIENCE
+from .raw_client import RawClient
+
+
+class SteadyLoad:
+    """So many clients that send one request after the other to `host`, from entering the block to leaving it.
+
+    `keeping` clients keep their connections for as long as they may, `fresh` ones use a new one for every request.
+    """
+
+    def __init__(self, port: int, host: str, *, keeping: int, fresh: int = 0) -> None:
+        self._port = port
+        self._request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self.answered = 0
+        self.failures: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(is_keeping,), daemon=True)
+            for is_keeping in [True] * keeping + [False] * fresh
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Have every client finish its request, and no more."""
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+    def wait_for_more(self, count: int) -> None:
+        """Wait for `count` further answers."""
+        wanted = self.answered + count
+        deadline = time.monotonic() + PATIENCE
+        while self.answered < wanted:
+            assert time.monotonic() < deadline, f"{self.answered} of {wanted}, failures: {self.failures[:5]}"
+            time.sleep(0.002)
+
+    def _run(self, is_keeping: bool) -> None:
+        client: RawClient | None = None
+        while not self._is_over.is_set():
+            step = "connect"
+            try:
+                if client is None:
+                    client = RawClient(self._port)
+                    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                step = "send"
+                client.send(self._request)
+                step = "receive"
+                response = client.read_response()
+            except (OSError, EOFError) as error:
+                self._fail(f"{step}: {error!r}")
+                if client is not None:
+                    client.close()
+                client = None
+                continue
+            if response.status != 200:
+                self._fail(f"status {response.status}")
+            with self._lock:
+                self.answered += 1
+            if not is_keeping or response.value(b"connection") == b"close":
+                client.close()
+                client = None
+        if client is not None:
+            client.close()
+
+    def _fail(self, reason: str) -> None:
+        with self._lock:
+            self.failures.append(reason)

@@ -1,0 +1,452 @@
+"""Restarts without a lost request: SIGUSR2, what can go wrong with a successor, drains and deaths under load."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .byte_stream import PATIENCE
+from .gorouter_process import GorouterProcess, configuration, get, listening_addresses
+from .http_message import response_with
+from .nats_server import NatsServerProcess
+from .raw_backend import BackendStream, RawBackend, ServingBackend
+from .raw_client import RawClient
+from .router_process import EXECUTABLE, START_PATIENCE, wait_for
+from .steady_load import SteadyLoad
+
+HOST = "app.test"
+REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Generations:
+    """A router and its successors, all of which write to one log. `document` is the configuration of the next."""
+
+    def __init__(self, directory: Path, nats: NatsServerProcess, address: str, **keys: Any) -> None:
+        self._directory = directory
+        self.document = configuration(nats.port, **keys)
+        routes = directory / "routes.yml"
+        routes.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": [{"address": address}]}]}))
+        self.first = GorouterProcess(directory, self.document, "-routes", str(routes))
+        self.first.wait_until_started()
+        self.pids = [self.first.pid]
+        self.port = self.first.port
+
+    @property
+    def current(self) -> int:
+        """The process id of the youngest that has ever served."""
+        return self.pids[-1]
+
+    def configure(self, **keys: Any) -> None:
+        """Change the configuration that the next router will read."""
+        (self._directory / "gorouter.yml").write_text(yaml.safe_dump(self.document | keys))
+
+    def events(self, message: str) -> list[dict[str, Any]]:
+        return self.first.events(message)
+
+    def wait_for(self, message: str, count: int = 1) -> dict[str, Any]:
+        found = wait_for(
+            lambda: found if len(found := self.events(message)) >= count else None,
+            f"{message}, number {count}, after {self.first.messages()[-10:]}",
+            START_PATIENCE,
+        )
+        return found[count - 1]["data"]  # type: ignore[no-any-return]
+
+    def begin_upgrade(self) -> int:
+        """Have the current router start a successor; returns its process id."""
+        count = len(self.events("upgrade-successor-started")) + 1
+        os.kill(self.current, signal.SIGUSR2)
+        pid: int = self.wait_for("upgrade-successor-started", count)["pid"]
+        return pid
+
+    def upgrade(self) -> None:
+        """Have the current router replaced."""
+        count = len(self.events("upgrade-succeeded")) + 1
+        pid = self.begin_upgrade()
+        assert self.wait_for("upgrade-succeeded", count)["pid"] == pid
+        self.pids.append(pid)
+
+    def wait_gone(self, pid: int) -> None:
+        if pid == self.first.pid:
+            assert self.first._process.wait(PATIENCE) == 0
+        wait_for(lambda: None if is_running(pid) else True, f"the end of {pid}")
+
+    def stop(self) -> None:
+        for pid in reversed(self.pids):
+            if pid != self.first.pid and is_running(pid):
+                os.kill(pid, signal.SIGTERM)
+        self.first.stop()
+        for pid in self.pids:
+            self.wait_gone(pid)
+
+
+Start = Callable[..., Generations]
+
+
+@pytest.fixture
+def start(nats_server: NatsServerProcess, tmp_path: Path) -> Iterator[Start]:
+    started: list[Generations] = []
+
+    def start(address: str, **keys: Any) -> Generations:
+        started.append(Generations(tmp_path, nats_server, address, **keys))
+        return started[-1]
+
+    yield start
+    for generations in started:
+        generations.stop()
+
+
+def answer(stream: BackendStream) -> None:
+    stream.read_request()
+    stream.send(response_with())
+
+
+@pytest.fixture
+def serving() -> Iterator[ServingBackend]:
+    with ServingBackend(answer) as backend:
+        yield backend
+
+
+@pytest.fixture
+def backend() -> Iterator[RawBackend]:
+    with RawBackend() as backend:
+        yield backend
+
+
+def workers_of(pid: int) -> list[int]:
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child for child in children if b"fastrouter.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def ask(port: int) -> int:
+    return get(port, "/", Host=HOST)[0]
+
+
+class TestUnderLoad:
+    def test_no_request_fails_over_several_restarts(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address, go_max_procs=2)
+        health_port = routers.first.health_port
+        with SteadyLoad(routers.port, HOST, keeping=0, fresh=4) as load:
+            unhealthy = HealthChecks(health_port)
+            for _ in range(3):
+                load.wait_for_more(50)
+                routers.upgrade()
+            load.wait_for_more(50)
+            for pid in routers.pids[:-1]:
+                routers.wait_gone(pid)
+            load.wait_for_more(50)
+            unhealthy.end()
+        assert load.failures == []
+        assert unhealthy.failures == []
+        assert unhealthy.count > 0
+        assert len(routers.events("upgrade-succeeded")) == 3
+        # No generation has failed.
+        assert len(routers.events("gorouter.exited")) == 3
+        assert serving.errors == []
+
+    def test_a_killed_worker_fails_what_it_had_in_hand_and_is_back_within_a_second(
+        self, start: Start, serving: ServingBackend
+    ) -> None:
+        routers = start(serving.address, go_max_procs=2)
+        victim, _ = workers_of(routers.current)
+        keeping, fresh = 4, 1
+        with SteadyLoad(routers.port, HOST, keeping=keeping, fresh=fresh) as load:
+            load.wait_for_more(50)
+            os.kill(victim, signal.SIGKILL)
+            killed_at = time.monotonic()
+            wait_for(lambda: accepting_workers(routers, 2, victim), "a successor")
+            took = time.monotonic() - killed_at
+            load.wait_for_more(50)
+        assert took < slowness()
+        assert len(load.failures) <= keeping + fresh
+        assert not any(failure.startswith("connect:") for failure in load.failures)
+        routers.first.forgive_deaths(1)
+
+    def test_a_drain_lets_every_request_in_progress_finish(self, start: Start) -> None:
+        release = threading.Event()
+        arrived = threading.Semaphore(0)
+
+        def hold(stream: BackendStream) -> None:
+            stream.read_request()
+            arrived.release()
+            assert release.wait(PATIENCE)
+            stream.send(response_with())
+
+        with ServingBackend(hold) as backend:
+            routers = start(backend.address, go_max_procs=2, drain_wait="0s", drain_timeout="20s")
+            clients = [RawClient(routers.port) for _ in range(20)]
+            for client in clients:
+                client.send(REQUEST)
+            for _ in clients:
+                assert arrived.acquire(timeout=PATIENCE)
+            os.kill(routers.current, signal.SIGUSR1)
+            routers.wait_for("gorouter-draining")
+            wait_for(lambda: None if can_connect(routers.port) else True, "the listeners to be closed")
+            release.set()
+            assert {client.read_response().status for client in clients} == {200}
+            for client in clients:
+                client.close()
+            routers.wait_gone(routers.current)
+            assert backend.errors == []
+
+
+class HealthChecks:
+    """Asks for health again and again, on new connections."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._is_over = threading.Event()
+        self.count = 0
+        self.failures: list[str] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                status, _ = get(self._port, "/health")
+                if status != 200:
+                    self.failures.append(f"status {status}")
+            except OSError as error:
+                self.failures.append(repr(error))
+            self.count += 1
+
+    def end(self) -> None:
+        self._is_over.set()
+        self._thread.join(PATIENCE)
+
+
+def accepting_workers(routers: Generations, count: int, without: int) -> bool | None:
+    """True when there are so many workers that listen, and the one that was killed is none of them."""
+    pids = [pid for pid in workers_of(routers.current) if pid != without]
+    return True if sum(listens(pid, routers.port) for pid in pids) == count else None
+
+
+def listens(pid: int, port: int) -> bool:
+    inodes = {
+        line.split()[9]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
+    }
+    links = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(str(link.readlink()))
+        except FileNotFoundError:
+            continue
+    return any(f"socket:[{inode}]" in links for inode in inodes)
+
+
+def slowness() -> float:
+    """One second, or more where an interpreter takes longer to start than on an idle machine."""
+    started_at = time.monotonic()
+    subprocess.run([EXECUTABLE, "version"], check=True, capture_output=True)
+    return max(1.0, (time.monotonic() - started_at) * 4)
+
+
+def can_connect(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+class TestHandOver:
+    def test_the_successor_has_all_listeners_and_the_old_router_ends(
+        self, start: Start, serving: ServingBackend
+    ) -> None:
+        routers = start(serving.address, prometheus={"enabled": True, "port": 0})
+        before = sorted(listening_addresses(routers.current))
+        routers.upgrade()
+        routers.wait_gone(routers.first.pid)
+        assert sorted(listening_addresses(routers.current)) == before
+        assert ask(routers.port) == 200
+        assert sorted(routers.wait_for("upgrade-started")["listeners"]) == ["clients", "health", "metrics", "routes"]
+        inherited = routers.wait_for("listeners-inherited")["names"]
+        assert sorted(inherited) == ["clients", "health", "metrics", "routes"]
+
+    def test_nothing_is_lost_that_waits_to_be_accepted(self, start: Start, serving: ServingBackend) -> None:
+        """The only worker of the old router stands still: what waits in its socket's queue is for the successor."""
+        routers = start(serving.address)
+        (worker,) = workers_of(routers.current)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            clients = [RawClient(routers.port) for _ in range(10)]
+            for client in clients:
+                client.send(REQUEST)
+            routers.upgrade()
+            assert [client.read_response().status for client in clients] == [200] * 10
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        for client in clients:
+            client.close()
+
+    def test_a_request_in_progress_is_finished_by_the_old_router(self, start: Start, backend: RawBackend) -> None:
+        routers = start(backend.address)
+        client = RawClient(routers.port)
+        client.send(REQUEST)
+        stream, _ = backend.accept_request()
+        routers.upgrade()
+        routers.wait_for("Draining with 1 outstanding active connections")
+        stream.send(response_with(b"late"))
+        response = client.read_response()
+        assert response.body == b"late"
+        client.close()
+        routers.wait_gone(routers.first.pid)
+
+    def test_an_idle_connection_does_not_hold_up_the_end(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        client = RawClient(routers.port)
+        client.send(REQUEST)
+        assert client.read_response().status == 200
+        routers.upgrade()
+        client.expect_end()
+        routers.wait_gone(routers.first.pid)
+
+    def test_another_number_of_workers(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address, go_max_procs=3)
+        for count in (1, 2):
+            routers.configure(go_max_procs=count)
+            routers.upgrade()
+            for pid in routers.pids[:-1]:
+                routers.wait_gone(pid)
+            assert len(workers_of(routers.current)) == count
+            # The kernel spreads them over all sockets there are.
+            assert [ask(routers.port) for _ in range(20)] == [200] * 20
+
+    def test_another_port(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        with socket.socket() as reserved:
+            reserved.bind(("", 0))
+            port = reserved.getsockname()[1]
+        routers.configure(port=port)
+        routers.upgrade()
+        assert ask(port) == 200
+        routers.wait_gone(routers.first.pid)
+        assert not can_connect(routers.port)
+
+    def test_a_stop_ends_the_old_router_at_once(self, start: Start, backend: RawBackend) -> None:
+        routers = start(backend.address)
+        with RawClient(routers.port) as client:
+            client.send(REQUEST)
+            backend.accept_request()
+            routers.upgrade()
+            routers.wait_for("Draining with 1 outstanding active connections")
+            os.kill(routers.first.pid, signal.SIGTERM)
+            routers.wait_gone(routers.first.pid)
+
+
+class TestFailure:
+    def test_a_successor_that_does_not_start(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        routers.configure(balancing_algorithm="no-such-thing")
+        routers.begin_upgrade()
+        assert routers.wait_for("upgrade-failed") == {"error": "the successor ended: exited with status 1"}
+        assert ask(routers.port) == 200
+        assert routers.first.health() == 200
+        routers.configure()
+        routers.upgrade()
+        assert ask(routers.port) == 200
+
+    def test_a_successor_that_takes_too_long(
+        self, start: Start, serving: ServingBackend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FASTROUTER_UPGRADE_TIMEOUT", "0.5")
+        routers = start(serving.address)
+        routers.configure(start_response_delay_interval="60s")
+        pid = routers.begin_upgrade()
+        assert routers.wait_for("upgrade-failed") == {"error": "the successor does not serve after 0.5 s"}
+        wait_for(lambda: None if is_running(pid) else True, "the end of the successor")
+        assert ask(routers.port) == 200
+
+    def test_signals_during_an_upgrade_are_ignored(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        routers.configure(start_response_delay_interval="60s")
+        pid = routers.begin_upgrade()
+        os.kill(routers.current, signal.SIGUSR2)
+        assert routers.wait_for("gorouter.signal.ignored") == {"signal": "user defined signal 2"}
+        assert len(routers.events("upgrade-started")) == 1
+        os.kill(pid, signal.SIGKILL)
+        assert routers.wait_for("upgrade-failed") == {"error": "the successor ended: killed by SIGKILL"}
+        assert ask(routers.port) == 200
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+    def test_a_router_that_ends_during_an_upgrade_leaves_no_successor(
+        self, number: int, start: Start, serving: ServingBackend
+    ) -> None:
+        routers = start(serving.address)
+        routers.configure(start_response_delay_interval="60s")
+        pid = routers.begin_upgrade()
+        wait_for(lambda: workers_of(pid) or None, "workers of the successor", START_PATIENCE)
+        family = [pid, *workers_of(pid), *workers_of(routers.current)]
+        os.kill(routers.current, number)
+        code = routers.first._process.wait(PATIENCE)
+        assert code == (-number if number == signal.SIGKILL else 0)
+        wait_for(lambda: None if any(map(is_running, family)) else True, "the end of everybody")
+        routers.pids.clear()
+
+
+class TestCommand:
+    def test_prints_the_successor(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        command = upgrade_command(routers.current)
+        assert command.stderr == ""
+        assert command.returncode == 0
+        routers.pids.append(int(command.stdout))
+        assert routers.wait_for("upgrade-succeeded")["pid"] == routers.current
+        assert ask(routers.port) == 200
+
+    def test_tells_why_there_is_none(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        routers.configure(balancing_algorithm="no-such-thing")
+        command = upgrade_command(routers.current)
+        assert command.returncode == 1
+        reason = "the successor ended: exited with status 1"
+        assert command.stderr == f"Error: process {routers.current} goes on: {reason}\n"
+
+    def test_a_process_that_is_none(self) -> None:
+        with subprocess.Popen(["/bin/true"]) as gone:
+            gone.wait()
+        command = upgrade_command(gone.pid)
+        assert command.returncode == 1
+        assert command.stderr == f"Error: process {gone.pid}: No such process\n"
+
+
+def upgrade_command(pid: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [EXECUTABLE, "upgrade", "--pid", str(pid)], capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_a_descriptor_that_does_not_listen_is_refused(nats_server: NatsServerProcess, tmp_path: Path) -> None:
+    with socket.socket() as deaf, socket.socket() as line:
+        path = tmp_path / "gorouter.yml"
+        path.write_text(yaml.safe_dump(configuration(nats_server.port)))
+        run = subprocess.run(
+            [EXECUTABLE, "-c", str(path)],
+            capture_output=True,
+            check=False,
+            timeout=30,
+            env=os.environ
+            | {"FASTROUTER_LISTENERS": f"clients:{deaf.fileno()}", "FASTROUTER_PREDECESSOR": str(line.fileno())},
+            pass_fds=[deaf.fileno(), line.fileno()],
+        )
+        number = deaf.fileno()
+    assert run.returncode == 1
+    assert json.loads(run.stdout.splitlines()[-1])["data"] == {
+        "error": f"descriptor {number} (clients) is a socket that does not listen"
+    }
