@@ -1,6 +1,6 @@
 """The acceptance measurements, each against its bar; exits with 1 if one fails.
 
-    python -m benchmarks.load.acceptance [--proxy fastrouter] all|streaming|load|idle|slow|pipeline|failover …
+    python -m benchmarks.load.acceptance [--proxy fastrouter] all|SUBJECT …
 
 The proxy runs with one worker on core 0; clients and backends share core 1. A peer in place of fastrouter shows that
 the harness itself is sound, and how others do.
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.load import results
-from benchmarks.load.acceptance import failover, idle, load, pipeline, slow, streaming
+from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, slow, streaming
 from benchmarks.load.acceptance.subject import Check, Subject
 from benchmarks.load.processes import prepare_driver
 from benchmarks.load.proxies import PROXIES
@@ -25,6 +25,7 @@ _SUBJECTS: dict[str, Subject] = {
     "slow": slow.run,
     "pipeline": pipeline.run,
     "failover": failover.run,
+    "registrations": registrations.run,
 }
 
 

@@ -1,0 +1,179 @@
+"""100,000 routes come in over a real NATS server; then 5,000 registrations a second must not slow down a client."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.load.acceptance import slow
+from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, connect, get_request, read_response
+from benchmarks.load.backends import application_backend
+from benchmarks.load.processes import LOAD_CORE, PROXY_CORE, PinnedProcess, free_port
+from benchmarks.load.registrations import publication
+from benchmarks.load.workloads import HOST
+
+_ROUTES = 100_000
+_MAX_SECONDS = 5.0
+_MAX_BYTES_PER_ROUTE = 2048
+_PER_SECOND = 5000
+_BURST = 50
+_MAX_RATIO = 2.0
+_PATIENCE = 60.0
+
+
+class Bus:
+    """A NATS server, and a publisher that is connected to it."""
+
+    def __init__(self, workdir: Path) -> None:
+        self.port = free_port()
+        self._server = PinnedProcess(
+            "nats-server",
+            [str(Path(sys.executable).parent / "nats-server"), "-a", "127.0.0.1", "-p", str(self.port)],
+            LOAD_CORE,
+            workdir,
+        )
+
+    def __enter__(self) -> "Bus":
+        self._server.wait_until_listening(self.port)
+        self._socket = socket.create_connection(("127.0.0.1", self.port))
+        self._socket.recv(65536)
+        self._socket.sendall(b'CONNECT {"verbose":false}\r\n')
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._server.stop()
+
+    def send(self, data: bytes) -> None:
+        """Publish, and return when the server has it all."""
+        self._socket.sendall(data + b"PING\r\n")
+        received = b""
+        while b"PONG\r\n" not in received:
+            received = received[-5:] + self._socket.recv(65536)
+
+    def register(self, uri: str, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        payload = json.dumps({"host": host, "port": int(port), "uris": [uri]}).encode()
+        self.send(b"PUB router.register %d\r\n%s\r\n" % (len(payload), payload))
+
+
+@contextlib.contextmanager
+def _router(workdir: Path, bus: Bus) -> Iterator[tuple[ProxyUnderTest, int]]:
+    """A router on the bus with one worker, and the port of its `/routes`."""
+    port, routes_port = free_port(), free_port()
+    config = workdir / "gorouter.yml"
+    config.write_text(
+        json.dumps(
+            {
+                "port": port,
+                "go_max_procs": 1,
+                "nats": {"hosts": [{"hostname": "127.0.0.1", "port": bus.port}]},
+                "status": {"port": free_port(), "user": "u", "pass": "p", "routes": {"port": routes_port}},
+                "logging": {"level": "info"},
+                "access_log": {"file": str(workdir / "access.log")},
+                "start_response_delay_interval": "0s",
+                "disable_keep_alives": False,
+                "max_idle_conns_per_host": 100,
+            }
+        )
+    )
+    command = [str(Path(sys.executable).parent / "fastrouter"), "-c", str(config)]
+    with PinnedProcess("fastrouter", command, PROXY_CORE, workdir) as process:
+        process.wait_until_listening(port)
+        # The worker keeps its core; the control process runs beside the load, as it would on any second core.
+        worker = process.tree()[-1]
+        for pid in process.tree():
+            os.sched_setaffinity(pid, {PROXY_CORE if pid == worker else LOAD_CORE})
+        yield ProxyUnderTest("fastrouter", port, process), routes_port
+
+
+def run(proxy_name: str, workdir: Path) -> list[Check]:
+    if proxy_name != "fastrouter":
+        raise RuntimeError(f"{proxy_name} does not listen to NATS")
+    with (
+        application_backend(workdir) as (backend, _),
+        Bus(workdir) as bus,
+        _router(workdir, bus) as (proxy, routes_port),
+    ):
+        bus.register(HOST, backend)
+        _wait_until_served(proxy.port, HOST)
+        idle, _ = slow.measure(proxy, int(backend.rpartition(":")[2]))
+        before = proxy.process.memory().pss
+        data = b"".join(publication(_ROUTES))
+        started_at = time.perf_counter()
+        bus.send(data)
+        # Messages keep their order all the way, so when this one has effect, all before it have.
+        bus.register("last.example.com", backend)
+        _wait_until_served(proxy.port, "last.example.com")
+        took = time.perf_counter() - started_at
+        del data
+        routes = _count_routes(routes_port)
+        # The log lines of the burst are written, and the memory it took for a moment is given back.
+        time.sleep(2.0)
+        per_route = (proxy.process.memory().pss - before) / _ROUTES
+        with _registrations(bus):
+            busy, _ = slow.measure(proxy, int(backend.rpartition(":")[2]))
+    return [
+        Check(f"{_ROUTES} routes applied", f"{took:.2f} s", f"<= {_MAX_SECONDS} s", took <= _MAX_SECONDS),
+        Check("routes in /routes", str(routes), str(_ROUTES + 2), routes == _ROUTES + 2),
+        Check(
+            "memory of all processes",
+            f"{per_route:.0f} bytes per route",
+            f"<= {_MAX_BYTES_PER_ROUTE}",
+            per_route <= _MAX_BYTES_PER_ROUTE,
+        ),
+        Check("normal client with one route", str(idle), "for comparison", True),
+        Check(
+            f"normal client beside {_PER_SECOND} registrations a second",
+            str(busy),
+            f"p99 <= {_MAX_RATIO} x {idle.p99_ms:.2f} ms",
+            busy.p99_ms <= _MAX_RATIO * idle.p99_ms,
+        ),
+    ]
+
+
+def _wait_until_served(port: int, host: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        with connect(port) as connection, contextlib.suppress(ConnectionError):
+            connection.sendall(get_request("/").replace(HOST.encode(), host.encode()))
+            read_response(connection)
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"{host} is not served after {_PATIENCE} s")
+
+
+def _count_routes(port: int) -> int:
+    answer = subprocess.run(
+        ["curl", "--silent", "--user", "u:p", f"http://127.0.0.1:{port}/routes"], check=True, capture_output=True
+    )
+    return len(json.loads(answer.stdout))
+
+
+@contextlib.contextmanager
+def _registrations(bus: Bus) -> Iterator[None]:
+    """Repeat registrations in bursts, as many a second as the bar says, until the block ends."""
+    commands = list(publication(_ROUTES))
+    ended = threading.Event()
+
+    def publish() -> None:
+        at = 0
+        due = time.monotonic()
+        while not ended.wait(max(0.0, due - time.monotonic())):
+            bus.send(b"".join(commands[at : at + _BURST]))
+            at = (at + _BURST) % _ROUTES
+            due += _BURST / _PER_SECOND
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
