@@ -42,3 +42,12 @@ def application_backend(workdir: Path, name: str = "application") -> Iterator[tu
     command = [sys.executable, "-m", "benchmarks.load.application", str(port)]
     with listening(name, command, LOAD_CORE, workdir, port) as process:
         yield f"127.0.0.1:{port}", process
+
+
+@contextlib.contextmanager
+def closing_backend(workdir: Path, name: str) -> Iterator[str]:
+    """Run `benchmarks.load.closing_application`; yields its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.load.closing_application", str(port)]
+    with listening(name, command, LOAD_CORE, workdir, port):
+        yield f"127.0.0.1:{port}"

@@ -25,6 +25,7 @@ _SUBJECTS: dict[str, Subject] = {
     "slow": slow.run,
     "pipeline": pipeline.run,
     "failover": failover.run,
+    "stale": stale.run,
     "registrations": registrations.run,
 }
 
