@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.load import results
-from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, slow, streaming
+from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, slow, stale, streaming
 from benchmarks.load.acceptance.subject import Check, Subject
 from benchmarks.load.processes import prepare_driver
 from benchmarks.load.proxies import PROXIES
