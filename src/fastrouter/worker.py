@@ -132,6 +132,9 @@ class Worker:
         self._is_draining = True
         self._stop_accepting()
         self._channel.send_message(Draining(*self._round_tripper.connection_counts()))
+        if idle_grace > 0:
+            # A request may be on its way: closing the connection now would lose it.
+            self._round_tripper.drain(closes_idle=False)
         self._report_when_drained(time.monotonic() + idle_grace)
 
     def _report_when_drained(self, grace_ends_at: float) -> None:

@@ -141,7 +141,7 @@ class TestUnderLoad:
     def test_no_request_fails_over_several_restarts(self, start: Start, serving: ServingBackend) -> None:
         routers = start(serving.address, go_max_procs=2)
         health_port = routers.first.health_port
-        with SteadyLoad(routers.port, HOST, keeping=0, fresh=4) as load:
+        with SteadyLoad(routers.port, HOST, keeping=4, fresh=2) as load:
             unhealthy = HealthChecks(health_port)
             for _ in range(3):
                 load.wait_for_more(50)
@@ -305,8 +305,22 @@ class TestHandOver:
         stream.send(response_with(b"late"))
         response = client.read_response()
         assert response.body == b"late"
-        client.close()
+        assert response.value(b"Connection") == b"close"
+        client.expect_end()
         routers.wait_gone(routers.first.pid)
+
+    def test_an_idle_connection_has_one_more_request(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        client = RawClient(routers.port)
+        client.send(REQUEST)
+        assert not client.read_response().has(b"Connection")
+        routers.upgrade()
+        routers.wait_for("Draining with 1 outstanding idle connections")
+        client.send(REQUEST)
+        response = client.read_response()
+        assert response.status == 200
+        assert response.value(b"Connection") == b"close"
+        client.expect_end()
 
     def test_an_idle_connection_does_not_hold_up_the_end(self, start: Start, serving: ServingBackend) -> None:
         routers = start(serving.address)
