@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.load import results
-from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, slow, stale, streaming
+from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, restart, slow, stale, streaming
 from benchmarks.load.acceptance.subject import Check, Subject
 from benchmarks.load.processes import prepare_driver
 from benchmarks.load.proxies import PROXIES
@@ -25,6 +25,7 @@ _SUBJECTS: dict[str, Subject] = {
     "slow": slow.run,
     "pipeline": pipeline.run,
     "failover": failover.run,
+    "restart": restart.run,
     "stale": stale.run,
     "registrations": registrations.run,
 }

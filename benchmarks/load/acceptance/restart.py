@@ -33,7 +33,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
 
 def _upgrade(workdir: Path, backend: str) -> list[Check]:
     with proxy_under_test("fastrouter", workdir, [backend]) as proxy:
-        proxy.warm_up()
+        _wait_for(proxy, "gorouter.started", 1)
         load = WrkRun(proxy.port, WORKLOADS["W1"], _RESTARTS * _SECONDS_PER_RESTART, _CONNECTIONS)
         pid = proxy.process.pid
         times = []
@@ -41,7 +41,7 @@ def _upgrade(workdir: Path, backend: str) -> list[Check]:
             for count in range(1, _RESTARTS + 1):
                 started_at = time.monotonic()
                 os.kill(pid, signal.SIGUSR2)
-                pid = _successor(proxy, count)
+                pid = int(_wait_for(proxy, "upgrade-succeeded", count)["data"]["pid"])
                 times.append(time.monotonic() - started_at)
                 time.sleep(max(0.0, started_at + _SECONDS_PER_RESTART - 0.5 - time.monotonic()))
             wrk = load.result()
@@ -55,20 +55,20 @@ def _upgrade(workdir: Path, backend: str) -> list[Check]:
     ]
 
 
-def _successor(proxy: ProxyUnderTest, count: int) -> int:
-    """Wait for the `count`th upgrade; returns the process id of the new router."""
+def _wait_for(proxy: ProxyUnderTest, message: str, count: int) -> dict[str, Any]:
+    """The `count`th line of the process log with this message."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        found = _events(proxy, "upgrade-succeeded")
+        found = _events(proxy, message)
         if len(found) >= count:
-            return int(found[count - 1]["data"]["pid"])
+            return found[count - 1]
         time.sleep(0.02)
-    raise RuntimeError(f"upgrade {count} has not succeeded")
+    raise RuntimeError(f"{message} is not in the log {count} times")
 
 
 def _drain(workdir: Path, backend: str) -> list[Check]:
     with proxy_under_test("fastrouter", workdir, [backend]) as proxy:
-        proxy.warm_up()
+        _wait_for(proxy, "gorouter.started", 1)
         load = WrkRun(proxy.port, WORKLOADS["W1"], 2 * _DRAIN_AFTER_SECONDS, _CONNECTIONS)
         time.sleep(_DRAIN_AFTER_SECONDS)
         os.kill(proxy.process.pid, signal.SIGUSR1)
