@@ -9,6 +9,8 @@ A routes file is YAML:
           - address: 10.0.1.2:61001     # HOST:PORT
             instance_id: 0f3a…          # optional
             index: 0                    # optional
+            tls: true                   # optional, for a backend that speaks TLS,
+            server_cert_domain_san: …   # and the name its certificate must have; without one its address
 """
 
 from typing import Annotated
@@ -30,6 +32,8 @@ class StaticEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str
     instance_id: str = ""
     index: str = ""
+    tls: bool = False
+    server_cert_domain_san: str = ""
 
     def __post_init__(self) -> None:
         parse_backend_address(self.address)
@@ -90,7 +94,8 @@ def load_routes_file(path: str) -> tuple[StaticRoute, ...]:
         # PyYAML spreads its message over several lines; a message of ours is one.
         raise RoutesError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
-        return msgspec.convert(document, RoutesFile).routes
+        # Not strict: `true` is a text too.
+        return msgspec.convert(document, RoutesFile, strict=False).routes
     except msgspec.ValidationError as error:
         raise RoutesError(f"{path}: {_key_first(str(error))}") from error
 

@@ -26,6 +26,11 @@ class _Static(NamedTuple):
     endpoint: RegisteredEndpoint
 
 
+def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, bool]:
+    """Return what makes two static endpoints the same; all else that is compared is equal for all of them."""
+    return endpoint.address, endpoint.identity, endpoint.traits.tls
+
+
 class StaticRouteRegistry(RouteRegistry):
     """Registrations, and static routes that never age.
 
@@ -42,7 +47,7 @@ class StaticRouteRegistry(RouteRegistry):
     def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
         """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed."""
         before = self._static
-        known = {(static.endpoint.address, static.endpoint.identity): static.endpoint for static in before.values()}
+        known = {_identity(static.endpoint): static.endpoint for static in before.values()}
         wanted: dict[_Place, _Static] = {}
         made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
         for route in routes:
@@ -51,7 +56,7 @@ class StaticRouteRegistry(RouteRegistry):
                 if endpoint is None:
                     endpoint = self._new_static_endpoint(route.app_id, given)
                     # The same object as before, where it stays the same: workers keep its connections.
-                    endpoint = known.get((endpoint.address, endpoint.identity), endpoint)
+                    endpoint = known.get(_identity(endpoint), endpoint)
                     made[route.app_id, given] = endpoint
                 wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
         removed = before.keys() - wanted.keys()
@@ -95,10 +100,13 @@ class StaticRouteRegistry(RouteRegistry):
 
     def _new_static_endpoint(self, app_id: str, given: StaticEndpoint) -> RegisteredEndpoint:
         host, _, _ = str(parse_backend_address(given.address)).rpartition(":")
+        port = parse_backend_address(given.address).port
         endpoint = self.new_endpoint(
             Registration(
                 host=host,
-                port=parse_backend_address(given.address).port,
+                port=0 if given.tls else port,
+                tls_port=port if given.tls else 0,
+                server_cert_domain_san=given.server_cert_domain_san,
                 app=app_id,
                 private_instance_id=given.instance_id,
                 private_instance_index=given.index,

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import StartGorouter
+from .conftest import StartGorouter, StartRouter
 from .gorouter_process import get, register, unregister
 from .http_message import response_with
 from .nats_server import RawNatsClient
 from .raw_backend import BackendStream, ServingBackend
 from .router_process import LoggingProcess, wait_for
+from .tls_backend import SAN, Authority, TlsBackend
 
 
 def answer(name: str) -> ServingBackend:
@@ -218,3 +219,22 @@ def test_the_static_router_reads_its_file_again_too(
     finally:
         router.stop()
     assert router.complaints == []
+
+
+def test_endpoints_with_tls(tmp_path: Path, start_router: StartRouter) -> None:
+    # Nobody has told the router to trust this authority: as far as a handshake goes, it is TLS all the same.
+    with TlsBackend(Authority().server()) as backend:
+        path = tmp_path / "routes.yml"
+        endpoint = {"address": backend.address, "tls": True, "server_cert_domain_san": SAN}
+        path.write_text(yaml.safe_dump({"routes": [{"route": "tls.test", "endpoints": [endpoint]}]}))
+        router = start_router({}, arguments=["--routes", str(path)])
+        client = router.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: tls.test\r\n\r\n")
+        backend.refuse()
+        response = client.read_response()
+        assert response.status == 526
+        assert response.body == b"526 Invalid SSL Certificate\n"
+        assert router.wait_for_event("prune-failed-endpoint")["data"]["route-endpoint"]["Addr"] == backend.address
+        # Off the table of this worker and of all others.
+        client.send(b"GET / HTTP/1.1\r\nHost: tls.test\r\n\r\n")
+        assert client.read_response().status == 404
