@@ -171,8 +171,11 @@ class TestUnderLoad:
             killed_at = time.monotonic()
             wait_for(lambda: accepting_workers(routers, 2, victim), "a successor")
             took = time.monotonic() - killed_at
+            # Measured under the same load.
+            allowed = slowness()
             load.wait_for_more(50)
-        assert took < slowness()
+        assert took < allowed
+        assert routers.wait_for("worker-exited")["restart_in"] == 100_000_000
         assert len(load.failures) <= keeping + fresh
         assert not any(failure.startswith("connect:") for failure in load.failures)
         routers.first.forgive_deaths(1)
@@ -257,7 +260,7 @@ def slowness() -> float:
     """One second, or more where an interpreter takes longer to start than on an idle machine."""
     started_at = time.monotonic()
     subprocess.run([EXECUTABLE, "version"], check=True, capture_output=True)
-    return max(1.0, (time.monotonic() - started_at) * 4)
+    return max(1.0, (time.monotonic() - started_at) * 6)
 
 
 def can_connect(port: int) -> bool:
