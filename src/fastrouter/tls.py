@@ -81,17 +81,17 @@ class BackendContext(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def remember(self, connection: ssl.SSLObject) -> None:
-        """Keep the session of a connection that works, for the next one to the same name."""
-        session, name = connection.session, connection.server_hostname
-        certificate = connection.getpeercert()
-        if session is None or name is None or not certificate:
+        """Keep the session of a connection that works, for the next ones to the same name.
+
+        One that was resumed brings nothing new: its session may be resumed again, and would prove no more than before.
+        """
+        name = connection.server_hostname
+        if connection.session_reused or name is None:
+            return
+        session, certificate = connection.session, connection.getpeercert()
+        if session is None or not certificate:
             return
         end = min(time() + SESSION_SECONDS, ssl.cert_time_to_seconds(str(certificate["notAfter"])))
-        if connection.session_reused:
-            # It shows as much as the session it came of, and not for longer.
-            if name not in self._sessions:
-                return
-            end = min(end, self._sessions[name][1])
         self._sessions[name] = session, end
         self._sessions.move_to_end(name)
         if len(self._sessions) > MAX_SESSIONS:
@@ -107,6 +107,8 @@ class BackendContext(ssl.SSLContext):
         if session is not None and time() >= end:
             del self._sessions[server_hostname]
             return None
+        if session is not None:
+            self._sessions.move_to_end(server_hostname)
         return session
 
 

@@ -234,7 +234,7 @@ class TestSessions:
         server = OURS.server(version=version, not_before=now - datetime.timedelta(days=1), not_after=end)
         context = backend_context(ca_certs=[OURS.pem])
         assert not resumed(context, server)
-        # Being resumed in between proves nothing new.
+        # Being resumed in between proves nothing new, and makes nothing last longer.
         monkeypatch.setattr("fastrouter.tls.time", lambda: now.timestamp() + 60)
         assert resumed(context, server)
         monkeypatch.setattr("fastrouter.tls.time", lambda: now.timestamp() + 60 * minutes)
