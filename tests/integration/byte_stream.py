@@ -10,7 +10,7 @@ import struct
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds any single wait may take. Only a failing test ever waits that long."""
 
 

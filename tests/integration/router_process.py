@@ -15,7 +15,7 @@ from .byte_stream import PATIENCE
 from .raw_client import RawClient
 
 EXECUTABLE = Path(sys.executable).with_name("fastrouter")
-START_PATIENCE = 15.0
+START_PATIENCE = 30.0
 
 T = TypeVar("T")
 
