@@ -77,9 +77,9 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         proxy_under_test(proxy_name, workdir, [backend]) as proxy,
     ):
         backend_port = int(backend.rpartition(":")[2])
-        alone, _ = measure(proxy, backend_port)
+        alone, _ = _measure(proxy, backend_port)
         with SlowCrowd(proxy.port) as crowd:
-            beside, direct = measure(proxy, backend_port)
+            beside, direct = _measure(proxy, backend_port)
             senders = crowd.end()
     slow_clients = _SLOW_HEADS + _SLOW_BODIES
     return [
@@ -100,7 +100,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
     ]
 
 
-def measure(proxy: ProxyUnderTest, backend_port: int) -> tuple[Latencies, Latencies]:
+def _measure(proxy: ProxyUnderTest, backend_port: int) -> tuple[Latencies, Latencies]:
     """Latencies through the proxy and directly to the backend, in turns: the second is the noise of the machine."""
     request = get_request("/normal")
     with proxy.connect() as through_proxy, connect(backend_port) as direct:
