@@ -444,6 +444,7 @@ cdef class Exchange(Timed):
     cdef int open_body(self) except -1
     cdef int on_interim(self, Head head) except -1
     cdef char* _put_fields(self, char* out, Head head) except NULL
+    cdef char* _put_request_id(self, char* out, Head head) noexcept
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
     cdef int on_response_end(self) except -1
@@ -547,8 +548,7 @@ cdef class ClientConnection(Timed):
     cdef bint is_closing
     cdef bint is_used                           # it has sent a request: no longer new
     cdef bint has_eof                           # the client half-closed behind pipelined requests
-    cdef int send(self, bytes data) except -1
-    cdef int send_object(self, object data) except -1
+    cdef int send(self, object data) except -1
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _gather(self, bytes data) except -1

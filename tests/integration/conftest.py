@@ -14,7 +14,7 @@ import pytest
 from .gorouter_process import GorouterProcess, configuration
 from .http_message import Request, Response
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, RawBackend
+from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend
 from .raw_client import RawClient
 from .router_process import RouterProcess
 
@@ -188,3 +188,17 @@ def gorouter(start_gorouter: StartGorouter) -> GorouterProcess:
     router = start_gorouter()
     router.wait_until_started()
     return router
+
+
+@pytest.fixture
+def closed_port() -> Iterator[ClosedPort]:
+    port = ClosedPort()
+    yield port
+    port.close()
+
+
+@pytest.fixture
+def full_backlog() -> Iterator[FullBacklog]:
+    port = FullBacklog()
+    yield port
+    port.close()

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,20 +23,6 @@ def assert_bad_gateway(response: Response, error: bytes) -> None:
     value = response.value(b"X-Cf-Routererror")
     assert value is not None
     assert re.fullmatch(rb"endpoint_failure \(" + error + rb"\)", value), value
-
-
-@pytest.fixture
-def closed_port() -> Iterator[ClosedPort]:
-    port = ClosedPort()
-    yield port
-    port.close()
-
-
-@pytest.fixture
-def full_backlog() -> Iterator[FullBacklog]:
-    port = FullBacklog()
-    yield port
-    port.close()
 
 
 def echo(stream: BackendStream) -> None:

@@ -19,20 +19,6 @@ WEBSOCKET = (b"Connection: Upgrade", b"Upgrade: websocket")
 
 
 @pytest.fixture
-def closed_port() -> Iterator[ClosedPort]:
-    port = ClosedPort()
-    yield port
-    port.close()
-
-
-@pytest.fixture
-def full_backlog() -> Iterator[FullBacklog]:
-    port = FullBacklog()
-    yield port
-    port.close()
-
-
-@pytest.fixture
 def backend() -> Iterator[RawBackend]:
     with RawBackend() as backend:
         yield backend

@@ -399,7 +399,7 @@ cdef class BackendConnection(Timed):
                 elif PyBytes_GET_SIZE(prefix):
                     client.send_parts([prefix, body])
                 else:
-                    client.send_object(body)
+                    client.send(body)
                 out = NULL
             elif used:
                 out = put(out, PyBytes_AS_STRING(data) + at, used)

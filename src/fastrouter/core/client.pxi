@@ -91,12 +91,7 @@ cdef class ClientConnection(Timed):
 
     # --- writing
 
-    cdef int send(self, bytes data) except -1:
-        if self.transport is not None and not self.is_closing:
-            self.transport.write(data)
-        return 0
-
-    cdef int send_object(self, object data) except -1:
+    cdef int send(self, object data) except -1:
         if self.transport is not None and not self.is_closing:
             self.transport.write(data)
         return 0

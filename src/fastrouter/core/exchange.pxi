@@ -182,6 +182,14 @@ cdef class Exchange(Timed):
             out = put_text(out, b"\r\n")
         return out
 
+    cdef char* _put_request_id(self, char* out, Head head) noexcept:
+        """X-Vcap-Request-Id, unless the backend set one: then that counts (spec 4.5)."""
+        if not head.has(HEADER_X_VCAP_REQUEST_ID):
+            out = put_text(out, b"X-Vcap-Request-Id: ")
+            out = put(out, self.request_id, 36)
+            out = put_text(out, b"\r\n")
+        return out
+
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
         """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
         cdef ClientConnection client = self.client
@@ -216,10 +224,7 @@ cdef class Exchange(Timed):
         out = put_status_line(out, self.minor, head.status)
         out = self._put_fields(out, head)
         out = put_bytes(out, sticky)
-        if not head.has(HEADER_X_VCAP_REQUEST_ID):
-            out = put_text(out, b"X-Vcap-Request-Id: ")
-            out = put(out, self.request_id, 36)
-            out = put_text(out, b"\r\n")
+        out = self._put_request_id(out, head)
         if not head.has(HEADER_DATE):
             out = put_bytes(out, date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
@@ -251,10 +256,7 @@ cdef class Exchange(Timed):
         out = scratch_reserve(2 * head.length + 256)
         out = put_status_line(out, self.minor, 101)
         out = self._put_fields(out, head)
-        if not head.has(HEADER_X_VCAP_REQUEST_ID):
-            out = put_text(out, b"X-Vcap-Request-Id: ")
-            out = put(out, self.request_id, 36)
-            out = put_text(out, b"\r\n")
+        out = self._put_request_id(out, head)
         out = put_text(out, b"\r\n")
         self.client.send(scratch_take(out))
         return begin_tunnel(self.client, self)

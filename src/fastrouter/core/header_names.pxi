@@ -3,7 +3,6 @@
 cdef struct KnownName:
     const char* lower
     int length
-    int kind
     int next                # index of the next known name of the same length, or -1
 
 cdef KnownName _known_names[HEADER_KINDS]
@@ -36,7 +35,6 @@ cdef void know(int kind, bytes lower):
     _kind_names[kind] = lower
     _known_names[kind].lower = PyBytes_AS_STRING(lower)
     _known_names[kind].length = length
-    _known_names[kind].kind = kind
     _known_names[kind].next = _known_by_length[length]
     _known_by_length[length] = kind
 
