@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .byte_stream import PATIENCE
+from .processes import children_of
 from .raw_client import RawClient
 
 EXECUTABLE = Path(sys.executable).with_name("fastrouter")
@@ -147,7 +148,7 @@ class LoggingProcess:
 
     def children(self) -> list[int]:
         """Return the pids of the workers, oldest first."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return children_of(self.pid)
 
     @property
     def complaints(self) -> list[str]:
@@ -224,9 +225,8 @@ def wait_for(condition: Callable[[], T | None], what: str, patience: float = PAT
 def _family(pid: int) -> list[int]:
     """`pid` and its descendants."""
     family = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            family += _family(int(child))
+    for child in children_of(pid):
+        family += _family(child)
     return family
 
 

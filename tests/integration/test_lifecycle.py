@@ -19,6 +19,7 @@ from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration, get, listening_addresses, register
 from .http_message import response_with
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
+from .processes import is_alive
 from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
@@ -421,14 +422,6 @@ class TestStop:
 def wait_gone(pids: list[int]) -> None:
     """Wait until none of the processes runs; somebody else reaps them."""
     wait_for(lambda: None if any(is_alive(pid) for pid in pids) else True, "end")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 class TestDrain:

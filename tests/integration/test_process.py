@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from .http_message import response_with
+from .processes import children_of, is_alive
 from .raw_backend import BackendStream, ServingBackend
 from .router_process import EXECUTABLE, wait_for
 
@@ -137,21 +138,9 @@ def start_router(start: Start) -> Start:
     return start_router
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-
-
 def answer_mine(stream: BackendStream) -> None:
     stream.read_request()
     stream.send(response_with(b"mine"))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def status_of(port: int, host: str = "unknown.test") -> int:
@@ -174,7 +163,7 @@ def test_a_router_from_start_to_end(start_router: Start) -> None:
     stopping_at = time.monotonic()
     assert router.end() == 0
     assert time.monotonic() - stopping_at < 5
-    assert not any(is_running(worker) for worker in workers)
+    assert not any(is_alive(worker) for worker in workers)
 
     records = [json.loads(line) for line in router.lines]
     assert [record["message"] for record in records] == [
@@ -231,7 +220,7 @@ def test_a_worker_that_does_not_stop_is_killed(start_router: Start) -> None:
     assert router.end() == 0
     assert time.monotonic() - stopping_at < 5
     assert router.event("workers-killed")["data"] == {"names": ["worker-0"]}
-    assert not is_running(worker)
+    assert not is_alive(worker)
 
 
 def test_a_dead_worker_is_replaced_and_its_socket_lives_on(start_router: Start) -> None:
@@ -279,7 +268,7 @@ def test_workers_end_with_the_control_process(start_router: Start) -> None:
     workers = router.children()
     assert len(workers) == 2
     assert router.end(signal.SIGKILL) == -signal.SIGKILL
-    wait_for(lambda: None if any(is_running(worker) for worker in workers) else True, "the end of workers", PATIENCE)
+    wait_for(lambda: None if any(is_alive(worker) for worker in workers) else True, "the end of workers", PATIENCE)
 
 
 def test_clients_are_spread_over_workers_on_one_port(start_router: Start, tmp_path: Path) -> None:
@@ -431,7 +420,7 @@ class TestDemo:
         os.killpg(demo.pid, signal.SIGINT)
         assert demo.wait() == 0
         assert demo.errors == []
-        assert not any(is_running(child) for child in children)
+        assert not any(is_alive(child) for child in children)
 
     def test_an_app_registers_as_the_readme_shows(self, start: Start) -> None:
         section = (ROOT / "README.md").read_text().partition("## Register an app by hand")[2]
@@ -456,7 +445,7 @@ class TestDemo:
         family = [pid for child in demo.children() for pid in (child, *children_of(child))]
         assert len(family) >= 3, "apps, their NATS server, a worker"
         assert demo.end(signal.SIGKILL) == -signal.SIGKILL
-        wait_for(lambda: None if any(is_running(pid) for pid in family) else True, "their end", PATIENCE)
+        wait_for(lambda: None if any(is_alive(pid) for pid in family) else True, "their end", PATIENCE)
 
     def test_every_instance_answers(self, start: Start) -> None:
         demo = start("demo", "--listen", "127.0.0.1:0")

@@ -18,6 +18,7 @@ from .byte_stream import PATIENCE
 from .gorouter_process import GorouterProcess, configuration, get, listening_addresses
 from .http_message import response_with
 from .nats_server import NatsServerProcess
+from .processes import children_of, command_of, is_alive
 from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, wait_for
@@ -25,13 +26,6 @@ from .steady_load import SteadyLoad
 
 HOST = "app.test"
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class Generations:
@@ -84,11 +78,11 @@ class Generations:
     def wait_gone(self, pid: int) -> None:
         if pid == self.first.pid:
             assert self.first._process.wait(PATIENCE) == 0
-        wait_for(lambda: None if is_running(pid) else True, f"the end of {pid}")
+        wait_for(lambda: None if is_alive(pid) else True, f"the end of {pid}")
 
     def stop(self) -> None:
         for pid in reversed(self.pids):
-            if pid != self.first.pid and is_running(pid):
+            if pid != self.first.pid and is_alive(pid):
                 os.kill(pid, signal.SIGTERM)
         self.first.stop()
         for pid in self.pids:
@@ -129,8 +123,7 @@ def backend() -> Iterator[RawBackend]:
 
 
 def workers_of(pid: int) -> list[int]:
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [child for child in children if b"fastrouter.worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children_of(pid) if "fastrouter.worker" in command_of(child)]
 
 
 def ask(port: int) -> int:
@@ -387,7 +380,7 @@ class TestFailure:
         routers.configure(start_response_delay_interval="60s")
         pid = routers.begin_upgrade()
         assert routers.wait_for("upgrade-failed") == {"error": "the successor does not serve after 0.5 s"}
-        wait_for(lambda: None if is_running(pid) else True, "the end of the successor")
+        wait_for(lambda: None if is_alive(pid) else True, "the end of the successor")
         assert ask(routers.port) == 200
 
     def test_signals_during_an_upgrade_are_ignored(self, start: Start, serving: ServingBackend) -> None:
@@ -413,7 +406,7 @@ class TestFailure:
         os.kill(routers.current, number)
         code = routers.first._process.wait(PATIENCE)
         assert code == (-number if number == signal.SIGKILL else 0)
-        wait_for(lambda: None if any(map(is_running, family)) else True, "the end of everybody")
+        wait_for(lambda: None if any(map(is_alive, family)) else True, "the end of everybody")
         routers.pids.clear()
 
 

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from .gorouter_process import GorouterProcess, register
 from .http_message import response_with
 from .metrics_page import MetricsPage, metrics_of
 from .nats_server import NatsServerProcess, RawNatsClient
+from .processes import command_of
 from .raw_backend import BackendStream, ClosedPort, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import wait_for
@@ -131,8 +131,7 @@ def kill_worker(router: GorouterProcess, worker: int) -> None:
 def worker_pid(router: GorouterProcess, worker: int) -> int:
     """The process of a worker by its number."""
     for pid in router.children():
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if f"worker-{worker}".encode() in command:
+        if f"worker-{worker}" in command_of(pid):
             return pid
     raise AssertionError(f"there is no worker {worker}")
 

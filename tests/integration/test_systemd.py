@@ -15,6 +15,7 @@ import yaml
 
 from .gorouter_process import GorouterProcess, configuration, get
 from .nats_server import NatsServerProcess
+from .processes import state_of
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
 
@@ -116,7 +117,7 @@ class TestNotify:
         assert time.monotonic() - started_at >= 0.4
         # A router that stands still feeds nobody.
         router.send_signal(signal.SIGSTOP)
-        wait_for(lambda: True if is_stopped(router.pid) else None, "the router to stand still")
+        wait_for(lambda: True if state_of(router.pid) == "T" else None, "the router to stand still")
         manager.forget()
         assert manager.is_silent(0.5)
         router.send_signal(signal.SIGCONT)
@@ -140,10 +141,6 @@ def test_a_manager_that_is_gone_is_no_reason_to_fail(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     router = start_routed()
     assert router.health() == 200
-
-
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.fixture
