@@ -45,6 +45,14 @@ cdef enum:
     HEADER_AUTHORIZATION
     HEADER_WWW_AUTHENTICATE
     HEADER_X_CF_ROUTERERROR
+    HEADER_B3
+    HEADER_X_B3_TRACEID
+    HEADER_X_B3_SPANID
+    HEADER_X_B3_PARENTSPANID
+    HEADER_X_B3_SAMPLED
+    HEADER_X_B3_FLAGS
+    HEADER_TRACEPARENT
+    HEADER_TRACESTATE
     HEADER_OTHER
     HEADER_KINDS = HEADER_OTHER
     KNOWN_NAME_MAX = 24         # bytes; longer names are HEADER_OTHER
@@ -144,7 +152,7 @@ cdef struct Field:
     Slice name
     Slice value                 # blanks around it cut off
     int kind                    # HEADER_*
-    bint is_dropped             # hop-by-hop: not passed on
+    bint is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
 
 cdef struct Framing:
     int kind                    # FRAMING_*
@@ -227,6 +235,7 @@ cdef class Head:
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
     cdef bint is_dropped(self, int kind) noexcept
+    cdef void drop(self, int kind) noexcept
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept
     cdef Verdict blame(self) noexcept
@@ -260,6 +269,10 @@ cdef class Settings:
     cdef readonly bint secure_cookies
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
+    cdef readonly bint traces_zipkin            # B3 headers
+    cdef readonly bint traces_w3c               # traceparent, tracestate
+    cdef readonly str w3c_tenant_id
+    cdef bytes tracestate_key                   # of the router's own entry
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
 
 cdef class Stats:
@@ -389,6 +402,9 @@ cdef class Exchange(Timed):
     cdef Slice upgrade
     cdef Slice sent_forwarded_for               # points into `prepared`
     cdef char request_id[36]
+    cdef bytes trace_id                         # 16 or 32 hex digits; None: those of the request id
+    cdef bytes span_id                          # 16 hex digits, None like trace_id
+    cdef dict changed_headers                   # by HEADER_*: what a handler set (bytes) or removed (None); None: nothing
     cdef int minor                              # of the client's HTTP/1.x
     cdef bint is_head
     cdef bint is_idempotent                     # by method or key header (spec 5.4)
@@ -451,6 +467,7 @@ cdef class Exchange(Timed):
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self) except -1
     cdef str request_id_text(self)
+    cdef int tell(self, int level, str message, dict data) except -1
     cdef int detach_backend(self) except -1
     cdef int release_count(self) noexcept
     cdef int finish(self) except -1

@@ -47,6 +47,9 @@ class Settings:
     secure_cookies: bool
     observes_requests: bool
     observes_apps: bool
+    traces_zipkin: bool
+    traces_w3c: bool
+    w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
 
     def __init__(
@@ -78,6 +81,9 @@ class Settings:
         secure_cookies: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
+        traces_zipkin: bool = False,
+        traces_w3c: bool = False,
+        w3c_tenant_id: str = "",
         backend_tls: ssl.SSLContext | None = None,
     ) -> None: ...
 

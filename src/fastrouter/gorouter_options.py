@@ -82,6 +82,9 @@ def settings_of(config: Config) -> SettingsValues:
         "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
         "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
         "secure_cookies": config.secure_cookies,
+        "traces_zipkin": config.tracing.enable_zipkin,
+        "traces_w3c": config.tracing.enable_w3c,
+        "w3c_tenant_id": config.tracing.w3c_tenant_id,
         # Each costs a little time per request, so it is taken only where somebody can see it.
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),

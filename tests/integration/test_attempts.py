@@ -423,8 +423,9 @@ def test_alone(row: Row) -> None:
             assert re.fullmatch(r"127\.0\.0\.1:\d+", local_address)
         request_id = re.search(r'vcap_request_id:"([0-9a-f-]{36})"', line)
         assert request_id is not None
+        trace = {"trace-id": request_id[1].replace("-", ""), "span-id": request_id[1].replace("-", "")[16:]}
         del event["error"]
-        assert event == {
+        assert event == trace | {
             "route-endpoint": {
                 "ApplicationId": "the-app",
                 "Addr": failing.endpoint.address,
@@ -444,7 +445,7 @@ def test_alone(row: Row) -> None:
         timeouts = router.events_of("backend-request-timeout")
         assert bool(timeouts) == ("deadline" in row.error)
         for timeout in timeouts:
-            assert timeout == {"error": "context deadline exceeded", "vcap_request_id": request_id[1]}
+            assert timeout == trace | {"error": "context deadline exceeded", "vcap_request_id": request_id[1]}
 
         stats = router.stats()
         assert stats["total_requests"] == 1

@@ -143,8 +143,9 @@ class TestRequest:
         assert not conversation.loop.dialled
         assert conversation.client.written.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
         assert b"X-Cf-Routererror: endpoint_failure (No endpoints available)\r\n" in conversation.client.written
-        (event,) = conversation.events
-        assert event == (3, "select-endpoint-failed", {"host": "app.test", "error": "No endpoints available"})
+        ((level, message, data),) = conversation.events
+        assert (level, message) == (3, "select-endpoint-failed")
+        assert (data["host"], data["error"]) == ("app.test", "No endpoints available")
 
     def test_negotiate_without_an_id_goes_anywhere(self) -> None:
         assert all_served_by(b"Authorization: Negotiate", settings=NEGOTIATE) == set(IDS)

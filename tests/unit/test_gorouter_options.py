@@ -55,6 +55,9 @@ def test_settings_of_the_defaults() -> None:
     [
         ("backends: {max_attempts: 3}", "max_attempts", 3),
         ("backends: {max_attempts: -1}", "max_attempts", 1),
+        ("tracing: {enable_zipkin: true}", "traces_zipkin", True),
+        ("tracing: {enable_w3c: true}", "traces_w3c", True),
+        ("tracing: {w3c_tenant_id: tenant}", "w3c_tenant_id", "tenant"),
         ("endpoint_timeout: -1s", "endpoint_timeout", 0.0),
         ("endpoint_timeout: 1m30s", "endpoint_timeout", 90.0),
         ("endpoint_dial_timeout: 100ms", "dial_timeout", 0.1),

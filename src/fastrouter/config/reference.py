@@ -54,7 +54,6 @@ WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "ssl_port": 7,
     "tls_pem": 7,
     "trace_key": 7,
-    "tracing": 7,
     "verify_client_certificate_metadata": 7,
     "debug_addr": None,
     "domains": None,

@@ -301,7 +301,7 @@ cdef class Exchange(Timed):
     cdef on_deadline(self, DeadlineQueue queue):
         """The whole-attempt timeout (spec 5.5)."""
         cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
-        self.tripper.tell(LOG_ERROR, "backend-request-timeout", {
+        self.tell(LOG_ERROR, "backend-request-timeout", {
             "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
@@ -309,6 +309,16 @@ cdef class Exchange(Timed):
 
     cdef str request_id_text(self):
         return self.request_id[:36].decode("ascii")
+
+    cdef int tell(self, int level, str message, dict data) except -1:
+        """Write a line of this request to the process log, if there is one: with the ids of its trace (spec 6.6)."""
+        cdef object event_log = self.tripper.event_log
+        if event_log is not None:
+            name_trace(self)
+            event_log(level, message, {
+                "trace-id": self.trace_id.decode("ascii"), "span-id": self.span_id.decode("ascii"), **data
+            })
+        return 0
 
     cdef int detach_backend(self) except -1:
         """Cut the backend off in the middle of a request it must not take for complete."""

@@ -297,6 +297,14 @@ cdef class Head:
         cdef const char* name = _known_names[kind].lower
         return self.has_token(HEADER_CONNECTION, name)
 
+    cdef void drop(self, int kind) noexcept:
+        """Mark every field of a known header as not to be passed on."""
+        cdef int i
+        if self.first[kind] >= 0:
+            for i in range(self.first[kind], self.count):
+                if self.fields[i].kind == kind:
+                    self.fields[i].is_dropped = True
+
     # --- what the judge is shown
 
     cdef bytes stand_in(self, bytes raw, bint is_request):

@@ -40,6 +40,15 @@ cdef void know(int kind, bytes lower):
 
 
 _make_tables()
+# Of the same length the last is looked at first, so the rare ones come before the frequent ones.
+know(HEADER_B3, b"b3")
+know(HEADER_X_B3_TRACEID, b"x-b3-traceid")
+know(HEADER_X_B3_SPANID, b"x-b3-spanid")
+know(HEADER_X_B3_PARENTSPANID, b"x-b3-parentspanid")
+know(HEADER_X_B3_SAMPLED, b"x-b3-sampled")
+know(HEADER_X_B3_FLAGS, b"x-b3-flags")
+know(HEADER_TRACEPARENT, b"traceparent")
+know(HEADER_TRACESTATE, b"tracestate")
 know(HEADER_HOST, b"host")
 know(HEADER_CONNECTION, b"connection")
 know(HEADER_PROXY_CONNECTION, b"proxy-connection")

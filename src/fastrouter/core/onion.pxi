@@ -4,6 +4,10 @@
 
 cdef int serve(Exchange exchange, Head head) except -1:
     """Take a judged request through the handlers and into its first attempt."""
+    if exchange.tripper.settings.traces_zipkin:
+        trace_zipkin(exchange, head)                            #  4 Zipkin B3
+    if exchange.tripper.settings.traces_w3c:
+        trace_w3c(exchange, head)                               #  5 W3C trace context
     set_request_id(exchange)                                    #  6 X-Vcap-Request-Id
     if not look_up(exchange, head):                             # 15 lookup
         return 0
@@ -15,10 +19,6 @@ cdef int serve(Exchange exchange, Head head) except -1:
     read_sticky(exchange, head)                                 #    round tripper: who should serve,
     exchange.tripper.attempt(exchange)                          #    and the first attempt
     return 0
-
-
-cdef int set_request_id(Exchange exchange) except -1:
-    return make_uuid4(exchange.request_id)
 
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
@@ -49,7 +49,7 @@ cdef bint check_connection_limit(Exchange exchange) except -1:
         return True
     host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
     exchange.tripper.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
-    exchange.tripper.tell(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
+    exchange.tell(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
     respond_error(
         exchange, 503, b"Connection Limit Reached", b"",
         b"Requested route ('%s') has reached the connection limit." % host,
@@ -138,7 +138,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
 
 cdef bint refuse_instance_header(Exchange exchange, str kind, bytes router_error, bytes name) except -1:
     exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
-    exchange.tripper.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {"vcap_request_id": exchange.request_id_text()})
+    exchange.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {"vcap_request_id": exchange.request_id_text()})
     respond_error(
         exchange, 400, router_error, b"Cache-Control: no-cache, no-store\r\n", b"Invalid %s Header" % name
     )
@@ -180,7 +180,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     cdef char* start
     cdef char* out
     cdef int i
-    out = start = scratch_reserve(2 * head.length + 1024)
+    out = start = scratch_reserve(2 * head.length + changed_size(exchange) + 1024)
     out = put(out, base, head.method.length)
     out = put_text(out, b" ")
     out = put(out, base + head.target.start, head.target.length)
@@ -225,6 +225,8 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         out = put_text(out, b"X-Vcap-Request-Id: ")
         out = put(out, exchange.request_id, 36)
         out = put_text(out, b"\r\n")
+    if exchange.changed_headers is not None:
+        out = put_changed_headers(out, exchange, head)
     if head.has_token(HEADER_TE, b"trailers"):
         out = put_text(out, b"Te: trailers\r\n")
 

@@ -106,7 +106,7 @@ cdef class RoundTripper:
             if endpoint.address_bytes in exchange.tried:
                 return respond_failure(exchange, exchange.failure)
         if endpoint is None:
-            self.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
+            exchange.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
             if exchange.failure is not None:
                 # The last endpoint was pruned for it.
                 return respond_failure(exchange, exchange.failure)
@@ -205,7 +205,7 @@ cdef class RoundTripper:
             error = f"incomplete request ({error})"
         elif exchange.failure.kind == FAILURE_IDEMPOTENT_EOF:
             error = f"{error} (via idempotent request)"
-        return self.tell(LOG_ERROR, message, {
+        return exchange.tell(LOG_ERROR, message, {
             "route-endpoint": {
                 "ApplicationId": endpoint.app_id,
                 "Addr": endpoint.address,

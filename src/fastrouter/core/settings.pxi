@@ -30,6 +30,9 @@ cdef class Settings:
         bint secure_cookies=False,
         bint observes_requests=True,
         bint observes_apps=False,
+        bint traces_zipkin=False,
+        bint traces_w3c=False,
+        str w3c_tenant_id="",
         backend_tls=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
@@ -60,6 +63,10 @@ cdef class Settings:
         self.secure_cookies = secure_cookies
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
+        self.traces_zipkin = traces_zipkin
+        self.traces_w3c = traces_w3c
+        self.w3c_tenant_id = _header_text("w3c_tenant_id", w3c_tenant_id)
+        self.tracestate_key = f"{w3c_tenant_id}@gorouter".encode() if w3c_tenant_id else b"gorouter"
         self.backend_tls = backend_tls
 
 
@@ -69,6 +76,13 @@ cdef tuple ALGORITHMS = ("round-robin", "least-connection")
 def _at_least(str name, value, minimum):
     if not value >= minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    return value
+
+
+def _header_text(str name, str value):
+    cdef bytes text = value.encode("utf-8")
+    if not has_only(_is_value, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)):
+        raise ValueError(f"{name} must not have control characters, as {value!r} has")
     return value
 
 
