@@ -23,8 +23,10 @@ from fastrouter.access_log import AccessLogFile
 from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
+from fastrouter.debug_server import new_debug_server
 from fastrouter.handover import (
     CLIENTS,
+    DEBUG,
     METRICS,
     SERVING,
     HandoverError,
@@ -35,7 +37,7 @@ from fastrouter.handover import (
 from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
-from fastrouter.log import Logger
+from fastrouter.log import Level, Logger
 from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
@@ -76,7 +78,7 @@ class RouterOptions:
     `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry, `prune_interval` 0
     means that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them,
     is read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
-    measure.
+    measure. `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
     listen: Address | None
@@ -95,6 +97,7 @@ class RouterOptions:
     bus: BusOptions | None = None
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None
+    debug_address: str = ""
     histogram_bounds: HistogramBounds = DEFAULT_BOUNDS
 
 
@@ -181,6 +184,7 @@ class Router:
         self._monitor = Monitor(self._pids, self._bus_message_counts)
         self._traffic = TrafficReader(self._shared.stats, self._registry.component_rows, INTERVAL)
         self._monitor.on_interval.append(self._traffic.tick)
+        self._debug_server: StatusServer | None = None
         self._metrics_server: StatusServer | None = None
         self._status: StatusListeners | None = None
         self._listeners: list[socket.socket] = []
@@ -256,6 +260,8 @@ class Router:
     async def _start(self) -> None:
         options = self._options
         _raise_open_file_limit()
+        if not self._is_successor:
+            await self._serve_debug()
         if options.bus is not None:
             self._logger.info("setting-up-nats-connection")
             self._bus = Bus(options.bus, self._logger, self._registry, on_closed=lambda: self._fail("nats is gone"))
@@ -290,6 +296,7 @@ class Router:
         self._health.set_healthy()
         if self._is_successor:
             # Not before: until now the predecessor has answered all who ask, and it is healthy.
+            await self._serve_debug()
             await self._serve_metrics()
             await self._serve_status()
         self._inheritance.listeners.close()
@@ -346,6 +353,28 @@ class Router:
             with suppress(OSError):
                 predecessor.send(SERVING)
             predecessor.close()
+
+    async def _serve_debug(self) -> None:
+        if not self._options.debug_address:
+            return
+        try:
+            server = new_debug_server(self._options.debug_address, lambda: self._logger.level, self._set_log_level)
+            await server.start(self._inheritance.listeners, DEBUG)
+        except (OSError, ValueError) as error:
+            # Nobody's requests depend on it.
+            self._logger.error("failed-to-start-debug-server", error=str(error))
+            return
+        self._debug_server = server
+        self._logger.info(
+            "debugserver-started",
+            address=str(Address(*server.listener.getsockname()[:2])),
+            log_level=self._logger.level.name.lower(),
+            log_format=self._logger.timestamps,
+        )
+
+    def _set_log_level(self, level: Level) -> None:
+        self._logger.level = level
+        self._workers.set_log_level(level)
 
     async def _serve_metrics(self) -> None:
         if self._options.metrics is not None:
@@ -498,8 +527,9 @@ class Router:
 
     def _named_listeners(self) -> list[NamedListener]:
         named = [NamedListener(CLIENTS, listener) for listener in self._listeners]
-        if self._metrics_server is not None:
-            named.append(NamedListener(METRICS, self._metrics_server.listener))
+        for name, server in ((DEBUG, self._debug_server), (METRICS, self._metrics_server)):
+            if server is not None:
+                named.append(NamedListener(name, server.listener))
         return [*named, *(self._status.listeners() if self._status is not None else [])]
 
     async def _drain(self) -> None:
@@ -512,8 +542,9 @@ class Router:
     async def _drain_for_successor(self) -> None:
         """Leave the sockets to the successor, in whose hands all that waits in their queues is."""
         self._logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
-        if self._metrics_server is not None:
-            self._metrics_server.close_listener()
+        for server in (self._debug_server, self._metrics_server):
+            if server is not None:
+                server.close_listener()
         if self._status is not None:
             self._status.close_listeners()
         await self._drain_workers(idle_grace=IDLE_GRACE)
@@ -544,7 +575,7 @@ class Router:
         self._close_listeners()
         await self._workers.stop()
         self._monitor.stop()
-        for server in (self._metrics_server, self._status):
+        for server in (self._debug_server, self._metrics_server, self._status):
             if server is not None:
                 await server.stop()
         if self._bus is not None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from fastrouter import signals
 from fastrouter.config import Config, ConfigError, load
-from fastrouter.config.keys import LOG_LEVELS
-from fastrouter.log import Level, Logger
+from fastrouter.log import Logger, parse_level
 
 if TYPE_CHECKING:
     from fastrouter.routes import StaticRoute
@@ -27,9 +26,6 @@ Usage of fastrouter:
 
 `fastrouter --help` lists the commands there are besides.
 """
-
-# Levels beyond error are those of lines with which the process ends; these are always written.
-_LEVELS = {name: getattr(Level, name.upper(), Level.ERROR) for name in LOG_LEVELS}
 
 
 class UsageError(Exception):
@@ -85,8 +81,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
     except ConfigError as error:
         Logger().error("Error loading config:", **error.log_data())
         sys.exit(1)
-    level = _LEVELS.get(config.logging.level.lower())
-    if level is None or config.logging.level not in (config.logging.level.lower(), config.logging.level.upper()):
+    level = parse_level(config.logging.level)
+    if level is None:
         # Gorouter panics here, so nothing is in the log.
         sys.stderr.write(f'panic: unrecognized level: "{config.logging.level}"\n')
         sys.exit(2)

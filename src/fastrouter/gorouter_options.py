@@ -53,6 +53,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         bus=_bus_of(config),
         status=_status_of(config),
         metrics=_metrics_of(config),
+        debug_address=config.debug_addr,
         histogram_bounds=_histogram_bounds_of(config),
     )
 

@@ -23,7 +23,8 @@ ROUTES = "routes"
 HEALTH = "health"
 HEALTH_TLS = "health-tls"
 METRICS = "metrics"
-_NAMES = frozenset({CLIENTS, ROUTES, HEALTH, HEALTH_TLS, METRICS})
+DEBUG = "debug"
+_NAMES = frozenset({CLIENTS, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG})
 
 # What a successor says when it serves.
 SERVING = b"serving\n"

@@ -31,6 +31,24 @@ class Level(IntEnum):
     ERROR = 3
 
 
+# Levels by the names that a configuration or an operator gives them. Beyond error are those of lines with which the
+# process ends; these are always written.
+LEVELS = {
+    "debug": Level.DEBUG,
+    "info": Level.INFO,
+    "warn": Level.WARN,
+    "error": Level.ERROR,
+    "dpanic": Level.ERROR,
+    "panic": Level.ERROR,
+    "fatal": Level.ERROR,
+}
+
+
+def parse_level(text: str) -> Level | None:
+    """Return the level with this name, all lower or all upper case; None if there is none."""
+    return LEVELS.get(text.lower()) if text in (text.lower(), text.upper()) else None
+
+
 class LineWriter:
     """Writes whole lines to a file descriptor, and drops lines rather than fail or wait for it."""
 
@@ -57,10 +75,20 @@ class LineWriter:
                 return
 
 
+class _Threshold:
+    """The least severe level that a logger and its children write."""
+
+    __slots__ = ("level",)
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+
+
 class Logger:
     """Writes lines of one source.
 
     `source` is the component prefix, or None for lines before the configuration is known (these have no `source` key).
+    `level` may be set at any time, from any thread; it is that of all children and of the parent, too.
     """
 
     def __init__(
@@ -72,18 +100,29 @@ class Logger:
         writer: LineWriter | None = None,
     ) -> None:
         self.source = source
-        self.level = level
+        self._threshold = _Threshold(level)
         self.timestamps: TimestampFormat = timestamps
         self._writer = writer or LineWriter()
 
     def child(self, component: str) -> "Logger":
         """Return a logger of the source `<this source>.<component>` with the same level, format and writer."""
         source = component if self.source is None else f"{self.source}.{component}"
-        return Logger(source, level=self.level, timestamps=self.timestamps, writer=self._writer)
+        child = Logger(source, timestamps=self.timestamps, writer=self._writer)
+        child._threshold = self._threshold
+        return child
+
+    @property
+    def level(self) -> Level:
+        """The least severe level that is written."""
+        return self._threshold.level
+
+    @level.setter
+    def level(self, level: Level) -> None:
+        self._threshold.level = level
 
     def is_enabled(self, level: Level) -> bool:
         """Whether lines of `level` are written: for callers whose `data` is dear to make."""
-        return level >= self.level
+        return level >= self._threshold.level
 
     def debug(self, message: str, /, **data: Any) -> None:
         """Write a line of level 0."""
@@ -103,7 +142,7 @@ class Logger:
 
     def event(self, level: int, message: str, data: dict[str, Any]) -> None:
         """Write a line of `level` if the logger's own level lets it through. Has the shape of `_core.EventLog`."""
-        if level < self.level:
+        if level < self._threshold.level:
             return
         record: dict[str, Any] = {"log_level": int(level), "timestamp": self._timestamp(), "message": message}
         if self.source is not None:

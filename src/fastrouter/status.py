@@ -1,4 +1,4 @@
-"""The status listeners: health, routes, and the deprecated component listener (spec 7.1 to 7.3)."""
+"""Small HTTP: the server of all status listeners; what health, routes and component answer (spec 7.1 to 7.3)."""
 
 import asyncio
 import base64
@@ -14,6 +14,7 @@ from typing import NamedTuple, cast
 
 import httptools
 
+from fastrouter.address import Address
 from fastrouter.handover import NOTHING_INHERITED, InheritedListeners
 
 # Seconds for a request to arrive, and for its response to leave; a connection that is idle for so long is closed too.
@@ -21,7 +22,7 @@ READ_TIMEOUT = 10.0
 WRITE_TIMEOUT = 10.0
 # A head is a request line, a handful of headers and one credential.
 MAX_HEAD = 64 * 1024
-# Nothing here takes a body; a short one is read past, so that the client sees the response and not a reset.
+# Few take a body at all; for the others a short one is read past, so that the client sees the response and not a reset.
 MAX_BODY = 64 * 1024
 
 _NOT_FOUND_HEADERS = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
@@ -32,10 +33,12 @@ LIVENESS_PATH = "/is-process-alive-do-not-use-for-loadbalancing"
 
 
 class StatusRequest(NamedTuple):
-    """What a handler looks at: the path without query, and the values of Authorization."""
+    """What a handler looks at: method, path without query, the first Authorization, and a body of up to MAX_BODY."""
 
+    method: str
     path: str
     authorization: str
+    body: bytes
 
 
 class StatusResponse(NamedTuple):
@@ -165,10 +168,11 @@ class StatusServer:
     def _bind(self) -> socket.socket:
         try:
             # A listener of another process may not share the port: two routers on one machine are a mistake to be told.
-            return socket.create_server((self._host, self._port), family=socket.AF_INET, reuse_port=False)
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            return socket.create_server((self._host, self._port), family=family, reuse_port=False)
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
-            raise OSError(error.errno, f"listen tcp {self._host}:{self._port}: bind: {reason}") from error
+            raise OSError(error.errno, f"listen tcp {Address(self._host, self._port)}: bind: {reason}") from error
 
     def close_listener(self) -> None:
         """Accept no more connections; those that there are go on."""
@@ -200,7 +204,7 @@ class _StatusConnection(asyncio.Protocol):
         self._url = b""
         self._authorization = b""
         self._head_size = 0
-        self._body_size = 0
+        self._body = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
@@ -243,7 +247,7 @@ class _StatusConnection(asyncio.Protocol):
         self._is_in_head = True
         self._url = b""
         self._authorization = b""
-        self._body_size = 0
+        self._body.clear()
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -257,8 +261,8 @@ class _StatusConnection(asyncio.Protocol):
         self._is_in_head = False
 
     def on_body(self, body: bytes) -> None:
-        self._body_size += len(body)
-        if self._body_size > MAX_BODY:
+        self._body += body
+        if len(self._body) > MAX_BODY:
             self._refuse(413)
 
     def on_message_complete(self) -> None:
@@ -270,7 +274,12 @@ class _StatusConnection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(400)
             return
-        request = StatusRequest(path.decode("latin-1"), self._authorization.decode("latin-1"))
+        request = StatusRequest(
+            self._parser.get_method().decode("ascii"),
+            path.decode("latin-1"),
+            self._authorization.decode("latin-1"),
+            bytes(self._body),
+        )
         self._respond(self._handler(request))
 
     def _refuse(self, status: int) -> None:

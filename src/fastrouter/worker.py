@@ -40,6 +40,7 @@ from fastrouter.worker_messages import (
     Order,
     Pruned,
     Ready,
+    SetLogLevel,
     TableEnd,
 )
 
@@ -92,6 +93,8 @@ class Worker:
                 self._listening.add_done_callback(self._on_listening)
             case Drain(idle_grace):
                 self._drain(idle_grace)
+            case SetLogLevel(level):
+                self._logger.level = Level(level)
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)

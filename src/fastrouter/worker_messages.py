@@ -1,8 +1,8 @@
 """What the control process and a worker say to each other, besides table changes.
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
-Listen when clients may come, Drain when no more may. That it sends nothing more, because it says so or because it is
-gone, is the order to stop. A worker answers with reports.
+Listen when clients may come, Drain when no more may; SetLogLevel may come in between. That it sends nothing more,
+because it says so or because it is gone, is the order to stop. A worker answers with reports.
 """
 
 from typing import Literal
@@ -66,7 +66,13 @@ class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     idle_grace: float
 
 
-Order = Begin | TableEnd | Listen | Drain
+class SetLogLevel(msgspec.Struct, frozen=True, array_like=True, tag="set-log-level"):
+    """Write process log lines of `level` and above from now on; may come at any time after Begin."""
+
+    level: int
+
+
+Order = Begin | TableEnd | Listen | Drain | SetLogLevel
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from fastrouter.channel import Channel
-from fastrouter.log import Logger
+from fastrouter.log import Level, Logger
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.worker_messages import (
@@ -31,6 +31,7 @@ from fastrouter.worker_messages import (
     Pruned,
     Ready,
     Report,
+    SetLogLevel,
     TableEnd,
 )
 
@@ -133,6 +134,16 @@ class Workers:
         return [
             WorkerState(seat.starts, seat.process.pid if seat.process is not None else None) for seat in self._seats
         ]
+
+    def set_log_level(self, level: Level) -> None:
+        """Have all workers, and those started from now on, write lines of `level` and above."""
+        if self._begin is None:
+            # They will be started with the level of then.
+            return
+        self._begin = msgspec.structs.replace(self._begin, log_level=int(level))
+        for seat in self._seats:
+            if seat.channel is not None:
+                seat.channel.send_message(SetLogLevel(int(level)))
 
     async def until_ready(self) -> None:
         """Wait until every worker has the whole table."""

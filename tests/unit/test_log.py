@@ -180,3 +180,13 @@ def test_a_reader_that_stands_still_blocks_nobody_and_is_used_again_when_it_read
 def test_callers_can_ask_whether_a_level_is_written(pipe: Pipe) -> None:
     logger = pipe.logger(level=Level.WARN).child("registry")
     assert [level for level in Level if logger.is_enabled(level)] == [Level.WARN, Level.ERROR]
+
+
+def test_level_is_that_of_all_children(pipe: Pipe) -> None:
+    parent = pipe.logger("router", level=Level.ERROR)
+    child = parent.child("nats")
+    child.info("before")
+    parent.level = Level.DEBUG
+    child.child("deeper").debug("after")
+    assert child.level is Level.DEBUG
+    assert pipe.record()["message"] == "after"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from fastrouter.config.duration import Duration
+from fastrouter.log import LEVELS
 
 REDACTION_MODES = ("none", "all", "hash")
 FORWARDED_CLIENT_CERT_MODES = ("always_forward", "forward", "sanitize_set")
@@ -20,7 +21,7 @@ AZ_PREFERENCES = ("none", "locally-optimistic")
 CLIENT_CERT_VALIDATIONS = ("none", "request", "require")
 MIN_TLS_VERSIONS = ("", "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1.0")
 MAX_TLS_VERSIONS = ("", "TLSv1.2", "TLSv1.3")
-LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
+LOG_LEVELS = tuple(LEVELS)
 
 # What stands in front of the component in the `source` of a log line when `logging.syslog` is empty (spec 1.3).
 DEFAULT_LOG_SOURCE = "gorouter.stdout"

@@ -55,7 +55,6 @@ WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "tls_pem": 7,
     "trace_key": 7,
     "verify_client_certificate_metadata": 7,
-    "debug_addr": None,
     "domains": None,
     "enable_envelope_v1_metrics": None,
     "enable_http2": None,
