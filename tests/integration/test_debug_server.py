@@ -124,6 +124,7 @@ def test_level_is_changed_in_all_processes(
 
 def test_what_is_no_level_changes_nothing(start_gorouter: StartGorouter) -> None:
     router = start_gorouter(debug_addr=f"{LOOPBACK}:0", logging={"level": "info"})
+    router.wait_until_started()
     started = router.wait_for_event("debugserver-started")
     assert started["log_level"] == 1
     assert started["data"]["log_level"] == "info"
