@@ -177,11 +177,11 @@ class TestStart:
         assert "local-az-set" not in router.messages()
 
     def test_keys_without_effect_are_named_once(self, start_gorouter: StartGorouter) -> None:
-        router = start_gorouter(send_http_start_stop_client_event=True, pid_file="/nowhere/pid")
+        router = start_gorouter(token_fetcher_max_retries=9, pid_file="/nowhere/pid")
         router.wait_until_started()
         (warning,) = router.events("config-keys-without-effect")
         assert warning["log_level"] == 2
-        assert "send_http_start_stop_client_event" in warning["data"]["keys"]
+        assert "token_fetcher_max_retries" in warning["data"]["keys"]
         assert "pid_file" not in warning["data"]["keys"], "it has none in Gorouter either"
 
     def test_the_first_line_waits_for_nothing_that_it_does_not_need(self, tmp_path: Path) -> None:
