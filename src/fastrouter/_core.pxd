@@ -144,6 +144,18 @@ cdef enum:
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
 
+cdef enum:
+    TLS_GREETING                # before the whole ClientHello
+    TLS_HANDSHAKE
+    TLS_OPEN                    # a client's connection
+    TLS_SHUT                    # the last words are out
+    TLS_RECORD_HANDSHAKE = 22   # first byte of a connection that speaks TLS
+    TLS_EXTENSION_ALPN = 16
+    TLS_RECORD_MAX = 16384      # bytes of plain text in one record
+    TLS_SLICE = 65536           # bytes given to OpenSSL at once
+    CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
+    PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
+
 cdef struct Slice:
     uint32_t start              # offset from the head's first byte
     uint32_t length
@@ -483,6 +495,8 @@ cdef class RoundTripper:
     cdef object tick_handle
     cdef bint is_draining                       # connections that become idle are closed
     cdef set clients                            # open ClientConnections
+    cdef set arrivals                           # connections that no client has yet: TLSTransports, ProxyHeaderReaders
+    cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
@@ -548,6 +562,8 @@ cdef class ClientConnection(Timed):
     cdef object transport
     cdef bytes ip
     cdef bytes address                          # ip:port
+    cdef bint is_tls
+    cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
     cdef Exchange exchange                      # under way, or None
     cdef Judge judge                            # of the request being read
     cdef Framing framing                        # of its body
@@ -565,6 +581,7 @@ cdef class ClientConnection(Timed):
     cdef bint is_closing
     cdef bint is_used                           # it has sent a request: no longer new
     cdef bint has_eof                           # the client half-closed behind pipelined requests
+    cdef int set_address(self, bytes ip, int port) except -1
     cdef int send(self, object data) except -1
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
@@ -586,3 +603,47 @@ cdef class ClientConnection(Timed):
     cdef int abort_response(self, bint needs_reset) except -1
     cdef int abort(self) except -1
     cdef int drop_judge(self) except -1
+
+cdef class FrontDoor:
+    cdef RoundTripper tripper
+    cdef object context                         # ssl.SSLContext, or None: no TLS
+    cdef tuple protocols                        # of ALPN, as bytes; empty: whatever the client offers
+    cdef object admits                          # callable(ssl.SSLObject) -> bool, or None: whoever OpenSSL admits
+    cdef bint reads_proxy_headers
+    cdef object is_trusted_proxy                # callable(ip: str) -> bool, or None: everybody is
+    cdef object open(self, ClientConnection client)
+
+cdef class ProxyHeaderReader(Timed):
+    cdef FrontDoor door
+    cdef object transport                       # None once it is somebody else's
+    cdef bytes backlog                          # received, and no header yet
+    cdef int _leave(self) except -1
+    cdef int _let_in(self, ClientConnection client, bytes data) except -1
+
+cdef class TLSTransport(Timed):
+    cdef FrontDoor door
+    cdef RoundTripper tripper
+    cdef ClientConnection client                # None: turned away
+    cdef int stage                              # TLS_*
+    cdef object raw                             # the TCP transport
+    cdef object tls                             # ssl.SSLObject, from the handshake on, as its BIOs
+    cdef object incoming                        # encrypted, from the client
+    cdef object outgoing
+    cdef object admits                          # of the door, when the handshake began
+    cdef object read_record                     # bound methods of `tls`
+    cdef object write_record
+    cdef bytes greeting                         # a ClientHello that is not complete
+    cdef Py_ssize_t discarded                   # bytes thrown away since it was turned away
+    cdef bint has_end                           # the peer will send no more
+    cdef int _greet(self, bytes data) except -1
+    cdef int _shake_hands(self) except -1
+    cdef int _open(self) except -1
+    cdef int _turn_away(self, bytes last_words) except -1
+    cdef int _leave(self) except -1
+    cdef int _decrypt(self, bytes data) except -1
+    cdef bint _read_records(self, list texts) except -1
+    cdef int _encrypt(self, data) except -1
+    cdef int _flush(self) except -1
+    cdef bint _on_end(self) except -1
+    cdef int _say_goodbye(self) except -1
+    cdef int _discard(self, bytes data) except -1

@@ -212,3 +212,41 @@ class RoundTripper:
     def drain(self, *, closes_idle: bool = True) -> None: ...
     def connection_counts(self) -> tuple[int, int]: ...
     def stats(self) -> dict[str, int]: ...
+
+class FrontDoor:
+    """How the connections of one listener become clients: `new_connection` is its protocol factory.
+
+    With `reads_proxy_headers` a connection may begin with a PROXY header, if `is_trusted_proxy` is there only one from an IP
+    that it says yes to. After `secure`, connections begin with a TLS handshake (behind the header): with a server's `context`,
+    for clients that offer one of `protocols` or know no ALPN (none: whatever they offer), and that `admits` says yes to, as
+    far as it is there, when the handshake is complete.
+    """
+
+    def __init__(
+        self,
+        tripper: RoundTripper,
+        *,
+        reads_proxy_headers: bool = False,
+        is_trusted_proxy: Callable[[str], bool] | None = None,
+    ) -> None: ...
+    def secure(
+        self,
+        context: ssl.SSLContext,
+        *,
+        protocols: tuple[bytes, ...] = (),
+        admits: Callable[[ssl.SSLObject], bool] | None = None,
+    ) -> None: ...
+    def new_connection(self) -> asyncio.Protocol: ...
+
+def parse_proxy_header(data: bytes) -> tuple[int, bytes | None, int] | None:
+    """Read the PROXY header at the beginning of `data`: its size, and IP and port of the client, as far as it names them.
+
+    The size is 0 if there is no header. None: this may become one, and is not complete. Raises ValueError for a header that
+    is malformed.
+    """
+
+def has_foreign_protocols(data: bytes, spoken: tuple[bytes, ...]) -> bool | None:
+    """Whether the ClientHello at the beginning of `data` offers protocols, and none that is `spoken`.
+
+    None while it is not complete; False for what is no ClientHello.
+    """

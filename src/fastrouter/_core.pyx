@@ -25,7 +25,7 @@ from mmap import mmap
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
-from ssl import SSLError
+from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
 
@@ -33,6 +33,12 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, Htt
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
+
+cdef extern from "arpa/inet.h" nogil:
+    int AF_INET
+    int AF_INET6
+    int inet_pton(int family, const char* text, void* packed)
+    const char* inet_ntop(int family, const void* packed, char* text, unsigned int size)
 
 cdef extern from "sys/socket.h" nogil:
     int MSG_PEEK
@@ -57,6 +63,8 @@ CYTHON_VERSION = cython.__version__
 cdef double TICK_SECONDS = 0.1
 # How long a backend may leave `Expect: 100-continue` unanswered before the body is asked for anyway (spec 5.5).
 cdef double CONTINUE_SECONDS = 1.0
+# How long a connection may be silent before it is clear that it has no PROXY header (spec 8.1).
+cdef double PROXY_HEADER_SECONDS = 0.1
 # How long a client may go on sending after the last answer on its connection.
 cdef double LINGER_SECONDS = 1.0
 
@@ -86,3 +94,7 @@ include "core/backend.pxi"
 include "core/tunnel.pxi"
 include "core/admission.pxi"
 include "core/client.pxi"
+include "core/client_hello.pxi"
+include "core/tls_transport.pxi"
+include "core/proxy_protocol.pxi"
+include "core/front_door.pxi"

@@ -26,7 +26,9 @@ from fastrouter.component import Varz
 from fastrouter.debug_server import new_debug_server
 from fastrouter.handover import (
     CLIENTS,
+    CLIENTS_TLS,
     DEBUG,
+    INTERNAL,
     METRICS,
     SERVING,
     HandoverError,
@@ -43,6 +45,7 @@ from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
 from fastrouter.nats_connection import NatsConnectionError
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
+from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
 from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.static_registry import StaticRouteRegistry
@@ -50,7 +53,7 @@ from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
 from fastrouter.traffic import TrafficReader
 from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
-from fastrouter.worker_messages import BackendTLS, Begin, SettingsValues, SharedColumns
+from fastrouter.worker_messages import BackendTLS, Begin, ProxyProtocol, ServerTLS, SettingsValues, SharedColumns
 from fastrouter.workers import Workers
 
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
@@ -74,16 +77,25 @@ class StartError(Exception):
 class RouterOptions:
     """What one router is to do. Times are seconds.
 
-    `listen` is where clients connect, None if they cannot; `workers` the number of data-plane processes, which get
-    `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry, `prune_interval` 0
-    means that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them,
-    is read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
-    measure. `debug_address` is where the debug server listens, as the operator has written it; empty for none.
+    `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
+    `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
+    `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
+    which get `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry,
+    `prune_interval` 0 means that nothing is pruned. `routes` are always there, `file_routes` until the file
+    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can
+    ask, without `metrics` nobody can measure. `debug_address` is where the debug server listens, as the
+    operator has written it; empty for none.
     """
 
     listen: Address | None
     workers: int
     settings: SettingsValues
+    tls_listen: Address | None = None
+    front_tls: ServerTLS | None = None
+    read_front_tls: Callable[[], ServerTLS] | None = None
+    internal_listen: Address | None = None
+    internal_tls: ServerTLS | None = None
+    proxy_protocol: ProxyProtocol | None = None
     backend_tls: BackendTLS = field(default_factory=BackendTLS)
     access_log: str | None = None
     routes: Sequence[StaticRoute] = ()
@@ -187,7 +199,7 @@ class Router:
         self._debug_server: StatusServer | None = None
         self._metrics_server: StatusServer | None = None
         self._status: StatusListeners | None = None
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[NamedListener] = []
         self._listener_watch: ListenerWatch | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
         self._reload: asyncio.Task[None] | None = None
@@ -228,8 +240,8 @@ class Router:
             self._loop.add_signal_handler(number, self._on_signal, number, _Ending.STOP)
         self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
         self._loop.add_signal_handler(signals.UPGRADE, self._on_upgrade_signal)
-        if self._options.routes_file is not None:
-            self._loop.add_signal_handler(signals.RELOAD, self._reload_routes, self._options.routes_file)
+        if self._options.routes_file is not None or self._options.read_front_tls is not None:
+            self._loop.add_signal_handler(signals.RELOAD, self._on_reload_signal)
         signals.release()
 
     def _on_signal(self, number: int, ending: _Ending) -> None:
@@ -273,6 +285,8 @@ class Router:
             await self._serve_metrics()
         access_log = self._open_access_log()
         self._registry.replace_static([*options.routes, *options.file_routes])
+        if options.front_tls is not None:
+            self._check_tls(options.front_tls)
         self._start_workers(access_log)
         if not self._is_successor:
             await self._serve_status()
@@ -305,7 +319,7 @@ class Router:
         self._manager.feed_watchdog()
         self._tell_predecessor()
         if self._on_started is not None and self._listeners:
-            clients = Address(*self._listeners[0].getsockname()[:2])
+            clients = Address(*self._listeners[0].listener.getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
 
@@ -329,6 +343,9 @@ class Router:
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
             backend_tls=self._options.backend_tls,
+            front_tls=self._options.front_tls,
+            internal_tls=self._options.internal_tls,
+            proxy_protocol=self._options.proxy_protocol,
             log_source=self._logger.source,
             log_level=int(self._logger.level),
             log_timestamps=self._logger.timestamps,
@@ -429,25 +446,38 @@ class Router:
         return self._bus.message_counts() if self._bus is not None else (0, 0)
 
     async def _listen(self) -> None:
-        address = self._options.listen
-        if address is None:
+        options = self._options
+        if options.listen is None:
             self._logger.info("tcp-listener-disabled")
         else:
-            self._listeners = self._bind(address)
-            self._logger.info("tcp-listener-started", address=describe_listener(self._listeners[0]))
-            self._listener_watch = ListenerWatch(self._listeners, self._on_listener_failure)
+            self._bind(CLIENTS, options.listen, "tcp-listener")
+        if options.tls_listen is None or options.front_tls is None:
+            self._logger.info("tls-listener-not-enabled")
+        else:
+            self._bind(CLIENTS_TLS, options.tls_listen, "tls-listener")
+        if options.internal_listen is not None:
+            self._bind(INTERNAL, options.internal_listen, "internal-listener")
+        self._listener_watch = ListenerWatch([listener for _, listener in self._listeners], self._on_listener_failure)
+        if self._listeners:
             await self._workers.listen(self._listeners)
-        self._logger.info("tls-listener-not-enabled")
 
-    def _bind(self, address: Address) -> list[socket.socket]:
-        inherited = self._inheritance.listeners.take(CLIENTS, address.port)
-        if inherited:
-            return inherited
+    def _check_tls(self, tls: ServerTLS) -> None:
         try:
-            return bind_listeners(address, self._options.workers)
+            try_server_tls(tls)
+        except ServerTLSError as error:
+            self._logger.error("tls-listener-error", error=str(error))
+            raise StartError(f"cannot serve TLS: {error}") from error
+
+    def _bind(self, name: str, address: Address, what: str) -> None:
+        """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them."""
+        listeners = self._inheritance.listeners.take(name, address.port)
+        try:
+            listeners = listeners or bind_listeners(address, self._options.workers)
         except OSError as error:
-            self._logger.error("tcp-listener-error", error=f"listen tcp {address}: {error.strerror}")
+            self._logger.error(f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
+        self._listeners += [NamedListener(name, listener) for listener in listeners]
+        self._logger.info(f"{what}-started", address=describe_listener(listeners[0]))
 
     def _on_listener_failure(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
@@ -467,12 +497,24 @@ class Router:
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended
 
-    def _reload_routes(self, path: str) -> None:
+    def _on_reload_signal(self) -> None:
         if self._reload is None:
             self._manager.reloading()
-            self._reload = self._loop.create_task(self._replace_static_routes(path))
+            self._reload = self._loop.create_task(self._reload_files())
         else:
             self._is_reload_due = True
+
+    async def _reload_files(self) -> None:
+        options = self._options
+        if options.routes_file is not None:
+            await self._replace_static_routes(options.routes_file)
+        if options.read_front_tls is not None:
+            await self._replace_front_tls(options.read_front_tls)
+        self._reload = None
+        self._manager.ready()
+        if self._is_reload_due:
+            self._is_reload_due = False
+            self._on_reload_signal()
 
     async def _replace_static_routes(self, path: str) -> None:
         try:
@@ -483,11 +525,21 @@ class Router:
         else:
             changed, removed = self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
-        self._reload = None
-        self._manager.ready()
-        if self._is_reload_due:
-            self._is_reload_due = False
-            self._reload_routes(path)
+
+    async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
+        def read_and_try() -> ServerTLS:
+            tls = read()
+            try_server_tls(tls)
+            return tls
+
+        try:
+            tls = await asyncio.to_thread(read_and_try)
+        except ServerTLSError as error:
+            self._logger.error("certificates-refused", error=str(error))
+        else:
+            self._workers.secure_anew(tls)
+            names = sorted({name for identity in tls.identities for name in identity.names})
+            self._logger.info("certificates-loaded", names=names)
 
     def _on_upgrade_signal(self) -> None:
         if self._is_started and self._upgrade is None and not self._ending.done():
@@ -526,7 +578,7 @@ class Router:
             await asyncio.wait((self._upgrade,))
 
     def _named_listeners(self) -> list[NamedListener]:
-        named = [NamedListener(CLIENTS, listener) for listener in self._listeners]
+        named = list(self._listeners)
         for name, server in ((DEBUG, self._debug_server), (METRICS, self._metrics_server)):
             if server is not None:
                 named.append(NamedListener(name, server.listener))
@@ -587,7 +639,7 @@ class Router:
         if self._listener_watch is not None:
             self._listener_watch.close()
             self._listener_watch = None
-        close_listeners(self._listeners)
+        close_listeners([listener for _, listener in self._listeners])
         self._listeners = []
 
 

@@ -13,6 +13,7 @@ from fastrouter.log import Logger, parse_level
 
 if TYPE_CHECKING:
     from fastrouter.routes import StaticRoute
+    from fastrouter.worker_messages import ServerTLS
 
 USAGE = """\
 Usage of fastrouter:
@@ -101,6 +102,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     from dataclasses import replace  # noqa: PLC0415
+    from functools import partial  # noqa: PLC0415
 
     from fastrouter import app  # noqa: PLC0415
     from fastrouter.gorouter_options import options_of  # noqa: PLC0415
@@ -114,14 +116,12 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         isolation_segments=list(config.isolation_segments),
         routing_table_sharding_mode=config.routing_table_sharding_mode,
     )
-    if config.disable_http:
-        # Only with HTTPS, which is not there yet. A router that is healthy and hears nobody would be worse than none.
-        logger.error("tls-listener-error", error=f"listen tcp :{config.ssl_port}: fastrouter has no HTTPS yet")
-        app.leave(is_healthy=False)
     _check_allow_list(config, logger)
     options = options_of(config, workers=flags.workers)
     if flags.routes is not None:
         options = replace(options, routes_file=flags.routes, file_routes=_load_routes(flags.routes, logger))
+    if flags.config is not None and config.enable_ssl:
+        options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
     try:
         is_healthy = app.run(options, logger)
     except app.StartError:
@@ -139,6 +139,20 @@ def _check_allow_list(config: Config, logger: Logger) -> None:
         # A panic, as a bad log level is.
         logger.error("allowlist-entry-invalid", **error.log_data())
         sys.exit(2)
+
+
+def _read_front_tls(path: str) -> "ServerTLS":
+    """Return the TLS of the HTTPS listener as the file has it now. Raises ServerTLSError."""
+    from fastrouter.gorouter_options import front_tls_of  # noqa: PLC0415
+    from fastrouter.server_tls import ServerTLSError  # noqa: PLC0415
+
+    try:
+        config = load(path)
+    except ConfigError as error:
+        raise ServerTLSError(str(error)) from error
+    if not config.enable_ssl:
+        raise ServerTLSError("enable_ssl is not set any more, which takes a restart")
+    return front_tls_of(config)
 
 
 def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":

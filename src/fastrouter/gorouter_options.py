@@ -10,7 +10,14 @@ from fastrouter.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
 from fastrouter.status_listeners import StatusOptions, StatusTLS
-from fastrouter.worker_messages import BackendTLS, SettingsValues
+from fastrouter.worker_messages import (
+    BackendTLS,
+    ClientRule,
+    Identity,
+    ProxyProtocol,
+    ServerTLS,
+    SettingsValues,
+)
 
 # Go's limits, where a key is 0 or out of range (spec 2.2).
 MAX_REQUEST_HEAD = 1024 * 1024
@@ -28,6 +35,9 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
     """Return the options of the router that `config` describes; `workers` 0 leaves their number to `go_max_procs`."""
     return RouterOptions(
         listen=None if config.disable_http else Address("", config.port),
+        tls_listen=Address("", config.ssl_port) if config.enable_ssl else None,
+        front_tls=front_tls_of(config) if config.enable_ssl else None,
+        proxy_protocol=ProxyProtocol(tuple(config.trusted_proxies)) if config.enable_proxy else None,
         workers=workers or (config.go_max_procs if config.go_max_procs > 0 else usable_cpus()),
         settings=settings_of(config),
         backend_tls=BackendTLS(
@@ -55,6 +65,31 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         metrics=_metrics_of(config),
         debug_address=config.debug_addr,
         histogram_bounds=_histogram_bounds_of(config),
+    )
+
+
+def front_tls_of(config: Config) -> ServerTLS:
+    """Return the TLS of the HTTPS listener, where `enable_ssl` is set."""
+    from fastrouter.config.certificates import identity_of  # noqa: PLC0415 80 ms that few files need
+
+    derived = config.derived
+    rules = config.verify_client_certificate_metadata if config.enable_verify_client_certificate_metadata else ()
+    return ServerTLS(
+        identities=tuple(
+            Identity(*identity_of(pair.cert_chain), pair.cert_chain, pair.private_key) for pair in config.tls_pem
+        ),
+        min_version=derived.min_tls_version,
+        max_version=derived.max_tls_version,
+        ciphers=derived.openssl_ciphers,
+        client_certificates=derived.client_cert_validation,  # type: ignore[arg-type]  # validated
+        client_ca_certs=config.client_ca_certs,
+        trusts_system_roots=not config.only_trust_client_ca_certs,
+        client_rules=tuple(
+            ClientRule(str(rule.issuer_in_chain), tuple(map(str, rule.valid_cert_subjects))) for rule in rules
+        ),
+        # HTTP/2 is not there yet. Who offers it beside HTTP/1.1 is served with the latter; without the key, Gorouter
+        # leaves ALPN alone.
+        protocols=("http/1.1",) if config.enable_http2 else (),
     )
 
 

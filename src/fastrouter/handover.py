@@ -19,12 +19,14 @@ PREDECESSOR = "FASTROUTER_PREDECESSOR"
 
 # Names of listeners.
 CLIENTS = "clients"
+CLIENTS_TLS = "clients-tls"
+INTERNAL = "internal"
 ROUTES = "routes"
 HEALTH = "health"
 HEALTH_TLS = "health-tls"
 METRICS = "metrics"
 DEBUG = "debug"
-_NAMES = frozenset({CLIENTS, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG})
+_NAMES = frozenset({CLIENTS, CLIENTS_TLS, INTERNAL, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG})
 
 # What a successor says when it serves.
 SERVING = b"serving\n"

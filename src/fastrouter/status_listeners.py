@@ -8,6 +8,7 @@ from fastrouter.handover import HEALTH, HEALTH_TLS, ROUTES, InheritedListeners, 
 from fastrouter.health import Health
 from fastrouter.pem_files import load_identity
 from fastrouter.registry import RouteRegistry
+from fastrouter.server_tls import limit_suites
 from fastrouter.status import Credentials, StatusServer, component_handler, health_handler, routes_handler
 
 
@@ -83,9 +84,6 @@ class StatusListeners:
 
 def _server_tls(tls: StatusTLS) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion[tls.min_version.replace(".", "_")]
-    context.maximum_version = ssl.TLSVersion[tls.max_version.replace(".", "_")]
-    if tls.ciphers is not None:
-        context.set_ciphers(":".join(tls.ciphers))
+    limit_suites(context, tls.min_version, tls.max_version, tls.ciphers)
     load_identity(context, tls.certificate, tls.key)
     return context

@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 import traceback
@@ -20,11 +21,14 @@ from typing import NoReturn
 import msgspec
 import uvloop
 
-from fastrouter._core import AccessLog, RoundTripper, RouteTable, Settings
+from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings
 from fastrouter.access_log import AccessLogFile, FileSink
 from fastrouter.channel import Channel
+from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
 from fastrouter.log import Level, Logger
+from fastrouter.networks import Networks
+from fastrouter.server_tls import Admits, admission_of, server_context
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_applier import TableApplier
@@ -40,6 +44,8 @@ from fastrouter.worker_messages import (
     Order,
     Pruned,
     Ready,
+    SecureAnew,
+    ServerTLS,
     SetLogLevel,
     TableEnd,
 )
@@ -61,6 +67,7 @@ class Worker:
         self._sink: FileSink | None = None
         self._access_log: AccessLog | None = None
         self._round_tripper: RoundTripper | None = None
+        self._doors: dict[str, FrontDoor] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._channel = Channel(
@@ -87,10 +94,12 @@ class Worker:
                 # What is there now stays; what follows comes and goes.
                 _calm_garbage_collector()
                 self._channel.send_message(Ready())
-            case Listen(count):
-                listeners = [socket.socket(fileno=self._channel.take_descriptor()) for _ in range(count)]
-                self._listening = self._loop.create_task(self._listen(listeners))
+            case Listen(names):
+                named = [NamedListener(name, socket.socket(fileno=self._channel.take_descriptor())) for name in names]
+                self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
+            case SecureAnew(front_tls):
+                self._secure(self._doors[CLIENTS_TLS], front_tls)
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
@@ -110,11 +119,38 @@ class Worker:
             self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
         )
         self._round_tripper.start(self._loop)
+        self._open_doors(self._round_tripper, begin)
 
-    async def _listen(self, listeners: Sequence[socket.socket]) -> None:
-        assert self._round_tripper is not None, "Begin comes first"
-        for listener in listeners:
-            server = await self._loop.create_server(self._round_tripper.new_client, sock=listener, backlog=BACKLOG)
+    def _open_doors(self, round_tripper: RoundTripper, begin: Begin) -> None:
+        proxy = begin.proxy_protocol
+        networks = Networks(proxy.trusted_networks) if proxy is not None and proxy.trusted_networks else None
+        is_trusted = networks.__contains__ if networks is not None else None
+        for name in (CLIENTS, CLIENTS_TLS):
+            self._doors[name] = FrontDoor(
+                round_tripper, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
+            )
+        self._doors[INTERNAL] = FrontDoor(round_tripper)
+        for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
+            if tls is not None:
+                self._secure(self._doors[name], tls)
+
+    def _secure(self, door: FrontDoor, tls: ServerTLS) -> None:
+        admits = admission_of(tls)
+        protocols = tuple(protocol.encode() for protocol in tls.protocols)
+        door.secure(server_context(tls), protocols=protocols, admits=admits and self._telling(admits))
+
+    def _telling(self, admits: Admits) -> Admits:
+        def admits_or_tells(connection: ssl.SSLObject) -> bool:
+            is_welcome = admits(connection)
+            if not is_welcome:
+                self._logger.warn("invalid-subject")
+            return is_welcome
+
+        return admits_or_tells
+
+    async def _listen(self, named: Sequence[NamedListener]) -> None:
+        for name, listener in named:
+            server = await self._loop.create_server(self._doors[name].new_connection, sock=listener, backlog=BACKLOG)
             self._servers.append(server)
         if self._is_draining:
             self._stop_accepting()

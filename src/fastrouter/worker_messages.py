@@ -1,8 +1,9 @@
 """What the control process and a worker say to each other, besides table changes.
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
-Listen when clients may come, Drain when no more may; SetLogLevel may come in between. That it sends nothing more,
-because it says so or because it is gone, is the order to stop. A worker answers with reports.
+Listen when clients may come, Drain when no more may; SecureAnew, when certificates have changed, and SetLogLevel may
+come in between. That it sends nothing more, because it says so or because it is gone, is the order to stop. A worker
+answers with reports.
 """
 
 from typing import Literal
@@ -20,6 +21,53 @@ class BackendTLS(msgspec.Struct, frozen=True, array_like=True):
     cert_chain: str = ""
     private_key: str = ""
     ciphers: tuple[str, ...] = ()
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True):
+    """What a listener shows of itself: chain and key in PEM, the kind of the key, and the names it stands for.
+
+    The names are in lower case; one may begin with `*.`.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    cert_chain: str
+    private_key: str
+
+
+class ClientRule(msgspec.Struct, frozen=True, array_like=True):
+    """A CA that may vouch for these subjects only; all are names as `config.keys.DistinguishedName` prints them."""
+
+    issuer: str
+    subjects: tuple[str, ...]
+
+
+class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
+    """What `server_tls` makes the TLS of a listener of.
+
+    Versions are `TLSv1.0` to `TLSv1.3`; `ciphers` are OpenSSL's names up to TLS 1.2, None for its own choice. Clients
+    are verified with `client_ca_certs` (PEM), and the system's roots if these are trusted. `protocols` are those of
+    ALPN: a client that offers only others is refused; without any, ALPN is left alone.
+    """
+
+    identities: tuple[Identity, ...]
+    min_version: str = "TLSv1.2"
+    max_version: str = "TLSv1.3"
+    ciphers: tuple[str, ...] | None = None
+    client_certificates: Literal["none", "request", "require"] = "none"
+    client_ca_certs: str = ""
+    trusts_system_roots: bool = False
+    client_rules: tuple[ClientRule, ...] = ()
+    protocols: tuple[str, ...] = ()
+
+
+class ProxyProtocol(msgspec.Struct, frozen=True, array_like=True):
+    """Clients' connections may begin with a PROXY header.
+
+    If there are `trusted_networks`, such as `10.0.0.0/8`, only connections from these may.
+    """
+
+    trusted_networks: tuple[str, ...] = ()
 
 
 class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
@@ -41,6 +89,9 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     columns: SharedColumns
     settings: SettingsValues
     backend_tls: BackendTLS
+    front_tls: ServerTLS | None
+    internal_tls: ServerTLS | None
+    proxy_protocol: ProxyProtocol | None
     log_source: str | None
     log_level: int
     log_timestamps: Literal["rfc3339", "unix-epoch"]
@@ -52,9 +103,18 @@ class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):
 
 
 class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
-    """Accept clients on the `count` listening sockets that come with this, and report Listening."""
+    """Accept clients on the listening sockets that come with this, and report Listening.
 
-    count: int
+    For each of them there is its name: CLIENTS, CLIENTS_TLS or INTERNAL of `handover`.
+    """
+
+    names: tuple[str, ...]
+
+
+class SecureAnew(msgspec.Struct, frozen=True, array_like=True, tag="secure-anew"):
+    """Clients that come from now on to CLIENTS_TLS meet this TLS."""
+
+    front_tls: ServerTLS
 
 
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
@@ -72,7 +132,7 @@ class SetLogLevel(msgspec.Struct, frozen=True, array_like=True, tag="set-log-lev
     level: int
 
 
-Order = Begin | TableEnd | Listen | Drain | SetLogLevel
+Order = Begin | TableEnd | Listen | SecureAnew | Drain | SetLogLevel
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

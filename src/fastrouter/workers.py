@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from fastrouter.channel import Channel
+from fastrouter.handover import NamedListener
 from fastrouter.log import Level, Logger
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
@@ -31,6 +32,8 @@ from fastrouter.worker_messages import (
     Pruned,
     Ready,
     Report,
+    SecureAnew,
+    ServerTLS,
     SetLogLevel,
     TableEnd,
 )
@@ -68,7 +71,7 @@ class _Seat:
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
         self.exit_watch = -1
-        self.listeners: list[socket.socket] = []
+        self.listeners: list[NamedListener] = []
         self.is_ready = False
         self.is_listening = False
         self.drain_counts: DrainCounts | None = None
@@ -149,19 +152,29 @@ class Workers:
         """Wait until every worker has the whole table."""
         await self._until(lambda: all(seat.is_ready for seat in self._seats))
 
-    async def listen(self, listeners: Sequence[socket.socket]) -> None:
-        """Deal `listeners` out to the workers, and wait until all of these accept clients.
+    async def listen(self, named: Sequence[NamedListener]) -> None:
+        """Deal the listeners out to the workers, and wait until all of these accept clients.
 
-        As a rule there is one for each. If there are more, a worker gets several, so that none is left alone; if there
-        are fewer, workers share them.
+        As a rule there is one of each name for each. If there are more, a worker gets several, so that none is left
+        alone; if there are fewer, workers share them.
         """
         seats = self._seats
-        for turn in range(max(len(seats), len(listeners))):
-            seats[turn % len(seats)].listeners.append(listeners[turn % len(listeners)])
+        for name in dict.fromkeys(name for name, _ in named):
+            listeners = [listener for listener in named if listener.name == name]
+            for turn in range(max(len(seats), len(listeners))):
+                seats[turn % len(seats)].listeners.append(listeners[turn % len(listeners)])
         for seat in seats:
             if seat.is_ready:
                 self._send_listeners(seat)
         await self._until(lambda: all(seat.is_listening for seat in self._seats))
+
+    def secure_anew(self, front_tls: ServerTLS) -> None:
+        """Have all workers, and those that will replace them, meet new clients with this TLS."""
+        assert self._begin is not None, "start comes first"
+        self._begin = msgspec.structs.replace(self._begin, front_tls=front_tls)
+        for seat in self._seats:
+            if seat.channel is not None:
+                seat.channel.send_message(SecureAnew(front_tls))
 
     async def drain(self, idle_grace: float) -> DrainCounts:
         """Have all workers stop accepting clients; returns what they were busy with, as far as they tell soon.
@@ -268,7 +281,8 @@ class Workers:
 
     def _send_listeners(self, seat: _Seat) -> None:
         assert seat.channel is not None
-        seat.channel.send_message(Listen(len(seat.listeners)), [listener.fileno() for listener in seat.listeners])
+        names = tuple(name for name, _ in seat.listeners)
+        seat.channel.send_message(Listen(names), [listener.fileno() for _, listener in seat.listeners])
 
     def _on_channel_end(self, seat: _Seat) -> None:
         # It is dying, or not right in the head.

@@ -60,9 +60,13 @@ class InProcessRouter:
         if kind is None:
             assert not self._complaints, self._complaints
 
+    def new_connection(self) -> asyncio.Protocol:
+        """What a client's connection begins with."""
+        return self._tripper.new_client()
+
     async def _listen(self) -> tuple[asyncio.AbstractServer, int]:
         listener = socket.create_server(("127.0.0.1", 0))
-        server = await self._loop.create_server(self._tripper.new_client, sock=listener)
+        server = await self._loop.create_server(self.new_connection, sock=listener)
         self._tripper.start(self._loop)
         return server, listener.getsockname()[1]
 

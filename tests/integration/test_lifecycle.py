@@ -339,25 +339,6 @@ class TestFatal:
             "Could not read HTML error template file: open /nowhere/error.html: no such file or directory"
         )
 
-    def test_without_http_nobody_could_connect(self, nats_server: NatsServerProcess, tmp_path: Path) -> None:
-        import trustme
-
-        issued = trustme.CA().issue_cert("router.test")
-        pair = {
-            "cert_chain": issued.cert_chain_pems[0].bytes().decode(),
-            "private_key": issued.private_key_pem.bytes().decode(),
-        }
-        keys = {
-            "disable_http": True,
-            "enable_ssl": True,
-            "tls_pem": [pair],
-            "client_cert_validation": "none",
-            "cipher_suites": "ECDHE-RSA-AES128-GCM-SHA256",
-        }
-        router = GorouterProcess(tmp_path, configuration(nats_server.port, **keys))
-        assert router.wait() == 1
-        assert router.events("tls-listener-error")[0]["log_level"] == 3
-
     def test_an_entry_of_the_allow_list_that_is_no_host(self, tmp_path: Path) -> None:
         router = GorouterProcess(tmp_path, configuration(1, route_services_hairpinning_allowlist=["no host"]))
         assert router.wait() == 2

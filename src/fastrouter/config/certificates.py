@@ -62,6 +62,22 @@ def certificates_of(pem: str) -> list[x509.Certificate]:
     return certificates
 
 
+def identity_of(cert_chain: str) -> tuple[tuple[str, ...], str]:
+    """Return the names that the first certificate of a chain is chosen for, in lower case, and the kind of its key.
+
+    Its CommonName is one only if it has no alternative names (spec 8.5). Raises ValueError.
+    """
+    certificate = certificates_of(cert_chain)[0]
+    kind = next((kind.__name__ for kind in _KEY_TYPES if isinstance(certificate.public_key(), kind)), "")
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = [distinguished_name(certificate.subject).common_name]
+    else:
+        names = alternatives.get_values_for_type(x509.DNSName)
+    return tuple(name.lower() for name in names if name), kind
+
+
 def subjects_of_bundle(pem: str) -> list[DistinguishedName]:
     """Return the subjects of a bundle that must hold certificates, and nothing that is not one. Raises ValueError."""
     blocks = list(_blocks(pem))

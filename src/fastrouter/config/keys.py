@@ -354,6 +354,10 @@ class Config(Section, frozen=True, kw_only=True):
     pid_file: Annotated[str, Key("Never written", inert=True)] = ""
 
     enable_proxy: Annotated[bool, Key("Expect the PROXY protocol on both main listeners")] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Key("Networks, such as `10.0.0.0/8`, that alone may send PROXY headers; none: all (a key of fastrouter's)"),
+    ] = ()
     enable_ssl: Annotated[bool, Key("Listen for HTTPS")] = False
     ssl_port: Annotated[Port, Key("HTTPS port")] = 443
     disable_http: Annotated[bool, Key("Do not listen for HTTP")] = False

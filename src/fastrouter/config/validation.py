@@ -283,6 +283,11 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
     for name, bounds in msgspec.structs.asdict(config.prometheus.meters).items():
         if sum(map(math.isfinite, bounds)) > MAX_BOUNDS:
             fail(f"Too many histogram buckets. At most {MAX_BOUNDS} are possible", f"prometheus.meters.{name}")
+    for index, entry in enumerate(config.trusted_proxies):
+        try:
+            ip_network(entry, strict=False)
+        except ValueError:
+            fail(f"Invalid trusted proxy: {entry}. Must be a network such as 10.0.0.0/8", f"trusted_proxies[{index}]")
     for index, entry in enumerate(config.route_services.egress_blocklist):
         try:
             ip_network(entry, strict=False)

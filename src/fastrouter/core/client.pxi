@@ -17,11 +17,8 @@ cdef class ClientConnection(Timed):
             # Gone before it was looked at.
             self.abort()
             return
-        self.ip = peer[0].encode("ascii")
-        if self.ip.startswith(b"::ffff:") and b"." in self.ip:
-            # An IPv4 client of a dual-stack socket, by the name Go gives it.
-            self.ip = self.ip[7:]
-        self.address = (b"[%s]:%d" if b":" in self.ip else b"%s:%d") % (self.ip, peer[1])
+        if self.ip is None:
+            self.set_address(peer[0].encode("ascii"), peer[1])
         self.tripper.clients.add(self)
         self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.tripper.header_reads)
@@ -88,6 +85,15 @@ cdef class ClientConnection(Timed):
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
         self.abort()
+
+    cdef int set_address(self, bytes ip, int port) except -1:
+        """Who the client is; a PROXY header says so before the connection does."""
+        if ip.startswith(b"::ffff:") and b"." in ip:
+            # An IPv4 client of a dual-stack socket, by the name Go gives it.
+            ip = ip[7:]
+        self.ip = ip
+        self.address = (b"[%s]:%d" if b":" in ip else b"%s:%d") % (ip, port)
+        return 0
 
     # --- writing
 

@@ -13,6 +13,8 @@ cdef class RoundTripper:
         self.shared = Stats.private() if stats is None else stats
         self.counters = self.shared.counters
         self.clients = set()
+        self.arrivals = set()
+        self.proxy_headers = DeadlineQueue(PROXY_HEADER_SECONDS)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
         self.lingerings = DeadlineQueue(LINGER_SECONDS)
@@ -36,6 +38,8 @@ cdef class RoundTripper:
             self.tick_handle = None
         for client in list(self.clients):
             client.abort()
+        for arrival in list(self.arrivals):
+            arrival.abort()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -75,6 +79,7 @@ cdef class RoundTripper:
     def _tick(self):
         cdef int64_t now = monotonic_ns()
         self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
+        self.proxy_headers.expire(now)
         self.header_reads.expire(now)
         self.client_idles.expire(now)
         self.lingerings.expire(now)

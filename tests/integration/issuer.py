@@ -1,0 +1,88 @@
+"""Certificates that say exactly what a test wants: subjects, names, usages, times and kinds of keys."""
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+
+_DAY = datetime.timedelta(days=1)
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class Pair(NamedTuple):
+    """A certificate with those that lead to its root, and its key, both in PEM."""
+
+    chain: str
+    key: str
+
+    @property
+    def der(self) -> bytes:
+        return x509.load_pem_x509_certificate(self.chain.encode()).public_bytes(Encoding.DER)
+
+
+def name(common_name: str, organization: str = "") -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
+    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+class Issuer:
+    """A certificate authority, a root or one below another."""
+
+    def __init__(self, common_name: str = "test authority", *, parent: "Issuer | None" = None) -> None:
+        self.subject = name(common_name)
+        self._key: _Key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(self.subject, self._key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        signer = parent or self
+        certificate = builder.issuer_name(signer.subject).sign(signer._key, hashes.SHA256())
+        self.pem = certificate.public_bytes(Encoding.PEM).decode()
+        self._chain: str = "" if parent is None else self.pem + parent._chain
+
+    def pair(
+        self,
+        *names: str,
+        subject: x509.Name | None = None,
+        usages: Sequence[x509.ObjectIdentifier] = (CLIENT, SERVER),
+        is_expired: bool = False,
+        is_rsa: bool = False,
+    ) -> Pair:
+        """A certificate for these names, DNS names or IP addresses."""
+        key: _Key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(subject or name("leaf"), key, is_expired=is_expired).issuer_name(self.subject)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(one) for one in names]), False)
+        if usages:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), False)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        leaf = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return Pair(leaf + self._chain, private)
+
+
+def _builder(subject: x509.Name, key: _Key, *, is_expired: bool = False) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - 3 * _DAY)
+        .not_valid_after(now - 2 * _DAY if is_expired else now + 30 * _DAY)
+    )
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)

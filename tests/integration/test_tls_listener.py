@@ -1,0 +1,173 @@
+"""The HTTPS listener of the real executable: start, reload of its certificates, upgrade, drain (spec 1.2, 1.3)."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import StartGorouter
+from .gorouter_process import GorouterProcess, configuration, register
+from .http_message import response_with
+from .in_process import HOST, request
+from .issuer import Issuer, Pair
+from .nats_server import NatsServerProcess, RawNatsClient
+from .raw_backend import BackendStream, ServingBackend
+from .raw_client import RawClient
+from .router_process import START_PATIENCE, wait_for
+from .tls_front import TlsClient, client_context
+
+
+def tls_keys(*pairs: Pair, **keys: Any) -> dict[str, Any]:
+    """Configuration of an HTTPS listener on a free port."""
+    return {
+        "enable_ssl": True,
+        "ssl_port": 0,
+        "tls_pem": [{"cert_chain": pair.chain, "private_key": pair.key} for pair in pairs],
+        "client_cert_validation": "none",
+        "cipher_suites": "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "max_tls_version": "TLSv1.3",
+        **keys,
+    }
+
+
+def tls_port(router: GorouterProcess) -> int:
+    port: int = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+    return port
+
+
+def answer(stream: BackendStream) -> None:
+    stream.read_request()
+    stream.send(response_with())
+
+
+def status(client: RawClient) -> int:
+    client.send(request())
+    return client.read_response().status
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def backend() -> Iterator[ServingBackend]:
+    with ServingBackend(answer) as backend:
+        yield backend
+
+
+@pytest.fixture
+def start(
+    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+) -> Callable[..., GorouterProcess]:
+    """Starts a router with HTTPS and the route app.test."""
+
+    def start(*pairs: Pair, **keys: Any) -> GorouterProcess:
+        router = start_gorouter(**tls_keys(*pairs, **keys))
+        router.wait_until_started()
+        register(nats, backend.address, HOST)
+        wait_for(lambda: router.addresses(HOST), "the route")
+        return router
+
+    return start
+
+
+def configure(router: GorouterProcess, change: dict[str, Any]) -> None:
+    """Change the configuration that the router would read now."""
+    path = router.access_log.with_name("gorouter.yml")
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+
+
+class TestStart:
+    def test_after_http(self, start: Callable[..., GorouterProcess], issuer: Issuer) -> None:
+        router = start(issuer.pair(HOST))
+        messages = router.messages()
+        assert messages.index("tcp-listener-started") + 1 == messages.index("tls-listener-started")
+        assert router.events("tls-listener-started")[0]["data"]["address"]["IP"] == "::"
+        assert router.events("config-keys-without-effect") == []
+        with TlsClient(tls_port(router), client_context(issuer)) as client:
+            assert status(client) == 200
+        with router.connect() as client:
+            assert status(client) == 200
+
+    def test_without_http(self, start: Callable[..., GorouterProcess], issuer: Issuer) -> None:
+        router = start(issuer.pair(HOST), disable_http=True)
+        assert "tcp-listener-disabled" in router.messages()
+        with TlsClient(tls_port(router), client_context(issuer)) as client:
+            assert status(client) == 200
+
+    def test_port_in_use(self, nats_server: NatsServerProcess, issuer: Issuer, tmp_path: Path) -> None:
+        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
+            keys = tls_keys(issuer.pair(HOST), ssl_port=taken.getsockname()[1])
+            router = GorouterProcess(tmp_path, configuration(nats_server.port, **keys))
+            assert router.wait() == 1
+        (error,) = router.events("tls-listener-error")
+        assert error["data"]["error"] == f"listen tcp :{keys['ssl_port']}: Address already in use"
+        assert router.complaints == []
+
+    def test_ciphers_that_only_later_versions_have(
+        self, nats_server: NatsServerProcess, issuer: Issuer, tmp_path: Path
+    ) -> None:
+        keys = tls_keys(issuer.pair(HOST), cipher_suites="TLS_AES_128_GCM_SHA256", max_tls_version="TLSv1.2")
+        router = GorouterProcess(tmp_path, configuration(nats_server.port, **keys))
+        assert router.wait() == 1
+        (error,) = router.events("tls-listener-error")
+        assert error["data"]["error"] == "none of the cipher suites can be used with TLSv1.2"
+        assert router.complaints == []
+
+
+class TestReload:
+    def test_new_certificates(self, start: Callable[..., GorouterProcess], issuer: Issuer) -> None:
+        old, new = issuer.pair(HOST), issuer.pair(HOST)
+        router = start(old, go_max_procs=2)
+        port = tls_port(router)
+        with TlsClient(port, client_context(issuer)) as kept:
+            assert kept.server_certificate == old.der
+            configure(router, tls_keys(new))
+            router.send_signal(signal.SIGHUP)
+            assert router.wait_for_event("certificates-loaded")["data"] == {"names": [HOST]}
+
+            def is_new() -> bool | None:
+                with TlsClient(port, client_context(issuer)) as client:
+                    return True if client.server_certificate == new.der else None
+
+            # Workers take it up one after the other; several looks make it likely that both were asked.
+            for _ in range(16):
+                wait_for(is_new, "the new certificate")
+            assert status(kept) == 200, "connections go on"
+
+    def test_a_worker_that_comes_later_has_them_too(
+        self, start: Callable[..., GorouterProcess], issuer: Issuer
+    ) -> None:
+        router, new = start(issuer.pair(HOST)), issuer.pair(HOST)
+        configure(router, tls_keys(new))
+        router.send_signal(signal.SIGHUP)
+        router.wait_for_event("certificates-loaded")
+        (worker,) = router.children()
+        os.kill(worker, signal.SIGKILL)
+        router.wait_for_event("worker-exited")
+        with TlsClient(tls_port(router), client_context(issuer)) as client:
+            assert client.server_certificate == new.der
+        router.forgive_deaths(1)
+
+    def test_a_file_that_is_refused_changes_nothing(
+        self, start: Callable[..., GorouterProcess], issuer: Issuer
+    ) -> None:
+        old, other = issuer.pair(HOST), issuer.pair(HOST)
+        router = start(old)
+        configure(router, tls_keys(Pair(old.chain, other.key)))
+        router.send_signal(signal.SIGHUP)
+        error = router.wait_for_event("certificates-refused")["data"]["error"]
+        assert "private key does not match public key" in error
+        assert other.key not in error
+        with TlsClient(tls_port(router), client_context(issuer)) as client:
+            assert client.server_certificate == old.der
+            assert status(client) == 200
+        configure(router, {"enable_ssl": False})
+        router.send_signal(signal.SIGHUP)
+        wait_for(lambda: router.events("certificates-refused")[1:] or None, "the second refusal")
