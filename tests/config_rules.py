@@ -292,6 +292,21 @@ FURTHER_RULES = {
         "Must be wildcard (*.domain.com) or FQDN (hostname.domain.com)",
         "route_services_hairpinning_allowlist[1]",
     ),
+    "response header": Rule(
+        {"http_rewrite": {"responses": {"add_headers_if_not_present": [{"name": "X-A", "value": "1\n2"}]}}},
+        "Invalid response header: X-A: 1\n2. Must be a name and a value of one line",
+        "http_rewrite.responses.add_headers_if_not_present[0]",
+    ),
+    "response header's name": Rule(
+        {"http_rewrite": {"responses": {"add_headers_if_not_present": [{"name": "X A", "value": "1"}]}}},
+        "Invalid response header: X A: 1. Must be a name and a value of one line",
+        "http_rewrite.responses.add_headers_if_not_present[0]",
+    ),
+    "router's own header": Rule(
+        {"http_rewrite": {"responses": {"add_headers_if_not_present": [{"name": "connection", "value": "1"}]}}},
+        "Invalid response header: connection is for the router itself to set",
+        "http_rewrite.responses.add_headers_if_not_present[0].name",
+    ),
     "block-list": Rule(
         {"route_services": {"egress_blocklist": ["10.0.0.0/8", "::/129"]}},
         "Invalid route service egress block-list entry: ::/129. Must be a network such as 10.0.0.0/8",

@@ -53,6 +53,14 @@ cdef enum:
     HEADER_X_B3_FLAGS
     HEADER_TRACEPARENT
     HEADER_TRACESTATE
+    HEADER_X_VCAP_TRACE
+    HEADER_X_VCAP_ROUTER
+    HEADER_X_VCAP_BACKEND
+    HEADER_X_CF_ROUTEENDPOINT
+    HEADER_X_FORWARDED_CLIENT_CERT
+    HEADER_X_CF_PROXY_SIGNATURE
+    HEADER_X_CF_PROXY_METADATA
+    HEADER_X_CF_FORWARDED_URL
     HEADER_OTHER
     HEADER_KINDS = HEADER_OTHER
     KNOWN_NAME_MAX = 24         # bytes; longer names are HEADER_OTHER
@@ -91,6 +99,7 @@ cdef enum:
     FAILURE_EOF
     FAILURE_TIMEOUT
     FAILURE_BAD_RESPONSE
+    FAILURE_TOO_MANY_HEADERS
     FAILURE_BAD_UPGRADE
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
@@ -231,6 +240,7 @@ cdef class Head:
     cdef bint has_bare_lf
     cdef bint has_bad_line      # a line that is no field
     cdef bint is_crowded        # more fields than allowed; those beyond are not in `fields`
+    cdef frozenset kept_names   # lower-case names `Connection` cannot have dropped; None for none
     cdef Verdict scan(self, const char* data, Py_ssize_t size, int max_fields) except VERDICT_ERROR
     cdef int _grow(self) except -1
     cdef Verdict slice_request_line(self) noexcept
@@ -244,10 +254,10 @@ cdef class Head:
     cdef bint has_token(self, int kind, const char* lower) noexcept
     cdef bint wants_keep_alive(self) noexcept
     cdef int64_t content_length(self) noexcept
+    cdef void drop(self, int kind) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
-    cdef bint is_dropped(self, int kind) noexcept
-    cdef void drop(self, int kind) noexcept
+    cdef bint is_dropped(self, int kind) except -1
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept
     cdef Verdict blame(self) noexcept
@@ -286,6 +296,41 @@ cdef class Settings:
     cdef readonly str w3c_tenant_id
     cdef bytes tracestate_key                   # of the router's own entry
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
+    cdef bytes healthcheck_user_agent           # who asks for the router's health with it, gets it
+    cdef bytes trace_key                        # X-Vcap-Trace with it asks for trace headers; empty: nobody may
+    cdef bytes local_ip                         # the router's, for those
+    cdef readonly str forwarded_client_cert     # always_forward, forward, sanitize_set
+    cdef readonly bint forces_proto_https       # X-Forwarded-Proto is https, whatever it was
+    cdef readonly bint sanitizes_proto          # X-Forwarded-Proto of clients does not count
+    cdef readonly frozenset hop_by_hop_filter   # lower-case names `Connection` cannot have stripped
+    cdef Rewriting rewriting                    # of response headers, or None
+    cdef readonly RouteServices route_services
+    cdef readonly object render_error           # callable(status, status text, message, headers) -> HTML; None: plain text
+
+cdef class Rewriting:
+    cdef frozenset removed                      # lower-case names
+    cdef list added                             # of (lower-case name, whole header lines)
+    cdef bytes apply(self, bytes lines)
+
+cdef class RouteServices:
+    cdef object signer                          # callables sign and validate (_core.pyi); None: route services are off
+    cdef readonly int max_attempts              # per request, at least 1
+    cdef bint recommends_https                  # to come back by
+    cdef bint is_strict                         # signatures count on routes without a service too
+    cdef bint allows_websockets
+    cdef object tls                             # ssl.SSLContext for route services
+    cdef Endpoint hairpin                       # the router's own listener for services that are its apps; None: all are outside
+    cdef object hairpin_tls                     # ssl.SSLContext for that
+    cdef object is_hairpin_host                 # callable(host) -> bool; None: any may be
+    cdef object is_blocked                      # callable(ip) -> bool: not to be connected to; None: all may be
+    cdef object tls_of(self, Endpoint endpoint)
+
+cdef class RouteService:
+    cdef str url                                # as registered
+    cdef bytes authority                        # of the Host header
+    cdef bytes path                             # escaped
+    cdef bytes target                           # path and query
+    cdef Endpoint endpoint                      # where it is dialled
 
 cdef class Stats:
     cdef unsigned char[::1] view                # the mapping
@@ -315,6 +360,7 @@ cdef class Endpoint:
     cdef readonly int port
     cdef readonly bint tls
     cdef readonly bint is_http2
+    cdef bint is_route_service                  # no backend: dialled anew for each request
     cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone
     cdef readonly str process_id
@@ -342,12 +388,14 @@ cdef class EndpointPool:
     cdef bytes name                             # its URI as registered first, case kept
     cdef readonly list endpoints                # of Endpoint, in registration order
     cdef readonly str route_service_url
+    cdef RouteService service                   # made of that by the first request; None before
     cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
+    cdef RouteService route_service(self)
     cdef Endpoint select(self, Exchange exchange)
     cdef Endpoint find_sticky(self, bytes identity)
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
@@ -424,6 +472,14 @@ cdef class Exchange(Timed):
     cdef bint wants_upgrade
     cdef bint wants_websocket
     cdef bint is_proto_set                      # X-Forwarded-Proto is the router's
+    cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
+    cdef object signature_error                 # why it is not sound; None without one
+    cdef bint is_trusted_return                 # it came from a route service, of whatever route
+    cdef bint is_return                         # it came from the service of its own route
+    cdef RouteService service                   # it visits; None: it goes to a backend
+    cdef bint lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
+    cdef bint is_proto_https                    # and this is what it says
+    cdef bint is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
     cdef bint closes_backend                    # `Connection: close` towards the backend
     cdef bint expects_continue
     cdef bint is_body_wanted                    # False while `Expect: 100-continue` holds the body back
@@ -472,7 +528,9 @@ cdef class Exchange(Timed):
     cdef int open_body(self) except -1
     cdef int on_interim(self, Head head) except -1
     cdef char* _put_fields(self, char* out, Head head) except NULL
-    cdef char* _put_request_id(self, char* out, Head head) noexcept
+    cdef char* _put_router_fields(self, char* out, Head head) noexcept
+    cdef void _drop_trace_fields(self, Head head) noexcept
+    cdef char* _rewritten(self, const char* start, const char* end, int minor, int status, Py_ssize_t room) except NULL
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
     cdef int on_response_end(self) except -1
@@ -493,6 +551,7 @@ cdef class RoundTripper:
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
+    cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections that become idle are closed
     cdef set clients                            # open ClientConnections
     cdef set arrivals                           # connections that no client has yet: TLSTransports, ProxyHeaderReaders
@@ -512,6 +571,7 @@ cdef class RoundTripper:
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int _punish(self, Exchange exchange, Failure failure) except -1
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
+    cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
 cdef class BackendConnection(Timed):
     cdef RoundTripper tripper

@@ -6,7 +6,7 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import Buffer
 
@@ -14,6 +14,9 @@ CYTHON_VERSION: str
 
 # Process-log levels as Gorouter writes them (spec 6.6): 0 debug, 1 info, 2 warn, 3 error.
 EventLog = Callable[[int, str, dict[str, Any]], None]
+
+# (status, its standard text, message, response headers so far) -> an error page; may raise anything.
+ErrorRenderer = Callable[[int, str, str, dict[str, str]], bytes]
 
 class Settings:
     """Bounds, deadlines and policies of one data plane. Immutable once built.
@@ -51,6 +54,12 @@ class Settings:
     traces_w3c: bool
     w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
+    forwarded_client_cert: str
+    forces_proto_https: bool
+    sanitizes_proto: bool
+    hop_by_hop_filter: frozenset[bytes]
+    render_error: ErrorRenderer | None
+    route_services: RouteServices
 
     def __init__(
         self,
@@ -85,6 +94,50 @@ class Settings:
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
         backend_tls: ssl.SSLContext | None = None,
+        healthcheck_user_agent: str = "HTTP-Monitor/1.1",
+        trace_key: str = "",
+        local_ip: str = "127.0.0.1",
+        forwarded_client_cert: str = "always_forward",
+        forces_proto_https: bool = False,
+        sanitizes_proto: bool = False,
+        hop_by_hop_filter: Iterable[str] = (),
+        removed_headers: Iterable[str] = (),
+        added_headers: Iterable[str] = (),
+        render_error: ErrorRenderer | None = None,
+        route_services: RouteServices | None = None,
+    ) -> None: ...
+
+class RouteServiceSigner(Protocol):
+    """Signs what goes to route services, and validates what comes back (spec 5.9): header values as bytes, the URL as text.
+
+    `validate` raises ValueError for a signature that does not hold, with a true attribute `is_expired` if it did once.
+    """
+
+    def sign(self, forwarded_url: str, /) -> tuple[bytes, bytes]: ...
+    def validate(self, signature: bytes, metadata: bytes, /) -> str: ...
+
+class RouteServices:
+    """The router's side of all route services; without a signer they are off.
+
+    `hairpin_port` (0: none) on 127.0.0.1 is the router's own listener for services that are apps of it, if
+    `is_hairpin_host(host of the route)` allows. `is_blocked(ip)` says where nobody may go.
+    """
+
+    max_attempts: int
+
+    def __init__(
+        self,
+        signer: RouteServiceSigner | None = None,
+        *,
+        max_attempts: int = 1,
+        recommends_https: bool = False,
+        is_strict: bool = False,
+        allows_websockets: bool = False,
+        tls: ssl.SSLContext | None = None,
+        hairpin_port: int = 0,
+        hairpin_tls: ssl.SSLContext | None = None,
+        is_hairpin_host: Callable[[str], bool] | None = None,
+        is_blocked: Callable[[str], bool] | None = None,
     ) -> None: ...
 
 class Stats:
@@ -211,6 +264,7 @@ class RoundTripper:
     def new_client(self) -> asyncio.Protocol: ...
     def drain(self, *, closes_idle: bool = True) -> None: ...
     def connection_counts(self) -> tuple[int, int]: ...
+    def set_health(self, is_healthy: bool) -> None: ...
     def stats(self) -> dict[str, int]: ...
 
 class FrontDoor:

@@ -19,15 +19,19 @@ from libc.string cimport memchr, memcmp, memcpy, strlen
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from asyncio import CancelledError, Protocol
+from binascii import b2a_base64
 from calendar import timegm
 from email.utils import formatdate
 from mmap import mmap
+from operator import itemgetter
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOCK_STREAM, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
 from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
+from traceback import format_exception
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
@@ -83,11 +87,13 @@ include "core/endpoint.pxi"
 include "core/endpoint_pool.pxi"
 include "core/route_table.pxi"
 include "core/sticky.pxi"
+include "core/rewriting.pxi"
 include "core/exchange.pxi"
 include "core/changed_headers.pxi"
 include "core/tracing.pxi"
 include "core/onion.pxi"
 include "core/respond.pxi"
+include "core/route_service.pxi"
 include "core/round_trip.pxi"
 include "core/dial.pxi"
 include "core/backend.pxi"

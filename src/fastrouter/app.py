@@ -587,6 +587,7 @@ class Router:
     async def _drain(self) -> None:
         options = self._options
         self._health.degrade()
+        self._workers.degrade()
         self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
         await asyncio.sleep(options.drain_wait)
         await self._drain_workers(idle_grace=0.0)

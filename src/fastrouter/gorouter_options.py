@@ -121,6 +121,17 @@ def settings_of(config: Config) -> SettingsValues:
         "traces_zipkin": config.tracing.enable_zipkin,
         "traces_w3c": config.tracing.enable_w3c,
         "w3c_tenant_id": config.tracing.w3c_tenant_id,
+        "healthcheck_user_agent": config.healthcheck_user_agent,
+        "trace_key": config.trace_key,
+        "local_ip": config.derived.local_ip,
+        "forwarded_client_cert": config.forwarded_client_cert,
+        "forces_proto_https": config.force_forwarded_proto_https,
+        "sanitizes_proto": config.sanitize_forwarded_proto,
+        "hop_by_hop_filter": tuple(config.hop_by_hop_headers_to_filter),
+        "removed_headers": tuple(header.name for header in config.http_rewrite.responses.remove_headers),
+        "added_headers": tuple(
+            f"{header.name}: {header.value}" for header in config.http_rewrite.responses.add_headers_if_not_present
+        ),
         # Each costs a little time per request, so it is taken only where somebody can see it.
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),

@@ -36,6 +36,7 @@ from fastrouter.table_changes import Change
 from fastrouter.tls import backend_context
 from fastrouter.worker_messages import (
     Begin,
+    Degrade,
     Drain,
     Drained,
     Draining,
@@ -100,6 +101,9 @@ class Worker:
                 self._listening.add_done_callback(self._on_listening)
             case SecureAnew(front_tls):
                 self._secure(self._doors[CLIENTS_TLS], front_tls)
+            case Degrade():
+                assert self._round_tripper is not None, "Begin comes first"
+                self._round_tripper.set_health(False)
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):

@@ -1,9 +1,9 @@
 """What the control process and a worker say to each other, besides table changes.
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
-Listen when clients may come, Drain when no more may; SecureAnew, when certificates have changed, and SetLogLevel may
-come in between. That it sends nothing more, because it says so or because it is gone, is the order to stop. A worker
-answers with reports.
+Listen when clients may come, Degrade when none should, Drain when no more may; SecureAnew, when certificates have
+changed, and SetLogLevel may come in between. That it sends nothing more, because it says so or because it is gone, is
+the order to stop. A worker answers with reports.
 """
 
 from typing import Literal
@@ -132,7 +132,11 @@ class SetLogLevel(msgspec.Struct, frozen=True, array_like=True, tag="set-log-lev
     level: int
 
 
-Order = Begin | TableEnd | Listen | SecureAnew | Drain | SetLogLevel
+class Degrade(msgspec.Struct, frozen=True, array_like=True, tag="degrade"):
+    """Answer health checks by User-Agent with 503 from now on."""
+
+
+Order = Begin | TableEnd | Listen | SecureAnew | Drain | Degrade | SetLogLevel
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

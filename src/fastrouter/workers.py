@@ -24,6 +24,7 @@ from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.worker_messages import (
     Begin,
+    Degrade,
     Drain,
     Drained,
     Draining,
@@ -116,6 +117,7 @@ class Workers:
         self._encoder = BatchEncoder(self._broadcast, self._loop.call_soon)
         self._progress = asyncio.Event()
         self._is_replacing = True
+        self._is_degraded = False
         self._begin: Begin | None = None
         self._begin_descriptors: Sequence[int] = ()
         self._snapshot: Callable[[], Iterable[Change]] = tuple
@@ -175,6 +177,13 @@ class Workers:
         for seat in self._seats:
             if seat.channel is not None:
                 seat.channel.send_message(SecureAnew(front_tls))
+
+    def degrade(self) -> None:
+        """Have all workers, and those that will take their places, answer health checks with 503."""
+        self._is_degraded = True
+        for seat in self._seats:
+            if seat.channel is not None:
+                seat.channel.send_message(Degrade())
 
     async def drain(self, idle_grace: float) -> DrainCounts:
         """Have all workers stop accepting clients; returns what they were busy with, as far as they tell soon.
@@ -249,6 +258,8 @@ class Workers:
         for frame in encode_changes(self._snapshot()):
             channel.send(frame)
         channel.send_message(TableEnd())
+        if self._is_degraded:
+            channel.send_message(Degrade())
         seat.max_unsent = channel.unsent + MAX_UNSENT
         seat.channel = channel
 

@@ -76,7 +76,7 @@ def test_malformed_app_instance(value: bytes) -> None:
     assert answer(conversation) == (b"HTTP/1.1 400 Bad Request", b"400 Bad Request: Invalid X-CF-App-Instance Header\n")
     assert b"X-Cf-Routererror: invalid_cf_app_instance_header\r\n" in conversation.client.written
     assert b"Cache-Control: no-cache, no-store\r\n" in conversation.client.written
-    assert [event[1] for event in conversation.events] == ["invalid-app-instance-header"]
+    assert [event[1] for event in conversation.events] == ["invalid-app-instance-header", "status"]
 
 
 @pytest.mark.parametrize("value", [b"", b"nonsense", PROCESS.encode() + b":", PROCESS.encode() + b":x"])

@@ -335,7 +335,7 @@ class TestProcessLog:
     BAD = "X-CF-App-Instance: nobody"
 
     def test_without_tracing_the_ids_are_those_of_the_request_id(self) -> None:
-        ((level, message, data),) = Sent(self.BAD).events
+        (level, message, data), _ = Sent(self.BAD).events
         assert (level, message) == (3, "invalid-app-instance-header")
         assert list(data) == ["trace-id", "span-id", "vcap_request_id"]
         assert re.fullmatch(UUID, data["vcap_request_id"])
@@ -352,11 +352,11 @@ class TestProcessLog:
         ],
     )
     def test_the_ids_are_those_of_the_trace(self, b3: str, ids: tuple[str, str]) -> None:
-        ((_, _, data),) = Sent(self.BAD, f"b3: {b3}", zipkin=True).events
+        (_, _, data), _ = Sent(self.BAD, f"b3: {b3}", zipkin=True).events
         assert (data["trace-id"], data["span-id"]) == ids
 
     def test_the_span_of_a_continued_trace_is_the_new_parent(self) -> None:
-        ((_, _, data),) = Sent(self.BAD, f"traceparent: 00-{TRACE}-{SPAN}-01", w3c=True).events
+        (_, _, data), _ = Sent(self.BAD, f"traceparent: 00-{TRACE}-{SPAN}-01", w3c=True).events
         assert data["trace-id"] == TRACE
         assert re.fullmatch("[0-9a-f]{16}", data["span-id"])
         assert data["span-id"] != SPAN

@@ -38,6 +38,9 @@ class Fail(Protocol):
     def __call__(self, text: str, key: str, because: str = "") -> NoReturn: ...  # noqa: D102 said above
 
 
+# RFC 9110 5.6.2; how a message is framed and whether its connection stays is nothing an operator could know.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADERS_OF_THE_ROUTER = frozenset({"connection", "content-length", "trailer", "transfer-encoding", "upgrade"})
 _HOST_OR_WILDCARD = re.compile(r"(\*\.)?[a-z\d-]+(\.[a-z\d-]+)+", re.IGNORECASE | re.ASCII)
 
 
@@ -278,6 +281,20 @@ def _check_client_certificate_rules(config: Config, fail: Fail) -> None:
             )
 
 
+def _check_added_headers(config: Config, fail: Fail) -> None:
+    for index, header in enumerate(config.http_rewrite.responses.add_headers_if_not_present):
+        if not _HEADER_NAME.fullmatch(header.name) or not header.value.isprintable():
+            fail(
+                f"Invalid response header: {header.name}: {header.value}. Must be a name and a value of one line",
+                f"http_rewrite.responses.add_headers_if_not_present[{index}]",
+            )
+        if header.name.lower() in _HEADERS_OF_THE_ROUTER:
+            fail(
+                f"Invalid response header: {header.name} is for the router itself to set",
+                f"http_rewrite.responses.add_headers_if_not_present[{index}].name",
+            )
+
+
 def _check_own_keys(config: Config, fail: Fail) -> None:
     """Check what Gorouter of April 2025 has no rules for, in words of our own."""
     for name, bounds in msgspec.structs.asdict(config.prometheus.meters).items():
@@ -296,6 +313,7 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
                 f"Invalid route service egress block-list entry: {entry}. Must be a network such as 10.0.0.0/8",
                 f"route_services.egress_blocklist[{index}]",
             )
+    _check_added_headers(config, fail)
     for index, domain in enumerate(config.domains):
         place = f"domains[{index}]"
         if not _HOST_OR_WILDCARD.fullmatch(domain.name):

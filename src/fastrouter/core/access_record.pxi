@@ -79,7 +79,7 @@ cdef class AccessLog:
         out = put_text(out, b" \"")
         out = put_bytes(out, exchange.client_address)
         out = put_text(out, b"\" \"")
-        if exchange.endpoint is not None:
+        if exchange.endpoint is not None and not exchange.endpoint.is_route_service:
             out = put_bytes(out, exchange.endpoint.address_bytes)
         else:
             out = put_text(out, b"-")
@@ -90,7 +90,7 @@ cdef class AccessLog:
             out = put_quoted(out, head, exchange.forwarded_for)
         out = put_text(out, b" x_forwarded_proto:")
         if exchange.is_proto_set:
-            out = put_text(out, b"\"http\"")
+            out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
         else:
             out = put_quoted(out, head, exchange.forwarded_proto)
         out = put_text(out, b" vcap_request_id:\"")

@@ -57,7 +57,9 @@ cdef class BackendConnection(Timed):
             return
         if self.descriptor < 0:
             self.on_dialled(transport)
-        if self.exchange is None:
+        if self.exchange is None and self.endpoint.is_route_service:
+            self.close()
+        elif self.exchange is None:
             # Nobody waits any more; a fresh connection is as good as a returned one.
             self.home.release(self)
         else:
@@ -268,7 +270,7 @@ cdef class BackendConnection(Timed):
             self._refuse("malformed HTTP response " + go_quoted(data[at : at + head.start_line.length]))
             return -1
         if head.is_crowded:
-            self._lose(Failure(FAILURE_BAD_RESPONSE, "Too many response headers"))
+            self._lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"))
             return -1
 
         length = head.content_length()

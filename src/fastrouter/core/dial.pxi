@@ -10,16 +10,33 @@ class _Handshake(Protocol):
         self.has_spoken = True
 
 
+class _Blocked(Exception):
+    """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
+
+
+cdef object allowed_address(list found, object is_blocked):
+    """The first address in an answer of getaddrinfo(3) that may be connected to. Raises _Blocked without one."""
+    for _, _, _, _, address in found:
+        if not is_blocked(address[0]):
+            return address[0]
+    raise _Blocked(found[0][4][0])
+
+
 async def dial(BackendConnection connection):
     """Open `connection` to its endpoint; failures go to it as values. The only coroutine of the data plane."""
     cdef Endpoint endpoint = connection.endpoint
     cdef Settings settings = connection.tripper.settings
     loop = connection.tripper.loop
+    cdef RouteServices services = settings.route_services
     host = endpoint.host
     # An endpoint without a name for its certificate is verified by its address (spec 5.6).
     name = endpoint.server_cert_domain_san or host
     transport = None
     try:
+        if endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin:
+            host = allowed_address(
+                await loop.getaddrinfo(host, endpoint.port, type=SOCK_STREAM), services.is_blocked
+            )
         if not endpoint.tls:
             await loop.create_connection(lambda: connection, host, endpoint.port)
             return
@@ -29,13 +46,16 @@ async def dial(BackendConnection connection):
             failure = plain_answer()
         else:
             secured = await loop.start_tls(
-                transport, connection, settings.backend_tls, server_hostname=name,
+                transport, connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls,
+                server_hostname=name,
                 ssl_handshake_timeout=settings.tls_handshake_timeout or None,
             )
             if connection.exchange is not None:
                 connection.exchange.secured_ns = monotonic_ns()
             connection.connection_made(secured)
             return
+    except _Blocked as error:
+        failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connection to {error} not allowed")
     except gaierror:
         failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
     except SSLError as error:

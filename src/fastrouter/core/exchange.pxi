@@ -118,9 +118,14 @@ cdef class Exchange(Timed):
         cdef bytes prepared = self.prepared
         cdef bytes identity = self.endpoint.headers
         cdef BackendConnection backend = self.backend
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2
-        cdef bytes message = PyBytes_FromStringAndSize(NULL, size)
-        cdef char* out = PyBytes_AS_STRING(message)
+        cdef bytes message
+        cdef char* out
+        if self.lacks_scheme:
+            prepared = prepared[: self.method.length + 1] + (b"https:" if self.endpoint.tls else b"http:") + (
+                prepared[self.method.length + 1 :]
+            )
+        message = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2)
+        out = PyBytes_AS_STRING(message)
         out = put_bytes(out, prepared)
         out = put_bytes(out, identity)
         put_text(out, b"\r\n")
@@ -157,12 +162,15 @@ cdef class Exchange(Timed):
 
     cdef int on_interim(self, Head head) except -1:
         """A 1xx response: passed on as it is, and the backend's 100 lets the body go."""
+        cdef char* start
         cdef char* out
         if self.minor == 1:
             head.drop_hop_by_hop()
             out = scratch_reserve(2 * head.length + 64)
-            out = put_status_line(out, 1, head.status)
-            out = self._put_fields(out, head)
+            start = put_status_line(out, 1, head.status)
+            out = self._put_fields(start, head)
+            if self.tripper.settings.rewriting is not None:
+                out = self._rewritten(start, out, 1, head.status, 2)
             self.client.send(scratch_take(put_text(out, b"\r\n")))
         if head.status == 100 and not self.is_body_wanted:
             self.open_body()
@@ -176,30 +184,57 @@ cdef class Exchange(Timed):
             field = &head.fields[i]
             if field.is_dropped or field.kind == HEADER_CONTENT_LENGTH or field.kind == HEADER_TRANSFER_ENCODING:
                 continue
+            if field.kind == HEADER_X_CF_PROXY_SIGNATURE:
+                # Whoever has it may pass for a route service (spec 8.10).
+                continue
             out = put_canonical(out, head.base + field.name.start, field.name.length)
             out = put_text(out, b": ")
             out = put(out, head.base + field.value.start, field.value.length)
             out = put_text(out, b"\r\n")
         return out
 
-    cdef char* _put_request_id(self, char* out, Head head) noexcept:
-        """X-Vcap-Request-Id, unless the backend set one: then that counts (spec 4.5)."""
+    cdef char* _put_router_fields(self, char* out, Head head) noexcept:
+        """X-Vcap-Request-Id, unless the backend set one: then that counts; and the trace headers, if they were asked for."""
         if not head.has(HEADER_X_VCAP_REQUEST_ID):
             out = put_text(out, b"X-Vcap-Request-Id: ")
             out = put(out, self.request_id, 36)
             out = put_text(out, b"\r\n")
+        if self.is_traced:
+            out = put_bytes(put_text(out, b"X-Vcap-Router: "), self.tripper.settings.local_ip)
+            out = put_bytes(put_text(out, b"\r\nX-Vcap-Backend: "), self.endpoint.address_bytes)
+            out = put_bytes(put_text(out, b"\r\nX-Cf-Routeendpoint: "), self.endpoint.address_bytes)
+            out = put_text(out, b"\r\n")
         return out
+
+    cdef void _drop_trace_fields(self, Head head) noexcept:
+        """The router's trace headers take the place of what the backend says."""
+        head.drop(HEADER_X_VCAP_ROUTER)
+        head.drop(HEADER_X_VCAP_BACKEND)
+        head.drop(HEADER_X_CF_ROUTEENDPOINT)
+
+    cdef char* _rewritten(self, const char* start, const char* end, int minor, int status, Py_ssize_t room) except NULL:
+        """The header lines from `start` to `end` by the operator's rules, behind a new status line in the scratch buffer."""
+        cdef bytes lines = rewrite(self, start[: end - start])
+        return put_bytes(
+            put_status_line(scratch_reserve(PyBytes_GET_SIZE(lines) + 128 + room), minor, status), lines
+        )
 
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
         """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
         cdef ClientConnection client = self.client
+        cdef char* start
         cdef char* out
         cdef Slice value
         cdef bytes sticky
+        cdef bint is_dated = head.has(HEADER_DATE)
         head.drop_hop_by_hop()
+        if self.is_traced:
+            self._drop_trace_fields(head)
         self.status = head.status
         self.is_response_started = True
         self.release_count()
+        if self.service is not None:
+            note_answer(self, head.status)
         if self.wants_websocket:
             # Gorouter counts any answer to a WebSocket request as an upgrade (spec 5.1).
             self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
@@ -221,11 +256,14 @@ cdef class Exchange(Timed):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         sticky = sticky_line(self, head)
         out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + room)
-        out = put_status_line(out, self.minor, head.status)
-        out = self._put_fields(out, head)
+        start = put_status_line(out, self.minor, head.status)
+        out = self._put_fields(start, head)
         out = put_bytes(out, sticky)
-        out = self._put_request_id(out, head)
-        if not head.has(HEADER_DATE):
+        out = self._put_router_fields(out, head)
+        if self.tripper.settings.rewriting is not None:
+            out = self._rewritten(start, out, self.minor, head.status, 512 + room)
+            is_dated = b"\r\nDate: " in scratch_take(out)
+        if not is_dated:
             out = put_bytes(out, date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
         if framing == FRAMING_LENGTH or (self.is_head and head.content_length() >= 0):
@@ -248,15 +286,19 @@ cdef class Exchange(Timed):
         self.status = 101
         self.is_response_started = True
         self.is_tunnel = True
+        if self.service is not None:
+            note_answer(self, 101)
         if self.wants_websocket:
             self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         self.release_count()
         self.disarm()
-        # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5).
-        out = scratch_reserve(2 * head.length + 256)
+        # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5). No rule rewrites them (spec 4.2).
+        if self.is_traced:
+            self._drop_trace_fields(head)
+        out = scratch_reserve(2 * head.length + 512)
         out = put_status_line(out, self.minor, 101)
         out = self._put_fields(out, head)
-        out = self._put_request_id(out, head)
+        out = self._put_router_fields(out, head)
         out = put_text(out, b"\r\n")
         self.client.send(scratch_take(out))
         return begin_tunnel(self.client, self)

@@ -38,8 +38,10 @@ failure_row(FAILURE_RESET,                502, BAD_GATEWAY,          False, True
 failure_row(FAILURE_IDEMPOTENT_EOF,       502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
 failure_row(FAILURE_EOF,                  502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 failure_row(FAILURE_TIMEOUT,              502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
-# Not HTTP, a head too large, too many headers.
+# Not HTTP, or a head too large.
 failure_row(FAILURE_BAD_RESPONSE,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# A sound response, but for the number of its headers.
+failure_row(FAILURE_TOO_MANY_HEADERS,     502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # 101 to another protocol than the one asked for; Go's reverse proxy answers it past Gorouter's error handler.
 failure_row(FAILURE_BAD_UPGRADE,          502, b"",                  False, False, False, COUNTER_NONE)
 failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)

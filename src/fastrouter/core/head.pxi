@@ -53,6 +53,7 @@ cdef class Head:
         self.has_bare_lf = False
         self.has_bad_line = False
         self.is_crowded = False
+        self.kept_names = None
         for i in range(HEADER_KINDS):
             self.first[i] = -1
             self.seen[i] = 0
@@ -271,6 +272,8 @@ cdef class Head:
                 text = self.base + field.value.start + token.start
                 if known_kind(text, token.length) == HEADER_KEEP_ALIVE or is_token(text, token.length, b"close"):
                     continue
+                if self.kept_names is not None and text[:token.length].lower() in self.kept_names:
+                    continue
                 tokens += 1
                 if tokens > 16:
                     # A hostile list: one set instead of a scan of all fields per token.
@@ -292,10 +295,12 @@ cdef class Head:
                     other.is_dropped = True
         return 0
 
-    cdef bint is_dropped(self, int kind) noexcept:
+    cdef bint is_dropped(self, int kind) except -1:
         """Whether `Connection` named this known header, or would have named it were it there."""
         cdef const char* name = _known_names[kind].lower
-        return self.has_token(HEADER_CONNECTION, name)
+        return self.has_token(HEADER_CONNECTION, name) and (
+            self.kept_names is None or <bytes>name not in self.kept_names
+        )
 
     cdef void drop(self, int kind) noexcept:
         """Mark every field of a known header as not to be passed on."""

@@ -80,6 +80,14 @@ know(HEADER_SET_COOKIE, b"set-cookie")
 know(HEADER_AUTHORIZATION, b"authorization")
 know(HEADER_WWW_AUTHENTICATE, b"www-authenticate")
 know(HEADER_X_CF_ROUTERERROR, b"x-cf-routererror")
+know(HEADER_X_VCAP_TRACE, b"x-vcap-trace")
+know(HEADER_X_VCAP_ROUTER, b"x-vcap-router")
+know(HEADER_X_VCAP_BACKEND, b"x-vcap-backend")
+know(HEADER_X_CF_ROUTEENDPOINT, b"x-cf-routeendpoint")
+know(HEADER_X_FORWARDED_CLIENT_CERT, b"x-forwarded-client-cert")
+know(HEADER_X_CF_PROXY_SIGNATURE, b"x-cf-proxy-signature")
+know(HEADER_X_CF_PROXY_METADATA, b"x-cf-proxy-metadata")
+know(HEADER_X_CF_FORWARDED_URL, b"x-cf-forwarded-url")
 
 
 cdef inline bint is_same_text(const char* text, const char* lower, Py_ssize_t length) noexcept nogil:

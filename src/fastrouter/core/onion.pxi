@@ -4,21 +4,41 @@
 
 cdef int serve(Exchange exchange, Head head) except -1:
     """Take a judged request through the handlers and into its first attempt."""
-    if exchange.tripper.settings.traces_zipkin:
-        trace_zipkin(exchange, head)                            #  4 Zipkin B3
-    if exchange.tripper.settings.traces_w3c:
-        trace_w3c(exchange, head)                               #  5 W3C trace context
-    set_request_id(exchange)                                    #  6 X-Vcap-Request-Id
-    if not look_up(exchange, head):                             # 15 lookup
-        return 0
-    if not check_request_size(exchange, head):                  # 16 max request size
-        return 0
-    head.drop_hop_by_hop()                                      #    hop-by-hop headers never leave (spec 4.4)
-    set_forwarded_proto(exchange, head)                         # 19 X-Forwarded-Proto
-    prepare_request(exchange, head)                             # 22 reverse proxy
-    read_sticky(exchange, head)                                 #    round tripper: who should serve,
-    exchange.tripper.attempt(exchange)                          #    and the first attempt
+    try:                                                        #  1 panic check
+        if exchange.tripper.settings.traces_zipkin:
+            trace_zipkin(exchange, head)                        #  4 Zipkin B3
+        if exchange.tripper.settings.traces_w3c:
+            trace_w3c(exchange, head)                           #  5 W3C trace context
+        set_request_id(exchange)                                #  6 X-Vcap-Request-Id
+        if not check_health(exchange):                          # 13 health check by User-Agent
+            return 0
+        if not look_up(exchange, head):                         # 15 lookup
+            return 0
+        if not check_request_size(exchange, head):              # 16 max request size
+            return 0
+        if not check_client_certificate(exchange, head):        # 17 X-Forwarded-Client-Cert
+            return 0
+        drop_hop_by_hop(exchange, head)                         # 18 hop-by-hop headers never leave (spec 4.4)
+        set_forwarded_proto(exchange, head)                     # 19 X-Forwarded-Proto
+        if not visit_route_service(exchange, head):             # 20 route service
+            return 0
+        prepare_request(exchange, head)                         # 22 reverse proxy
+        read_sticky(exchange, head)                             #    round tripper: who should serve,
+        exchange.tripper.attempt(exchange)                      #    and the first attempt
+    except Exception as error:
+        respond_panic(exchange, error)
     return 0
+
+
+cdef bint check_health(Exchange exchange) except -1:
+    cdef bytes asks = exchange.tripper.settings.healthcheck_user_agent
+    cdef Slice agent = exchange.user_agent
+    if agent.length == PyBytes_GET_SIZE(asks) and memcmp(
+        PyBytes_AS_STRING(exchange.head) + agent.start, PyBytes_AS_STRING(asks), agent.length
+    ) == 0:
+        answer_health(exchange)
+        return False
+    return True
 
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
@@ -167,8 +187,53 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     return False
 
 
+cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
+    """Whose word on the client's certificate goes on, and whether a route service's signature holds (spec 4.2, handler 17)."""
+    cdef ClientConnection client = exchange.client
+    cdef str mode = exchange.tripper.settings.forwarded_client_cert
+    cdef bint is_signed = False
+    cdef bytes certificate
+    if head.has(HEADER_X_CF_PROXY_SIGNATURE):
+        read_signature(exchange, head)
+        exchange.is_trusted_return = (
+            exchange.signature_error is None and head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
+            and head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
+        )
+        is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
+    if not (exchange.is_trusted_return and client.is_tls):
+        if client.peer_certificate is not None:
+            if mode == "sanitize_set":
+                certificate = b2a_base64(client.peer_certificate, newline=False)
+                set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, certificate)
+        elif mode != "always_forward" and head.has(HEADER_X_FORWARDED_CLIENT_CERT):
+            set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, None)
+    if is_signed and exchange.pool.route_service_url and exchange.tripper.settings.route_services.signer is not None:
+        if not check_return(exchange):
+            return False
+        if mode == "forward":
+            set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, None)
+    return True
+
+
+cdef int drop_hop_by_hop(Exchange exchange, Head head) except -1:
+    """Mark what must not go on; `Connection` cannot name the headers an operator protects."""
+    cdef Settings settings = exchange.tripper.settings
+    if settings.hop_by_hop_filter:
+        head.kept_names = settings.hop_by_hop_filter
+        if exchange.wants_upgrade and b"upgrade" in settings.hop_by_hop_filter:
+            exchange.wants_upgrade = exchange.wants_websocket = False
+    return head.drop_hop_by_hop()
+
+
 cdef int set_forwarded_proto(Exchange exchange, Head head) except -1:
-    exchange.is_proto_set = head.value_of(HEADER_X_FORWARDED_PROTO).length == 0
+    cdef Settings settings = exchange.tripper.settings
+    if exchange.is_trusted_return:
+        # What the route service saw first holds on both ways (spec 8.3).
+        return 0
+    exchange.is_proto_https = settings.forces_proto_https or exchange.client.is_tls
+    exchange.is_proto_set = (
+        settings.forces_proto_https or settings.sanitizes_proto or head.value_of(HEADER_X_FORWARDED_PROTO).length == 0
+    )
     return 0
 
 
@@ -180,12 +245,31 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     cdef char* start
     cdef char* out
     cdef int i
-    out = start = scratch_reserve(2 * head.length + changed_size(exchange) + 1024)
+    cdef bytes target = None
+    cdef bytes host = None
+    cdef Py_ssize_t extra = changed_size(exchange)
+    cdef Settings settings = exchange.tripper.settings
+    if PyBytes_GET_SIZE(settings.trace_key) and exchange.service is None:
+        exchange.is_traced = head.text_of(HEADER_X_VCAP_TRACE) == settings.trace_key
+    if exchange.service is not None:
+        target = exchange.service.target
+        host = exchange.service.authority
+        extra += PyBytes_GET_SIZE(target) + PyBytes_GET_SIZE(host)
+    elif head.target.length > 1 and base[head.target.start] == c"/" and base[head.target.start + 1] == c"/":
+        target = absolute_target(exchange, base[head.target.start : head.target.start + head.target.length])
+        extra += PyBytes_GET_SIZE(target)
+    out = start = scratch_reserve(2 * head.length + extra + 1024)
     out = put(out, base, head.method.length)
     out = put_text(out, b" ")
-    out = put(out, base + head.target.start, head.target.length)
+    if target is None:
+        out = put(out, base + head.target.start, head.target.length)
+    else:
+        out = put_bytes(out, target)
     out = put_text(out, b" HTTP/1.1\r\nHost: ")
-    out = put(out, base + exchange.host.start, exchange.host.length)
+    if host is None:
+        out = put(out, base + exchange.host.start, exchange.host.length)
+    else:
+        out = put_bytes(out, host)
     out = put_text(out, b"\r\n")
     for i in range(head.count):
         field = &head.fields[i]
@@ -216,7 +300,9 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
 
     # The router sets these before hop-by-hop headers are taken off, so `Connection` may name them away (spec 4.4).
     if exchange.is_proto_set and not head.is_dropped(HEADER_X_FORWARDED_PROTO):
-        out = put_text(out, b"X-Forwarded-Proto: http\r\n")
+        out = put_text(
+            out, b"X-Forwarded-Proto: https\r\n" if exchange.is_proto_https else b"X-Forwarded-Proto: http\r\n"
+        )
     if not head.has(HEADER_X_REQUEST_START) and not head.is_dropped(HEADER_X_REQUEST_START):
         out = put_text(out, b"X-Request-Start: ")
         out = put_decimal(out, exchange.received_wall_ns // 1000000)
@@ -253,3 +339,38 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         out = put_text(out, b"Connection: close\r\n")
     exchange.prepared = scratch_take(out)
     return 0
+
+
+cdef bytes absolute_target(Exchange exchange, bytes target):
+    """A target that begins with `//` in absolute form, or backends would take its path for a host (spec 4.4).
+
+    The scheme is that of the endpoint, so it is put in front at the last moment.
+    """
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    path, _, query = target.partition(b"?")
+    exchange.lacks_scheme = True
+    return b"//" + host + quote(unquote_to_bytes(path), safe="/$&+:=@").encode("ascii") + sorted_query(query)
+
+
+cdef bytes sorted_query(bytes query):
+    """A query as Go encodes one anew: pairs in the order of their names, those it cannot read left out."""
+    cdef list pairs = []
+    for pair in query.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        if pair and b";" not in pair and is_unescapable(name) and is_unescapable(value):
+            pairs.append((unescaped(name), unescaped(value)))
+    pairs.sort(key=itemgetter(0))
+    if not pairs:
+        return b""
+    return b"?" + "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs]).encode("ascii")
+
+
+cdef bytes unescaped(bytes text):
+    return unquote_to_bytes(text.replace(b"+", b" "))
+
+
+cdef object BAD_ESCAPE = re_compile(rb"%(?![0-9A-Fa-f]{2})")
+
+cdef bint is_unescapable(bytes text) except -1:
+    return BAD_ESCAPE.search(text) is None

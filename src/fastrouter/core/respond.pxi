@@ -42,14 +42,19 @@ cdef char* put_status_line(char* out, int minor, int status) except NULL:
 cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
     """Write a complete router-made answer. `headers` are whole lines; Date, framing and persistence are added here."""
     cdef ClientConnection client = exchange.client
+    cdef bint is_dated = False
     cdef char* out
+    if exchange.tripper.settings.rewriting is not None:
+        headers = rewrite(exchange, headers)
+        is_dated = b"\r\nDate: " in b"\r\n" + headers
     if exchange.expects_continue and not exchange.is_request_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         client.keep_alive = False
     out = scratch_reserve(PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512)
     out = put_status_line(out, exchange.minor, status)
     out = put_bytes(out, headers)
-    out = put_bytes(out, date_line())
+    if not is_dated:
+        out = put_bytes(out, date_line())
     out = put_text(out, b"Content-Length: ")
     out = put_decimal(out, PyBytes_GET_SIZE(body))
     out = put_text(out, b"\r\n")
@@ -73,15 +78,63 @@ cdef inline char* put_persistence(char* out, int minor, bint keep_alive) noexcep
 
 
 cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes headers, bytes message) except -1:
-    """Gorouter's error writer in plain text (spec 4.3), and the end of the exchange."""
-    cdef bytes lines = (
-        headers + b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
-        + b"\r\nX-Content-Type-Options: nosniff\r\n"
+    """Gorouter's error writer (spec 4.3), and the end of the exchange. An empty router error is none."""
+    cdef bytes text = b"%d %s: %s" % (status, reason(status), message)
+    cdef bytes kind = b"text/plain"
+    cdef bytes body = text + b"\n"
+    if status != 404:
+        exchange.tell(LOG_INFO, "status", {"body": text.decode("utf-8", "replace")})
+    if router_error:
+        headers += b"X-Cf-Routererror: " + router_error + b"\r\n"
+        exchange.router_error = router_error
+    if exchange.tripper.settings.render_error is not None:
+        try:
+            body = render_error(exchange.tripper.settings.render_error, status, headers, message)
+            kind = b"text/html"
+        except Exception as error:
+            exchange.tell(LOG_ERROR, "render-error-failed", {"error": str(error)})
+            body = text
+    respond(
+        exchange, status,
+        headers + b"Content-Type: " + kind + b"; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n", body,
     )
-    exchange.router_error = router_error
-    respond(exchange, status, lines, b"%d %s: %s\n" % (status, reason(status), message))
-    exchange.finish()
-    return 0
+    return exchange.finish()
+
+
+cdef bytes render_error(object render, int status, bytes headers, bytes message):
+    """An error page by the operator's template, which may look at the response headers there are so far."""
+    cdef dict fields = {}
+    for line in headers.decode("utf-8", "replace").splitlines():
+        name, _, value = line.partition(": ")
+        fields.setdefault(name, value)
+    return render(status, reason(status).decode("ascii"), message.decode("utf-8", "replace"), fields)
+
+
+cdef int answer_health(Exchange exchange) except -1:
+    """The router's own health, for the load balancer in front of it (spec 4.2, handler 13), and the end of the exchange."""
+    cdef bytes headers = b"Cache-Control: private, max-age=0\r\nExpires: 0\r\n"
+    if exchange.tripper.is_healthy:
+        respond(exchange, 200, headers, b"ok\n")
+    else:
+        respond(exchange, 503, headers, b"")
+    return exchange.finish()
+
+
+cdef int respond_panic(Exchange exchange, object error) except -1:
+    """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
+    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    exchange.tell(LOG_ERROR, "panic-check", {
+        "host": host.decode("latin-1"), "error": repr(error), "stacktrace": "".join(format_exception(error)),
+    })
+    if exchange.is_finished:
+        return 0
+    exchange.detach_backend()
+    if exchange.is_response_started:
+        exchange.client.abort_response(True)
+    else:
+        exchange.router_error = b"unknown_failure"
+        respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
+    return exchange.finish()
 
 
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:

@@ -12,6 +12,7 @@ cdef class RoundTripper:
         self.on_prune = on_prune
         self.shared = Stats.private() if stats is None else stats
         self.counters = self.shared.counters
+        self.is_healthy = True
         self.clients = set()
         self.arrivals = set()
         self.proxy_headers = DeadlineQueue(PROXY_HEADER_SECONDS)
@@ -55,6 +56,10 @@ cdef class RoundTripper:
         for client in list(self.clients):
             if client.is_idle():
                 client.close_after_write()
+
+    def set_health(self, bint is_healthy):
+        """Say what health checks by User-Agent are answered from now on; healthy until it is called."""
+        self.is_healthy = is_healthy
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
@@ -102,6 +107,8 @@ cdef class RoundTripper:
         """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
         cdef EndpointPool pool = exchange.pool
         cdef Endpoint endpoint
+        if exchange.service is not None:
+            return attempt_visit(self, exchange)
         if exchange.attempt == 0:
             exchange.proxy_started_ns = monotonic_ns()
         exchange.attempt += 1
@@ -154,12 +161,18 @@ cdef class RoundTripper:
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
         """An attempt ended before a response head: try again where it is safe, else answer (spec 5.4)."""
         cdef Endpoint endpoint = exchange.endpoint
+        cdef int max_attempts = self.settings.max_attempts
         cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
         if is_lost and was_reused and exchange.is_replayable() and not got_bytes:
             # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
             exchange.is_resent = True
             return self.send(exchange)
         exchange.release_count()
+        if failure.kind == FAILURE_TOO_MANY_HEADERS:
+            # To Gorouter this attempt has succeeded, but its response is not to be had.
+            exchange.failure = failure
+            self._tell_of_failure(exchange, was_reused)
+            return respond_failure(exchange, failure)
         exchange.failed_attempts += 1
         exchange.last_failed_ns = monotonic_ns()
         if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
@@ -170,9 +183,12 @@ cdef class RoundTripper:
         failure.is_retriable = failure.row().retriable and not (
             exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
         )
-        self._tell_of_attempt(exchange, "backend-endpoint-failed", was_reused)
-        self._punish(exchange, failure)
-        if not failure.is_retriable or exchange.attempt >= self.settings.max_attempts:
+        self._tell_of_failure(exchange, was_reused)
+        if endpoint.is_route_service:
+            max_attempts = self.settings.route_services.max_attempts
+        else:
+            self._punish(exchange, failure)
+        if not failure.is_retriable or exchange.attempt >= max_attempts:
             return respond_failure(exchange, failure)
         if exchange.tried is None:
             exchange.tried = set()
@@ -198,6 +214,17 @@ cdef class RoundTripper:
                 (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
         return 0
 
+    cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1:
+        cdef bint is_crowded = exchange.failure.kind == FAILURE_TOO_MANY_HEADERS
+        if exchange.endpoint.is_route_service:
+            return self._tell_of_attempt(
+                exchange, "route-service-too-many-response-headers" if is_crowded else "route-service-connection-failed",
+                was_reused,
+            )
+        return self._tell_of_attempt(
+            exchange, "backend-too-many-response-headers" if is_crowded else "backend-endpoint-failed", was_reused
+        )
+
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
         """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
         cdef Endpoint endpoint = exchange.endpoint
@@ -210,8 +237,10 @@ cdef class RoundTripper:
             error = f"incomplete request ({error})"
         elif exchange.failure.kind == FAILURE_IDEMPOTENT_EOF:
             error = f"{error} (via idempotent request)"
-        return exchange.tell(LOG_ERROR, message, {
-            "route-endpoint": {
+        if endpoint.is_route_service:
+            subject = {"route-service-endpoint": exchange.service.url}
+        else:
+            subject = {"route-endpoint": {
                 "ApplicationId": endpoint.app_id,
                 "Addr": endpoint.address,
                 "Tags": {
@@ -221,7 +250,9 @@ cdef class RoundTripper:
                 },
                 "RouteServiceUrl": exchange.pool.route_service_url or "",
                 "AZ": endpoint.availability_zone,
-            },
+            }}
+        return exchange.tell(LOG_ERROR, message, {
+            **subject,
             "attempt": exchange.attempt,
             "vcap_request_id": exchange.request_id_text(),
             "num-endpoints": len(exchange.pool.endpoints),

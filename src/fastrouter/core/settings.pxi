@@ -34,6 +34,17 @@ cdef class Settings:
         bint traces_w3c=False,
         str w3c_tenant_id="",
         backend_tls=None,
+        str healthcheck_user_agent="HTTP-Monitor/1.1",
+        str trace_key="",
+        str local_ip="127.0.0.1",
+        str forwarded_client_cert="always_forward",
+        bint forces_proto_https=False,
+        bint sanitizes_proto=False,
+        hop_by_hop_filter=(),
+        removed_headers=(),
+        added_headers=(),
+        render_error=None,
+        RouteServices route_services=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
         self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
@@ -68,6 +79,18 @@ cdef class Settings:
         self.w3c_tenant_id = _header_text("w3c_tenant_id", w3c_tenant_id)
         self.tracestate_key = f"{w3c_tenant_id}@gorouter".encode() if w3c_tenant_id else b"gorouter"
         self.backend_tls = backend_tls
+        self.healthcheck_user_agent = healthcheck_user_agent.encode("utf-8")
+        self.trace_key = trace_key.encode("utf-8")
+        self.local_ip = local_ip.encode("ascii")
+        self.forwarded_client_cert = _one_of(
+            "forwarded_client_cert", forwarded_client_cert, ("always_forward", "forward", "sanitize_set")
+        )
+        self.forces_proto_https = forces_proto_https
+        self.sanitizes_proto = sanitizes_proto
+        self.hop_by_hop_filter = frozenset([name.lower().encode("latin-1", "replace") for name in hop_by_hop_filter])
+        self.rewriting = Rewriting(removed_headers, added_headers) if removed_headers or added_headers else None
+        self.render_error = render_error
+        self.route_services = RouteServices() if route_services is None else route_services
 
 
 cdef tuple ALGORITHMS = ("round-robin", "least-connection")

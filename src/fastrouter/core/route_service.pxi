@@ -1,0 +1,227 @@
+# Route services: requests that visit a route's service first, and their way back from it to the app (spec 5.9).
+#
+# Which requests go there and which may come back is decided in the onion, from `visit_route_service` on; the visit itself is an
+# attempt like any other, at an Endpoint that stands for the service.
+
+cdef class RouteServices:
+    """The router's side of all route services. Without a signer the router forwards to none."""
+
+    def __init__(self, signer=None, *, int max_attempts=1, bint recommends_https=False, bint is_strict=False,
+                 bint allows_websockets=False, tls=None, int hairpin_port=0, hairpin_tls=None, is_hairpin_host=None,
+                 is_blocked=None):
+        self.signer = signer
+        self.max_attempts = max(1, max_attempts)
+        self.recommends_https = recommends_https
+        self.is_strict = is_strict
+        self.allows_websockets = allows_websockets
+        self.tls = tls
+        self.hairpin_tls = hairpin_tls
+        self.is_hairpin_host = is_hairpin_host
+        self.is_blocked = is_blocked
+        if hairpin_port:
+            self.hairpin = new_service_endpoint("127.0.0.1", hairpin_port, True)
+
+    cdef object tls_of(self, Endpoint endpoint):
+        """The context for a connection to `endpoint`, which is a route service or stands for them."""
+        return self.hairpin_tls if endpoint is self.hairpin else self.tls
+
+
+cdef Endpoint new_service_endpoint(str host, int port, bint tls):
+    """Where a route service is dialled. It is no backend: nothing in its requests or log lines tells of an instance."""
+    cdef Endpoint endpoint = Endpoint(host, port, tls=tls)
+    endpoint.is_route_service = True
+    endpoint.headers = b""
+    endpoint.app = endpoint.instance = endpoint.index = slice_of(0, 0)
+    return endpoint
+
+
+cdef class RouteService:
+    """The route service of one route. Raises ValueError for a URL nobody could be sent to."""
+
+    def __cinit__(self, str url):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"not the URL of a route service: {url!r}")
+        is_tls = parts.scheme == "https"
+        self.url = url
+        self.endpoint = new_service_endpoint(parts.hostname, parts.port or (443 if is_tls else 80), is_tls)
+        self.authority = parts.netloc.rpartition("@")[2].encode("ascii")
+        self.path = quote(parts.path, safe=URL_SAFE).encode("ascii")
+        self.target = self.path or b"/"
+        if parts.query:
+            self.target += b"?" + quote(parts.query, safe=URL_SAFE).encode("ascii")
+
+
+# What may stand in a target as it is, escapes included.
+cdef str URL_SAFE = "/%:@!$&'()*+,;=-._~?"
+
+
+cdef bint visit_route_service(Exchange exchange, Head head) except -1:
+    """Handler 20: send a request to its route's service, unless it has been there. False: it was answered instead."""
+    cdef RouteServices services = exchange.tripper.settings.route_services
+    if not exchange.pool.route_service_url:
+        return not (services.is_strict and head.has(HEADER_X_CF_PROXY_SIGNATURE)) or check_stray_signature(exchange, head)
+    if services.signer is None:
+        return refuse_visit(exchange, 502, b"Support for route services is disabled.")
+    if exchange.wants_websocket and not services.allows_websockets:
+        return refuse_visit(
+            exchange, 503, b"Websocket requests are not supported for routes bound to Route Services."
+        )
+    if exchange.is_return:
+        # Secrets between router and service: the app must not see them (spec 8.10).
+        set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, None)
+        set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, None)
+        set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, None)
+        return True
+    try:
+        set_out(exchange, head, services)
+    except Exception as error:
+        exchange.tell(LOG_ERROR, "route-service-failed", {"error": str(error)})
+        respond_error(exchange, 500, b"", b"", b"Route service request failed.")
+        return False
+    return True
+
+
+cdef bint refuse_visit(Exchange exchange, int status, bytes message) except -1:
+    exchange.tell(LOG_INFO, "route-service-unsupported", {})
+    respond_error(exchange, status, b"route_service_unsupported", b"", message)
+    return False
+
+
+cdef int set_out(Exchange exchange, Head head, RouteServices services) except -1:
+    """Give the request what it needs to come back, and the service as its destination."""
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    cdef bytes url = b"https://" if services.recommends_https else b"http://"
+    cdef RouteService service = exchange.pool.route_service()
+    url += without_port(host) + (base[exchange.path.start : exchange.path.start + exchange.path.length] or b"/")
+    signature, metadata = services.signer.sign(url.decode("utf-8", "replace"))
+    set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, signature)
+    set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, metadata)
+    set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, url)
+    exchange.service = service
+    exchange.closes_backend = True
+    exchange.endpoint = service.endpoint if not is_hairpin(exchange, services) else services.hairpin
+    return 0
+
+
+cdef bytes without_port(bytes host):
+    """The host of a Host header, an IPv6 address with its brackets."""
+    name, colon, port = host.rpartition(b":")
+    return name if colon and (not port or port.isdigit()) and (b":" not in name or name.endswith(b"]")) else host
+
+
+cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
+    """Whether the service is an app of this router, to be reached without leaving it (spec 5.9.6)."""
+    cdef RouteService service = exchange.service
+    cdef EndpointPool pool
+    if services.hairpin is None:
+        return False
+    pool = exchange.tripper.table.find(
+        PyBytes_AS_STRING(service.authority), PyBytes_GET_SIZE(service.authority),
+        PyBytes_AS_STRING(service.path), PyBytes_GET_SIZE(service.path),
+    )
+    return pool is not None and (services.is_hairpin_host is None or services.is_hairpin_host(pool.host))
+
+
+# --- the way back -----------------------------------------------------------------------------------------------------------
+
+cdef int read_signature(Exchange exchange, Head head) except -1:
+    """Validate the signature a request brings: `signed_url` or `signature_error` is set afterwards."""
+    cdef RouteServices services = exchange.tripper.settings.route_services
+    if services.signer is None:
+        exchange.signature_error = ValueError("route services are disabled")
+        return 0
+    try:
+        exchange.signed_url = services.signer.validate(
+            head.text_of(HEADER_X_CF_PROXY_SIGNATURE), head.text_of(HEADER_X_CF_PROXY_METADATA)
+        )
+    except ValueError as error:
+        exchange.signature_error = error
+    return 0
+
+
+cdef bint check_return(Exchange exchange) except -1:
+    """Whether the signature, read before, is for this route; if not, the request is answered."""
+    cdef object error = exchange.signature_error
+    if error is None:
+        error = route_mismatch(exchange)
+    if error is None:
+        exchange.is_return = True
+        return True
+    exchange.tell(LOG_ERROR, "signature-validation-failed", {"error": str(error)})
+    respond_error(
+        exchange, 504 if is_expired(error) else 502, b"", b"",
+        b"Failed to validate Route Service Signature: " + str(error).encode("utf-8", "replace"),
+    )
+    return False
+
+
+cdef bint check_stray_signature(Exchange exchange, Head head) except -1:
+    """A signature where no route service is (spec 5.9.5): somebody passes for one, unless it is sound."""
+    cdef object error = exchange.signature_error
+    if error is None:
+        return True
+    if is_expired(error):
+        respond_error(
+            exchange, 504, b"expired_route_service_signature", b"",
+            b"Failed to validate Route Service Signature: " + str(error).encode("utf-8", "replace"),
+        )
+    else:
+        respond_error(
+            exchange, 400, b"invalid_route_service_signature", b"", b"invalid route service signature detected"
+        )
+    return False
+
+
+cdef bint is_expired(object error) except -1:
+    return getattr(error, "is_expired", False)
+
+
+cdef object route_mismatch(Exchange exchange):
+    """Why the signed URL is not one of this request's route, None if it is."""
+    cdef str url = exchange.signed_url
+    cdef EndpointPool pool
+    cdef bytes host, path
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return error
+    if not parts.scheme or not parts.netloc:
+        return ValueError(f'parse "{url}": invalid URI for request')
+    host = without_port(parts.netloc.rpartition("@")[2].encode("utf-8", "replace"))
+    path = parts.path.encode("utf-8", "replace")
+    pool = exchange.tripper.table.find(
+        PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host), PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)
+    )
+    uri = (host + path).decode("utf-8", "replace")
+    if pool is None:
+        return ValueError(f"original request URL {uri} does not exist in the routing table")
+    if pool.name != exchange.pool.name:
+        return ValueError(
+            f"route service forwarded URL {exchange.pool.host}{exchange.pool.context_path} does not match the original "
+            f"request URL {uri}"
+        )
+    return None
+
+
+# --- the visit --------------------------------------------------------------------------------------------------------------
+
+cdef int attempt_visit(RoundTripper tripper, Exchange exchange) except -1:
+    """Begin the next attempt at the route service: over a connection of its own (spec 5.6, 5.9.7)."""
+    if exchange.attempt == 0:
+        exchange.proxy_started_ns = monotonic_ns()
+    exchange.attempt += 1
+    exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
+    if not exchange.wants_websocket:
+        exchange.arm(tripper.attempts)
+    return tripper.send(exchange)
+
+
+cdef int note_answer(Exchange exchange, int status) except -1:
+    """Route services that answer instead of sending the request back are worth a line."""
+    if not 200 <= status < 300:
+        exchange.tell(
+            LOG_INFO, "route-service-response", {"route-service-endpoint": exchange.service.url, "status-code": status}
+        )
+    return 0
