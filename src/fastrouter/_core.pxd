@@ -652,6 +652,7 @@ cdef class ClientConnection(Timed):
     cdef bint _break_body(self) except -1
     cdef bint is_active(self) noexcept
     cdef bint is_idle(self) noexcept
+    cdef bint has_unread(self) except -1
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
     cdef int on_exchange_end(self) except -1

@@ -64,6 +64,9 @@ _BUS_GRACE = 0.5
 # request that is on its way is not lost.
 IDLE_GRACE = 2.0
 
+# The same for a router that drains. Shorter, because drain_wait is for load balancers to look away.
+DRAIN_IDLE_GRACE = 0.5
+
 # Seconds for a successor to serve, besides its start delay, unless the environment says otherwise.
 UPGRADE_TIMEOUT = "FASTROUTER_UPGRADE_TIMEOUT"
 DEFAULT_UPGRADE_TIMEOUT = 60.0
@@ -590,7 +593,7 @@ class Router:
         self._workers.degrade()
         self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
         await asyncio.sleep(options.drain_wait)
-        await self._drain_workers(idle_grace=0.0)
+        await self._drain_workers(idle_grace=min(DRAIN_IDLE_GRACE, options.drain_timeout / 2))
 
     async def _drain_for_successor(self) -> None:
         """Leave the sockets to the successor, in whose hands all that waits in their queues is."""

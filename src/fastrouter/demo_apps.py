@@ -6,7 +6,6 @@ socket: the port of the NATS server is written to it, and its end is the order t
 """
 
 import asyncio
-import ctypes
 import json
 import signal
 import socket
@@ -20,6 +19,7 @@ import nats
 from aiohttp import WSMsgType, web
 from nats.aio.client import Client
 
+from fastrouter.parent_death import end_with_parent
 from fastrouter.signals import IGNORED_BY_WORKERS
 
 HOST = "demo.localhost"
@@ -37,15 +37,12 @@ STREAM_PIECES = 5
 # Bytes of a request body that /echo takes.
 MAX_ECHO_BODY = 16 * 1024 * 1024
 
-_PR_SET_PDEATHSIG = 1
-
 
 class NatsServer:
     """A real nats-server on a free loopback port, as a child that cannot outlive this process."""
 
     def __init__(self, binary: str) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="fastrouter-demo-")
-        libc = ctypes.CDLL(None)
         self._process = subprocess.Popen(
             # Port -1: any free one, which the server writes to a file.
             [binary, "--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir", self._directory.name],
@@ -54,7 +51,7 @@ class NatsServer:
             stderr=subprocess.DEVNULL,
             # Ctrl-C must not end it before the router has said goodbye.
             process_group=0,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 there is one thread
+            preexec_fn=end_with_parent,  # noqa: PLW1509 there is one thread
         )
 
     async def wait_for_port(self) -> int:

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import sys
 import time
 import traceback
@@ -29,6 +30,7 @@ from fastrouter.listeners import BACKLOG
 from fastrouter.log import Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.server_tls import Admits, admission_of, server_context
+from fastrouter.parent_death import end_with_parent
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.table_applier import TableApplier
@@ -53,6 +55,8 @@ from fastrouter.worker_messages import (
 
 # Seconds between two looks at whether the last request is over.
 _DRAIN_POLL = 0.02
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 class Worker:
@@ -186,8 +190,9 @@ class Worker:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
         self._round_tripper.drain()
-        active, _ = self._round_tripper.connection_counts()
-        if active:
+        # What is idle still has a request that has arrived and is about to be read.
+        active, idle = self._round_tripper.connection_counts()
+        if active or idle:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:
             self._channel.send_message(Drained())
@@ -225,15 +230,30 @@ def main(arguments: list[str]) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
     # A fault in compiled code would otherwise leave nothing but the number of a signal.
     faulthandler.enable(file=2)
+    end = socket.socket(fileno=int(channel))
+    _end_with_control_process(end)
     status = 0
     try:
-        uvloop.new_event_loop().run_until_complete(_run(socket.socket(fileno=int(channel))))
+        uvloop.new_event_loop().run_until_complete(_run(end))
     except BaseException as error:
         Logger().error("worker-failed", name=name, error=repr(error))
         traceback.print_exc(file=sys.stderr)
         status = 1
     # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
     os._exit(status)
+
+
+def _end_with_control_process(end: socket.socket) -> None:
+    """End when the control process ends, even if this one is stopped or busy for ever by then.
+
+    A worker that is well would see the end of its channel; it dies all the same, and the access log loses what was
+    gathered since the last tick. When the control process ends by itself, its workers have ended before.
+    """
+    end_with_parent()
+    control, _, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if os.getppid() != control:
+        # Too late: it was gone before the kernel knew.
+        os._exit(0)
 
 
 async def _run(end: socket.socket) -> None:

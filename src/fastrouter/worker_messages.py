@@ -120,7 +120,8 @@ class SecureAnew(msgspec.Struct, frozen=True, array_like=True, tag="secure-anew"
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     """Accept no more clients; report Draining at once, and Drained when no request is in progress.
 
-    An idle connection has `idle_grace` seconds for one more request, before it is closed.
+    An idle connection has `idle_grace` seconds for one more request, before it is closed; one that has arrived by then
+    is served.
     """
 
     idle_grace: float

@@ -1,5 +1,6 @@
 """Load from strict clients: whatever is not a whole 200 counts as a failure, with its reason."""
 
+import select
 import socket
 import threading
 import time
@@ -13,11 +14,13 @@ from .raw_client import RawClient
 class SteadyLoad:
     """So many clients that send one request after the other to `host`, from entering the block to leaving it.
 
-    `keeping` clients keep their connections for as long as they may, `fresh` ones use a new one for every request.
+    `keeping` clients keep their connections for as long as they may, `fresh` ones use a new one for every request. With
+    `is_leaving`, a client whose connection the router ends between two requests is content, and does not come back.
     """
 
-    def __init__(self, port: int, host: str, *, keeping: int, fresh: int = 0) -> None:
+    def __init__(self, port: int, host: str, *, keeping: int, fresh: int = 0, is_leaving: bool = False) -> None:
         self._port = port
+        self._is_leaving = is_leaving
         self._request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         self._is_over = threading.Event()
         self._lock = threading.Lock()
@@ -61,6 +64,8 @@ class SteadyLoad:
                 if client is None:
                     client = RawClient(self._port)
                     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                elif self._is_leaving and has_ended(client.socket):
+                    break
                 step = "send"
                 client.send(self._request)
                 step = "receive"
@@ -78,9 +83,19 @@ class SteadyLoad:
             if not is_keeping or response.value(b"connection") == b"close":
                 client.close()
                 client = None
+                if self._is_leaving:
+                    break
         if client is not None:
             client.close()
 
     def _fail(self, reason: str) -> None:
         with self._lock:
             self.failures.append(reason)
+
+
+def has_ended(sock: socket.socket) -> bool:
+    """Whether the peer has ended the connection, as far as the kernel knows."""
+    # Looked at first: a socket with a timeout would wait for what recv is to peek at.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0)) and sock.recv(1, socket.MSG_PEEK) == b""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from .http_message import response_with
-from .processes import children_of, is_alive
+from .processes import children_of, is_alive, state_of
 from .raw_backend import BackendStream, ServingBackend
 from .router_process import EXECUTABLE, wait_for
 
@@ -269,6 +269,16 @@ def test_workers_end_with_the_control_process(start_router: Start) -> None:
     assert len(workers) == 2
     assert router.end(signal.SIGKILL) == -signal.SIGKILL
     wait_for(lambda: None if any(is_alive(worker) for worker in workers) else True, "the end of workers", PATIENCE)
+
+
+def test_a_worker_that_stands_still_ends_with_the_control_process(start_router: Start) -> None:
+    router = start_router()
+    router.event("gorouter.started")
+    (worker,) = router.children()
+    os.kill(worker, signal.SIGSTOP)
+    wait_for(lambda: state_of(worker) == "T" or None, "the worker to stop", PATIENCE)
+    assert router.end(signal.SIGKILL) == -signal.SIGKILL
+    wait_for(lambda: None if is_alive(worker) else True, "the end of the worker", PATIENCE)
 
 
 def test_clients_are_spread_over_workers_on_one_port(start_router: Start, tmp_path: Path) -> None:

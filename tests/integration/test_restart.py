@@ -200,6 +200,44 @@ class TestUnderLoad:
             routers.wait_gone(routers.current)
             assert backend.errors == []
 
+    def test_a_drain_fails_no_request_on_kept_connections(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address, go_max_procs=2, drain_wait="0s", drain_timeout="20s")
+        with SteadyLoad(routers.port, HOST, keeping=8, is_leaving=True) as load:
+            load.wait_for_more(200)
+            os.kill(routers.current, signal.SIGUSR1)
+            routers.wait_gone(routers.current)
+        assert load.failures == []
+        assert serving.errors == []
+        assert routers.events("router.drain.timed-out") == []
+
+    def test_a_drain_serves_requests_that_have_arrived_on_idle_connections(
+        self, start: Start, serving: ServingBackend
+    ) -> None:
+        """The worker stands still while they arrive, and hears of the drain together with them."""
+        routers = start(serving.address, drain_wait="0s", drain_timeout="20s")
+        (worker,) = workers_of(routers.current)
+        clients = [RawClient(routers.port) for _ in range(10)]
+        for client in clients:
+            client.send(REQUEST)
+            assert client.read_response().status == 200
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for client in clients:
+                client.send(REQUEST)
+            os.kill(routers.current, signal.SIGUSR1)
+            # It was not waited for any longer; its order lies in the channel.
+            routers.wait_for("Draining with 0 outstanding idle connections")
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        for client in clients:
+            response = client.read_response()
+            assert response.status == 200
+            assert response.value(b"Connection") == b"close"
+            client.expect_end()
+            client.close()
+        routers.wait_gone(routers.current)
+        assert routers.events("router.drain.timed-out") == []
+
 
 class HealthChecks:
     """Asks for health again and again, on new connections."""

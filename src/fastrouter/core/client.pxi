@@ -291,6 +291,12 @@ cdef class ClientConnection(Timed):
         """Whether it waits for another request after the first."""
         return self.is_used and self.exchange is None and not self.is_active()
 
+    cdef bint has_unread(self) except -1:
+        """Whether the kernel has bytes for this connection that nobody has read yet."""
+        cdef object raw = self.transport.get_extra_info("socket") if self.transport is not None else None
+        cdef char byte
+        return raw is not None and recv(raw.fileno(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
+
     # --- what the exchange asks for
 
     cdef int on_body_room(self) except -1:

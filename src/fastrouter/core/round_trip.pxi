@@ -47,14 +47,15 @@ cdef class RoundTripper:
     def drain(self, *, bint closes_idle=True):
         """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
 
-        Without `closes_idle`, a connection that is idle now is closed after its next response.
+        Without `closes_idle`, a connection that is idle now is closed after its next response; so is, in any case, one whose
+        next request has arrived and was not read yet.
         """
         cdef ClientConnection client
         self.is_draining = True
         if not closes_idle:
             return
         for client in list(self.clients):
-            if client.is_idle():
+            if client.is_idle() and not client.has_unread():
                 client.close_after_write()
 
     def set_health(self, bint is_healthy):
