@@ -60,6 +60,9 @@ from fastrouter.workers import Workers
 _BUS_GRACE = 0.5
 
 
+# Seconds after which a start that is to end is told so again.
+_CANCEL_AGAIN = 0.1
+
 # Seconds that a client's idle connection has for one more request, before a router that has a successor closes it: a
 # request that is on its way is not lost.
 IDLE_GRACE = 2.0
@@ -218,9 +221,11 @@ class Router:
             await self._let_go()
             raise error
         ending = await self._ending
-        if not start.done():
+        while not start.done():
+            # More than once: what asyncio.wait_for waits for may come at this very moment, and then Python 3.11 forgets
+            # that it was cancelled.
             start.cancel()
-            await asyncio.wait((start,))
+            await asyncio.wait((start,), timeout=_CANCEL_AGAIN)
         await self._abandon_upgrade()
         if ending is not _Ending.SUCCESSION:
             self._manager.stopping()
@@ -363,7 +368,13 @@ class Router:
 
     def _watch_predecessor(self) -> None:
         if self._inheritance.predecessor is not None:
-            self._loop.add_reader(self._inheritance.predecessor, self._fail, "the router to succeed is gone")
+            self._loop.add_reader(
+                self._inheritance.predecessor, self._on_predecessor_end, self._inheritance.predecessor
+            )
+
+    def _on_predecessor_end(self, predecessor: socket.socket) -> None:
+        self._loop.remove_reader(predecessor)
+        self._fail("the router to succeed is gone")
 
     def _tell_predecessor(self) -> None:
         predecessor = self._inheritance.predecessor
