@@ -289,6 +289,7 @@ cdef class Settings:
     cdef readonly tuple sticky_cookie_names     # of bytes
     cdef readonly bint sticky_for_negotiate
     cdef readonly bint secure_cookies
+    cdef readonly bint keeps_sticky_metadata    # sticky sessions of later Gorouters (spec 9.3)
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
     cdef readonly bint traces_zipkin            # B3 headers
@@ -428,13 +429,20 @@ cdef class AccessLog:
     cdef int reserve(self, Py_ssize_t size) except -1
     cdef int record(self, Exchange exchange) except -1
 
-cdef class SessionCookie:
-    # Attributes with their `; ` in front, empty where there is nothing to copy.
+cdef class StickyAttributes:
+    # With their `; ` in front, empty where there is nothing to say.
     cdef bytes expires
     cdef bytes max_age
     cdef bytes same_site
     cdef bytes partitioned
     cdef bint is_secure
+    cdef int64_t expires_at                     # Unix time of `expires`
+    cdef int64_t ends_at                        # Unix time `max_age` leads to; -1: the cookie is deleted
+    @staticmethod
+    cdef StickyAttributes of_session(bytes text, bint copies_age)
+    cdef int set_age(self, int64_t seconds) except -1
+    cdef int set_expiry(self, object at) except -1
+    cdef bytes metadata(self)
 
 cdef class ContinueWait(Timed):
     cdef Exchange exchange
@@ -498,6 +506,7 @@ cdef class Exchange(Timed):
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
     cdef bytes sticky                           # instance id the client wants back to, or None
+    cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
     cdef bint must_stick                        # to that one or none (Negotiate)
     cdef bint is_head_sent                      # to the current backend
     cdef bint was_head_sent                     # in the attempt that failed last
@@ -535,7 +544,8 @@ cdef class Exchange(Timed):
     cdef int switch_protocols(self, Head head) except -1
     cdef int on_response_end(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
-    cdef int on_client_gone(self) except -1
+    cdef int on_client_gone(self, object error) except -1
+    cdef int _tell_of_broken_stream(self, object error) except -1
     cdef str request_id_text(self)
     cdef int tell(self, int level, str message, dict data) except -1
     cdef int detach_backend(self) except -1

@@ -48,6 +48,7 @@ class Settings:
     sticky_cookie_names: tuple[bytes, ...]
     sticky_for_negotiate: bool
     secure_cookies: bool
+    keeps_sticky_metadata: bool
     observes_requests: bool
     observes_apps: bool
     traces_zipkin: bool
@@ -88,6 +89,7 @@ class Settings:
         sticky_cookie_names: Iterable[str] = ("JSESSIONID",),
         sticky_for_negotiate: bool = False,
         secure_cookies: bool = False,
+        keeps_sticky_metadata: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
         traces_zipkin: bool = False,

@@ -118,6 +118,7 @@ def settings_of(config: Config) -> SettingsValues:
         "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
         "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
         "secure_cookies": config.secure_cookies,
+        "keeps_sticky_metadata": config.sticky_session_metadata,
         "traces_zipkin": config.tracing.enable_zipkin,
         "traces_w3c": config.tracing.enable_w3c,
         "w3c_tenant_id": config.tracing.w3c_tenant_id,

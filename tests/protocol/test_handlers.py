@@ -482,3 +482,35 @@ class TestErrorPages:
         assert b"Content-Type: text/plain; charset=utf-8\r\n" in written
         ((level, message, data),) = events
         assert (level, message, data["error"]) == (3, "render-error-failed", "a bug")
+
+
+class TestBrokenStream:
+    """N16: a client that goes away in the middle of a response."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+    def leave(self, response: bytes) -> tuple[dict[str, Any], bytes]:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(response)
+        conversation.client.break_off()
+        conversation.loop.run()
+        ((level, message, data),) = conversation.events
+        assert (level, message) == (3, "client-conn-closed-during-response-streaming")
+        _, _, (line,) = conversation.outcome()
+        return data, line
+
+    def test_it_is_told_of(self) -> None:
+        data, line = self.leave(self.HEAD + b"1234")
+        assert (data["bytes_written"], data["total_size"], data["status"]) == (4, 10, 200)
+        assert data["error"] == "write tcp 10.0.0.9:4321: write: connection reset by peer"
+        assert b" 200 0 4 " in line
+        assert b'x_cf_routererror:"client-conn-closed-during-response-streaming"' in line
+
+    def test_nobody_knows_how_much_was_to_come(self) -> None:
+        data, _ = self.leave(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        assert (data["bytes_written"], data["total_size"]) == (3, -1)
+
+    def test_another_router_error_stands(self) -> None:
+        _, line = self.leave(b"HTTP/1.1 200 OK\r\nX-Cf-RouterError: mine\r\nContent-Length: 10\r\n\r\n")
+        assert b'x_cf_routererror:"mine"' in line

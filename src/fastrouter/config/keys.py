@@ -439,6 +439,9 @@ class Config(Section, frozen=True, kw_only=True):
     sticky_session_cookie_names: Annotated[
         frozenset[str], Key("Cookies of applications that make a session sticky; replaces the default")
     ] = frozenset({"JSESSIONID"})
+    sticky_session_metadata: Annotated[
+        bool, Key("Stick as later Gorouters do, with `__VCAP_ID_META__` and any Max-Age (a key of fastrouter's)")
+    ] = False
     sticky_sessions_for_auth_negotiate: Annotated[bool, Key("Make sessions with Negotiate sticky")] = False
     healthcheck_user_agent: Annotated[str, Key("User-Agent of a load balancer's health check")] = "HTTP-Monitor/1.1"
 

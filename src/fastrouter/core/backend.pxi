@@ -72,10 +72,14 @@ cdef class BackendConnection(Timed):
             self.close()
         elif exchange.is_tunnel:
             relay_to_client(exchange.client, exchange, data)
-        elif self.backlog is not None:
-            self._continue_head(data)
         else:
-            self._consume(data)
+            try:
+                if self.backlog is not None:
+                    self._continue_head(data)
+                else:
+                    self._consume(data)
+            except Exception as error:
+                respond_panic(exchange, error)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange

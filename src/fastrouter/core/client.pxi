@@ -50,7 +50,7 @@ cdef class ClientConnection(Timed):
             self.has_eof = True
             return True
         self.is_closing = True
-        exchange.on_client_gone()
+        exchange.on_client_gone(None)
         return False
 
     def connection_lost(self, error):
@@ -61,7 +61,7 @@ cdef class ClientConnection(Timed):
             self.tripper.clients.remove(self)
             self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
         if exchange is not None:
-            exchange.on_client_gone()
+            exchange.on_client_gone(error)
         self.drop_judge()
         self.pending = None
         self.backlog = None
@@ -272,7 +272,7 @@ cdef class ClientConnection(Timed):
             self.abort()
         elif exchange.is_response_started:
             self.abort_response(False)
-            exchange.on_client_gone()
+            exchange.finish()
         else:
             exchange.detach_backend()
             respond(exchange, 400, b"Content-Type: text/plain; charset=utf-8\r\n", b"400 Bad Request")

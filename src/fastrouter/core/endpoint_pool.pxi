@@ -63,7 +63,9 @@ cdef class EndpointPool:
         """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
         cdef Settings settings = exchange.tripper.settings
         cdef Endpoint endpoint
-        if exchange.sticky is not None and (exchange.attempt <= 1 or exchange.must_stick):
+        if exchange.sticky is not None and (
+            exchange.attempt <= 1 or exchange.must_stick or settings.keeps_sticky_metadata
+        ):
             endpoint = self.find_sticky(exchange.sticky)
             if endpoint is not None and not is_overloaded(endpoint, settings):
                 return endpoint

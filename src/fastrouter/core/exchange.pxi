@@ -254,7 +254,7 @@ cdef class Exchange(Timed):
                 client.keep_alive = False
         if head.has(HEADER_X_CF_ROUTERERROR):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
-        sticky = sticky_line(self, head)
+        sticky = sticky_lines(self, head)
         out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + room)
         start = put_status_line(out, self.minor, head.status)
         out = self._put_fields(start, head)
@@ -330,15 +330,30 @@ cdef class Exchange(Timed):
         self.tripper.after_failure(self, failure, was_reused, got_bytes)
         return 0
 
-    cdef int on_client_gone(self) except -1:
-        """The client hung up: the backend is cut off, nobody is to blame (spec 5.10)."""
+    cdef int on_client_gone(self, object error) except -1:
+        """The client hung up: the backend is cut off, nobody is to blame (spec 5.10). `error` is what the system said, or None."""
         if self.is_finished:
             return 0
         if self.is_response_started:
+            if not self.is_tunnel:
+                self._tell_of_broken_stream(error)
             self.finish()
         else:
             respond_failure(self, Failure(FAILURE_CLIENT_GONE, "context canceled"))
         return 0
+
+    cdef int _tell_of_broken_stream(self, object error) except -1:
+        """The client is gone before it had the whole response (spec 9.7)."""
+        cdef int64_t total = -1
+        if self.backend is not None and self.backend.framing.kind == FRAMING_LENGTH:
+            total = self.bytes_sent + self.backend.framing.remaining
+        if self.router_error is None:
+            self.router_error = b"client-conn-closed-during-response-streaming"
+        return self.tell(LOG_ERROR, "client-conn-closed-during-response-streaming", {
+            "error": "EOF" if error is None else f"write tcp {self.client_address.decode()}: write: {errno_text(error)}",
+            "bytes_written": self.bytes_sent, "total_size": total, "status": self.status,
+            "vcap_request_id": self.request_id_text(),
+        })
 
     cdef on_deadline(self, DeadlineQueue queue):
         """The whole-attempt timeout (spec 5.5)."""

@@ -126,9 +126,9 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
     exchange.tell(LOG_ERROR, "panic-check", {
         "host": host.decode("latin-1"), "error": repr(error), "stacktrace": "".join(format_exception(error)),
     })
+    exchange.detach_backend()
     if exchange.is_finished:
         return 0
-    exchange.detach_backend()
     if exchange.is_response_started:
         exchange.client.abort_response(True)
     else:

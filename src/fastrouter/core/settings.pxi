@@ -28,6 +28,7 @@ cdef class Settings:
         sticky_cookie_names=("JSESSIONID",),
         bint sticky_for_negotiate=False,
         bint secure_cookies=False,
+        bint keeps_sticky_metadata=False,
         bint observes_requests=True,
         bint observes_apps=False,
         bint traces_zipkin=False,
@@ -72,6 +73,7 @@ cdef class Settings:
         self.sticky_cookie_names = tuple([name.encode("latin-1", "replace") for name in sticky_cookie_names])
         self.sticky_for_negotiate = sticky_for_negotiate
         self.secure_cookies = secure_cookies
+        self.keeps_sticky_metadata = keeps_sticky_metadata
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
         self.traces_zipkin = traces_zipkin

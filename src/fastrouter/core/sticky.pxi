@@ -1,6 +1,7 @@
 # Sticky sessions: which instance a client wants back to, and the cookie that tells it which one served (spec 5.3).
 
 cdef bytes STICKY_COOKIE = b"__VCAP_ID__"
+cdef bytes METADATA_COOKIE = b"__VCAP_ID_META__"
 
 
 cdef int read_sticky(Exchange exchange, Head head) except -1:
@@ -23,6 +24,8 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
             if equals_bytes(text + name.start, name.length, STICKY_COOKIE):
                 if wanted is None:
                     wanted = unquoted(text[value.start : value.start + value.length])
+            elif settings.keeps_sticky_metadata and equals_bytes(text + name.start, name.length, METADATA_COOKIE):
+                exchange.sticky_metadata = unquoted(text[value.start : value.start + value.length])
             elif not has_session:
                 has_session = is_session_cookie(settings, text + name.start, name.length)
     if not wanted:
@@ -66,6 +69,9 @@ cdef inline bint equals_bytes(const char* text, Py_ssize_t length, bytes other) 
 cdef bint is_session_cookie(Settings settings, const char* name, Py_ssize_t length) noexcept:
     """Whether a cookie of this name makes a request sticky (`sticky_session_cookie_names`, case-sensitive)."""
     cdef Py_ssize_t i
+    if settings.keeps_sticky_metadata and length > 7 and memcmp(name, <const char*>b"__Host-", 7) == 0:
+        name += 7
+        length -= 7
     for i in range(PyTuple_GET_SIZE(settings.sticky_cookie_names)):
         if equals_bytes(name, length, <bytes>PyTuple_GET_ITEM(settings.sticky_cookie_names, i)):
             return True
@@ -83,13 +89,14 @@ cdef bytes unquoted(bytes value):
     return value
 
 
-cdef bytes sticky_line(Exchange exchange, Head head):
-    """The `Set-Cookie` line that goes with this response, b"" for none. Only for responses of backends (spec 5.3.3)."""
+cdef bytes sticky_lines(Exchange exchange, Head head):
+    """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
     cdef Settings settings = exchange.tripper.settings
     cdef Endpoint endpoint = exchange.endpoint
-    cdef bytes identity, name
-    cdef SessionCookie session = None
-    cdef bint is_negotiated, is_wanted
+    cdef bytes identity, path, name, lines
+    cdef list sessions = []
+    cdef StickyAttributes attributes
+    cdef bint is_negotiated
     cdef int i
     if endpoint.instance.length == 0:
         return b""
@@ -97,7 +104,6 @@ cdef bytes sticky_line(Exchange exchange, Head head):
     if not is_negotiated and exchange.sticky is None and not head.has(HEADER_SET_COOKIE):
         return b""
     identity = endpoint.cookie_identity()
-    is_wanted = (is_negotiated or exchange.sticky is not None) and exchange.sticky != identity
     if head.has(HEADER_SET_COOKIE):
         for i in range(head.first[HEADER_SET_COOKIE], head.count):
             if head.fields[i].kind != HEADER_SET_COOKIE:
@@ -107,28 +113,35 @@ cdef bytes sticky_line(Exchange exchange, Head head):
             if name == STICKY_COOKIE:
                 # The app manages affinity itself.
                 return b""
-            if session is None and name in settings.sticky_cookie_names:
-                session = SessionCookie(text)
-    if not is_negotiated and session is not None:
-        is_wanted = True
-    if not is_wanted:
-        return b""
-    line = b"Set-Cookie: __VCAP_ID__=%s; Path=%s" % (identity, cookie_path(exchange.pool.context_path))
-    if is_negotiated:
-        line += b"; Max-Age=60; HttpOnly"
-        if settings.secure_cookies:
-            line += b"; Secure"
-        line += b"; SameSite=Strict"
-    elif session is not None:
-        line += session.expires + session.max_age + b"; HttpOnly"
-        if session.is_secure or settings.secure_cookies:
-            line += b"; Secure"
-        line += session.same_site + session.partitioned
-    else:
-        line += b"; HttpOnly"
-        if settings.secure_cookies:
-            line += b"; Secure"
-    return line + b"\r\n"
+            # With metadata every session cookie counts: to browsers partitioned ones are cookies of their own.
+            if is_session_cookie(settings, name, len(name)) and (not sessions or settings.keeps_sticky_metadata):
+                sessions.append(StickyAttributes.of_session(text, settings.keeps_sticky_metadata))
+    if is_negotiated or not sessions:
+        if exchange.sticky == identity or not (is_negotiated or exchange.sticky is not None):
+            return b""
+        attributes = StickyAttributes()
+        if is_negotiated:
+            attributes.max_age = b"; Max-Age=60"
+            attributes.same_site = b"; SameSite=Strict"
+        elif settings.keeps_sticky_metadata:
+            attributes = attributes_of_metadata(exchange)
+        return sticky_cookie(exchange, STICKY_COOKIE, identity, attributes)
+    lines = b""
+    for attributes in sessions:
+        lines += sticky_cookie(exchange, STICKY_COOKIE, identity, attributes)
+        if settings.keeps_sticky_metadata:
+            lines += sticky_cookie(exchange, METADATA_COOKIE, attributes.metadata(), attributes)
+    return lines
+
+
+cdef bytes sticky_cookie(Exchange exchange, bytes name, bytes value, StickyAttributes attributes):
+    """A whole `Set-Cookie` line; the attributes in Go's order."""
+    cdef bint is_secure = attributes.is_secure or exchange.tripper.settings.secure_cookies
+    return b"".join([
+        b"Set-Cookie: ", name, b"=", value, b"; Path=", cookie_path(exchange.pool.context_path), attributes.expires,
+        attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site, attributes.partitioned,
+        b"\r\n",
+    ])
 
 
 cdef bytes cookie_path(str path):
@@ -136,12 +149,17 @@ cdef bytes cookie_path(str path):
     return bytes([byte for byte in path.encode("latin-1", "replace") if 32 <= byte < 127 and byte != 59])
 
 
-cdef class SessionCookie:
-    """The attributes of an app's session cookie, ready to be copied (RFC 6265 5.2, read as Go does)."""
+cdef class StickyAttributes:
+    """Attributes of a cookie, with their `; ` in front; none at first."""
 
-    def __cinit__(self, bytes text):
-        cdef bytes key, value
+    def __cinit__(self):
         self.expires = self.max_age = self.same_site = self.partitioned = b""
+
+    @staticmethod
+    cdef StickyAttributes of_session(bytes text, bint copies_age):
+        """Those of an app's session cookie that are copied (RFC 6265 5.2, read as Go does)."""
+        cdef StickyAttributes self = StickyAttributes()
+        cdef bytes key, value
         for part in text.split(b";")[1:]:
             key, _, value = part.strip(b" \t").partition(b"=")
             key = key.lower()
@@ -150,17 +168,85 @@ cdef class SessionCookie:
             elif key == b"partitioned":
                 self.partitioned = b"; Partitioned"
             elif key == b"samesite":
-                if value.lower() in (b"lax", b"strict", b"none"):
+                if value.lower() in SAME_SITES:
                     self.same_site = b"; SameSite=" + value.capitalize()
             elif key == b"max-age":
-                # Only a deletion is copied; a positive age is the app's own business (spec 5.3.3).
                 if is_deletion(value):
-                    self.max_age = b"; Max-Age=0"
+                    self.set_age(-1)
+                elif copies_age and is_age(value):
+                    # Without metadata a positive age is the app's own business (spec 5.3.3).
+                    self.set_age(int(value))
             elif key == b"expires":
-                self.expires = expires_attribute(value)
+                self.set_expiry(unix_time(value))
+        return self
+
+    cdef int set_age(self, int64_t seconds) except -1:
+        """Live so long from now on; negative: be deleted."""
+        self.max_age = b"; Max-Age=%d" % max(0, seconds)
+        self.ends_at = wall_ns() // 1000000000 + seconds if seconds > 0 else -1
+        return 0
+
+    cdef int set_expiry(self, object at) except -1:
+        """Expire at this Unix time, if it is one."""
+        if at is not None:
+            self.expires = b"; Expires=" + formatdate(at, usegmt=True).encode("ascii")
+            self.expires_at = at
+        return 0
+
+    cdef bytes metadata(self):
+        """What `__VCAP_ID_META__` keeps of these for the day the instance is gone (spec 9.3)."""
+        cdef list parts = []
+        if self.is_secure:
+            parts.append(b"secure")
+        if self.partitioned:
+            parts.append(b"partitioned")
+        if self.expires:
+            parts.append(b"expires=%d" % self.expires_at)
+        if self.max_age:
+            parts.append(b"maxage=%d" % self.ends_at)
+        if self.same_site:
+            parts.append(b"samesite=" + self.same_site.partition(b"=")[2].lower())
+        return b"&".join(parts)
 
 
-cdef bint is_deletion(bytes age):
+cdef frozenset SAME_SITES = frozenset((b"lax", b"strict", b"none"))
+
+
+cdef StickyAttributes attributes_of_metadata(Exchange exchange):
+    """What the client's `__VCAP_ID_META__` says of the cookie that is to be issued anew."""
+    cdef StickyAttributes attributes = StickyAttributes()
+    cdef bytes key, value
+    if not exchange.sticky_metadata:
+        exchange.tell(LOG_INFO, "vcap-id-meta-cookie-not-found", {})
+        return attributes
+    try:
+        for part in exchange.sticky_metadata.split(b"&"):
+            key, _, value = part.partition(b"=")
+            if part == b"secure":
+                attributes.is_secure = True
+            elif part == b"partitioned":
+                attributes.partitioned = b"; Partitioned"
+            elif key == b"expires" and is_age(value):
+                attributes.set_expiry(int(value))
+            elif key == b"maxage" and (value == b"-1" or is_age(value)):
+                # What has ended meanwhile is deleted.
+                attributes.set_age(max(-1, int(value) - wall_ns() // 1000000000))
+            elif key == b"samesite" and value in SAME_SITES:
+                attributes.same_site = b"; SameSite=" + value.capitalize()
+            else:
+                raise ValueError(f"not understood: {part!r}")
+    except (ValueError, OverflowError, OSError) as error:
+        exchange.tell(LOG_INFO, "vcap-id-meta-cookie-parse-error", {"error": str(error)})
+        return StickyAttributes()
+    return attributes
+
+
+cdef bint is_age(bytes text) except -1:
+    """Whether this is a number of seconds as Go would write it: what has a leading zero does not count."""
+    return text.isdigit() and len(text) <= 18 and not (text.startswith(b"0") and len(text) > 1)
+
+
+cdef bint is_deletion(bytes age) except -1:
     """Whether Go reads this Max-Age as zero or less; what is no number, or has a leading zero, does not count."""
     cdef bytes digits = age.removeprefix(b"-").removeprefix(b"+")
     if not digits.isdigit() or len(digits) > 18:
@@ -168,8 +254,8 @@ cdef bint is_deletion(bytes age):
     return int(digits) == 0 or (age.startswith(b"-") and not age.startswith(b"0"))
 
 
-cdef bytes expires_attribute(bytes value):
-    """`; Expires=` as an IMF date, b"" for a date Go does not read."""
+cdef object unix_time(bytes value):
+    """Seconds since 1970 of a cookie's date, None for a date Go does not read."""
     cdef str text = value.decode("latin-1")
     for form in ("%a, %d %b %Y %H:%M:%S %Z", "%a, %d-%b-%Y %H:%M:%S %Z"):
         try:
@@ -177,5 +263,5 @@ cdef bytes expires_attribute(bytes value):
         except ValueError:
             continue
         if at.tm_year >= 1601:
-            return b"; Expires=" + formatdate(timegm(at), usegmt=True).encode("ascii")
-    return b""
+            return timegm(at)
+    return None
