@@ -124,6 +124,7 @@ cdef enum:
     COUNTER_RESPONSES_5XX
     COUNTER_RESPONSES_XXX
     COUNTER_EMPTY_CONTENT_LENGTH_HEADER
+    COUNTER_LOST_LOG_LINES      # of the access log
     COUNTER_CLIENT_CONNECTIONS          # open now, as the next
     COUNTER_IDLE_BACKEND_CONNECTIONS
     COUNTER_NONE                # counts what nobody asks for
@@ -144,7 +145,18 @@ cdef enum:
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
+    LOG_WARN = 2
     LOG_ERROR = 3
+
+cdef enum:
+    # In the order of EXTRA_FIELDS.
+    FIELD_FAILED_ATTEMPTS
+    FIELD_FAILED_ATTEMPTS_TIME
+    FIELD_DNS_TIME
+    FIELD_DIAL_TIME
+    FIELD_TLS_TIME
+    FIELD_BACKEND_TIME
+    FIELD_LOCAL_ADDRESS
 
 cdef enum:
     HEAD_SLOP = 4096            # bytes a request head may exceed its limit by (spec 1.2)
@@ -152,6 +164,7 @@ cdef enum:
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
+    LOGGED_FIELDS_MAX = 1 << 24 # more fields than a head has room for
 
 cdef enum:
     TLS_GREETING                # before the whole ClientHello
@@ -426,8 +439,24 @@ cdef class AccessLog:
     cdef char* batch
     cdef Py_ssize_t size                        # bytes gathered
     cdef Py_ssize_t capacity
+    cdef bint is_json
+    cdef bint hides_forwarded_for
+    cdef bint hides_source
+    cdef int redaction                          # of queries: index of REDACTIONS
+    cdef list extra_fields                      # of FIELD_*
+    cdef list extra_headers                     # of LoggedHeader
+    cdef Py_ssize_t extra_room                  # bytes of the latter besides their values
+    cdef Py_ssize_t room(self, Exchange exchange) except -1
+    cdef char* _put_named(self, char* out, Exchange exchange) except NULL
     cdef int reserve(self, Py_ssize_t size) except -1
     cdef int record(self, Exchange exchange) except -1
+
+cdef class LoggedHeader:
+    cdef bytes name                             # lower case
+    cdef int kind                               # HEADER_*
+    cdef bytes label                            # what stands before its value in a text line
+    cdef bytes key                              # in a JSON object
+    cdef Py_ssize_t size(self) except -1
 
 cdef class StickyAttributes:
     # With their `; ` in front, empty where there is nothing to say.
@@ -474,6 +503,7 @@ cdef class Exchange(Timed):
     cdef bytes span_id                          # 16 hex digits, None like trace_id
     cdef dict changed_headers                   # by HEADER_*: what a handler set (bytes) or removed (None); None: nothing
     cdef int minor                              # of the client's HTTP/1.x
+    cdef bint has_semicolon                     # in its target
     cdef bint is_head
     cdef bint is_idempotent                     # by method or key header (spec 5.4)
     cdef bint sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
@@ -523,6 +553,7 @@ cdef class Exchange(Timed):
     cdef int response_framing                   # FRAMING_* towards the client
     cdef int64_t bytes_sent                     # of body
     cdef bytes router_error                     # X-Cf-RouterError of the final response
+    cdef bint is_answered                       # a backend's response head has come
     cdef bint is_response_started
     cdef bint is_response_done
     cdef bint is_tunnel

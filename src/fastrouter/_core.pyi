@@ -167,6 +167,7 @@ class Stats:
     def private() -> Stats: ...
     def counts(self, worker: int | None = None) -> dict[str, int]: ...
     def attempts(self, row: int = 0) -> int: ...
+    def count_lost_lines(self, count: int) -> None: ...
     def clear_mark(self, slot: int) -> None: ...
     def take_used(self) -> list[int]: ...
     def requests_in_flight(self, worker: int | None = None) -> int: ...
@@ -236,10 +237,22 @@ class AccessLog:
     """Renders one line per exchange (spec 6.2) into a batch, and hands batches of whole lines to `sink`.
 
     `sink` gets bytes ending in a newline: at 64 KiB, and from the tick at most 0.5 s after the first line.
-    It must not block and must not raise.
+    It must not block and must not raise. `extra_fields` are of spec 6.2, others are ignored; `extra_headers` are names of
+    request headers. `hides_forwarded_for`, `hides_source` and `redaction` (of the queries of GET requests) leave out what must
+    not be kept. Raises ValueError for a redaction that is none.
     """
 
-    def __init__(self, sink: Callable[[bytes], None]) -> None: ...
+    def __init__(
+        self,
+        sink: Callable[[bytes], None],
+        *,
+        is_json: bool = False,
+        extra_fields: Iterable[str] = (),
+        extra_headers: Iterable[str] = (),
+        hides_forwarded_for: bool = False,
+        hides_source: bool = False,
+        redaction: str = "none",
+    ) -> None: ...
     def flush(self) -> None: ...
 
 class RoundTripper:
@@ -305,4 +318,10 @@ def has_foreign_protocols(data: bytes, spoken: tuple[bytes, ...]) -> bool | None
     """Whether the ClientHello at the beginning of `data` offers protocols, and none that is `spoken`.
 
     None while it is not complete; False for what is no ClientHello.
+    """
+
+def send_datagrams(descriptor: int, messages: list[bytes]) -> tuple[int, int]:
+    """Send `messages` over a connected, blocking UDP socket, without the GIL.
+
+    Returns how many of them were lost, and the errno of the last loss, or 0.
     """

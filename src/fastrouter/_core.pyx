@@ -12,9 +12,9 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.errno cimport EAGAIN, errno
+from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, strlen
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
@@ -22,6 +22,8 @@ from asyncio import CancelledError, Protocol
 from binascii import b2a_base64
 from calendar import timegm
 from email.utils import formatdate
+from hashlib import sha1
+from json.encoder import encode_basestring
 from mmap import mmap
 from operator import itemgetter
 from re import compile as re_compile
@@ -58,6 +60,7 @@ cdef extern from "time.h" nogil:
         int tm_mday
         int tm_mon
         int tm_year
+    tm* gmtime_r(const time_t* at, tm* parts)
     tm* localtime_r(const time_t* at, tm* parts)
 
 # The version of Cython this module was compiled with.
@@ -80,8 +83,11 @@ include "core/head.pxi"
 include "core/body.pxi"
 include "core/judge.pxi"
 include "core/failures.pxi"
+include "core/datagrams.pxi"
 include "core/stats.pxi"
 include "core/connection_pool.pxi"
+include "core/quoting.pxi"
+include "core/access_fields.pxi"
 include "core/access_record.pxi"
 include "core/endpoint.pxi"
 include "core/endpoint_pool.pxi"

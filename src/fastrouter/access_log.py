@@ -1,4 +1,4 @@
-"""Where the access log's lines go: batches of whole lines, rendered by the data plane, appended to a file."""
+"""Where the access log's lines go: batches of whole lines, rendered by the data plane, written from a thread each."""
 
 import fcntl
 import math
@@ -6,8 +6,9 @@ import os
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Self
 
@@ -38,50 +39,56 @@ class AccessLogFile(NamedTuple):
     def open(cls, path: str) -> Self:
         """Open the file for appending, creating it with mode 0644. Raises OSError."""
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        outage = os.memfd_create("access-log-outage")
-        os.pwrite(outage, _NO_OUTAGE, 0)
-        return cls(path, descriptor, outage)
+        return cls(path, descriptor, new_outage())
 
 
-class FileSink:
-    """Appends batches of access-log lines to one file from a thread of its own, so that a slow disk stops no request.
+def new_outage() -> int:
+    """Return the descriptor of a record of lost lines, for the sinks of all workers that write to one place."""
+    outage = os.memfd_create("access-log-outage")
+    os.pwrite(outage, _NO_OUTAGE, 0)
+    return outage
 
-    The sink owns the descriptors of `file`, and never opens it again. The sinks of several processes share the limit on
-    error lines.
+
+class LineSink(ABC):
+    """Writes batches of access-log lines to one place from a thread of its own, so that it stops no request.
 
     Calling the sink with a batch (bytes ending in a newline) never blocks and never raises. At most `max_queued` bytes
-    wait for the disk: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are
-    counted in `lost_lines` and reported as `error-emitting-access-log-to-writer-accesslog`, once per
-    `report_interval` seconds.
+    wait: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are counted in
+    `lost_lines`, handed to `on_lost` (from any thread), and reported as an error of the name `complaint`, once per
+    `report_interval` seconds. `outage` is the record of lost lines that the sinks of several processes share, and with
+    it the limit on error lines; the sink owns the descriptor.
     """
+
+    complaint: str
 
     def __init__(
         self,
-        file: AccessLogFile,
+        place: str,
+        outage: int,
         logger: Logger,
         *,
-        max_queued: int = MAX_QUEUED_BYTES,
-        report_interval: float = REPORT_INTERVAL,
+        on_lost: Callable[[int], None] | None,
+        max_queued: int,
+        report_interval: float,
     ) -> None:
-        self.path = file.path
+        self.place = place
         self.lost_lines = 0
         self._logger = logger
+        self._on_lost = on_lost
         self._max_queued = max_queued
         self._report_interval = report_interval
-        self._fd = file.descriptor
-        self._outage = _Outage(file.outage)
+        self._outage = _Outage(outage)
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread: threading.Thread | None = None
-        self._is_mid_line = False
 
     def __call__(self, batch: bytes) -> None:
         """Queue `batch` for the writer thread, or drop it if too much is waiting already."""
         with self._changed:
             if self._queued + len(batch) > self._max_queued:
-                self._lose(batch, "queue is full")
+                self._lose(batch.count(b"\n"), "queue is full")
                 return
             self._queue.append(batch)
             self._queued += len(batch)
@@ -92,7 +99,7 @@ class FileSink:
             self._changed.notify()
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Write all accepted lines and close the file; returns False if `timeout` seconds were too short for that."""
+        """Write all accepted lines and let go of the place; returns False if `timeout` seconds were too short."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -100,9 +107,17 @@ class FileSink:
             self._thread.join(timeout)
             if self._thread.is_alive():
                 return False
-        os.close(self._fd)
+        self._release()
         self._outage.close()
         return True
+
+    @abstractmethod
+    def _write(self, batch: bytes) -> None:
+        """Write a batch, in the sink's thread, or `_lose` what of it cannot be written. Does not raise."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of the place; nothing is written any more."""
 
     def _run(self) -> None:
         while True:
@@ -118,6 +133,41 @@ class FileSink:
                 self._queue.popleft()
                 self._queued -= len(batch)
 
+    def _lose(self, count: int, reason: str) -> None:
+        """Count so many lost lines (0 if there is only something to say), and report them if it is time."""
+        with self._outage.exclusive():
+            self.lost_lines += count
+            reported_at, unreported = self._outage.read()
+            unreported += count
+            now = time.monotonic()
+            is_due = now - reported_at >= self._report_interval
+            self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
+        if count and self._on_lost is not None:
+            self._on_lost(count)
+        if is_due:
+            self._logger.error(self.complaint, error=f"write {self.place}: {reason}", lost_lines=unreported)
+
+
+class FileSink(LineSink):
+    """Appends to a file, which it never opens again. The sink owns the descriptors of `file`."""
+
+    complaint = "error-emitting-access-log-to-writer-accesslog"
+
+    def __init__(
+        self,
+        file: AccessLogFile,
+        logger: Logger,
+        *,
+        on_lost: Callable[[int], None] | None = None,
+        max_queued: int = MAX_QUEUED_BYTES,
+        report_interval: float = REPORT_INTERVAL,
+    ) -> None:
+        super().__init__(
+            file.path, file.outage, logger, on_lost=on_lost, max_queued=max_queued, report_interval=report_interval
+        )
+        self._fd = file.descriptor
+        self._is_mid_line = False
+
     def _write(self, batch: bytes) -> None:
         # A write that ended within a line (the disk filled up) must not swallow the line that comes after it.
         unwritten = memoryview(b"\n" + batch if self._is_mid_line else batch)
@@ -128,23 +178,10 @@ class FileSink:
                     self._is_mid_line = unwritten[written - 1] != ord("\n")
                 unwritten = unwritten[written:]
         except OSError as error:
-            self._lose(bytes(unwritten), os.strerror(error.errno or 0))
+            self._lose(bytes(unwritten).count(b"\n"), os.strerror(error.errno or 0))
 
-    def _lose(self, lines: bytes, reason: str) -> None:
-        count = lines.count(b"\n")
-        with self._outage.exclusive():
-            self.lost_lines += count
-            reported_at, unreported = self._outage.read()
-            unreported += count
-            now = time.monotonic()
-            is_due = now - reported_at >= self._report_interval
-            self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
-        if is_due:
-            self._logger.error(
-                "error-emitting-access-log-to-writer-accesslog",
-                error=f"write {self.path}: {reason}",
-                lost_lines=unreported,
-            )
+    def _release(self) -> None:
+        os.close(self._fd)
 
 
 class _Outage:

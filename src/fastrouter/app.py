@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import uvloop
 
-from fastrouter import signals
-from fastrouter.access_log import AccessLogFile
+from fastrouter import signals, syslog_sink
+from fastrouter.access_log import AccessLogFile, new_outage
 from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
@@ -53,7 +53,15 @@ from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
 from fastrouter.traffic import TrafficReader
 from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
-from fastrouter.worker_messages import BackendTLS, Begin, ProxyProtocol, ServerTLS, SettingsValues, SharedColumns
+from fastrouter.worker_messages import (
+    AccessLogOptions,
+    BackendTLS,
+    Begin,
+    ProxyProtocol,
+    ServerTLS,
+    SettingsValues,
+    SharedColumns,
+)
 from fastrouter.workers import Workers
 
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
@@ -86,7 +94,7 @@ class RouterOptions:
     `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
     `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
     `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
-    which get `settings`; `access_log` the path of a file. `registry` are further arguments of RouteRegistry,
+    which get `settings` and log to `access_log`. `registry` are further arguments of RouteRegistry,
     `prune_interval` 0 means that nothing is pruned. `routes` are always there, `file_routes` until the file
     `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can
     ask, without `metrics` nobody can measure. `debug_address` is where the debug server listens, as the
@@ -103,7 +111,7 @@ class RouterOptions:
     internal_tls: ServerTLS | None = None
     proxy_protocol: ProxyProtocol | None = None
     backend_tls: BackendTLS = field(default_factory=BackendTLS)
-    access_log: str | None = None
+    access_log: AccessLogOptions = field(default_factory=AccessLogOptions)
     routes: Sequence[StaticRoute] = ()
     routes_file: str | None = None
     file_routes: Sequence[StaticRoute] = ()
@@ -291,11 +299,11 @@ class Router:
                 raise StartError(f"cannot connect to NATS: {error}") from error
         if not self._is_successor:
             await self._serve_metrics()
-        access_log = self._open_access_log()
+        log_descriptors = await self._open_access_log()
         self._registry.replace_static([*options.routes, *options.file_routes])
         if options.front_tls is not None:
             self._check_tls(options.front_tls)
-        self._start_workers(access_log)
+        self._start_workers(log_descriptors)
         if not self._is_successor:
             await self._serve_status()
         self._monitor.start()
@@ -331,22 +339,33 @@ class Router:
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
 
-    def _open_access_log(self) -> AccessLogFile | None:
-        path = self._options.access_log
-        if path is None:
-            return None
-        try:
-            return AccessLogFile.open(path)
-        except OSError as error:
-            text = f"open {path}: {error.strerror}"
-            self._logger.error("error-creating-accesslog-file", file=path, error=text)
-            raise StartError(f"cannot open the access log {path}: {error.strerror}") from error
+    async def _open_access_log(self) -> list[int]:
+        """Return the descriptors that go to each worker with Begin."""
+        options = self._options.access_log
+        descriptors: list[int] = []
+        if options.file is not None:
+            try:
+                file = AccessLogFile.open(options.file)
+            except OSError as error:
+                text = f"open {options.file}: {error.strerror}"
+                self._logger.error("error-creating-accesslog-file", file=options.file, error=text)
+                raise StartError(f"cannot open the access log {options.file}: {error.strerror}") from error
+            descriptors += [file.descriptor, file.outage]
+        if options.syslog is not None:
+            try:
+                # Only to see that it is there: each worker has a connection of its own.
+                (await asyncio.to_thread(syslog_sink.connect, options.syslog)).close()
+            except OSError as error:
+                self._logger.error("error-creating-syslog-writer", error=str(error))
+                raise StartError(f"cannot connect to the syslog server: {error}") from error
+            descriptors.append(new_outage())
+        return descriptors
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # One worker has seen what the endpoint is: the others need not.
         self._registry.prune_endpoint(uri, address)
 
-    def _start_workers(self, access_log: AccessLogFile | None) -> None:
+    def _start_workers(self, log_descriptors: list[int]) -> None:
         begin = Begin(
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
@@ -357,9 +376,8 @@ class Router:
             log_source=self._logger.source,
             log_level=int(self._logger.level),
             log_timestamps=self._logger.timestamps,
-            access_log=access_log.path if access_log is not None else None,
+            access_log=self._options.access_log,
         )
-        log_descriptors = [access_log.descriptor, access_log.outage] if access_log is not None else []
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
     @property

@@ -157,6 +157,7 @@ def run(
     logger = Logger(LOG_SOURCE, level=Level[log_level.upper()], timestamps=log_timestamps)
     _announce_start(logger)
     from fastrouter import app  # noqa: PLC0415
+    from fastrouter.worker_messages import AccessLogOptions  # noqa: PLC0415
 
     options = app.RouterOptions(
         listen=listen,
@@ -165,7 +166,7 @@ def run(
         file_routes=file_routes,
         workers=workers or app.usable_cpus(),
         settings=data_plane,
-        access_log=access_log,
+        access_log=AccessLogOptions(file=access_log),
         drain_timeout=limits.endpoint_timeout,
     )
     _end(lambda: app.run(options, logger))

@@ -11,13 +11,19 @@ from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
 from fastrouter.status_listeners import StatusOptions, StatusTLS
 from fastrouter.worker_messages import (
+    AccessLogOptions,
     BackendTLS,
     ClientRule,
     Identity,
     ProxyProtocol,
     ServerTLS,
     SettingsValues,
+    SyslogOptions,
 )
+
+# Headers that tracing adds to those of the access log (spec 6.2).
+ZIPKIN_HEADERS = ("X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3")
+W3C_HEADERS = ("traceparent", "tracestate")
 
 # Go's limits, where a key is 0 or out of range (spec 2.2).
 MAX_REQUEST_HEAD = 1024 * 1024
@@ -46,7 +52,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
             private_key=config.backends.private_key,
             ciphers=config.derived.openssl_ciphers or (),
         ),
-        access_log=config.access_log.file or None,
+        access_log=_access_log_of(config),
         registry={
             "stale_threshold": config.droplet_stale_threshold.seconds,
             "empty_pool_timeout": config.empty_pool_timeout.seconds if config.empty_pool_response_code_503 else 0.0,
@@ -138,6 +144,36 @@ def settings_of(config: Config) -> SettingsValues:
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
         "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,
     }
+
+
+def _access_log_of(config: Config) -> AccessLogOptions:
+    logging = config.logging
+    return AccessLogOptions(
+        file=config.access_log.file or None,
+        syslog=_syslog_of(config) if config.access_log.enable_streaming else None,
+        line={
+            "is_json": config.access_log.format == "json",
+            "extra_fields": logging.extra_access_log_fields,
+            "extra_headers": (
+                *config.extra_headers_to_log,
+                *(ZIPKIN_HEADERS if config.tracing.enable_zipkin else ()),
+                *(W3C_HEADERS if config.tracing.enable_w3c else ()),
+            ),
+            "hides_forwarded_for": logging.disable_log_forwarded_for,
+            "hides_source": logging.disable_log_source_ip,
+            "redaction": logging.redact_query_params,
+        },
+    )
+
+
+def _syslog_of(config: Config) -> SyslogOptions:
+    logging = config.logging
+    return SyslogOptions(
+        network=logging.syslog_network,
+        address=logging.syslog_addr,
+        app_name=logging.syslog,
+        truncate=max(0, logging.syslog_truncate),
+    )
 
 
 def _limit(duration: Duration) -> float:

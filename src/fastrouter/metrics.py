@@ -192,6 +192,11 @@ class Metrics:
             ("fastrouter_worker_requests_total", "requests", "number of requests answered by a worker"),
             ("fastrouter_worker_attempts_total", "total_requests", "number of attempts at a backend by a worker"),
             ("fastrouter_worker_dials_total", "dials", "number of connections to backends dialled by a worker"),
+            (
+                "fastrouter_worker_lost_log_lines_total",
+                "lost_log_lines",
+                "number of access log lines that a worker could not write",
+            ),
         ):
             page.counter(
                 name, meaning, [Sample(each[counter], label) for each, label in zip(counts, labels, strict=True)]

@@ -22,8 +22,8 @@ from typing import NoReturn
 import msgspec
 import uvloop
 
-from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings
-from fastrouter.access_log import AccessLogFile, FileSink
+from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings, Stats
+from fastrouter.access_log import AccessLogFile, FileSink, LineSink
 from fastrouter.channel import Channel
 from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
@@ -33,10 +33,12 @@ from fastrouter.server_tls import Admits, admission_of, server_context
 from fastrouter.parent_death import end_with_parent
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
+from fastrouter.syslog_sink import SyslogSink
 from fastrouter.table_applier import TableApplier
 from fastrouter.table_changes import Change
 from fastrouter.tls import backend_context
 from fastrouter.worker_messages import (
+    AccessLogOptions,
     Begin,
     Degrade,
     Drain,
@@ -69,7 +71,7 @@ class Worker:
         self._applier = TableApplier(self._table, self._on_refused, self._on_unshared)
         self._stopped = self._loop.create_future()
         self._logger = Logger()
-        self._sink: FileSink | None = None
+        self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
         self._round_tripper: RoundTripper | None = None
         self._doors: dict[str, FrontDoor] = {}
@@ -87,8 +89,8 @@ class Worker:
             self._round_tripper.stop()
         if self._access_log is not None:
             self._access_log.flush()
-        if self._sink is not None:
-            self._sink.close()
+        for sink in self._sinks:
+            sink.close()
 
     def _obey(self, body: bytes) -> None:
         order = self._orders.decode(body)
@@ -117,10 +119,7 @@ class Worker:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
-        if begin.access_log is not None:
-            file = AccessLogFile(begin.access_log, self._channel.take_descriptor(), self._channel.take_descriptor())
-            self._sink = FileSink(file, self._logger.child("access-grlog"))
-            self._access_log = AccessLog(self._sink)
+        self._open_access_log(begin.access_log, stats)
         context = backend_context(**msgspec.structs.asdict(begin.backend_tls))
         settings = Settings(**begin.settings, backend_tls=context)  # type: ignore[arg-type]  # the control process has tried them
         self._round_tripper = RoundTripper(
@@ -155,6 +154,21 @@ class Worker:
             return is_welcome
 
         return admits_or_tells
+
+    def _open_access_log(self, options: AccessLogOptions, stats: Stats) -> None:
+        logger = self._logger.child("access-grlog")
+        take = self._channel.take_descriptor
+        if options.file is not None:
+            file = AccessLogFile(options.file, take(), take())
+            self._sinks.append(FileSink(file, logger, on_lost=stats.count_lost_lines))
+        if options.syslog is not None:
+            self._sinks.append(SyslogSink(options.syslog, take(), logger, on_lost=stats.count_lost_lines))
+        if self._sinks:
+            self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
+
+    def _log_lines(self, batch: bytes) -> None:
+        for sink in self._sinks:
+            sink(batch)
 
     async def _listen(self, named: Sequence[NamedListener]) -> None:
         for name, listener in named:

@@ -13,6 +13,9 @@ import msgspec
 # Arguments of `_core.Settings` by their names.
 SettingsValues = dict[str, bool | int | float | str | tuple[str, ...]]
 
+# Arguments of `_core.AccessLog` by their names.
+LineValues = dict[str, bool | str | tuple[str, ...]]
+
 
 class BackendTLS(msgspec.Struct, frozen=True, array_like=True):
     """What `tls.backend_context` makes its context of: PEM texts, and OpenSSL's names of ciphers."""
@@ -70,6 +73,26 @@ class ProxyProtocol(msgspec.Struct, frozen=True, array_like=True):
     trusted_networks: tuple[str, ...] = ()
 
 
+class SyslogOptions(msgspec.Struct, frozen=True, array_like=True):
+    """Where access-log lines are streamed to, and how (spec 6.4): `network` tcp or udp, `address` `host:port`.
+
+    `truncate` is bytes of a record, 0 for all.
+    """
+
+    network: str
+    address: str
+    app_name: str
+    truncate: int = 0
+
+
+class AccessLogOptions(msgspec.Struct, frozen=True, array_like=True):
+    """Where the lines of the access log go, and what is in them (`line`). With neither place there is none."""
+
+    file: str | None = None
+    syslog: SyslogOptions | None = None
+    line: LineValues = {}
+
+
 class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
     """How the mapping of shared_stats is divided, and whose column is this worker's: arguments of `attach_stats`."""
 
@@ -82,8 +105,8 @@ class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """What a worker is to be. The log's fields are those of `log.Logger`.
 
-    With it come the descriptors of the mapping where all workers count, and of the access log, if there is one
-    (access_log).
+    With it come the descriptors of the mapping where all workers count, of the file of the access log and of its record
+    of lost lines, if there is a file, and of the record of those lost to syslog, if there is syslog.
     """
 
     columns: SharedColumns
@@ -95,7 +118,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     log_source: str | None
     log_level: int
     log_timestamps: Literal["rfc3339", "unix-epoch"]
-    access_log: str | None
+    access_log: AccessLogOptions
 
 
 class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):

@@ -26,7 +26,11 @@ class Conversation:
     """A router with the route app.test; the test plays the client and every backend connection."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint] = (), settings: Settings | None = None, stats: Stats | None = None
+        self,
+        endpoints: Sequence[Endpoint] = (),
+        settings: Settings | None = None,
+        stats: Stats | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.table = RouteTable()
         for endpoint in endpoints or [Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one", instance_index="0")]:
@@ -34,7 +38,11 @@ class Conversation:
         self.log: list[bytes] = []
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.tripper = RoundTripper(
-            self.table, settings, AccessLog(self.log.append), lambda *event: self.events.append(event), stats=stats
+            self.table,
+            settings,
+            access_log or AccessLog(self.log.append),
+            lambda *event: self.events.append(event),
+            stats=stats,
         )
         self.loop = FakeLoop()
         loop: Any = self.loop

@@ -61,7 +61,7 @@ def test_defaults(run: Run, started: list[app.RouterOptions]) -> None:
     assert options.listen == Address("127.0.0.1", 0)
     assert options.routes == []
     assert options.workers == app.usable_cpus()
-    assert options.access_log is None
+    assert options.access_log.file is None
     assert options.settings == {"backend_keep_alive": True}
 
 
@@ -80,7 +80,7 @@ def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_pa
     (options,) = started
     assert options.listen == Address("::1", 8080)
     assert options.workers == 3
-    assert options.access_log == "access.log"
+    assert options.access_log.file == "access.log"
     first, second, third = (StaticEndpoint(f"127.0.0.1:{port}") for port in (1, 2, 3))
     assert options.routes == [StaticRoute("a.test", (first, second)), StaticRoute("a.test/b", (second,))]
     assert options.routes_file == str(routes)

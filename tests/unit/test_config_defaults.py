@@ -64,6 +64,7 @@ tracing.w3c_tenant_id                                         | s    | -
 trace_key                                                     | s    | -
 access_log.file                                               | s    | -
 access_log.enable_streaming                                   | b    | false
+access_log.format                                             | s    | text
 debug_addr                                                    | s    | -
 enable_proxy                                                  | b    | false
 enable_ssl                                                    | b    | false

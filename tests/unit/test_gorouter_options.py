@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from fastrouter._core import Settings
+from fastrouter._core import AccessLog, Settings
 from fastrouter.address import Address
 from fastrouter.app import usable_cpus
 from fastrouter.config import Config, parse
 from fastrouter.gorouter_options import options_of, settings_of
+from fastrouter.worker_messages import SyslogOptions
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def test_defaults_are_gorouters() -> None:
     assert options.listen == Address("", 8081)
     assert options.workers == usable_cpus()
     assert (options.start_delay, options.prune_interval, options.drain_wait) == (5.0, 30.0, 0.0)
-    assert options.access_log is None
+    assert (options.access_log.file, options.access_log.syslog) == (None, None)
     assert options.bus is not None
     assert [str(server) for server in options.bus.servers] == ["localhost:4222"]
     assert options.status is not None
@@ -125,3 +126,60 @@ def test_workers() -> None:
     assert options_of(parse(b"go_max_procs: 3")).workers == 3
     assert options_of(parse(b"go_max_procs: 0")).workers == usable_cpus()
     assert options_of(parse(b"go_max_procs: 3"), workers=1).workers == 1
+
+
+def test_access_log_of_the_defaults() -> None:
+    log = options_of(Config()).access_log
+    assert log.line == {
+        "is_json": False,
+        "extra_fields": (),
+        "extra_headers": (),
+        "hides_forwarded_for": False,
+        "hides_source": False,
+        "redaction": "none",
+    }
+    AccessLog(list[bytes]().append, **log.line)  # type: ignore[arg-type]
+
+
+def test_access_log_with_everything() -> None:
+    text = """
+access_log: {file: access.log, enable_streaming: true, format: json}
+extra_headers_to_log: [X-One]
+tracing: {enable_zipkin: true, enable_w3c: true}
+logging:
+  syslog: vcap.gorouter
+  syslog_addr: logs.test:514
+  syslog_network: tcp
+  syslog_truncate: 4096
+  enable_attempts_details: true
+  redact_query_params: hash
+  disable_log_forwarded_for: true
+  disable_log_source_ip: true
+"""
+    log = options_of(parse(text.encode())).access_log
+    assert log.file == "access.log"
+    assert log.syslog == SyslogOptions("tcp", "logs.test:514", "vcap.gorouter", 4096)
+    assert log.line == {
+        "is_json": True,
+        "extra_fields": (
+            "failed_attempts",
+            "failed_attempts_time",
+            "dns_time",
+            "dial_time",
+            "tls_time",
+            "backend_time",
+        ),
+        "extra_headers": (
+            "X-One",
+            "X-B3-TraceId",
+            "X-B3-SpanId",
+            "X-B3-ParentSpanId",
+            "b3",
+            "traceparent",
+            "tracestate",
+        ),
+        "hides_forwarded_for": True,
+        "hides_source": True,
+        "redaction": "hash",
+    }
+    AccessLog(list[bytes]().append, **log.line)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ AZ_PREFERENCES = ("none", "locally-optimistic")
 CLIENT_CERT_VALIDATIONS = ("none", "request", "require")
 MIN_TLS_VERSIONS = ("", "TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1.0")
 MAX_TLS_VERSIONS = ("", "TLSv1.2", "TLSv1.3")
+ACCESS_LOG_FORMATS = ("text", "json")
 LOG_LEVELS = tuple(LEVELS)
 
 # What stands in front of the component in the `source` of a log line when `logging.syslog` is empty (spec 1.3).
@@ -190,6 +191,7 @@ class AccessLog(Section, frozen=True, kw_only=True):
 
     file: Annotated[str, Key("File that access logs are appended to; empty: none")] = ""
     enable_streaming: Annotated[bool, Key("Stream access logs to `logging.syslog_addr`")] = False
+    format: Annotated[str, Key("Format of access logs (ours)", choices=ACCESS_LOG_FORMATS)] = "text"
 
 
 class DistinguishedName(Section, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl
 from fastrouter.config.decoding import Lines, line_of
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import (
+    ACCESS_LOG_FORMATS,
     AZ_PREFERENCES,
     BALANCING_ALGORITHMS,
     CLIENT_CERT_VALIDATIONS,
@@ -237,6 +238,7 @@ def _check_choices(config: Config, fail: Fail) -> None:
             "isolation_segments",
             "routing_table_sharding_mode",
         )
+    choose(config.access_log.format, ACCESS_LOG_FORMATS, "Invalid access log format:", "access_log.format")
     choose(
         config.logging.redact_query_params,
         REDACTION_MODES,

@@ -1,10 +1,30 @@
-# AccessLog: one line per exchange, byte for byte as Gorouter writes it (spec 6.2), gathered into batches of whole lines.
+# AccessLog: one line per exchange, byte for byte as Gorouter writes it (spec 6.2) or as a JSON object, gathered into batches of
+# whole lines.
+
+# Fields of attempts that a line can have besides, by FIELD_* (spec 6.2).
+cdef tuple EXTRA_FIELDS = (
+    "failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address",
+)
+cdef list _extra_labels = [f" {name}:".encode() for name in EXTRA_FIELDS]
+cdef list _extra_keys = [f',"{name}":'.encode() for name in EXTRA_FIELDS]
+cdef tuple REDACTIONS = ("none", "all", "hash")
+
 
 cdef class AccessLog:
     """Renders lines into a batch and hands batches to `sink` (bytes ending in a newline), which must neither block nor raise."""
 
-    def __cinit__(self, sink not None):
+    def __init__(self, sink not None, *, bint is_json=False, extra_fields=(), extra_headers=(), bint hides_forwarded_for=False,
+                 bint hides_source=False, str redaction="none"):
         self.sink = sink
+        self.is_json = is_json
+        self.hides_forwarded_for = hides_forwarded_for
+        self.hides_source = hides_source
+        self.redaction = REDACTIONS.index(_one_of("redaction", redaction, REDACTIONS))
+        self.extra_fields = [EXTRA_FIELDS.index(name) for name in dict.fromkeys(extra_fields) if name in EXTRA_FIELDS]
+        self.extra_headers = [LoggedHeader(name) for name in dict.fromkeys([name.lower() for name in extra_headers])]
+        self.extra_room = sum([(<LoggedHeader>each).size() for each in self.extra_headers])
+
+    def __cinit__(self):
         self.capacity = 2 * ACCESS_BATCH
         self.batch = <char*>malloc(self.capacity)
         if self.batch == NULL:
@@ -38,114 +58,208 @@ cdef class AccessLog:
             self.capacity = self.size + size
         return 0
 
+    cdef Py_ssize_t room(self, Exchange exchange) except -1:
+        """Bytes that the line of an exchange takes at most."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(exchange.head)
+        if exchange.router_error is not None:
+            size += PyBytes_GET_SIZE(exchange.router_error)
+        if exchange.endpoint is not None:
+            size += PyBytes_GET_SIZE(exchange.endpoint.headers)
+        if self.extra_headers:
+            # The header fields may stand in the line once more.
+            size += PyBytes_GET_SIZE(exchange.head) + changed_size(exchange)
+        # Go makes at most four bytes of one (\xNN), JSON six (\u00NN).
+        return (6 if self.is_json else 4) * size + self.extra_room + ACCESS_LINE_FIXED
+
     cdef int record(self, Exchange exchange) except -1:
         """Append the line of a finished exchange."""
-        cdef const char* head = PyBytes_AS_STRING(exchange.head)
-        cdef int64_t now = exchange.finished_ns
-        cdef int64_t total = now - exchange.received_ns
-        cdef int64_t proxied = 0
-        cdef Py_ssize_t error_size = 0
-        cdef Slice whole
         cdef char* out
-        if exchange.router_error is not None:
-            error_size = PyBytes_GET_SIZE(exchange.router_error)
-        # Quoting makes at most four bytes of one (\xNN); everything quoted here comes out of the head or the error.
-        # An endpoint's texts are bounded at registration and need no escape but for `"` and `\\`.
-        self.reserve(4 * (PyBytes_GET_SIZE(exchange.head) + error_size) + ACCESS_LINE_FIXED)
+        self.reserve(self.room(exchange))
         out = self.batch + self.size
-        out = put(out, head + exchange.host.start, exchange.host.length)
-        out = put_text(out, b" - [")
-        out = put_local_time(out, exchange.received_wall_ns)
-        out = put_text(out, b"] \"")
-        out = put_escaped(out, head + exchange.method.start, exchange.method.length)
-        out = put_text(out, b" ")
-        if exchange.path.length:
-            out = put_escaped(out, head + exchange.path.start, exchange.path.length)
+        if self.is_json:
+            out = put_request_json(out, self, exchange)
         else:
-            out = put_text(out, b"/")
-        out = put_text(out, b" HTTP/1.1\" " if exchange.minor else b" HTTP/1.0\" ")
-        if exchange.status:
-            out = put_decimal(out, exchange.status)
-        else:
-            out = put_text(out, b"\"-\"")
-        out = put_text(out, b" ")
-        out = put_decimal(out, exchange.bytes_received)
-        out = put_text(out, b" ")
-        out = put_decimal(out, exchange.bytes_sent)
-        out = put_text(out, b" ")
-        out = put_quoted(out, head, exchange.referer)
-        out = put_text(out, b" ")
-        out = put_quoted(out, head, exchange.user_agent)
-        out = put_text(out, b" \"")
-        out = put_bytes(out, exchange.client_address)
-        out = put_text(out, b"\" \"")
-        if exchange.endpoint is not None and not exchange.endpoint.is_route_service:
-            out = put_bytes(out, exchange.endpoint.address_bytes)
-        else:
-            out = put_text(out, b"-")
-        out = put_text(out, b"\" x_forwarded_for:")
-        if exchange.prepared is not None and exchange.sent_forwarded_for.length:
-            out = put_quoted(out, PyBytes_AS_STRING(exchange.prepared), exchange.sent_forwarded_for)
-        else:
-            out = put_quoted(out, head, exchange.forwarded_for)
-        out = put_text(out, b" x_forwarded_proto:")
-        if exchange.is_proto_set:
-            out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
-        else:
-            out = put_quoted(out, head, exchange.forwarded_proto)
-        out = put_text(out, b" vcap_request_id:\"")
-        out = put(out, exchange.request_id, 36)
-        out = put_text(out, b"\" response_time:")
-        out = put_seconds(out, total)
-        out = put_text(out, b" gorouter_time:")
-        if exchange.endpoint is not None and exchange.proxy_started_ns:
-            proxied = now - exchange.proxy_started_ns
-            out = put_seconds(out, total - proxied)
-        else:
-            out = put_text(out, b"0.000000")
-        if exchange.endpoint is not None:
-            head = PyBytes_AS_STRING(exchange.endpoint.headers)
-            out = put_quoted(put_text(out, b" app_id:"), head, exchange.endpoint.app)
-            out = put_quoted(put_text(out, b" app_index:"), head, exchange.endpoint.index)
-            out = put_quoted(put_text(out, b" instance_id:"), head, exchange.endpoint.instance)
-        else:
-            out = put_text(out, b" app_id:\"-\" app_index:\"-\" instance_id:\"-\"")
-        out = put_text(out, b" x_cf_routererror:")
-        if error_size:
-            whole.start = 0
-            whole.length = <uint32_t>error_size
-            out = put_quoted(out, PyBytes_AS_STRING(exchange.router_error), whole)
-        else:
-            out = put_text(out, b"\"-\"")
+            out = put_request_text(out, self, exchange)
+        out = self._put_named(out, exchange)
+        if self.is_json:
+            out = put_text(out, b"}")
         out[0] = c"\n"
         self.size = out + 1 - self.batch
         if self.size >= ACCESS_BATCH:
             self.flush()
         return 0
 
+    cdef char* _put_named(self, char* out, Exchange exchange) except NULL:
+        """The fields that have names in both formats."""
+        cdef bint is_json = self.is_json
+        cdef const char* head = PyBytes_AS_STRING(exchange.head)
+        cdef Endpoint endpoint = logged_endpoint(exchange)
+        cdef int64_t total = exchange.finished_ns - exchange.received_ns
+        cdef int64_t proxied = 0
+        cdef bytes error = exchange.router_error
+        cdef int field
+        out = put_text(out, b',"x_forwarded_for":' if is_json else b" x_forwarded_for:")
+        if self.hides_forwarded_for:
+            out = put_nothing(out, is_json)
+        elif exchange.prepared is not None and exchange.sent_forwarded_for.length:
+            out = put_field(out, is_json, PyBytes_AS_STRING(exchange.prepared), exchange.sent_forwarded_for)
+        else:
+            out = put_field(out, is_json, head, exchange.forwarded_for)
+        out = put_text(out, b',"x_forwarded_proto":' if is_json else b" x_forwarded_proto:")
+        if exchange.is_proto_set:
+            out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
+        else:
+            out = put_field(out, is_json, head, exchange.forwarded_proto)
+        out = put_text(out, b',"vcap_request_id":"' if is_json else b" vcap_request_id:\"")
+        out = put(out, exchange.request_id, 36)
+        out = put_text(out, b'","response_time":' if is_json else b"\" response_time:")
+        out = put_duration(out, is_json, total)
+        out = put_text(out, b',"gorouter_time":' if is_json else b" gorouter_time:")
+        if endpoint is None:
+            out = put_text(out, b"0.000000")
+        else:
+            if exchange.proxy_started_ns:
+                proxied = exchange.finished_ns - exchange.proxy_started_ns
+            out = put_duration(out, is_json, total - proxied)
+        out = put_text(out, b',"app_id":' if is_json else b" app_id:")
+        out = put_endpoint_field(out, is_json, endpoint, 0)
+        out = put_text(out, b',"app_index":' if is_json else b" app_index:")
+        out = put_endpoint_field(out, is_json, endpoint, 1)
+        out = put_text(out, b',"instance_id":' if is_json else b" instance_id:")
+        out = put_endpoint_field(out, is_json, endpoint, 2)
+        for field in self.extra_fields:
+            out = put_extra_field(out, is_json, field, exchange)
+        out = put_text(out, b',"x_cf_routererror":' if is_json else b" x_cf_routererror:")
+        if error is None and exchange.has_semicolon:
+            error = b"deprecated-semicolon-params"
+        out = put_field_bytes(out, is_json, error)
+        if self.extra_headers:
+            out = put_extra_headers(out, self, exchange)
+        return out
+
+
+cdef inline Endpoint logged_endpoint(Exchange exchange):
+    """The backend of the last attempt; a route service is none."""
+    if exchange.endpoint is None or exchange.endpoint.is_route_service:
+        return None
+    return exchange.endpoint
+
+
+cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except NULL:
+    """The beginning of a line, up to the first field with a name."""
+    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Endpoint endpoint = logged_endpoint(exchange)
+    cdef bytes uri
+    out = put(out, head + exchange.host.start, exchange.host.length)
+    out = put_text(out, b" - [")
+    out = put_local_time(out, exchange.received_wall_ns)
+    out = put_text(out, b"] \"")
+    out = put_escaped(out, head + exchange.method.start, exchange.method.length)
+    out = put_text(out, b" ")
+    if log.redaction and is_word(head, exchange.method, b"GET"):
+        uri = redacted_uri(exchange, log.redaction)
+        out = put_escaped(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
+    else:
+        if exchange.path.length == 0 or head[exchange.path.start] == c"?":
+            out = put_text(out, b"/")
+        out = put_escaped(out, head + exchange.path.start, exchange.path.length)
+    out = put_text(out, b" HTTP/1.1\" " if exchange.minor else b" HTTP/1.0\" ")
+    if exchange.status:
+        out = put_decimal(out, exchange.status)
+    else:
+        out = put_text(out, b"\"-\"")
+    out = put_text(out, b" ")
+    out = put_decimal(out, exchange.bytes_received)
+    out = put_text(out, b" ")
+    out = put_decimal(out, exchange.bytes_sent)
+    out = put_text(out, b" ")
+    out = put_quoted(out, head, exchange.referer)
+    out = put_text(out, b" ")
+    out = put_quoted(out, head, exchange.user_agent)
+    out = put_text(out, b" \"")
+    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client_address)
+    out = put_text(out, b"\" \"")
+    out = put_text(out, b"-") if endpoint is None else put_bytes(out, endpoint.address_bytes)
+    return put_text(out, b"\"")
+
+
+cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except NULL:
+    """The same as the beginning of a JSON object."""
+    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Endpoint endpoint = logged_endpoint(exchange)
+    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, exchange.method, b"GET") else 0)
+    out = put_text(out, b'{"time":"')
+    out = put_utc_time(out, exchange.received_wall_ns)
+    out = put_text(out, b'","host":')
+    out = put_json_text(out, head + exchange.host.start, exchange.host.length)
+    out = put_text(out, b',"method":')
+    out = put_json_text(out, head + exchange.method.start, exchange.method.length)
+    out = put_text(out, b',"uri":')
+    out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
+    out = put_text(out, b',"protocol":"HTTP/1.1"' if exchange.minor else b',"protocol":"HTTP/1.0"')
+    out = put_text(out, b',"status":')
+    out = put_decimal(out, exchange.status) if exchange.status else put_nothing(out, True)
+    out = put_text(out, b',"bytes_received":')
+    out = put_decimal(out, exchange.bytes_received)
+    out = put_text(out, b',"bytes_sent":')
+    out = put_decimal(out, exchange.bytes_sent)
+    out = put_text(out, b',"referer":')
+    out = put_field(out, True, head, exchange.referer)
+    out = put_text(out, b',"user_agent":')
+    out = put_field(out, True, head, exchange.user_agent)
+    out = put_text(out, b',"remote_addr":')
+    out = put_field_bytes(out, True, None if log.hides_source else exchange.client_address)
+    out = put_text(out, b',"backend_addr":')
+    return put_field_bytes(out, True, None if endpoint is None else endpoint.address_bytes)
+
+
+cdef bytes redacted_uri(Exchange exchange, int redaction):
+    """Path and query; by `redaction` (index of REDACTIONS) without a query, or with its SHA-1 instead (spec 8.12)."""
+    cdef bytes uri = PyBytes_AS_STRING(exchange.head)[exchange.path.start : exchange.path.start + exchange.path.length]
+    cdef bytes path, mark, query
+    if exchange.path.length == 0 or uri[0] == c"?":
+        uri = b"/" + uri
+    path, mark, query = uri.partition(b"?")
+    if redaction == 0 or not query:
+        return uri
+    return path if redaction == 1 else path + b"?hash=" + sha1(query).hexdigest().encode("ascii")
+
 
 # --- times --------------------------------------------------------------------------------------------------------------
 
-cdef int64_t _local_second = -1
-cdef char _local_text[20]
+# The text of the last second, once as local time and once as UTC.
+cdef int64_t _text_second[2]
+cdef char _second_text[2][20]
+_text_second[0] = _text_second[1] = -1
 
 cdef char* put_local_time(char* out, int64_t at_ns) noexcept:
-    """`2025-04-01T10:00:00.123456789Z`: process-local time with a literal Z (spec 6.2). The second's text is kept."""
-    global _local_second
+    """`2025-04-01T10:00:00.123456789Z`: process-local time with a literal Z (spec 6.2)."""
+    return put_time(out, at_ns, False)
+
+
+cdef char* put_utc_time(char* out, int64_t at_ns) noexcept:
+    """The same in UTC (RFC 3339)."""
+    return put_time(out, at_ns, True)
+
+
+cdef char* put_time(char* out, int64_t at_ns, bint is_utc) noexcept:
     cdef time_t second = at_ns // 1000000000
     cdef tm parts
     cdef char* text
-    if second != _local_second:
-        localtime_r(&second, &parts)
-        text = put_padded(_local_text, parts.tm_year + 1900, 4)
+    if second != _text_second[is_utc]:
+        if is_utc:
+            gmtime_r(&second, &parts)
+        else:
+            localtime_r(&second, &parts)
+        text = put_padded(_second_text[is_utc], parts.tm_year + 1900, 4)
         text = put_padded(put_text(text, b"-"), parts.tm_mon + 1, 2)
         text = put_padded(put_text(text, b"-"), parts.tm_mday, 2)
         text = put_padded(put_text(text, b"T"), parts.tm_hour, 2)
         text = put_padded(put_text(text, b":"), parts.tm_min, 2)
         text = put_padded(put_text(text, b":"), parts.tm_sec, 2)
         put_text(text, b".")
-        _local_second = second
-    out = put(out, _local_text, 20)
+        _text_second[is_utc] = second
+    out = put(out, _second_text[is_utc], 20)
     out = put_padded(out, at_ns % 1000000000, 9)
     return put_text(out, b"Z")
 
@@ -161,51 +275,3 @@ cdef bytes date_line():
         _date_line = b"Date: " + formatdate(second, usegmt=True).encode("ascii") + b"\r\n"
         _date_second = second
     return _date_line
-
-
-# --- Go's string quoting ---------------------------------------------------------------------------------------------------
-
-cdef char* put_escaped(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote)."""
-    cdef Py_ssize_t i
-    cdef unsigned char byte
-    for i in range(length):
-        byte = <unsigned char>text[i]
-        if byte < 32 or byte >= 127 or byte == c"\"" or byte == c"\\":
-            return put_bytes(out, _go_escaped(text[:length]))
-    return put(out, text, length)
-
-
-cdef inline char* put_quoted(char* out, const char* base, Slice text) except NULL:
-    """Append a quoted field; an empty one is a dash."""
-    if text.length == 0:
-        return put_text(out, b"\"-\"")
-    out[0] = c"\""
-    out = put_escaped(out + 1, base + text.start, text.length)
-    out[0] = c"\""
-    return out + 1
-
-
-cdef dict _GO_ESCAPES = {
-    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\",
-}
-
-cdef bytes _go_escaped(bytes text):
-    cdef list parts = []
-    cdef int code
-    # surrogateescape leaves every byte that is no UTF-8 as a lone surrogate U+DC80..U+DCFF.
-    for character in text.decode("utf-8", "surrogateescape"):
-        code = ord(character)
-        if character in _GO_ESCAPES:
-            parts.append(_GO_ESCAPES[character])
-        elif 0xDC80 <= code <= 0xDCFF:
-            parts.append("\\x%02x" % (code - 0xDC00))
-        elif character.isprintable():
-            parts.append(character)
-        elif code < 32 or code == 127:
-            parts.append("\\x%02x" % code)
-        elif code < 0x10000:
-            parts.append("\\u%04x" % code)
-        else:
-            parts.append("\\U%08x" % code)
-    return "".join(parts).encode("utf-8")

@@ -33,7 +33,7 @@ cdef class BackendConnection(Timed):
         self.descriptor = sock.fileno()
         local = transport.get_extra_info("sockname")
         if local:
-            self.local_address = f"{local[0]}:{local[1]}"
+            self.local_address = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
         if self.exchange is not None:
             self.exchange.dialled_ns = monotonic_ns()
         return 0

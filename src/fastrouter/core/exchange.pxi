@@ -231,6 +231,7 @@ cdef class Exchange(Timed):
         if self.is_traced:
             self._drop_trace_fields(head)
         self.status = head.status
+        self.is_answered = True
         self.is_response_started = True
         self.release_count()
         if self.service is not None:
@@ -284,6 +285,7 @@ cdef class Exchange(Timed):
         """101: from here on both sides are raw bytes (spec 5.8)."""
         cdef char* out
         self.status = 101
+        self.is_answered = True
         self.is_response_started = True
         self.is_tunnel = True
         if self.service is not None:

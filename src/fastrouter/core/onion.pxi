@@ -10,6 +10,7 @@ cdef int serve(Exchange exchange, Head head) except -1:
         if exchange.tripper.settings.traces_w3c:
             trace_w3c(exchange, head)                           #  5 W3C trace context
         set_request_id(exchange)                                #  6 X-Vcap-Request-Id
+        warn_of_semicolon(exchange, head)                       # 10 query parameters
         if not check_health(exchange):                          # 13 health check by User-Agent
             return 0
         if not look_up(exchange, head):                         # 15 lookup
@@ -27,6 +28,14 @@ cdef int serve(Exchange exchange, Head head) except -1:
         exchange.tripper.attempt(exchange)                      #    and the first attempt
     except Exception as error:
         respond_panic(exchange, error)
+    return 0
+
+
+cdef int warn_of_semicolon(Exchange exchange, Head head) except -1:
+    """Go no longer divides parameters there, so Gorouter tells of it, in the access log as a router error."""
+    if memchr(head.base + head.target.start, c";", head.target.length) != NULL:
+        exchange.has_semicolon = True
+        exchange.tell(LOG_WARN, "deprecated-semicolon-params", {"vcap_request_id": exchange.request_id_text()})
     return 0
 
 

@@ -17,7 +17,7 @@ cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
-    "empty_content_length_header", "client_connections", "idle_backend_connections",
+    "empty_content_length_header", "lost_log_lines", "client_connections", "idle_backend_connections",
 )
 
 
@@ -137,6 +137,10 @@ cdef class Stats:
         for worker in range(self.workers):
             total += self.column(worker)[COUNTERS_NAMED + row]
         return total
+
+    def count_lost_lines(self, int count):
+        """Count lines of the access log that this worker could not write."""
+        self.counters[COUNTER_LOST_LOG_LINES] += count
 
     def clear_mark(self, int slot):
         """Forget the failure mark of a slot, which is to be another endpoint's."""
