@@ -70,6 +70,7 @@ class Row:
     got_connection: bool = False
     wrote_headers: bool = False
     post_retriable: bool | None = None
+    event: str = "backend-endpoint-failed"
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -227,6 +228,7 @@ def _rows() -> Iterator[Row]:
         answered(b"HTTP/1.1 200 OK\r\n" + b"A: a\r\n" * 6 + b"Content-Length: 0\r\n\r\n"),
         "Too many response headers",
         **final,
+        event="backend-too-many-response-headers",
         settings={"max_response_headers": 6},
     )
 
@@ -408,7 +410,7 @@ def test_alone(row: Row) -> None:
         assert_failed(client.read_response(), row, failing)
         assert_fate(router, row, failing)
 
-        (event,) = router.events_of("backend-endpoint-failed")
+        (event,) = router.events_of(row.event)
         assert row.matches(event["error"], failing), event["error"]
         line = router.wait_for_log_line()
         assert re.search(rf'" {row.status} 0 {len(row.body)} "', line)
@@ -469,7 +471,7 @@ def test_beside_another(row: Row) -> None:
             assert_failed(client.read_response(), row, failing)
             assert not other.has_pending_connection()
         assert_fate(router, row, failing)
-        (event,) = router.events_of("backend-endpoint-failed")
+        (event,) = router.events_of(row.event)
         assert event["num-endpoints"] == 2
         if row.fate == "kept":
             return
@@ -478,7 +480,7 @@ def test_beside_another(row: Row) -> None:
             client = router.ask()
             other.accept_request()[0].send(response_with(b"served", b"Connection: close"))
             assert client.read_response().body == b"served"
-        assert len(router.events_of("backend-endpoint-failed")) == 1
+        assert len(router.events_of(row.event)) == 1
 
 
 @every_row
@@ -497,5 +499,5 @@ def test_body_beside_another(row: Row) -> None:
             assert_failed(client.read_response(), row, failing)
             assert not other.has_pending_connection()
         assert_fate(router, row, failing)
-        (event,) = router.events_of("backend-endpoint-failed")
+        (event,) = router.events_of(row.event)
         assert event["retriable"] == retriable
