@@ -29,8 +29,8 @@ from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
 from fastrouter.log import Level, Logger
 from fastrouter.networks import Networks
-from fastrouter.server_tls import Admits, admission_of, server_context
 from fastrouter.parent_death import end_with_parent
+from fastrouter.server_tls import Admits, admission_of, server_context
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.syslog_sink import SyslogSink
