@@ -164,7 +164,7 @@ cdef enum:
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
-    LOGGED_FIELDS_MAX = 1 << 24 # more fields than a head has room for
+    LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
 
 cdef enum:
     TLS_GREETING                # before the whole ClientHello
@@ -467,6 +467,7 @@ cdef class StickyAttributes:
     cdef bint is_secure
     cdef int64_t expires_at                     # Unix time of `expires`
     cdef int64_t ends_at                        # Unix time `max_age` leads to; -1: the cookie is deleted
+
     @staticmethod
     cdef StickyAttributes of_session(bytes text, bint copies_age)
     cdef int set_age(self, int64_t seconds) except -1

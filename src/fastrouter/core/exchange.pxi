@@ -333,7 +333,7 @@ cdef class Exchange(Timed):
         return 0
 
     cdef int on_client_gone(self, object error) except -1:
-        """The client hung up: the backend is cut off, nobody is to blame (spec 5.10). `error` is what the system said, or None."""
+        """The client hung up (`error`: what the system said, or None): the backend is cut off, nobody is to blame (spec 5.10)."""
         if self.is_finished:
             return 0
         if self.is_response_started:
