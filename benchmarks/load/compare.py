@@ -13,6 +13,7 @@ median of the rounds is reported.
 import argparse
 import contextlib
 import http.client
+import ssl
 import sys
 import tempfile
 import time
@@ -61,7 +62,7 @@ class Contest:
         for name, (proxy, _) in self._running.items():
             proxy.clear_access_log()
             for _ in range(_VERIFIED_REQUESTS):
-                connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+                connection = _connection(proxy.port, workload)
                 with contextlib.closing(connection):
                     connection.request("GET", workload.path, headers={"Host": HOST, **workload.headers})
                     response = connection.getresponse()
@@ -122,6 +123,13 @@ class Contest:
         pairs = zip(self.of(workload, proxy), self.of(workload, peer), strict=False)
         ratios = [mine.cpu_us_per_request / theirs.cpu_us_per_request for mine, theirs in pairs]
         return median(ratios) if ratios else None
+
+
+def _connection(port: int, workload: Workload) -> http.client.HTTPConnection:
+    if workload.scheme == "http":
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    # wrk does not care who it talks to, either.
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ssl._create_unverified_context())
 
 
 def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ class Workload:
     body: bytes
     connections: int
     headers: dict[str, str]
+    scheme: str = "http"
 
 
 WORKLOADS = {

@@ -45,7 +45,7 @@ class WrkRun:
                 *("wrk", "--threads", "1", "--connections", str(connections or workload.connections)),
                 *("--duration", f"{seconds}s", "--script", str(_REPORT_SCRIPT)),
                 *header_options,
-                f"http://127.0.0.1:{port}{workload.path}",
+                f"{workload.scheme}://127.0.0.1:{port}{workload.path}",
             ],
             stdout=subprocess.PIPE,
             text=True,

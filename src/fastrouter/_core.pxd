@@ -174,7 +174,7 @@ cdef enum:
     TLS_RECORD_HANDSHAKE = 22   # first byte of a connection that speaks TLS
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
-    TLS_SLICE = 65536           # bytes given to OpenSSL at once
+    TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
 
@@ -282,6 +282,7 @@ cdef class Settings:
     cdef readonly double endpoint_timeout       # a whole attempt with its body
     cdef readonly double frontend_idle_timeout  # client between requests
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
+    cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive

@@ -30,6 +30,7 @@ class Settings:
     endpoint_timeout: float
     frontend_idle_timeout: float
     read_header_timeout: float
+    proxy_header_timeout: float
     backend_idle_timeout: float
     keep_alive_probe_interval: float
     backend_keep_alive: bool
@@ -71,6 +72,7 @@ class Settings:
         endpoint_timeout: float = 900.0,
         frontend_idle_timeout: float = 900.0,
         read_header_timeout: float = 0.0,
+        proxy_header_timeout: float = 0.1,
         backend_idle_timeout: float = 90.0,
         keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,

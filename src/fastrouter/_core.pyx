@@ -70,8 +70,6 @@ CYTHON_VERSION = cython.__version__
 cdef double TICK_SECONDS = 0.1
 # How long a backend may leave `Expect: 100-continue` unanswered before the body is asked for anyway (spec 5.5).
 cdef double CONTINUE_SECONDS = 1.0
-# How long a connection may be silent before it is clear that it has no PROXY header (spec 8.1).
-cdef double PROXY_HEADER_SECONDS = 0.1
 # How long a client may go on sending after the last answer on its connection.
 cdef double LINGER_SECONDS = 1.0
 

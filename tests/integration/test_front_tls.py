@@ -1,18 +1,26 @@
 """TLS of clients: identities by SNI, versions, ciphers, client certificates, ALPN, and HTTP over all of it (8.5)."""
 
+import contextlib
+import os
+import socket
 import ssl
 import struct
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastrouter._core import Endpoint
+from fastrouter.worker_messages import ClientRule
 
+from .http_message import response_with
 from .in_process import HOST, request
-from .issuer import Issuer, Pair, name
+from .issuer import CLIENT, SERVER, Issuer, Pair, name
 from .raw_backend import RawBackend
 from .raw_client import RawClient
+from .router_process import wait_for
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
@@ -242,6 +250,361 @@ class TestProtocols:
         record = struct.pack(">BHH", 22, 0x0301, 16384)
         client.send_until_blocked((record + b"\x01\x00\xff\xff" + b"x" * 16380) * 8)
         assert client.wait_closed()[:1] in (b"", b"\x15")
+
+
+# --- T04, T05
+
+
+class TestClientCertificates:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def shown(issuer: Issuer) -> dict[str, Pair | None]:
+        return {
+            "none": None,
+            "good": issuer.pair("client.test"),
+            "expired": issuer.pair("client.test", is_expired=True),
+            "of a stranger": Issuer("stranger").pair("client.test"),
+            "for servers": issuer.pair("client.test", usages=[SERVER]),
+            "for clients": issuer.pair("client.test", usages=[CLIENT]),
+            "for anything": issuer.pair("client.test", usages=[]),
+        }
+
+    @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+    @pytest.mark.parametrize("mode", ["none", "request", "require"])
+    def test_who_is_let_in(
+        self,
+        *,
+        issuer: Issuer,
+        pair: Pair,
+        backend: RawBackend,
+        shown: dict[str, Pair | None],
+        mode: str,
+        version: str,
+    ) -> None:
+        good = {"good", "for clients", "for anything"}
+        welcome = {"none": set(shown), "request": good | {"none"}, "require": good}[mode]
+        with Front(issuer, backend, pair, client_certificates=mode, client_ca_certs=issuer.pem) as front:
+            for what, identity in shown.items():
+                if what in welcome:
+                    with front.connect(identity=identity, version=VERSIONS[version]) as client:
+                        assert front.exchange(client) == b"ok", what
+                else:
+                    refusal(front, identity=identity, version=VERSIONS[version])
+            assert front.router.stats()["total_requests"] == len(welcome), "the others came to no request"
+
+    def test_an_alert_says_why(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+        stranger = Issuer("stranger").pair("client.test")
+        with Front(issuer, backend, pair, client_certificates="require", client_ca_certs=issuer.pem) as front:
+            assert "unknown ca" in str(refusal(front, identity=stranger))
+            assert "certificate required" in str(refusal(front))
+
+    def test_below_another_authority(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+        """An intermediate may come from the client, or be what is trusted itself."""
+        middle = Issuer("middle", parent=issuer)
+        identity = middle.pair("client.test")
+        for trusted in (issuer.pem, middle.pem):
+            with Front(issuer, backend, pair, client_certificates="require", client_ca_certs=trusted) as front:
+                assert front.exchange(front.connect(identity=identity)) == b"ok"
+
+    @pytest.mark.parametrize("trusts_system_roots", [True, False])
+    def test_the_systems_roots(
+        self,
+        *,
+        issuer: Issuer,
+        pair: Pair,
+        backend: RawBackend,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        trusts_system_roots: bool,
+    ) -> None:
+        system = Issuer("system")
+        roots = tmp_path / "roots.pem"
+        roots.write_text(system.pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+        identity = system.pair("client.test")
+        with Front(
+            issuer,
+            backend,
+            pair,
+            client_certificates="require",
+            client_ca_certs=issuer.pem,
+            trusts_system_roots=trusts_system_roots,
+        ) as front:
+            assert front.exchange(front.connect(identity=issuer.pair("client.test"))) == b"ok"
+            if trusts_system_roots:
+                assert front.exchange(front.connect(identity=identity)) == b"ok"
+            else:
+                assert "unknown ca" in str(refusal(front, identity=identity))
+
+    def test_every_identity_has_the_same_rules(self, issuer: Issuer, backend: RawBackend) -> None:
+        pairs = [issuer.pair("one.test"), issuer.pair("two.test")]
+        identity = issuer.pair("client.test")
+        with Front(issuer, backend, *pairs, client_certificates="require", client_ca_certs=issuer.pem) as front:
+            for asked in ("one.test", "two.test", "three.test", None):
+                client = front.connect(asked, identity=identity, checks_names=False)
+                assert front.exchange(client) == b"ok"
+                refusal(front, server_name=asked, checks_names=False)
+
+
+# --- T06
+
+
+class TestClientRules:
+    @pytest.mark.parametrize(
+        ("rules", "is_welcome"),
+        [
+            ([("CN=test authority", ["O=apps,CN=good"])], False),
+            ([("CN=test authority", ["CN=good,O=apps"])], True),
+            ([("CN=test authority", ["CN=other", "CN=good,O=apps"])], True),
+            ([("CN=test authority", ["CN=good"])], False),
+            ([("CN=test authority", [])], False),
+            ([("CN=another authority", ["CN=other"])], True),
+            ([("CN=another authority", ["CN=other"]), ("CN=test authority", ["CN=other"])], False),
+            ([("CN=test authority", ["CN=good,O=apps"]), ("CN=test authority", ["CN=other"])], False),
+        ],
+    )
+    @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+    def test_subjects(
+        self,
+        *,
+        issuer: Issuer,
+        pair: Pair,
+        backend: RawBackend,
+        rules: list[tuple[str, list[str]]],
+        is_welcome: bool,
+        version: str,
+    ) -> None:
+        identity = issuer.pair(subject=name("good", "apps"))
+        options = {
+            "client_certificates": "require",
+            "client_ca_certs": issuer.pem,
+            "client_rules": tuple(ClientRule(ca, tuple(subjects)) for ca, subjects in rules),
+        }
+        with Front(issuer, backend, pair, **options) as front:
+            if is_welcome:
+                assert front.exchange(front.connect(identity=identity, version=VERSIONS[version])) == b"ok"
+            else:
+                refusal(front, identity=identity, version=VERSIONS[version])
+                assert front.router.stats()["total_requests"] == 0
+
+    def test_an_authority_between_counts(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+        middle = Issuer("middle", parent=issuer)
+        rules = (ClientRule("CN=middle", ("CN=good",)),)
+        with Front(
+            issuer, backend, pair, client_certificates="request", client_ca_certs=issuer.pem, client_rules=rules
+        ) as front:
+            assert front.exchange(front.connect(identity=middle.pair(subject=name("good")))) == b"ok"
+            refusal(front, identity=middle.pair(subject=name("bad")))
+            assert front.exchange(front.connect(identity=issuer.pair(subject=name("bad")))) == b"ok"
+            assert front.exchange(front.connect()) == b"ok", "who shows nothing breaks no rule"
+
+
+# --- sessions
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("mode", ["none", "require"])
+def test_sessions_are_resumed(issuer: Issuer, backend: RawBackend, version: str, mode: str) -> None:
+    options = {"client_certificates": mode, "client_ca_certs": issuer.pem}
+    pairs = [issuer.pair("other.test"), issuer.pair(HOST)]
+    rules = (ClientRule("CN=test authority", ("CN=good",)),)
+    identity = issuer.pair(subject=name("good"))
+    with Front(issuer, backend, *pairs, client_rules=rules, **options) as front:
+        context = client_context(issuer, version=VERSIONS[version], identity=identity)
+        with TlsClient(front.router.port, context) as first:
+            assert front.exchange(first) == b"ok"
+            assert not first.socket.session_reused
+            session = first.socket.session
+        with TlsClient(front.router.port, context, session=session) as second:
+            assert second.socket.session_reused
+            assert front.exchange(second) == b"ok"
+        front.router.call(front.router.secure, server_tls(*pairs, **options))
+        with TlsClient(front.router.port, context, session=session) as third:
+            assert not third.socket.session_reused, "tickets end with the certificates that gave them out"
+
+
+# --- HTTP over TLS
+
+
+class TestTraffic:
+    @pytest.fixture
+    def front(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> Iterator[Front]:
+        with Front(issuer, backend, pair) as front:
+            yield front
+
+    def test_large_bodies_both_ways(self, front: Front) -> None:
+        body = bytes(range(256)) * 32 * 1024  # 8 MiB
+        client = front.connect()
+        length = b"Content-Length: %d" % len(body)
+        sender = threading.Thread(target=client.send, args=(request(length, start_line=b"PUT / HTTP/1.1", body=body),))
+        sender.start()
+        stream, got = front.backend.accept_request()
+        sender.join()
+        assert got.body == body
+        answering = threading.Thread(target=stream.send, args=(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n%s" % (length, body),))
+        answering.start()
+        assert client.read_response().body == body
+        answering.join()
+
+    def test_a_client_that_does_not_read_stops_the_backend(self, issuer: Issuer, pair: Pair) -> None:
+        size = 64 * 1024 * 1024
+        with RawBackend() as backend, Front(issuer, backend, pair) as front:
+            client = TlsClient(front.router.port, client_context(issuer), receive_buffer=16384)
+            client.send(request())
+            stream, _ = backend.accept_request()
+            stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            sent = stream.send_until_blocked(bytes(size))
+            assert sent < size // 2
+            rest = threading.Thread(target=stream.send, args=(bytes(size - sent),))
+            rest.start()
+            assert len(client.read_response().body) == size
+            rest.join()
+
+    def test_a_backend_that_does_not_read_stops_the_client(self, issuer: Issuer, pair: Pair) -> None:
+        size = 64 * 1024 * 1024
+        with RawBackend(receive_buffer=16384) as backend, Front(issuer, backend, pair) as front:
+            client = front.connect()
+            client.send(request(b"Content-Length: %d" % size, start_line=b"PUT / HTTP/1.1"))
+            stream = backend.accept()
+            stream.read_request_head()
+            # TLS cannot be told to send as much as possible: it has sent what it was given, or none of it.
+            sent = 0
+            client.socket.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                while sent < size:
+                    sent += client.socket.send(bytes(16384))
+            assert sent < size // 2
+
+    def test_pipeline(self, front: Front) -> None:
+        client = front.connect()
+        client.send(request(start_line=b"GET /1 HTTP/1.1") + request(start_line=b"GET /2 HTTP/1.1"))
+        for path in (b"/1", b"/2"):
+            stream, got = front.backend.accept_request()
+            assert path in got.start_line
+            stream.send(response_with(path, b"Connection: close"))
+            assert client.read_response().body == path
+
+    def test_tunnel(self, front: Front) -> None:
+        client = front.connect()
+        client.send(request(b"Connection: Upgrade", b"Upgrade: websocket") + b"early")
+        stream, _ = front.backend.accept_request()
+        stream.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst")
+        assert client.read_response().status == 101
+        assert client.read_exactly(5) == b"first"
+        assert stream.read_exactly(5) == b"early"
+        client.send(b"up" * 50_000)
+        assert stream.read_exactly(100_000) == b"up" * 50_000
+        stream.send(b"down" * 50_000)
+        assert client.read_exactly(200_000) == b"down" * 50_000
+        stream.half_close()
+        client.expect_end()
+
+    def test_a_tunnel_that_the_client_ends(self, front: Front) -> None:
+        client = front.connect()
+        client.send(request(b"Connection: Upgrade", b"Upgrade: websocket"))
+        stream, _ = front.backend.accept_request()
+        stream.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        assert client.read_response().status == 101
+        client.send(b"last")
+        client.close()
+        assert stream.wait_closed() == b"last"
+
+    def test_close_says_goodbye(self, front: Front) -> None:
+        """So the client knows that nothing was cut off."""
+        client = TlsClient(front.router.port, client_context(front.issuer), is_strict=True)
+        client.send(request(b"Connection: close"))
+        stream, _ = front.backend.accept_request()
+        stream.send(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
+        stream.close()
+        client.read_response()
+        client.expect_end()
+
+    def test_a_response_that_is_cut_off_says_none(self, front: Front) -> None:
+        client = TlsClient(front.router.port, client_context(front.issuer), is_strict=True)
+        client.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        stream, _ = front.backend.accept_request()
+        stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        client.read_until(b"abc")
+        stream.send(b"no chunk size\r\n")
+        with pytest.raises(OSError, match=r"EOF|reset"):
+            client.read_to_end()
+
+    def test_the_client_goes_in_the_middle_of_a_request(self, front: Front) -> None:
+        client = front.connect()
+        client.send(request(b"Content-Length: 100", start_line=b"PUT / HTTP/1.1", body=b"half"))
+        stream = front.backend.accept()
+        stream.read_request_head()
+        assert stream.read_exactly(4) == b"half"
+        client.close()
+        stream.expect_end()
+        assert "499" in front.router.wait_for_log_line()
+
+    @pytest.mark.parametrize("says_goodbye", [True, False])
+    def test_a_client_that_sends_no_more_gets_its_answers(self, front: Front, says_goodbye: bool) -> None:
+        client = front.connect()
+        client.send(request(start_line=b"GET /1 HTTP/1.1") + request(start_line=b"GET /2 HTTP/1.1"))
+        stream, _ = front.backend.accept_request()
+        if says_goodbye:
+            # Only its half: the other side's goodbye is still to come.
+            client.socket.settimeout(0.0)
+            with contextlib.suppress(ssl.SSLWantReadError, BlockingIOError):
+                client.socket._sslobj.shutdown()  # type: ignore[attr-defined]
+        else:
+            socket.socket.shutdown(client.socket, socket.SHUT_WR)
+        stream.send(response_with(b"one", b"Connection: close"))
+        stream, _ = front.backend.accept_request()
+        stream.send(response_with(b"two", b"Connection: close"))
+        if not says_goodbye:
+            assert [client.read_response().body for _ in range(2)] == [b"one", b"two"]
+            client.expect_end()
+        else:
+            wait_for(lambda: len(front.router.log_lines()) == 2 or None, "both requests in the log")
+
+    def test_a_record_that_was_changed_on_the_way(self, front: Front) -> None:
+        client = front.connect()
+        assert front.exchange(client) == b"ok"
+        raw = socket.socket(fileno=os.dup(client.socket.fileno()))
+        with raw:
+            raw.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
+        with pytest.raises(ssl.SSLError, match="bad record mac"):
+            client.read_to_end()
+
+    def test_a_refused_request_is_answered(self, front: Front) -> None:
+        client = front.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + b"x" * 100_000)
+        response = client.read_response()
+        assert response.status == 400
+        client.expect_end()
+
+    def test_records_in_single_bytes(self, front: Front) -> None:
+        client = front.connect()
+        client.send_split(request(b"Content-Length: 3", body=b"abc"))
+        stream, got = front.backend.accept_request()
+        assert got.body == b"abc"
+        stream.send(OK)
+        assert client.read_response().body == b"ok"
+
+
+class TestDeadlines:
+    def test_a_handshake_that_does_not_go_on(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+        hello = client_hello(client_context(issuer))
+        with Front(issuer, backend, pair, read_header_timeout=0.3, protocols=("http/1.1",)) as front:
+            clients = [front.router.connect() for _ in range(3)]
+            for client, start in zip(clients, (b"", hello[:20], hello), strict=True):
+                client.send(start)
+            for client in clients:
+                client.wait_closed()
+            client = front.connect()
+            assert client.wait_closed() == b"", "the head's time begins with the handshake's end"
+
+    def test_a_router_that_stops_ends_handshakes(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+        with Front(issuer, backend, pair) as front:
+            client = RawClient(front.router.port)
+            client.send(b"\x16")
+            with front.connect() as other:
+                assert front.exchange(other) == b"ok"
+        client.wait_closed()
+        client.close()
 
 
 def client_hello(context: ssl.SSLContext) -> bytes:

@@ -17,12 +17,14 @@ import yaml
 from .byte_stream import PATIENCE
 from .gorouter_process import GorouterProcess, configuration, get, listening_addresses
 from .http_message import response_with
+from .issuer import Issuer
 from .nats_server import NatsServerProcess
 from .processes import children_of, command_of, is_alive
 from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, wait_for
 from .steady_load import SteadyLoad
+from .tls_front import TlsClient, client_context, tls_keys
 
 HOST = "app.test"
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
@@ -312,6 +314,24 @@ class TestHandOver:
         assert sorted(routers.wait_for("upgrade-started")["listeners"]) == ["clients", "health", "metrics", "routes"]
         inherited = routers.wait_for("listeners-inherited")["names"]
         assert sorted(inherited) == ["clients", "health", "metrics", "routes"]
+
+    def test_https_goes_on(self, start: Start, serving: ServingBackend) -> None:
+        issuer = Issuer()
+        generations = start(serving.address, **tls_keys(issuer.pair(HOST)))
+        port = generations.wait_for("tls-listener-started")["address"]["Port"]
+        context = client_context(issuer)
+
+        def ask() -> int:
+            with TlsClient(port, context) as client:
+                client.send(REQUEST)
+                return client.read_response().status
+
+        assert ask() == 200
+        generations.upgrade()
+        assert generations.wait_for("tls-listener-started", 2)["address"]["Port"] == port
+        assert ask() == 200
+        generations.wait_gone(generations.first.pid)
+        assert ask() == 200
 
     def test_nothing_is_lost_that_waits_to_be_accepted(self, start: Start, serving: ServingBackend) -> None:
         """The only worker of the old router stands still: what waits in its socket's queue is for the successor."""

@@ -19,20 +19,7 @@ from .nats_server import NatsServerProcess, RawNatsClient
 from .raw_backend import BackendStream, ServingBackend
 from .raw_client import RawClient
 from .router_process import START_PATIENCE, wait_for
-from .tls_front import TlsClient, client_context
-
-
-def tls_keys(*pairs: Pair, **keys: Any) -> dict[str, Any]:
-    """Configuration of an HTTPS listener on a free port."""
-    return {
-        "enable_ssl": True,
-        "ssl_port": 0,
-        "tls_pem": [{"cert_chain": pair.chain, "private_key": pair.key} for pair in pairs],
-        "client_cert_validation": "none",
-        "cipher_suites": "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "max_tls_version": "TLSv1.3",
-        **keys,
-    }
+from .tls_front import TlsClient, client_context, tls_keys
 
 
 def tls_port(router: GorouterProcess) -> int:

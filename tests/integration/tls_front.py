@@ -21,6 +21,19 @@ def server_tls(*pairs: Pair, **options: Any) -> ServerTLS:
     return ServerTLS(tuple(Identity(*identity_of(pair.chain), pair.chain, pair.key) for pair in pairs), **options)
 
 
+def tls_keys(*pairs: Pair, **keys: Any) -> dict[str, Any]:
+    """Configuration of an HTTPS listener on a free port."""
+    return {
+        "enable_ssl": True,
+        "ssl_port": 0,
+        "tls_pem": [{"cert_chain": pair.chain, "private_key": pair.key} for pair in pairs],
+        "client_cert_validation": "none",
+        "cipher_suites": "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "max_tls_version": "TLSv1.3",
+        **keys,
+    }
+
+
 class FrontRouter(InProcessRouter):
     """A router whose clients come through a FrontDoor."""
 
@@ -51,7 +64,10 @@ class FrontRouter(InProcessRouter):
 
 
 class TlsClient(RawClient):
-    """A client connection with TLS, for which `first` went ahead in the clear."""
+    """A client connection with TLS, for which `first` went ahead in the clear.
+
+    To one that `is_strict`, an end without a goodbye is an error.
+    """
 
     socket: ssl.SSLSocket
 
@@ -63,12 +79,15 @@ class TlsClient(RawClient):
         *,
         first: bytes = b"",
         session: ssl.SSLSession | None = None,
+        is_strict: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(port, **options)
         self.send(first)
         try:
-            self.socket = context.wrap_socket(self.socket, server_hostname=server_name, session=session)
+            self.socket = context.wrap_socket(
+                self.socket, server_hostname=server_name, session=session, suppress_ragged_eofs=not is_strict
+            )
         except BaseException:
             self.close()
             raise

@@ -68,7 +68,7 @@ class FakeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.close()
 
-    def take_protocol(self, protocol: Any) -> None:
+    def set_protocol(self, protocol: Any) -> None:
         self._protocol = protocol
 
     def break_off(self) -> None:
@@ -151,7 +151,7 @@ class FakeLoop:
         """Hand the connection over as it is: the tests see what would be encrypted."""
         if transport.is_reading_paused:
             transport.resume_reading()
-        transport.take_protocol(protocol)
+        transport.set_protocol(protocol)
         return transport
 
     def connect_client(self, protocol: Any) -> FakeTransport:

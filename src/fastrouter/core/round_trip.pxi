@@ -15,7 +15,7 @@ cdef class RoundTripper:
         self.is_healthy = True
         self.clients = set()
         self.arrivals = set()
-        self.proxy_headers = DeadlineQueue(PROXY_HEADER_SECONDS)
+        self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
         self.lingerings = DeadlineQueue(LINGER_SECONDS)

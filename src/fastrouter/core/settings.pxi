@@ -10,6 +10,7 @@ cdef class Settings:
         double endpoint_timeout=900.0,
         double frontend_idle_timeout=900.0,
         double read_header_timeout=0.0,
+        double proxy_header_timeout=0.1,
         double backend_idle_timeout=90.0,
         double keep_alive_probe_interval=1.0,
         bint backend_keep_alive=True,
@@ -53,6 +54,7 @@ cdef class Settings:
         self.endpoint_timeout = _at_least("endpoint_timeout", endpoint_timeout, 0)
         self.frontend_idle_timeout = _at_least("frontend_idle_timeout", frontend_idle_timeout, 0)
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
+        self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
         self.keep_alive_probe_interval = keep_alive_probe_interval
         self.backend_keep_alive = backend_keep_alive

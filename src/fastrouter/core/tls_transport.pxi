@@ -178,7 +178,7 @@ cdef class TLSTransport(Timed):
         cdef Py_ssize_t at = TLS_SLICE
         cdef list texts = []
         cdef bint has_end
-        # A memory BIO never gives back what it has grown to: it gets no more at a time than it may keep.
+        # No more at a time than the memory BIO may keep, and not too little: each cut costs an exception.
         self.incoming.write(data if size <= TLS_SLICE else data[:TLS_SLICE])
         has_end = self._read_records(texts)
         while at < size and not has_end:
@@ -227,7 +227,8 @@ cdef class TLSTransport(Timed):
             else:
                 data = memoryview(data)
                 while at < size:
-                    at += self.write_record(data[at : at + TLS_SLICE])
+                    # A memory BIO never gives back what it has grown to: one record at a time is as much as it may keep.
+                    at += self.write_record(data[at : at + TLS_RECORD_MAX])
                     self._flush()
         except SSLError:
             # The peer has broken it off with an alert.

@@ -1,0 +1,170 @@
+"""What TLS to the clients costs: CPU per request of fastrouter and of nginx, side by side, and memory per connection.
+
+    python -m benchmarks.load.tls_to_clients [--rounds N] [--seconds N] [--idle CONNECTIONS]
+
+Both have the same P-256 certificate and TLS 1.2 and 1.3, and wrk takes 1.3. Measured as in benchmarks.load.compare; W3
+is W1 over TLS with kept connections, W8 a handshake per request, which wrk never resumes. Then connections are opened
+that send one request each and stay: what they add to the memory of the process tree, and what plain ones do.
+"""
+
+import argparse
+import contextlib
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import trustme
+import yaml
+
+from benchmarks.load import results
+from benchmarks.load.backends import static_backend
+from benchmarks.load.compare import Contest, table
+from benchmarks.load.processes import LOAD_CORE, PinnedProcess, free_port, listening, prepare_driver
+from benchmarks.load.proxies import Fastrouter, Nginx, Proxy
+from benchmarks.load.workloads import HOST, SMALL_PATH, WORKLOADS
+
+_CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256"
+_WORKLOADS = (
+    replace(WORKLOADS["W1"], name="W3", title=f"{WORKLOADS['W1'].title}, TLS to the client", scheme="https"),
+    replace(WORKLOADS["W5"], name="W8", title="a handshake per request, 64 at a time", scheme="https"),
+)
+
+
+class _SecureFastrouter(Fastrouter):
+    """fastrouter with HTTPS, and with HTTP on a port of its own."""
+
+    nats_port: int
+
+    def command(self) -> list[str]:
+        self.plain_port = free_port()
+        config = {
+            "status": {"port": 0, "routes": {"port": 0}},
+            "nats": {"hosts": [{"hostname": "127.0.0.1", "port": self.nats_port}]},
+            "logging": {"level": "info"},
+            "port": self.plain_port,
+            "ssl_port": self.port,
+            "enable_ssl": True,
+            "tls_pem": [_pair(self.workdir.parent)],
+            "client_cert_validation": "none",
+            "cipher_suites": _CIPHERS,
+            "max_tls_version": "TLSv1.3",
+            "go_max_procs": 1,
+            "start_response_delay_interval": "0s",
+            "disable_keep_alives": False,
+            "max_idle_conns_per_host": 100,
+            "access_log": {"file": str(self.access_log)},
+        }
+        endpoints = [{"address": one} for one in self.backends]
+        (self.workdir / "gorouter.yml").write_text(yaml.safe_dump(config))
+        routes = self.workdir / "routes.yml"
+        routes.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": endpoints}]}))
+        executable, *_ = super().command()
+        return [executable, "-c", str(self.workdir / "gorouter.yml"), "-routes", str(routes)]
+
+
+class _SecureNginx(Nginx):
+    """nginx as it is compared elsewhere, with TLS, and without on a port of its own."""
+
+    def command(self) -> list[str]:
+        self.plain_port = free_port()
+        command = super().command()
+        config = self.workdir / "nginx.conf"
+        pem = f"{self.workdir.parent}/pair.pem"
+        config.write_text(
+            config.read_text().replace(
+                f"listen 127.0.0.1:{self.port};",
+                f"""
+                    listen 127.0.0.1:{self.port} ssl;
+                    listen 127.0.0.1:{self.plain_port};
+                    ssl_certificate {pem};
+                    ssl_certificate_key {pem};
+                    ssl_protocols TLSv1.2 TLSv1.3;
+                    ssl_ciphers {_CIPHERS};
+                    ssl_session_tickets on;
+                """,
+            )
+        )
+        return command
+
+
+def _pair(workdir: Path) -> dict[str, str]:
+    pem = (workdir / "pair.pem").read_text()
+    key, _, chain = pem.partition("-----BEGIN CERTIFICATE-----")
+    return {"cert_chain": f"-----BEGIN CERTIFICATE-----{chain}", "private_key": key}
+
+
+@contextlib.contextmanager
+def _nats(workdir: Path) -> Iterator[int]:
+    port = free_port()
+    server = [str(Path(sys.executable).with_name("nats-server")), "-a", "127.0.0.1", "-p", str(port)]
+    with listening("nats-server", server, LOAD_CORE, workdir, port):
+        yield port
+
+
+def bytes_per_connection(process: PinnedProcess, port: int, count: int, context: ssl.SSLContext | None) -> float:
+    """Open `count` connections that have had one request each; returns what one adds to the tree's own memory."""
+    request = f"GET {SMALL_PATH} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    before = process.memory().uss
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+            if context is not None:
+                connection = context.wrap_socket(connection, server_hostname=HOST)
+            stack.enter_context(connection)
+            connection.sendall(request)
+            if b" 200 " not in connection.recv(65536):
+                raise RuntimeError("no answer")
+        return (process.memory().uss - before) / count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
+    parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
+    parser.add_argument("--idle", type=int, default=2000, help="connections whose memory is measured")
+    options = parser.parse_args()
+    prepare_driver()
+    facts = results.facts()
+    kinds: tuple[type[Proxy], ...] = (_SecureFastrouter, _SecureNginx)
+    with contextlib.ExitStack() as stack:
+        workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastrouter-tls-")))
+        leaf = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
+        leaf.private_key_and_cert_chain_pem.write_to_path(str(workdir / "pair.pem"))
+        _SecureFastrouter.nats_port = stack.enter_context(_nats(workdir))
+        backend = stack.enter_context(static_backend(workdir))
+        proxies = [kind(workdir, [backend]) for kind in kinds]
+        running = {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}
+        contest = Contest(running, options.seconds, options.attempts)
+        idle = {}
+        for name, (proxy, process) in running.items():
+            assert isinstance(proxy, _SecureFastrouter | _SecureNginx)
+            context = ssl._create_unverified_context()
+            idle[name] = {
+                "plain": bytes_per_connection(process, proxy.plain_port, options.idle, None),
+                "tls": bytes_per_connection(process, proxy.port, options.idle, context),
+            }
+            print(f"{name}: bytes per idle connection: {idle[name]['plain']:.0f} plain, {idle[name]['tls']:.0f} TLS")
+        for workload in _WORKLOADS:
+            contest.verify(workload)
+            contest.warm_up(workload)
+            for number in range(1, options.rounds + 1):
+                contest.measure_round(workload, number)
+            print(table(contest, workload, list(running)), end="\n\n", flush=True)
+    figures = {
+        "seconds": options.seconds,
+        "idle_bytes_per_connection": idle,
+        "measurements": list(map(asdict, contest.measurements)),
+    }
+    print(f"written to {results.write('tls-to-clients', facts, figures)}")
+    errors = sum(one.wrk.errors for one in contest.measurements)
+    print(f"{'FAIL' if errors else 'PASS'}  errors: {errors}")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What stands in front of a client's first request, cut at every byte: PROXY headers, handshakes, records."""
+
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastrouter._core import FrontDoor
+
+from .conversation import Conversation, timeless
+from .test_splits import EXCHANGES, OK, cut, cuts, splits
+
+GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
+LINE = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+BLOCK = SIGNATURE + b"\x21\x11\x00\x0f" + bytes([198, 51, 100, 7, 203, 0, 113, 1]) + b"\x12\x67\x01\xbbtlv"
+LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture(scope="module")
+def server_side(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("app.test", key_type=trustme.KeyType.ECDSA).configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def client_side(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
+
+
+def through(door: FrontDoor, conversation: Conversation) -> Conversation:
+    """Let the conversation's client come through `door` instead."""
+    conversation.client = conversation.loop.connect_client(door.new_connection())
+    return conversation
+
+
+@pytest.mark.parametrize(
+    ("header", "ip"), [(LINE, b"198.51.100.7"), (BLOCK, b"198.51.100.7"), (LOCAL, b"10.0.0.9"), (b"", b"10.0.0.9")]
+)
+def test_header_and_request_cut_at_every_byte(header: bytes, ip: bytes) -> None:
+    for pieces in splits(header + GET):
+        conversation = Conversation()
+        through(FrontDoor(conversation.tripper, reads_proxy_headers=True), conversation)
+        conversation.from_client(*pieces)
+        assert b"X-Forwarded-For: %s\r\n" % ip in bytes(conversation.backend.written), pieces
+        conversation.from_backend(OK)
+        assert conversation.client.written.endswith(b"hello")
+        conversation.end()
+
+
+class SecureConversation(Conversation):
+    """A conversation whose client speaks TLS; what the test delivers and finds is in the clear."""
+
+    def __init__(
+        self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, sizes: Iterable[int] = (1 << 20,)
+    ) -> None:
+        super().__init__()
+        door = FrontDoor(self.tripper)
+        door.secure(server_side)
+        through(door, self)
+        self._sizes = list(sizes)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = client_side.wrap_bio(self._incoming, self._outgoing, server_hostname="app.test")
+        self._taken = 0
+        self.got = bytearray()
+        self.has_goodbye = False
+
+    def shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._exchange()
+            else:
+                return self._exchange()
+
+    def from_client(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            if piece:
+                self._tls.write(piece)
+                self._exchange()
+
+    def from_backend(self, *pieces: bytes) -> None:
+        super().from_backend(*pieces)
+        self._exchange()
+
+    def _exchange(self) -> None:
+        super().from_client(*cut(self._outgoing.read(), self._sizes))
+        self._incoming.write(bytes(self.client.written[self._taken :]))
+        self._taken = len(self.client.written)
+        try:
+            while data := self._tls.read(65536):
+                self.got += data
+            self.has_goodbye = True
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError) as end:
+            self.has_goodbye |= isinstance(end, ssl.SSLZeroReturnError)
+
+
+@settings(deadline=None)
+@given(name=st.sampled_from(sorted(EXCHANGES)), cuts=cuts)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_exchanges_are_the_same_as_without_tls(
+    server_side: ssl.SSLContext, client_side: ssl.SSLContext, version: ssl.TLSVersion, name: str, cuts: list[int]
+) -> None:
+    client_side.minimum_version = ssl.TLSVersion.TLSv1_2
+    client_side.maximum_version = version
+    request, response = EXCHANGES[name]
+    plain = Conversation()
+    secure = SecureConversation(server_side, client_side, cuts)
+    secure.shake_hands()
+    for conversation in (plain, secure):
+        conversation.from_client(request)
+        if response and conversation.loop.dialled:
+            conversation.from_backend(response)
+    assert timeless(secure.got) == timeless(plain.client.written)
+    assert secure.has_goodbye == (plain.client.is_over or plain.client.has_eof)
+    _, *told_in_the_clear = plain.outcome()
+    _, *told = secure.outcome()
+    assert told == told_in_the_clear, "to the backend and to the access log"
+
+
+class TestBackPressure:
+    @pytest.fixture
+    def conversation(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> SecureConversation:
+        conversation = SecureConversation(server_side, client_side)
+        conversation.shake_hands()
+        return conversation
+
+    def test_a_full_client_stops_the_backend(self, conversation: SecureConversation) -> None:
+        conversation.from_client(GET)
+        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        conversation.client.set_writing_paused(True)
+        assert conversation.backend.is_reading_paused
+        conversation.client.set_writing_paused(False)
+        assert not conversation.backend.is_reading_paused
+
+    def test_a_full_backend_stops_the_client(self, conversation: SecureConversation) -> None:
+        conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100000\r\n\r\n")
+        conversation.backend.set_writing_paused(True)
+        conversation.from_client(b"x" * 1000)
+        assert conversation.client.is_reading_paused, "what is not read is not decrypted"
+        conversation.backend.set_writing_paused(False)
+        assert not conversation.client.is_reading_paused
+
+    def test_a_pipeline_waits_outside(self, conversation: SecureConversation) -> None:
+        conversation.from_client(GET + b"y" * 100_000)
+        assert conversation.client.is_reading_paused
+
+    def test_a_large_body_is_one_piece(self, conversation: SecureConversation) -> None:
+        conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 200000\r\n\r\n")
+        written = len(conversation.backend.written)
+        conversation.from_client(b"x" * 200_000)
+        assert len(conversation.backend.written) == written + 200_000
+        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"z" * 200_000)
+        assert conversation.got.endswith(b"z" * 200_000)
+
+
+def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:
+    """Who is not hears nothing: not even the last flight of the handshake."""
+    asked: list[Any] = []
+
+    def admits(connection: ssl.SSLObject) -> bool:
+        asked.append(connection)
+        return False
+
+    conversation = SecureConversation(server_side, client_side)
+    door = FrontDoor(conversation.tripper)
+    door.secure(server_side, admits=admits)
+    through(door, conversation)
+    conversation.shake_hands()
+    written = len(conversation.client.written)
+    conversation.from_client(GET)
+    assert len(asked) == 1
+    assert conversation.client.has_eof
+    assert len(conversation.client.written) == written
+    assert conversation.loop.dialled == []
