@@ -20,7 +20,6 @@ from .in_process import HOST, request
 from .issuer import CLIENT, SERVER, Issuer, Pair, name
 from .raw_backend import RawBackend
 from .raw_client import RawClient
-from .router_process import wait_for
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
@@ -539,27 +538,6 @@ class TestTraffic:
         stream.expect_end()
         assert "499" in front.router.wait_for_log_line()
 
-    @pytest.mark.parametrize("says_goodbye", [True, False])
-    def test_a_client_that_sends_no_more_gets_its_answers(self, front: Front, says_goodbye: bool) -> None:
-        client = front.connect()
-        client.send(request(start_line=b"GET /1 HTTP/1.1") + request(start_line=b"GET /2 HTTP/1.1"))
-        stream, _ = front.backend.accept_request()
-        if says_goodbye:
-            # Only its half: the other side's goodbye is still to come.
-            client.socket.settimeout(0.0)
-            with contextlib.suppress(ssl.SSLWantReadError, BlockingIOError):
-                client.socket._sslobj.shutdown()  # type: ignore[attr-defined]
-        else:
-            socket.socket.shutdown(client.socket, socket.SHUT_WR)
-        stream.send(response_with(b"one", b"Connection: close"))
-        stream, _ = front.backend.accept_request()
-        stream.send(response_with(b"two", b"Connection: close"))
-        if not says_goodbye:
-            assert [client.read_response().body for _ in range(2)] == [b"one", b"two"]
-            client.expect_end()
-        else:
-            wait_for(lambda: len(front.router.log_lines()) == 2 or None, "both requests in the log")
-
     def test_a_record_that_was_changed_on_the_way(self, front: Front) -> None:
         client = front.connect()
         assert front.exchange(client) == b"ok"
@@ -594,8 +572,6 @@ class TestDeadlines:
                 client.send(start)
             for client in clients:
                 client.wait_closed()
-            client = front.connect()
-            assert client.wait_closed() == b"", "the head's time begins with the handshake's end"
 
     def test_a_router_that_stops_ends_handshakes(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
         with Front(issuer, backend, pair) as front:

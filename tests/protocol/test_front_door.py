@@ -1,7 +1,9 @@
 """What stands in front of a client's first request, cut at every byte: PROXY headers, handshakes, records."""
 
+import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -42,6 +44,8 @@ def client_side(authority: trustme.CA) -> ssl.SSLContext:
 
 def through(door: FrontDoor, conversation: Conversation) -> Conversation:
     """Let the conversation's client come through `door` instead."""
+    conversation.client.close()
+    conversation.loop.run()
     conversation.client = conversation.loop.connect_client(door.new_connection())
     return conversation
 
@@ -96,6 +100,15 @@ class SecureConversation(Conversation):
         super().from_backend(*pieces)
         self._exchange()
 
+    def from_backend_only(self, piece: bytes) -> None:
+        """Deliver it, and leave alone what the client gets: after its goodbye, OpenSSL reads no more."""
+        super().from_backend(piece)
+
+    def say_goodbye(self) -> None:
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        super().from_client(self._outgoing.read())
+
     def _exchange(self) -> None:
         super().from_client(*cut(self._outgoing.read(), self._sizes))
         self._incoming.write(bytes(self.client.written[self._taken :]))
@@ -106,6 +119,11 @@ class SecureConversation(Conversation):
             self.has_goodbye = True
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError) as end:
             self.has_goodbye |= isinstance(end, ssl.SSLZeroReturnError)
+
+
+def without_scheme(text: bytes) -> bytes:
+    """Blank out what shall differ: the scheme, as backends and log are told."""
+    return re.sub(rb"((?i:x.forwarded.proto):[ \"]*)https?", rb"\1-", text)
 
 
 @settings(deadline=None)
@@ -128,17 +146,70 @@ def test_exchanges_are_the_same_as_without_tls(
     assert secure.has_goodbye == (plain.client.is_over or plain.client.has_eof)
     _, requests_in_the_clear, lines_in_the_clear = plain.outcome()
     _, requests, lines = secure.outcome()
-    assert lines == lines_in_the_clear
-    assert [one.replace(b"Proto: https", b"Proto: http") for one in requests] == requests_in_the_clear
+    assert [without_scheme(one) for one in lines] == [without_scheme(one) for one in lines_in_the_clear]
+    assert [without_scheme(one) for one in requests] == [without_scheme(one) for one in requests_in_the_clear]
+
+
+@pytest.fixture
+def conversation(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> SecureConversation:
+    conversation = SecureConversation(server_side, client_side)
+    conversation.shake_hands()
+    return conversation
+
+
+class TestEnd:
+    """A goodbye, and an end without one, are what an end is without TLS."""
+
+    @pytest.fixture(params=["goodbye", "end", "both"])
+    def end(self, request: pytest.FixtureRequest, conversation: SecureConversation) -> Callable[[], None]:
+        def end() -> None:
+            if request.param != "end":
+                conversation.say_goodbye()
+            if request.param != "goodbye":
+                conversation.client.deliver_eof()
+            conversation.loop.run()
+
+        return end
+
+    def test_idle(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+        conversation.from_client(GET)
+        conversation.from_backend(OK)
+        end()
+        assert conversation.client.is_over
+        assert conversation.tripper.stats()["client_connections"] == 0
+
+    def test_while_an_answer_is_on_its_way(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+        conversation.from_client(GET)
+        end()
+        assert conversation.client.is_over
+        assert conversation.backend.is_over, "nobody waits for it any more"
+
+    def test_behind_a_pipeline(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+        conversation.from_client(GET + GET)
+        end()
+        written = len(conversation.client.written)
+        conversation.from_backend_only(OK)
+        assert len(conversation.client.written) > written
+        conversation.from_backend_only(OK)
+        assert conversation.client.is_over
+        assert conversation.tripper.stats()["total_requests"] == 2
+
+    def test_in_a_body(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+        conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\nhalf")
+        end()
+        assert conversation.client.is_over
+        assert conversation.backend.is_over
+
+    def test_of_a_tunnel(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+        conversation.from_client(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        conversation.from_backend(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        end()
+        assert conversation.client.is_over or conversation.backend.has_eof
 
 
 class TestBackPressure:
-    @pytest.fixture
-    def conversation(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> SecureConversation:
-        conversation = SecureConversation(server_side, client_side)
-        conversation.shake_hands()
-        return conversation
-
     def test_a_full_client_stops_the_backend(self, conversation: SecureConversation) -> None:
         conversation.from_client(GET)
         conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
