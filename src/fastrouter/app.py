@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, NoReturn
 
+import msgspec
 import uvloop
 
 from fastrouter import signals, syslog_sink
@@ -58,6 +59,7 @@ from fastrouter.worker_messages import (
     BackendTLS,
     Begin,
     ProxyProtocol,
+    RouteServicesOptions,
     ServerTLS,
     SettingsValues,
     SharedColumns,
@@ -97,7 +99,8 @@ class RouterOptions:
     which get `settings` and log to `access_log`. `registry` are further arguments of RouteRegistry,
     `prune_interval` 0 means that nothing is pruned. `routes` are always there, `file_routes` until the file
     `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can
-    ask, without `metrics` nobody can measure. `debug_address` is where the debug server listens, as the
+    ask, without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the
+    text of one that has been tried. `debug_address` is where the debug server listens, as the
     operator has written it; empty for none.
     """
 
@@ -111,6 +114,8 @@ class RouterOptions:
     internal_tls: ServerTLS | None = None
     proxy_protocol: ProxyProtocol | None = None
     backend_tls: BackendTLS = field(default_factory=BackendTLS)
+    route_services: RouteServicesOptions | None = None
+    error_template: str | None = None
     access_log: AccessLogOptions = field(default_factory=AccessLogOptions)
     routes: Sequence[StaticRoute] = ()
     routes_file: str | None = None
@@ -303,7 +308,7 @@ class Router:
         self._registry.replace_static([*options.routes, *options.file_routes])
         if options.front_tls is not None:
             self._check_tls(options.front_tls)
-        self._start_workers(log_descriptors)
+        self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
             await self._serve_status()
         self._monitor.start()
@@ -335,7 +340,8 @@ class Router:
         self._manager.feed_watchdog()
         self._tell_predecessor()
         if self._on_started is not None and self._listeners:
-            clients = Address(*self._listeners[0].listener.getsockname()[:2])
+            listener = next(listener for name, listener in self._listeners if name != INTERNAL)
+            clients = Address(*listener.getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
 
@@ -365,7 +371,19 @@ class Router:
         # One worker has seen what the endpoint is: the others need not.
         self._registry.prune_endpoint(uri, address)
 
-    def _start_workers(self, log_descriptors: list[int]) -> None:
+    def _bind_internal_listener(self) -> RouteServicesOptions | None:
+        """Bind the internal listener, if there is to be one: workers must know its port before anything comes.
+
+        Returns what they are told of route services.
+        """
+        address, services = self._options.internal_listen, self._options.route_services
+        if address is None or services is None or services.hairpin is None:
+            return services
+        self._bind(INTERNAL, address, "internal-listener", failure="new-route-services-server")
+        port = self._listeners[-1].listener.getsockname()[1]
+        return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
+
+    def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
         begin = Begin(
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
@@ -373,6 +391,8 @@ class Router:
             front_tls=self._options.front_tls,
             internal_tls=self._options.internal_tls,
             proxy_protocol=self._options.proxy_protocol,
+            route_services=route_services,
+            error_template=self._options.error_template,
             log_source=self._logger.source,
             log_level=int(self._logger.level),
             log_timestamps=self._logger.timestamps,
@@ -487,8 +507,6 @@ class Router:
             self._logger.info("tls-listener-not-enabled")
         else:
             self._bind(CLIENTS_TLS, options.tls_listen, "tls-listener")
-        if options.internal_listen is not None:
-            self._bind(INTERNAL, options.internal_listen, "internal-listener")
         self._listener_watch = ListenerWatch([listener for _, listener in self._listeners], self._on_listener_failure)
         if self._listeners:
             await self._workers.listen(self._listeners)
@@ -500,13 +518,16 @@ class Router:
             self._logger.error("tls-listener-error", error=str(error))
             raise StartError(f"cannot serve TLS: {error}") from error
 
-    def _bind(self, name: str, address: Address, what: str) -> None:
-        """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them."""
+    def _bind(self, name: str, address: Address, what: str, *, failure: str = "") -> None:
+        """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them.
+
+        `failure` is what it says when they cannot be, "" for the usual.
+        """
         listeners = self._inheritance.listeners.take(name, address.port)
         try:
             listeners = listeners or bind_listeners(address, self._options.workers)
         except OSError as error:
-            self._logger.error(f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
+            self._logger.error(failure or f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
         self._listeners += [NamedListener(name, listener) for listener in listeners]
         self._logger.info(f"{what}-started", address=describe_listener(listeners[0]))

@@ -107,17 +107,16 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     from fastrouter import app  # noqa: PLC0415
     from fastrouter.gorouter_options import options_of  # noqa: PLC0415
 
-    if config.html_error_template_file and (reason := _why_unreadable(config.html_error_template_file)):
-        text = f"Could not read HTML error template file: open {config.html_error_template_file}: {reason}"
-        logger.error("new-html-error-template-from-file", error=text)
-        app.leave(is_healthy=False)
+    error_template = (
+        _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
+    )
     logger.info(
         "retrieved-isolation-segments",
         isolation_segments=list(config.isolation_segments),
         routing_table_sharding_mode=config.routing_table_sharding_mode,
     )
     _check_allow_list(config, logger)
-    options = options_of(config, workers=flags.workers)
+    options = replace(options_of(config, workers=flags.workers), error_template=error_template)
     if flags.routes is not None:
         options = replace(options, routes_file=flags.routes, file_routes=_load_routes(flags.routes, logger))
     if flags.config is not None and config.enable_ssl:
@@ -166,9 +165,25 @@ def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
         app.leave(is_healthy=False)
 
 
-def _why_unreadable(path: str) -> str | None:
+def _load_error_template(path: str, logger: Logger) -> str | None:
+    """Return the text of the template for error pages, None if `path` is empty; a bad one ends the process."""
+    from fastrouter import app  # noqa: PLC0415
+    from fastrouter.error_template import ErrorTemplate, ErrorTemplateError  # noqa: PLC0415
+
+    text = None
     try:
-        with open(path, "rb"):
-            return None
+        if path:
+            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+                text = file.read()
+            ErrorTemplate(text)
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        reason = (error.strerror or str(error)).lower()
+        fault = f"Could not read HTML error template file: open {path}: {reason}"
+    except ErrorTemplateError as error:
+        fault = f"Could not parse HTML error template file: {path}: {error}"
+    else:
+        fault = ""
+    if fault:
+        logger.error("new-html-error-template-from-file", error=fault)
+        app.leave(is_healthy=False)
+    return text

@@ -1,5 +1,10 @@
 """From a gorouter.yml to what the parts of the router are told: the one place that knows both."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
 from fastrouter.address import Address
 from fastrouter.app import RouterOptions, usable_cpus
 from fastrouter.bus import BusOptions, BusTLS
@@ -9,17 +14,25 @@ from fastrouter.histogram import HistogramBounds, usable_bounds
 from fastrouter.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.nats_connection import NatsServer
 from fastrouter.registry import ShardingMode
+from fastrouter.route_service_signature import derive_key
 from fastrouter.status_listeners import StatusOptions, StatusTLS
 from fastrouter.worker_messages import (
     AccessLogOptions,
     BackendTLS,
     ClientRule,
+    Hairpin,
+    HairpinTLS,
     Identity,
     ProxyProtocol,
+    RouteServicesOptions,
+    RouteServiceTLS,
     ServerTLS,
     SettingsValues,
     SyslogOptions,
 )
+
+if TYPE_CHECKING:
+    from fastrouter.internal_ca import InternalIdentities
 
 # Headers that tracing adds to those of the access log (spec 6.2).
 ZIPKIN_HEADERS = ("X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3")
@@ -39,7 +52,7 @@ MIN_HEAD = 1024
 
 def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
     """Return the options of the router that `config` describes; `workers` 0 leaves their number to `go_max_procs`."""
-    return RouterOptions(
+    options = RouterOptions(
         listen=None if config.disable_http else Address("", config.port),
         tls_listen=Address("", config.ssl_port) if config.enable_ssl else None,
         front_tls=front_tls_of(config) if config.enable_ssl else None,
@@ -72,6 +85,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         debug_address=config.debug_addr,
         histogram_bounds=_histogram_bounds_of(config),
     )
+    return _with_route_services(options, config) if config.has_route_services else options
 
 
 def front_tls_of(config: Config) -> ServerTLS:
@@ -197,6 +211,72 @@ def _max_idle(config: Config) -> int:
     # To Go, 0 means its default for one host, and no limit for all; a transport has one host only.
     per_host = config.max_idle_conns_per_host or IDLE_PER_HOST
     return max(0, min(per_host, config.max_idle_conns or UNLIMITED, UNLIMITED))
+
+
+def _with_route_services(options: RouterOptions, config: Config) -> RouterOptions:
+    services = _route_services_of(config)
+    if not config.route_services_hairpinning:
+        return replace(options, route_services=services)
+    from fastrouter.internal_ca import INTERNAL_HOST, new_internal_identities  # noqa: PLC0415 100 ms, for few
+
+    identities = new_internal_identities(services.key)
+    return replace(
+        options,
+        route_services=msgspec.structs.replace(services, hairpin=_hairpin_of(config, identities)),
+        internal_listen=Address(INTERNAL_HOST, config.route_services_internal_server_port),
+        internal_tls=_internal_tls_of(config, identities),
+    )
+
+
+def _route_services_of(config: Config) -> RouteServicesOptions:
+    given = config.route_services
+    previous_secret = config.route_services_secret_decrypt_only
+    return RouteServicesOptions(
+        key=derive_key(config.route_services_secret),
+        previous_key=derive_key(previous_secret) if previous_secret else b"",
+        lifetime=config.route_services_timeout.seconds,
+        tls=RouteServiceTLS(
+            min_version=config.derived.min_tls_version,
+            max_version=config.derived.max_tls_version,
+            skip_ssl_validation=config.skip_ssl_validation,
+            ca_certs=tuple(config.ca_certs),
+            cert_chain=given.cert_chain,
+            private_key=given.private_key,
+            ciphers=config.derived.openssl_ciphers,
+        ),
+        max_attempts=min(max(1, given.max_attempts), UNLIMITED),
+        recommends_https=config.route_services_recommend_https,
+        is_strict=given.strict_signature_validation,
+        allows_websockets=given.enable_websockets,
+        blocked_networks=tuple(given.egress_blocklist),
+    )
+
+
+def _hairpin_of(config: Config, identities: "InternalIdentities") -> Hairpin:
+    return Hairpin(
+        # Of the internal listener, which may leave it to the kernel.
+        port=config.route_services_internal_server_port,
+        tls=HairpinTLS(
+            min_version=config.derived.min_tls_version,
+            max_version=config.derived.max_tls_version,
+            ca_cert=identities.ca_cert,
+            cert_chain=identities.client.cert_chain,
+            private_key=identities.client.private_key,
+            ciphers=config.derived.openssl_ciphers,
+        ),
+        allow_list=tuple(config.route_services_hairpinning_allowlist),
+    )
+
+
+def _internal_tls_of(config: Config, identities: "InternalIdentities") -> ServerTLS:
+    return ServerTLS(
+        identities=identities.servers,
+        min_version=config.derived.min_tls_version,
+        max_version=config.derived.max_tls_version,
+        ciphers=config.derived.openssl_ciphers,
+        client_certificates="require",
+        client_ca_certs=identities.ca_cert,
+    )
 
 
 def _bus_of(config: Config) -> BusOptions:

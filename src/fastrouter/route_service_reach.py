@@ -1,7 +1,8 @@
 """Where requests to route services go: which of them the router serves itself, and which networks are off limits."""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
+
+from fastrouter.networks import Networks
 
 
 class HairpinHosts:
@@ -32,15 +33,11 @@ class EgressBlockList:
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ip_network(network, strict=False) for network in networks]
+        self._networks = Networks(networks)
 
     def is_blocked(self, ip: str) -> bool:
         """Whether `ip` is in one of the networks. What is no address is blocked: nobody can say where it is."""
         try:
-            address = ip_address(ip)
+            return ip in self._networks
         except ValueError:
             return True
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            # The kernel connects it over IPv4.
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)

@@ -1,4 +1,4 @@
-"""TLS to backends: whom the router trusts, what it shows of itself, and sessions that spare handshakes (spec 5.6)."""
+"""TLS to backends, to route services, to itself: whom the router trusts, what it shows, sessions (spec 5.6, 5.9)."""
 
 import ssl
 from collections import OrderedDict
@@ -7,6 +7,7 @@ from time import time
 from typing import Self
 
 from fastrouter.pem_files import load_identity
+from fastrouter.server_tls import limit_suites
 
 MAX_SESSIONS = 1024
 SESSION_SECONDS = 3600.0
@@ -124,17 +125,67 @@ def backend_context(
     Raises ssl.SSLError for a text without a certificate (ValueError for an empty one), a key that is not the
     certificate's, and unknown ciphers.
     """
+    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None)
+    _trust_system_and(ca_certs, context)
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
+    return context
+
+
+def route_service_context(
+    *,
+    min_version: str,
+    max_version: str,
+    skip_ssl_validation: bool = False,
+    ca_certs: Iterable[str] = (),
+    cert_chain: str = "",
+    private_key: str = "",
+    ciphers: Iterable[str] | None = None,
+) -> BackendContext:
+    """Make the context for connections to route services: as `backend_context`, with what differs for them.
+
+    Versions and `ciphers` are as for `server_tls.limit_suites`. With `skip_ssl_validation` any certificate will do.
+    Raises as `backend_context`.
+    """
+    context = _new_context(min_version, max_version, ciphers)
+    if skip_ssl_validation:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        _trust_system_and(ca_certs, context)
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
+    return context
+
+
+def hairpin_context(
+    *,
+    min_version: str,
+    max_version: str,
+    ca_cert: str,
+    cert_chain: str,
+    private_key: str,
+    ciphers: Iterable[str] | None = None,
+) -> BackendContext:
+    """Make the context for connections to the router's own internal listener: nobody but it is trusted (spec 5.9.6).
+
+    Versions and `ciphers` are as for `server_tls.limit_suites`. Raises as `backend_context`.
+    """
+    context = _new_context(min_version, max_version, ciphers)
+    context.load_verify_locations(cadata=ca_cert)
+    load_identity(context, cert_chain, private_key)
+    return context
+
+
+def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
     context = BackendContext()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    limit_suites(context, min_version, max_version, ciphers)
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _trust_system_and(ca_certs: Iterable[str], context: ssl.SSLContext) -> None:
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     for pem in ca_certs:
         context.load_verify_locations(cadata=pem)
-    if cert_chain:
-        load_identity(context, cert_chain, private_key)
-    names = ":".join(ciphers)
-    if names:
-        context.set_ciphers(names)
-    return context

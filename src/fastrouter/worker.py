@@ -25,11 +25,13 @@ import uvloop
 from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings, Stats
 from fastrouter.access_log import AccessLogFile, FileSink, LineSink
 from fastrouter.channel import Channel
+from fastrouter.error_template import ErrorTemplate
 from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
 from fastrouter.log import Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
+from fastrouter.route_services import new_route_services
 from fastrouter.server_tls import Admits, admission_of, server_context
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
@@ -120,8 +122,12 @@ class Worker:
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
         self._open_access_log(begin.access_log, stats)
-        context = backend_context(**msgspec.structs.asdict(begin.backend_tls))
-        settings = Settings(**begin.settings, backend_tls=context)  # type: ignore[arg-type]  # the control process has tried them
+        settings = Settings(
+            **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
+            backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
+            route_services=new_route_services(begin.route_services, self._logger.event),
+            render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
+        )
         self._round_tripper = RoundTripper(
             self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
         )

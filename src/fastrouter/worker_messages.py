@@ -93,6 +93,55 @@ class AccessLogOptions(msgspec.Struct, frozen=True, array_like=True):
     line: LineValues = {}
 
 
+class RouteServiceTLS(msgspec.Struct, frozen=True, array_like=True):
+    """What `tls.route_service_context` makes its context of."""
+
+    min_version: str
+    max_version: str
+    skip_ssl_validation: bool = False
+    ca_certs: tuple[str, ...] = ()
+    cert_chain: str = ""
+    private_key: str = ""
+    ciphers: tuple[str, ...] | None = None
+
+
+class HairpinTLS(msgspec.Struct, frozen=True, array_like=True):
+    """What `tls.hairpin_context` makes its context of."""
+
+    min_version: str
+    max_version: str
+    ca_cert: str
+    cert_chain: str
+    private_key: str
+    ciphers: tuple[str, ...] | None = None
+
+
+class Hairpin(msgspec.Struct, frozen=True, array_like=True):
+    """Where the router's internal listener is on 127.0.0.1, and which hosts may be reached through it (none: all)."""
+
+    port: int
+    tls: HairpinTLS
+    allow_list: tuple[str, ...] = ()
+
+
+class RouteServicesOptions(msgspec.Struct, frozen=True, array_like=True):
+    """How requests get to route services and back (spec 5.9). Keys are those of `route_service_signature.derive_key`.
+
+    `lifetime` is seconds. Without `hairpin` route services are never looked for among the own routes.
+    """
+
+    key: bytes
+    tls: RouteServiceTLS
+    previous_key: bytes = b""
+    lifetime: float = 60.0
+    max_attempts: int = 1
+    recommends_https: bool = False
+    is_strict: bool = False
+    allows_websockets: bool = False
+    blocked_networks: tuple[str, ...] = ()
+    hairpin: Hairpin | None = None
+
+
 class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
     """How the mapping of shared_stats is divided, and whose column is this worker's: arguments of `attach_stats`."""
 
@@ -115,6 +164,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     front_tls: ServerTLS | None
     internal_tls: ServerTLS | None
     proxy_protocol: ProxyProtocol | None
+    route_services: RouteServicesOptions | None
+    error_template: str | None
     log_source: str | None
     log_level: int
     log_timestamps: Literal["rfc3339", "unix-epoch"]

@@ -53,7 +53,7 @@ class GorouterProcess(LoggingProcess):
 
     @property
     def routes_port(self) -> int:
-        """Port of `/routes`, which alone is on loopback."""
+        """Port of `/routes`, which besides the internal listener is alone on loopback."""
         return self._status_port("127.0.0.1")
 
     @property
@@ -62,7 +62,14 @@ class GorouterProcess(LoggingProcess):
         return self._status_port("0.0.0.0")
 
     def _status_port(self, host: str) -> int:
-        return wait_for(lambda: dict(listening_addresses(self.pid)).get(host), f"a listener on {host}", START_PATIENCE)
+        internal = {event["data"]["address"]["Port"] for event in self.events("internal-listener-started")}
+
+        def found() -> int | None:
+            return next(
+                (port for at, port in listening_addresses(self.pid) if at == host and port not in internal), None
+            )
+
+        return wait_for(found, f"a listener on {host}", START_PATIENCE)
 
     def health(self) -> int:
         """The status that a health check gets."""

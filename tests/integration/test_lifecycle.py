@@ -339,6 +339,17 @@ class TestFatal:
             "Could not read HTML error template file: open /nowhere/error.html: no such file or directory"
         )
 
+    def test_an_error_template_that_is_none(self, tmp_path: Path) -> None:
+        template = tmp_path / "error.html"
+        template.write_text("<p>\n{{ if .Status }}</p>")
+        router = GorouterProcess(tmp_path, configuration(1, html_error_template_file=str(template)))
+        assert router.wait() == 1
+        (error,) = router.events("new-html-error-template-from-file")
+        assert error["data"]["error"] == (
+            f"Could not parse HTML error template file: {template}: template: line 2: {{{{if}}}} without {{{{end}}}}"
+        )
+        assert router.complaints == []
+
     def test_an_entry_of_the_allow_list_that_is_no_host(self, tmp_path: Path) -> None:
         router = GorouterProcess(tmp_path, configuration(1, route_services_hairpinning_allowlist=["no host"]))
         assert router.wait() == 2

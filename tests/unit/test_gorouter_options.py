@@ -9,7 +9,8 @@ from fastrouter.address import Address
 from fastrouter.app import usable_cpus
 from fastrouter.config import Config, parse
 from fastrouter.gorouter_options import options_of, settings_of
-from fastrouter.worker_messages import SyslogOptions
+from fastrouter.route_service_signature import derive_key
+from fastrouter.worker_messages import RouteServicesOptions, RouteServiceTLS, SyslogOptions
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -183,3 +184,69 @@ logging:
         "redaction": "hash",
     }
     AccessLog(list[bytes]().append, **log.line)  # type: ignore[arg-type]
+
+
+class TestRouteServices:
+    def test_without_a_secret_there_are_none(self) -> None:
+        options = options_of(parse(b"route_services_hairpinning: true"))
+        assert (options.route_services, options.internal_listen, options.internal_tls) == (None, None, None)
+
+    def test_defaults_are_gorouters(self) -> None:
+        options = options_of(parse(b"route_services_secret: s"))
+        assert options.route_services == RouteServicesOptions(
+            key=derive_key("s"),
+            tls=RouteServiceTLS(min_version="TLSv1.2", max_version="TLSv1.2"),
+            lifetime=60.0,
+            # Where Gorouter would make no attempt at all.
+            max_attempts=1,
+        )
+        assert options.internal_listen is None
+
+    def test_every_key(self) -> None:
+        options = options_of(
+            parse(
+                b"""
+                route_services_secret: s
+                route_services_secret_decrypt_only: before
+                route_services_timeout: 90s
+                route_services_recommend_https: true
+                skip_ssl_validation: true
+                route_services:
+                  max_attempts: 4
+                  strict_signature_validation: true
+                  enable_websockets: true
+                  egress_blocklist: [10.0.0.0/8]
+                """
+            )
+        )
+        assert options.route_services == RouteServicesOptions(
+            key=derive_key("s"),
+            previous_key=derive_key("before"),
+            tls=RouteServiceTLS(min_version="TLSv1.2", max_version="TLSv1.2", skip_ssl_validation=True),
+            lifetime=90.0,
+            max_attempts=4,
+            recommends_https=True,
+            is_strict=True,
+            allows_websockets=True,
+            blocked_networks=("10.0.0.0/8",),
+        )
+
+    def test_hairpinning(self) -> None:
+        options = options_of(
+            parse(
+                b"""
+                route_services_secret: s
+                route_services_hairpinning: true
+                route_services_hairpinning_allowlist: ["*.apps.test"]
+                route_services_internal_server_port: 7171
+                """
+            )
+        )
+        assert options.internal_listen == Address("127.0.0.1", 7171)
+        assert options.internal_tls is not None
+        assert options.internal_tls.client_certificates == "require"
+        assert options.route_services is not None
+        hairpin = options.route_services.hairpin
+        assert hairpin is not None
+        assert (hairpin.port, hairpin.allow_list) == (7171, ("*.apps.test",))
+        assert hairpin.tls.ca_cert == options.internal_tls.client_ca_certs

@@ -17,16 +17,6 @@ MASK = "********"
 # Keys, and sections with all of their keys, that are read and checked while the feature behind them is not built; with
 # the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
 WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
-    "route_services": 6,
-    "route_services_hairpinning": 6,
-    "route_services_hairpinning_allowlist": 6,
-    "route_services_internal_server_port": 6,
-    "route_services_recommend_https": 6,
-    "route_services_secret": 6,
-    "route_services_secret_decrypt_only": 6,
-    "route_services_timeout": 6,
-    "skip_ssl_validation": 6,
-    "html_error_template_file": 7,
     "domains": None,
     "enable_envelope_v1_metrics": None,
     "enable_http2": None,

@@ -4,10 +4,18 @@ class _Handshake(Protocol):
     """Holds a dialled connection until its TLS handshake takes it over."""
 
     has_spoken = False
+    # What ended the connection already: nothing would ever come of a handshake over it.
+    end = None
 
     def data_received(self, data):
         # In TLS the client speaks first: whatever this is, it is something else.
         self.has_spoken = True
+
+    def eof_received(self):
+        self.end = EOFError()
+
+    def connection_lost(self, error):
+        self.end = error or EOFError()
 
 
 class _Blocked(Exception):
@@ -44,6 +52,8 @@ async def dial(BackendConnection connection):
         connection.on_dialled(transport)
         if placeholder.has_spoken:
             failure = plain_answer()
+        elif placeholder.end is not None:
+            failure = handshake_failure(connection, placeholder.end)
         else:
             secured = await loop.start_tls(
                 transport, connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls,
