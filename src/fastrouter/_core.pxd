@@ -162,6 +162,7 @@ cdef enum:
     HEAD_SLOP = 4096            # bytes a request head may exceed its limit by (spec 1.2)
     RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
+    KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
@@ -338,6 +339,8 @@ cdef class RouteServices:
     cdef object hairpin_tls                     # ssl.SSLContext for that
     cdef object is_hairpin_host                 # callable(host) -> bool; None: any may be
     cdef object is_blocked                      # callable(ip) -> bool: not to be connected to; None: all may be
+    cdef dict known                             # URL -> RouteService, of those visited lately
+    cdef RouteService at(self, str url)
     cdef object tls_of(self, Endpoint endpoint)
 
 cdef class RouteService:
@@ -403,14 +406,12 @@ cdef class EndpointPool:
     cdef bytes name                             # its URI as registered first, case kept
     cdef readonly list endpoints                # of Endpoint, in registration order
     cdef readonly str route_service_url
-    cdef RouteService service                   # made of that by the first request; None before
     cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
-    cdef RouteService route_service(self)
     cdef Endpoint select(self, Exchange exchange)
     cdef Endpoint find_sticky(self, bytes identity)
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)

@@ -51,12 +51,6 @@ cdef class EndpointPool:
                 return at
         return -1
 
-    cdef RouteService route_service(self):
-        """Where its route's requests go first. Raises ValueError for a URL nobody could be sent to."""
-        if self.service is None:
-            self.service = RouteService(self.route_service_url)
-        return self.service
-
     # --- selection
 
     cdef Endpoint select(self, Exchange exchange):

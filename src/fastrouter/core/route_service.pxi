@@ -18,8 +18,18 @@ cdef class RouteServices:
         self.hairpin_tls = hairpin_tls
         self.is_hairpin_host = is_hairpin_host
         self.is_blocked = is_blocked
+        self.known = {}
         if hairpin_port:
             self.hairpin = new_service_endpoint("127.0.0.1", hairpin_port, True)
+
+    cdef RouteService at(self, str url):
+        """The route service at `url`. Raises ValueError for one nobody could be sent to."""
+        cdef RouteService service = self.known.get(url)
+        if service is None:
+            if len(self.known) >= KNOWN_SERVICES_MAX:
+                self.known.clear()
+            service = self.known[url] = RouteService(url)
+        return service
 
     cdef object tls_of(self, Endpoint endpoint):
         """The context for a connection to `endpoint`, which is a route service or stands for them."""
@@ -93,7 +103,7 @@ cdef int set_out(Exchange exchange, Head head, RouteServices services) except -1
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
     cdef bytes url = b"https://" if services.recommends_https else b"http://"
-    cdef RouteService service = exchange.pool.route_service()
+    cdef RouteService service = services.at(exchange.pool.route_service_url)
     url += without_port(host) + (base[exchange.path.start : exchange.path.start + exchange.path.length] or b"/")
     signature, metadata = services.signer.sign(url.decode("utf-8", "replace"))
     set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, signature)

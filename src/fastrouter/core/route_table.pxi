@@ -78,8 +78,6 @@ cdef class RouteTable:
         """Set what belongs to a route as a whole; the last registration's word counts (spec 3.4)."""
         cdef EndpointPool pool = self._pool_of(uri)
         if pool is not None:
-            if pool.route_service_url != route_service_url:
-                pool.service = None
             pool.route_service_url = route_service_url
             pool.algorithm = algorithm
 
