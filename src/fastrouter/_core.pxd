@@ -135,13 +135,14 @@ cdef enum:
     HISTOGRAM_GOROUTER          # gorouter_time, seconds
     HISTOGRAM_LATENCY           # latency, ms, by component
     HISTOGRAM_HTTP              # http_latency_seconds, by source_id
+    HISTOGRAM_ROUTE             # fastrouter_route_latency_seconds, by route
     HISTOGRAM_KINDS
     HISTOGRAM_BOUNDS = 30       # a histogram can have at most
     HISTOGRAM_CELLS = 32        # numbers a row has: bounds, what is above them, the sum
     COUNTERS_NAMED = 64         # numbers for COUNTER_*, and behind them the attempts by component
     COUNTERS_ROOM = 128
-    # Bytes one worker's column has: its counters, and 1 + 1 + 64 + 4096 rows.
-    COLUMN_SIZE = 8 * (128 + 32 * 4162)
+    # Bytes one worker's column has: its counters, and 1 + 1 + 64 + 4096 + 1024 rows.
+    COLUMN_SIZE = 8 * (128 + 32 * 5186)
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
@@ -307,6 +308,7 @@ cdef class Settings:
     cdef readonly bint keeps_sticky_metadata    # sticky sessions of later Gorouters (spec 9.3)
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
+    cdef readonly bint observes_routes          # histogram by route
     cdef readonly bint traces_zipkin            # B3 headers
     cdef readonly bint traces_w3c               # traceparent, tracestate
     cdef readonly str w3c_tenant_id
@@ -408,6 +410,7 @@ cdef class EndpointPool:
     cdef readonly str route_service_url
     cdef readonly str algorithm                 # of this route; None or "" for the default
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
+    cdef short latency_row                      # of the histogram by route; 0 for all that have none of their own
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1

@@ -52,6 +52,7 @@ class Settings:
     keeps_sticky_metadata: bool
     observes_requests: bool
     observes_apps: bool
+    observes_routes: bool
     traces_zipkin: bool
     traces_w3c: bool
     w3c_tenant_id: str
@@ -94,6 +95,7 @@ class Settings:
         keeps_sticky_metadata: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
+        observes_routes: bool = False,
         traces_zipkin: bool = False,
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
@@ -149,7 +151,7 @@ class Stats:
 
     `worker` is whose column this process writes; `slots` are the endpoints there is room for. Raises ValueError for memory that
     is too small. `clear_worker` takes what a dead worker had in flight off the sums. `bounds` are those of the histograms
-    route_lookup_time (ns), gorouter_time (s), latency (ms) and http_latency_seconds (s); `histogram` gives bounds, counts (one more
+    route_lookup_time (ns), gorouter_time (s), latency (ms), http_latency_seconds and fastrouter_route_latency_seconds; `histogram` gives bounds, counts (one more
     than bounds, not cumulative) and sum of one row, and `rows` how many values the label of a histogram can have.
     """
 
@@ -231,7 +233,9 @@ class RouteTable:
     def register(self, uri: str, endpoint: Endpoint) -> None: ...
     def unregister(self, uri: str, address: str) -> bool: ...
     def drop(self, uri: str) -> bool: ...
-    def set_route(self, uri: str, *, route_service_url: str = "", algorithm: str = "") -> None: ...
+    def set_route(
+        self, uri: str, *, route_service_url: str = "", algorithm: str = "", latency_row: int = 0
+    ) -> None: ...
     def lookup(self, host: str, path: str = "/") -> EndpointPool | None: ...
     def __len__(self) -> int: ...
 

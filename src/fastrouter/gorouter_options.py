@@ -74,6 +74,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
             "sharding_mode": ShardingMode(config.routing_table_sharding_mode),
             "isolation_segments": config.isolation_segments,
             "is_observing_apps": config.per_app_prometheus_http_metrics_reporting,
+            "is_observing_routes": config.prometheus.enabled and config.prometheus.route_latency,
         },
         prune_interval=max(0.0, config.prune_stale_droplets_interval.seconds),
         start_delay=config.start_response_delay_interval.seconds,
@@ -157,6 +158,7 @@ def settings_of(config: Config) -> SettingsValues:
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
         "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,
+        "observes_routes": config.prometheus.enabled and config.prometheus.route_latency,
     }
 
 

@@ -10,7 +10,10 @@ FALLBACK_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 
 
 class HistogramBounds(NamedTuple):
-    """Upper bounds of the buckets of each histogram in its unit, by default Gorouter's (spec 2.2: `meters`)."""
+    """Upper bounds of the buckets of each histogram in its unit, by default Gorouter's (spec 2.2: `meters`).
+
+    `route_latency_seconds` is ours and has those of Prometheus' clients.
+    """
 
     route_lookup_time: tuple[float, ...] = (
         *(10_000.0, 20_000.0, 30_000.0, 40_000.0, 50_000.0, 60_000.0, 70_000.0, 80_000.0, 90_000.0, 100_000.0),
@@ -18,11 +21,18 @@ class HistogramBounds(NamedTuple):
     gorouter_time: tuple[float, ...] = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0)
     latency: tuple[float, ...] = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0)
     http_latency_seconds: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+    route_latency_seconds: tuple[float, ...] = FALLBACK_BOUNDS
     route_registration_latency: tuple[float, ...] = (0.1, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
     def of_workers(self) -> list[tuple[float, ...]]:
         """Return those of the histograms that the data plane keeps, in the order of `_core.Stats`."""
-        return [self.route_lookup_time, self.gorouter_time, self.latency, self.http_latency_seconds]
+        return [
+            self.route_lookup_time,
+            self.gorouter_time,
+            self.latency,
+            self.http_latency_seconds,
+            self.route_latency_seconds,
+        ]
 
 
 DEFAULT_BOUNDS = HistogramBounds()

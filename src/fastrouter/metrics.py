@@ -76,6 +76,11 @@ class Metrics:
                 page.gauge(latency.name, latency.meaning, samples)
             else:
                 page.histogram(latency.name, latency.meaning, latency.rows)
+        page.histogram(
+            "fastrouter_route_latency_seconds",
+            "time from a request to the end of its response, in seconds",
+            self._by_label("fastrouter_route_latency_seconds", "route", self._registry.route_rows.labels()),
+        )
         self._add_process(page)
         self._add_workers(page)
         return page.render()

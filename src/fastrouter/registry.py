@@ -207,9 +207,9 @@ class RouteRegistry:
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
     route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
     `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
-    histograms if `is_observing_apps`; `registration_latency` (milliseconds) is that of endpoints that say when they
-    were updated. `on_number_reused` is called before an endpoint gets the number that another has had. `clock` returns
-    seconds that never go back.
+    histograms if `is_observing_apps`, routes if `is_observing_routes`; `registration_latency` (milliseconds) is that of
+    endpoints that say when they were updated. `on_number_reused` is called before an endpoint gets the number that
+    another has had. `clock` returns seconds that never go back.
     """
 
     def __init__(
@@ -225,6 +225,7 @@ class RouteRegistry:
         isolation_segments: Collection[str] = (),
         is_pruning_suspended: Callable[[], bool] = lambda: False,
         is_observing_apps: bool = False,
+        is_observing_routes: bool = False,
         registration_latency: Histogram | None = None,
         on_number_reused: Callable[[int], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
@@ -241,6 +242,7 @@ class RouteRegistry:
             self._segments |= {""}
         self._is_pruning_suspended = is_pruning_suspended
         self._is_observing_apps = is_observing_apps
+        self._is_observing_routes = is_observing_routes
         self._registration_latency = registration_latency
         self._on_number_reused = on_number_reused
         self._clock = clock
@@ -262,9 +264,10 @@ class RouteRegistry:
         self.routes_pruned = 0
         self.routes_registered = 0
         self.routes_unregistered = 0
-        # Rows of the labels of endpoints in the histograms of the workers.
+        # Rows of the labels of endpoints, and of routes, in the histograms of the workers.
         self.component_rows = LabelRows(logger, "latency")
         self.source_rows = LabelRows(logger, "http_latency_seconds")
+        self.route_rows = LabelRows(logger, "fastrouter_route_latency_seconds")
         self._updated_at: float | None = None
 
     def __len__(self) -> int:
@@ -342,6 +345,7 @@ class RouteRegistry:
         now = self._updated_at = self._clock()
         key = route_key(uri)
         route = self._routes.get(key)
+        is_new = route is None
         if route is None:
             # The key is mostly the URI itself: then it is kept once.
             route = Route(key if key == uri else uri, None, "", "", now)
@@ -352,7 +356,7 @@ class RouteRegistry:
         result = self._put(route, endpoint, now)
         if result is not PutResult.UNMODIFIED:
             route.changed_at = now
-            self._set_route(route, endpoint.traits)
+            self._set_route(key, route, endpoint.traits, is_new=is_new)
         if result is PutResult.ADDED and self._registration_latency is not None:
             self._observe_latency(endpoint, self._registration_latency)
         label = (self._component(endpoint), result.value)
@@ -421,7 +425,7 @@ class RouteRegistry:
     def snapshot(self) -> Iterator[Change]:
         """Return the changes that make an empty table equal to this one. The registry must not change meanwhile."""
         introduced = set()
-        for route in self._routes.values():
+        for key, route in self._routes.items():
             for member in route.all_members():
                 endpoint = member.endpoint
                 if endpoint.number not in introduced:
@@ -435,8 +439,9 @@ class RouteRegistry:
                 yield Put(route.uri, self._next_number)
                 yield Remove(route.uri, ":0")
                 yield Forget(self._next_number)
-            if route.route_service_url or route.algorithm:
-                yield SetRoute(route.uri, route.route_service_url, route.algorithm)
+            latency_row = self._latency_row(key)
+            if route.route_service_url or route.algorithm or latency_row:
+                yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
 
     def routes_json(self) -> bytes:
         """Render `/routes` byte for byte as Gorouter does (spec 3.11)."""
@@ -477,7 +482,11 @@ class RouteRegistry:
         self._release(known)
         return PutResult.UPDATED
 
-    def _set_route(self, route: Route, traits: Traits) -> None:
+    def _latency_row(self, key: str) -> int:
+        """Return the row of the route in the histogram by route; one that had a row gets it again."""
+        return self.route_rows.row(key) if self._is_observing_routes else 0
+
+    def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
         """Let the last writer decide what belongs to the route as a whole."""
         algorithm = traits.algorithm or route.algorithm
         if traits.algorithm and traits.algorithm not in ALGORITHMS:
@@ -487,10 +496,14 @@ class RouteRegistry:
                 endpointLBAlgorithm=traits.algorithm,
                 poolLBAlgorithm=route.algorithm or self._balancing_algorithm,
             )
-        if route.route_service_url != traits.route_service_url or route.algorithm != algorithm:
-            route.route_service_url = traits.route_service_url
-            route.algorithm = algorithm
-            self._emit(SetRoute(route.uri, route.route_service_url, algorithm))
+        is_changed = route.route_service_url != traits.route_service_url or route.algorithm != algorithm
+        if not is_changed and not is_new:
+            return
+        route.route_service_url = traits.route_service_url
+        route.algorithm = algorithm
+        latency_row = self._latency_row(key)
+        if is_changed or latency_row:
+            self._emit(SetRoute(route.uri, route.route_service_url, algorithm, latency_row))
 
     def _hold(self, endpoint: RegisteredEndpoint) -> None:
         """Count one more route that holds `endpoint`; the first introduces it to the workers."""

@@ -56,8 +56,10 @@ class TableApplier:
                 self._table.unregister(uri, address)
             case Drop(uri):
                 self._table.drop(uri)
-            case SetRoute(uri, route_service_url, algorithm):
-                self._table.set_route(uri, route_service_url=route_service_url, algorithm=algorithm)
+            case SetRoute(uri, route_service_url, algorithm, latency_row):
+                self._table.set_route(
+                    uri, route_service_url=route_service_url, algorithm=algorithm, latency_row=latency_row
+                )
             case Forget(number):
                 self._endpoints[number] = None
 

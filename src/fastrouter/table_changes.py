@@ -64,11 +64,15 @@ class Drop(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class SetRoute(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """Set what belongs to the route `uri` as a whole; `algorithm` empty means the router's own."""
+    """Set what belongs to the route `uri` as a whole; `algorithm` empty means the router's own.
+
+    `latency_row` is that of the route in the histogram by route (label_rows).
+    """
 
     uri: str
     route_service_url: str
     algorithm: str
+    latency_row: int = 0
 
 
 class Forget(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):

@@ -78,7 +78,7 @@ class StartWithEndpoints:
     ) -> GorouterProcess:
         router = self._start(
             go_max_procs=workers,
-            prometheus={"enabled": True, "port": 0},
+            prometheus={"enabled": True, "port": 0, "route_latency": True},
             start_response_delay_interval=START_DELAY,
             **keys,
         )
@@ -192,6 +192,8 @@ def test_sums_over_workers_are_what_was_sent(
         assert page.value("latency_count") == page.value("latency_count", component="web") == forwarded
         assert page.value("latency_bucket", component="web", le="+Inf") == forwarded
         assert page.value("http_latency_seconds_count", source_id="app-1") == forwarded
+        assert page.value("fastrouter_route_latency_seconds_count", route=HOST) == forwarded
+        assert page.value("fastrouter_route_latency_seconds_count") == forwarded
         assert page.value("gorouter_time_count") == forwarded
         assert page.value("route_lookup_time_count") == sent
         assert page.value("fastrouter_worker_attempts_total") == forwarded

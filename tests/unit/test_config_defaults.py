@@ -50,6 +50,7 @@ prometheus.cert_path                                          | s    | -
 prometheus.key_path                                           | s    | -
 prometheus.ca_path                                            | s    | -
 prometheus.gauges                                             | b    | false
+prometheus.route_latency                                      | b    | false
 prometheus.meters.route_lookup_time_histogram_buckets         | [f]  | 1e4,2e4,3e4,4e4,5e4,6e4,7e4,8e4,9e4,1e5
 prometheus.meters.gorouter_time_histogram_buckets             | [f]  | 1,2,4,6,8,10,20,40,50,100,500,1000
 prometheus.meters.route_registration_latency_histogram_buckets | [f] | 0.1,0.5,1,1.5,2,2.5,3,3.5,4

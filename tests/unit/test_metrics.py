@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from fastrouter._core import RouteTable
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, LineWriter, Logger
@@ -15,7 +16,7 @@ from fastrouter.metrics import Metrics
 from fastrouter.monitor import Monitor
 from fastrouter.registry import RouteRegistry
 from fastrouter.shared_stats import SharedStats, attach_stats
-from fastrouter.table_changes import Change, Introduce
+from fastrouter.table_changes import Change, Introduce, SetRoute
 from fastrouter.workers import WorkerState
 
 # name | type | help text, of what has no labels or is there from the start.
@@ -64,7 +65,11 @@ class Router:
         self.latency = Histogram(DEFAULT_BOUNDS.route_registration_latency)
         logger = Logger(level=Level.ERROR, writer=self.log)
         self.registry = RouteRegistry(
-            logger, self.changes.append, registration_latency=self.latency, is_observing_apps=True
+            logger,
+            self.changes.append,
+            registration_latency=self.latency,
+            is_observing_apps=True,
+            is_observing_routes=True,
         )
         shared = SharedStats(2, DEFAULT_BOUNDS.of_workers())
         states = [WorkerState(1, 10), WorkerState(3, None)]
@@ -184,6 +189,34 @@ def test_rows_of_labels_travel_with_the_endpoint() -> None:
         router.register(uri, tags={"component": component, "source_id": source}, app=uri)
     found = [(one.component_row, one.source_row) for one in router.changes if isinstance(one, Introduce)]
     assert found == [(1, 1), (0, 2), (2, 0), (1, 2)]
+
+
+def test_rows_of_routes_travel_with_the_route() -> None:
+    router = Router()
+    router.register("A.test/Path")
+    router.register("b.test")
+    router.register("a.test/path", app="another")
+    found = [(one.uri, one.latency_row) for one in router.changes if isinstance(one, SetRoute)]
+    assert found == [("A.test/Path", 1), ("b.test", 2)]
+    router.unregister("b.test")
+    router.register("b.test", route_service_url="https://x")
+    found = [(one.uri, one.latency_row) for one in router.changes if isinstance(one, SetRoute)]
+    assert found[2:] == [("b.test", 2)], "it has the row that it had"
+    in_snapshot = [(one.uri, one.latency_row) for one in router.registry.snapshot() if isinstance(one, SetRoute)]
+    assert in_snapshot == [("A.test/Path", 1), ("b.test", 2)]
+
+
+def test_routes_have_no_rows_unless_wanted() -> None:
+    changes: list[Change] = []
+    registry = RouteRegistry(Logger(level=Level.ERROR, writer=Lines()), changes.append)
+    registry.register("a.test", registry.new_endpoint(Registration(host="10.0.0.1", port=80)))
+    assert not any(isinstance(one, SetRoute) for one in [*changes, *registry.snapshot()])
+
+
+@pytest.mark.parametrize("row", [-1, 1024])
+def test_row_of_a_route_that_is_out_of_range_is_refused(row: int) -> None:
+    with pytest.raises(ValueError, match="row must be"):
+        RouteTable().set_route("a.test", latency_row=row)
 
 
 def test_labels_beyond_all_rows_share_the_first_row_and_that_is_logged_once() -> None:

@@ -134,6 +134,14 @@ class TestConfiguration:
         settings = settings_of(config)
         assert (settings["observes_requests"], settings["observes_apps"]) == (True, False)
 
+    @pytest.mark.parametrize("is_enabled", [False, True])
+    def test_routes_are_observed_only_if_wanted_and_seen(self, is_enabled: bool) -> None:
+        config = parse(b"prometheus: {enabled: %s, route_latency: true}" % (b"true" if is_enabled else b"false"))
+        assert settings_of(config)["observes_routes"] is is_enabled
+        assert options_of(config).registry["is_observing_routes"] is is_enabled
+        plain = parse(b"prometheus: {enabled: %s}" % (b"true" if is_enabled else b"false"))
+        assert settings_of(plain)["observes_routes"] is options_of(plain).registry["is_observing_routes"] is False
+
     def test_requests_are_observed_only_if_reported(self) -> None:
         config = parse(b"{per_request_metrics_reporting: false, prometheus: {enabled: true}}")
         assert settings_of(config)["observes_requests"] is False

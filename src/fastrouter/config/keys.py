@@ -175,6 +175,7 @@ class Prometheus(Section, frozen=True, kw_only=True):
     key_path: Annotated[str, Key("File of its private key")] = ""
     ca_path: Annotated[str, Key("File of the CAs that verify clients")] = ""
     gauges: Annotated[bool, Key("Times are gauges, as in later Gorouters, instead of histograms")] = False
+    route_latency: Annotated[bool, Key("Report `fastrouter_route_latency_seconds`, by route")] = False
     meters: PrometheusMeters = PrometheusMeters()
 
 

@@ -441,6 +441,8 @@ cdef class Exchange(Timed):
             tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
         if tripper.settings.observes_apps:
             tripper.shared.observe(HISTOGRAM_HTTP, self.endpoint.source_row, total / 1e9)
+        if tripper.settings.observes_routes:
+            tripper.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
         return 0
 
 

@@ -161,6 +161,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     exchange.pool = EndpointPool(pool.name, chosen)
     exchange.pool.route_service_url = pool.route_service_url
     exchange.pool.algorithm = pool.algorithm
+    exchange.pool.latency_row = pool.latency_row
     exchange.pool.is_thrown_away = True
     return check_connection_limit(exchange)
 

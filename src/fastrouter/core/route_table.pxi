@@ -74,12 +74,18 @@ cdef class RouteTable:
             node.children = None
         return True
 
-    def set_route(self, str uri, *, str route_service_url="", str algorithm=""):
-        """Set what belongs to a route as a whole; the last registration's word counts (spec 3.4)."""
+    def set_route(self, str uri, *, str route_service_url="", str algorithm="", int latency_row=0):
+        """Set what belongs to a route as a whole; the last registration's word counts (spec 3.4).
+
+        `latency_row` is that of `fastrouter_route_latency_seconds`; raises ValueError if there is no such row.
+        """
         cdef EndpointPool pool = self._pool_of(uri)
+        if not 0 <= latency_row < HISTOGRAM_ROWS[HISTOGRAM_ROUTE]:
+            raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[HISTOGRAM_ROUTE] - 1}, not {latency_row}")
         if pool is not None:
             pool.route_service_url = route_service_url
             pool.algorithm = algorithm
+            pool.latency_row = <short>latency_row
 
     cdef EndpointPool _pool_of(self, str uri):
         """The pool of exactly this route, or None."""

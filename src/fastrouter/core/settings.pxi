@@ -32,6 +32,7 @@ cdef class Settings:
         bint keeps_sticky_metadata=False,
         bint observes_requests=True,
         bint observes_apps=False,
+        bint observes_routes=False,
         bint traces_zipkin=False,
         bint traces_w3c=False,
         str w3c_tenant_id="",
@@ -78,6 +79,7 @@ cdef class Settings:
         self.keeps_sticky_metadata = keeps_sticky_metadata
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
+        self.observes_routes = observes_routes
         self.traces_zipkin = traces_zipkin
         self.traces_w3c = traces_w3c
         self.w3c_tenant_id = _header_text("w3c_tenant_id", w3c_tenant_id)

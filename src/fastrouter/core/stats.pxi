@@ -21,17 +21,20 @@ cdef tuple COUNTER_NAMES = (
 )
 
 
-# Gorouter's default bounds (spec 2.2), by HISTOGRAM_*: ns, seconds, ms, seconds.
+# Gorouter's default bounds (spec 2.2), by HISTOGRAM_*: ns, seconds, ms, seconds; the last is ours, in seconds.
 cdef tuple DEFAULT_BOUNDS = (
     (10000.0, 20000.0, 30000.0, 40000.0, 50000.0, 60000.0, 70000.0, 80000.0, 90000.0, 100000.0),
     (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0),
     (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 20.0, 40.0, 50.0, 100.0, 500.0, 1000.0),
     (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-cdef tuple HISTOGRAM_NAMES = ("route_lookup_time", "gorouter_time", "latency", "http_latency_seconds")
+cdef tuple HISTOGRAM_NAMES = (
+    "route_lookup_time", "gorouter_time", "latency", "http_latency_seconds", "fastrouter_route_latency_seconds"
+)
 # Rows each histogram has: one per value of its label. Row 0 is for what has none, or came when all rows were given away.
 cdef int HISTOGRAM_ROWS[HISTOGRAM_KINDS]
-HISTOGRAM_ROWS[:] = [1, 1, 64, 4096]
+HISTOGRAM_ROWS[:] = [1, 1, 64, 4096, 1024]
 
 
 cdef class Stats:
