@@ -30,11 +30,18 @@ class Sent:
     """What became of one request: the trace headers and the id that the backend got, and the lines of the log."""
 
     def __init__(
-        self, *lines: str, zipkin: bool = False, w3c: bool = False, tenant: str = "", host: str = "app.test"
+        self,
+        *lines: str,
+        zipkin: bool = False,
+        w3c: bool = False,
+        tenant: str = "",
+        hop_by_hop_filter: tuple[str, ...] = (),
     ) -> None:
-        settings = Settings(traces_zipkin=zipkin, traces_w3c=w3c, w3c_tenant_id=tenant)
+        settings = Settings(
+            traces_zipkin=zipkin, traces_w3c=w3c, w3c_tenant_id=tenant, hop_by_hop_filter=hop_by_hop_filter
+        )
         conversation = Conversation(settings=settings)
-        head = "".join(f"{line}\r\n" for line in ("GET / HTTP/1.1", f"Host: {host}", *lines, ""))
+        head = "".join(f"{line}\r\n" for line in ("GET / HTTP/1.1", "Host: app.test", *lines, ""))
         conversation.from_client(head.encode("latin-1"))
         self.written = bytes(conversation.backend.written).decode("latin-1") if conversation.loop.dialled else ""
         fields = [line.partition(": ") for line in self.written.split("\r\n") if ": " in line]
@@ -185,6 +192,10 @@ class TestZipkin:
     def test_connection_strips_what_the_router_set(self) -> None:
         sent = Sent("Connection: b3, X-B3-SpanId", zipkin=True)
         assert list(sent.headers) == ["x-b3-traceid"]
+
+    def test_connection_cannot_strip_what_is_protected(self) -> None:
+        sent = Sent("Connection: b3, X-B3-SpanId", zipkin=True, hop_by_hop_filter=("B3",))
+        assert list(sent.headers) == ["x-b3-traceid", "b3"]
 
     def test_long_values_fit(self) -> None:
         sent = Sent(*b3_lines("0" * 200_000 + TRACE), zipkin=True)
