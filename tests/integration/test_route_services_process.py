@@ -6,6 +6,7 @@ Spec 5.9, 8.2, 8.3, 9.6; V05, V06, V11-V13, N08, N09.
 import base64
 import datetime
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ import pytest
 import gorouter_signature
 from fastrouter.route_service_signature import derive_key
 
+from .byte_stream import PATIENCE
 from .conftest import StartGorouter
 from .gorouter_process import register
 from .http_message import Request, Response, response_with
 from .issuer import CLIENT, Issuer, Pair
-from .nats_server import RawNatsClient
+from .nats_server import NatsServerProcess, RawNatsClient
 from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import START_PATIENCE, wait_for
+from .test_restart import Generations
 from .test_route_services import FORWARDED_URL, METADATA, SIGNATURE, THREE, signed, three_lines
 from .test_tls_listener import tls_port
 from .tls_backend import Authority, TlsBackend
@@ -322,6 +325,76 @@ class TestHairpinning:
         context.verify_mode = ssl.CERT_NONE
         with pytest.raises(OSError):  # noqa: PT011 refused within the handshake, or by what follows it
             TlsClient(address["Port"], context, APP).read_exactly(1)
+
+
+class Registrar:
+    """Registers routes again and again, as apps do."""
+
+    def __init__(self, nats_port: int, routes: dict[str, dict[str, Any]]) -> None:
+        self._nats = RawNatsClient(nats_port)
+        self._routes = routes
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.05):
+            for uri, fields in self._routes.items():
+                register(self._nats, fields["address"], uri, route_service_url=fields.get("service", ""))
+
+    def close(self) -> None:
+        self._is_over.set()
+        self._thread.join(PATIENCE)
+        self._nats.close()
+
+
+def test_hairpinning_goes_on_through_an_upgrade(nats_server: NatsServerProcess, tmp_path: Path) -> None:
+    """For a while a router and its successor listen on the same port, and meet each other there."""
+    with ServingBackend(answer_visits) as backend:
+        # Long enough for the successor to hear of all routes before anybody asks it for one.
+        log = {"file": str(tmp_path / "access.log")}
+        keys = {"access_log": log, "route_services_secret": SECRET, "start_response_delay_interval": "2s", **HAIRPIN}
+        service = {"address": backend.address, "service": f"https://{SERVICE}/"}
+        registrar = Registrar(nats_server.port, {"bound.test": service, SERVICE: {"address": backend.address}})
+        generations = Generations(tmp_path, nats_server, backend.address, **keys)
+
+        def ask() -> int:
+            client = RawClient(generations.port)
+            try:
+                client.send(b"GET / HTTP/1.1\r\nHost: bound.test\r\n\r\n")
+                return client.read_response().status
+            finally:
+                client.close()
+
+        statuses: list[int] = []
+        is_over = threading.Event()
+
+        def ask_on() -> None:
+            while not is_over.is_set():
+                statuses.append(ask())
+
+        asker = threading.Thread(target=ask_on)
+        try:
+            wait_for(lambda: len(visits(generations)) > 0 or ask() == 0 or None, "a visit")
+            asker.start()
+            generations.upgrade()
+            generations.wait_gone(generations.first.pid)
+            before = len(visits(generations))
+            wait_for(lambda: len(visits(generations)) > before + 5 or None, "visits by the successor")
+        finally:
+            is_over.set()
+            if asker.ident is not None:
+                asker.join(PATIENCE)
+            registrar.close()
+            generations.stop()
+        assert set(statuses) == {200}
+        assert generations.events("route-service-connection-failed") == []
+
+
+def visits(generations: Generations) -> list[str]:
+    """The access log's lines of requests at the service."""
+    log = generations.first.access_log
+    return [line for line in log.read_text().splitlines() if line.startswith(SERVICE)] if log.exists() else []
 
 
 CERTIFICATE = b"of the client"
