@@ -1,6 +1,7 @@
 """CPU per request of fastrouter, nginx and HAProxy, side by side in one run.
 
     python -m benchmarks.load.compare --rounds 3 --seconds 8 --workloads W1,W2 --proxies fastrouter,nginx,haproxy
+    GOROUTER=/path/to/gorouter python -m benchmarks.load.compare --proxies fastrouter,nginx,gorouter
 
 Each proxy runs one worker pinned to core 0; the static backend and wrk share core 1. CPU per request is the user and
 system time of the proxy's whole process tree divided by the requests wrk completed: unlike requests per second it
@@ -31,7 +32,7 @@ from benchmarks.load.wrk import WrkResult, WrkRun
 
 _VERIFIED_REQUESTS = 20
 _MAX_DISTURBANCE = 0.1
-_PEERS = ("nginx", "haproxy")
+_PEERS = ("nginx", "haproxy", "gorouter")
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def _connection(port: int, workload: Workload) -> http.client.HTTPConnection:
 def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
     lines = [
         f"{workload.name}  {workload.title}",
-        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'req/s':>9}{'core %':>8}"
-        f"{'others %':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
+        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'/ gorouter':>11}"
+        f"{'req/s':>9}{'core %':>8}{'others %':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
     ]
     for proxy in proxies:
         rounds = contest.of(workload.name, proxy)
@@ -144,7 +145,7 @@ def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
         ratios = [contest.ratio(workload.name, proxy, peer) for peer in _PEERS]
         shown = ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         lines.append(
-            f"{proxy:<12}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}"
+            f"{proxy:<12}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}{shown[2]:>11}"
             f"{median(one.wrk.requests_per_second for one in rounds):>9.0f}"
             f"{median(one.core_share for one in rounds) * 100:>8.0f}"
             f"{median(one.disturbance for one in rounds) * 100:>9.0f}"
@@ -202,7 +203,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
     parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
     parser.add_argument("--workloads", type=_names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
-    parser.add_argument("--proxies", type=_names_of(PROXIES), default=list(PROXIES), help="comma-separated")
+    parser.add_argument(
+        "--proxies",
+        type=_names_of(PROXIES),
+        default=[name for name in PROXIES if name != "gorouter"],
+        help="comma-separated",
+    )
     parser.add_argument("--bar", type=float, help="fail if fastrouter needs more than this times nginx's CPU")
     return parser.parse_args()
 

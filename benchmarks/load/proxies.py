@@ -5,6 +5,7 @@ write one access log line per request, with one worker and everything below a di
 """
 
 import contextlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -14,8 +15,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
+
+from benchmarks.load.nats import nats_server, register
 from benchmarks.load.processes import PROXY_CORE, PinnedProcess, free_port, listening
-from benchmarks.load.workloads import HOST
+from benchmarks.load.workloads import HOST, SMALL_PATH
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -167,7 +171,52 @@ backend app
         return [_executable("haproxy"), "-db", "-f", str(config)]
 
 
-PROXIES: dict[str, type[Proxy]] = {proxy.name: proxy for proxy in (Fastrouter, Nginx, HAProxy)}
+class Gorouter(Proxy):
+    """The original, whose executable the environment names as GOROUTER: nobody packages it."""
+
+    name = "gorouter"
+
+    @classmethod
+    def version_command(cls) -> list[str]:
+        return ["sha256sum", _gorouter_executable()]
+
+    def command(self) -> list[str]:
+        config = {
+            "port": self.port,
+            "status": {"port": free_port(), "user": "user", "pass": "pass", "routes": {"port": free_port()}},
+            "nats": {"hosts": [{"hostname": "127.0.0.1", "port": self._nats_port}]},
+            "logging": {"level": "info", "metron_address": "127.0.0.1:3457"},
+            "go_max_procs": 1,
+            "start_response_delay_interval": "0s",
+            # Registered once: it must not forget within the measurement.
+            "droplet_stale_threshold": "7200s",
+            "disable_keep_alives": False,
+            "max_idle_conns": 500,
+            "max_idle_conns_per_host": 500,
+            "access_log": {"file": str(self.access_log)},
+        }
+        (self.workdir / "gorouter.yml").write_text(yaml.safe_dump(config))
+        return [_gorouter_executable(), "-c", str(self.workdir / "gorouter.yml")]
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[PinnedProcess]:
+        with nats_server(self.workdir) as self._nats_port, super().started() as process:
+            register(self._nats_port, HOST, self.backends)
+            deadline = time.monotonic() + 10.0
+            while not self._serves() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            yield process
+
+    def _serves(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
+        try:
+            connection.request("GET", SMALL_PATH, headers={"Host": HOST})
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+
+PROXIES: dict[str, type[Proxy]] = {proxy.name: proxy for proxy in (Fastrouter, Nginx, HAProxy, Gorouter)}
 
 
 def nginx_executable() -> str:
@@ -208,6 +257,13 @@ def _fastrouter_executable() -> str:
         if candidate.exists():
             return str(candidate)
     return _executable("fastrouter")
+
+
+def _gorouter_executable() -> str:
+    path = os.environ.get("GOROUTER", "")
+    if not path:
+        raise SystemExit("set GOROUTER to the executable of a Gorouter, to be measured beside")
+    return path
 
 
 def _executable(name: str) -> str:

@@ -13,7 +13,6 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,7 +22,8 @@ import yaml
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
 from benchmarks.load.compare import Contest, table
-from benchmarks.load.processes import LOAD_CORE, PinnedProcess, free_port, listening, prepare_driver
+from benchmarks.load.nats import nats_server
+from benchmarks.load.processes import PinnedProcess, free_port, prepare_driver
 from benchmarks.load.proxies import Fastrouter, Nginx, Proxy
 from benchmarks.load.workloads import HOST, SMALL_PATH, WORKLOADS
 
@@ -97,14 +97,6 @@ def _pair(workdir: Path) -> dict[str, str]:
     return {"cert_chain": f"-----BEGIN CERTIFICATE-----{chain}", "private_key": key}
 
 
-@contextlib.contextmanager
-def _nats(workdir: Path) -> Iterator[int]:
-    port = free_port()
-    server = [str(Path(sys.executable).with_name("nats-server")), "-a", "127.0.0.1", "-p", str(port)]
-    with listening("nats-server", server, LOAD_CORE, workdir, port):
-        yield port
-
-
 def bytes_per_connection(process: PinnedProcess, port: int, count: int, context: ssl.SSLContext | None) -> float:
     """Open `count` connections that have had one request each; returns what one adds to the tree's own memory."""
     request = f"GET {SMALL_PATH} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
@@ -135,7 +127,7 @@ def main() -> int:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastrouter-tls-")))
         leaf = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
         leaf.private_key_and_cert_chain_pem.write_to_path(str(workdir / "pair.pem"))
-        _SecureFastrouter.nats_port = stack.enter_context(_nats(workdir))
+        _SecureFastrouter.nats_port = stack.enter_context(nats_server(workdir))
         backend = stack.enter_context(static_backend(workdir))
         proxies = [kind(workdir, [backend]) for kind in kinds]
         running = {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}
