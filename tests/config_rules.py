@@ -307,6 +307,11 @@ FURTHER_RULES = {
         "Invalid response header: connection is for the router itself to set",
         "http_rewrite.responses.add_headers_if_not_present[0].name",
     ),
+    "trusted proxies": Rule(
+        {"trusted_proxies": ["10.0.0.0/8", "proxy.test"]},
+        "Invalid trusted proxy: proxy.test. Must be a network such as 10.0.0.0/8",
+        "trusted_proxies[1]",
+    ),
     "block-list": Rule(
         {"route_services": {"egress_blocklist": ["10.0.0.0/8", "::/129"]}},
         "Invalid route service egress block-list entry: ::/129. Must be a network such as 10.0.0.0/8",

@@ -1,7 +1,7 @@
 """Which certificates a client CA may vouch for (spec 8.6)."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cryptography import x509
@@ -11,21 +11,30 @@ from fastrouter.worker_messages import ClientRule
 
 
 class ClientRules:
-    """Judges the chains with which clients proved themselves."""
+    """Judges the chains with which clients proved themselves.
 
-    def __init__(self, rules: Sequence[ClientRule]) -> None:
+    `on_refused` is told the subject of a client that is turned away.
+    """
+
+    def __init__(self, rules: Sequence[ClientRule], on_refused: Callable[[str], object]) -> None:
         self._rules = rules
+        self._on_refused = on_refused
 
     def admit(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the rules have nothing against the client of `connection`, whose handshake is complete."""
-        # A session that is resumed brings no chain: it was judged when its ticket was given out.
-        return not (chain := verified_chain(connection)) or self.accept(chain)
+        """Return whether the rules have nothing against the client of `connection`, whose handshake is complete.
 
-    def accept(self, chain: Sequence[x509.Certificate]) -> bool:
-        """Return whether every rule for a CA of the chain allows the subject of the first certificate below the CAs."""
+        Every rule for a CA of the client's chain must allow the subject of the first certificate that is no CA's.
+        """
+        chain = verified_chain(connection)
+        if not chain:
+            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out.
+            return True
         authorities = {str(distinguished_name(entry.subject)) for entry in chain if _is_authority(entry)}
-        leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), None)
-        return all(leaf in rule.subjects for rule in self._rules if rule.issuer in authorities)
+        leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), "")
+        if all(leaf in rule.subjects for rule in self._rules if rule.issuer in authorities):
+            return True
+        self._on_refused(leaf)
+        return False
 
 
 def verified_chain(connection: ssl.SSLObject) -> list[x509.Certificate]:

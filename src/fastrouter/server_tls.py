@@ -78,20 +78,22 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
     return default
 
 
-def admission_of(tls: ServerTLS) -> Admits | None:
-    """Return what decides about clients whose certificate is valid; None if all of these are welcome."""
+def admission_of(tls: ServerTLS, on_refused: Callable[[str], object]) -> Admits | None:
+    """Return what decides about clients whose certificate is valid; None if all of these are welcome.
+
+    `on_refused` is told the subject of each that is turned away.
+    """
     if not tls.client_rules or tls.client_certificates == "none":
         return None
     from fastrouter.client_rules import ClientRules  # noqa: PLC0415 only who has rules pays for reading certificates
 
-    return ClientRules(tls.client_rules).admit
+    return ClientRules(tls.client_rules, on_refused).admit
 
 
 def try_server_tls(tls: ServerTLS) -> None:
     """Find out whether a listener can use `tls`. Raises ServerTLSError."""
     try:
         server_context(tls)
-        admission_of(tls)
     except (ssl.SSLError, ValueError) as error:
         raise ServerTLSError(str(error)) from error
 

@@ -11,7 +11,6 @@ import gc
 import os
 import signal
 import socket
-import ssl
 import struct
 import sys
 import time
@@ -32,7 +31,7 @@ from fastrouter.log import Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
 from fastrouter.route_services import new_route_services
-from fastrouter.server_tls import Admits, admission_of, server_context
+from fastrouter.server_tls import admission_of, server_context
 from fastrouter.shared_stats import attach_stats
 from fastrouter.signals import IGNORED_BY_WORKERS
 from fastrouter.syslog_sink import SyslogSink
@@ -148,18 +147,11 @@ class Worker:
                 self._secure(self._doors[name], tls)
 
     def _secure(self, door: FrontDoor, tls: ServerTLS) -> None:
-        admits = admission_of(tls)
         protocols = tuple(protocol.encode() for protocol in tls.protocols)
-        door.secure(server_context(tls), protocols=protocols, admits=admits and self._telling(admits))
+        door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
 
-    def _telling(self, admits: Admits) -> Admits:
-        def admits_or_tells(connection: ssl.SSLObject) -> bool:
-            is_welcome = admits(connection)
-            if not is_welcome:
-                self._logger.warn("invalid-subject")
-            return is_welcome
-
-        return admits_or_tells
+    def _on_client_refused(self, subject: str) -> None:
+        self._logger.warn("invalid-subject", subject=subject)
 
     def _open_access_log(self, options: AccessLogOptions, stats: Stats) -> None:
         logger = self._logger.child("access-grlog")

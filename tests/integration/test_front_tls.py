@@ -385,6 +385,7 @@ class TestClientRules:
             else:
                 refusal(front, identity=identity, version=VERSIONS[version])
                 assert front.router.stats()["total_requests"] == 0
+                assert front.router.refused == ["CN=good,O=apps"]
 
     def test_an_authority_between_counts(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
         middle = Issuer("middle", parent=issuer)

@@ -14,9 +14,9 @@ from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration, register
 from .http_message import response_with
 from .in_process import HOST, request
-from .issuer import Issuer, Pair
+from .issuer import Issuer, Pair, name
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import START_PATIENCE, wait_for
 from .tls_front import TlsClient, client_context, tls_keys
@@ -158,3 +158,62 @@ class TestReload:
         configure(router, {"enable_ssl": False})
         router.send_signal(signal.SIGHUP)
         wait_for(lambda: router.events("certificates-refused")[1:] or None, "the second refusal")
+
+    def test_with_static_routes_on_one_signal(
+        self, start: Callable[..., GorouterProcess], issuer: Issuer, tmp_path: Path
+    ) -> None:
+        routes = tmp_path / "routes.yml"
+        routes.write_text("routes: []")
+        router, new = start(issuer.pair(HOST), arguments=["-routes", str(routes)]), issuer.pair("new.test")
+        configure(router, tls_keys(new))
+        router.send_signal(signal.SIGHUP)
+        router.wait_for_event("routes-file-loaded")
+        assert router.wait_for_event("certificates-loaded")["data"] == {"names": ["new.test"]}
+
+
+class TestDrain:
+    def test_the_port_closes_and_requests_are_finished(
+        self, start_gorouter: StartGorouter, nats: RawNatsClient, issuer: Issuer
+    ) -> None:
+        router = start_gorouter(**tls_keys(issuer.pair(HOST)))
+        router.wait_until_started()
+        port = tls_port(router)
+        with RawBackend() as backend, TlsClient(port, client_context(issuer)) as client:
+            register(nats, backend.address, HOST)
+            wait_for(lambda: router.addresses(HOST), "the route")
+            client.send(request())
+            stream, _ = backend.accept_request()
+            router.send_signal(signal.SIGUSR1)
+            router.wait_for_event("Draining with 1 outstanding active connections")
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            stream.send(response_with(b"the last"))
+            assert client.read_response().body == b"the last"
+            client.expect_end()
+        assert router.wait() == 0
+
+
+class TestClients:
+    def test_who_breaks_a_rule_is_named_in_the_log(self, start: Callable[..., GorouterProcess], issuer: Issuer) -> None:
+        router = start(
+            issuer.pair(HOST),
+            client_cert_validation="require",
+            client_ca_certs=issuer.pem,
+            only_trust_client_ca_certs=True,
+            enable_verify_client_certificate_metadata=True,
+            verify_client_certificate_metadata=[
+                {
+                    "issuer_in_chain": {"common_name": "test authority"},
+                    "valid_cert_subjects": [{"common_name": "good", "organization": ["apps"]}],
+                }
+            ],
+        )
+        good = client_context(issuer, identity=issuer.pair(subject=name("good", "apps")))
+        with TlsClient(tls_port(router), good) as client:
+            assert status(client) == 200
+        assert router.events("invalid-subject") == []
+        with TlsClient(tls_port(router), client_context(issuer, identity=issuer.pair(subject=name("bad")))) as client:
+            assert client.wait_closed() == b""
+        warning = router.wait_for_event("invalid-subject")
+        assert warning["log_level"] == 2
+        assert warning["data"] == {"subject": "CN=bad"}

@@ -46,6 +46,7 @@ class FrontRouter(InProcessRouter):
         **settings: Any,
     ) -> None:
         super().__init__(*endpoints, **settings)
+        self.refused: list[str] = []
         self._door = FrontDoor(
             self._tripper, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
         )
@@ -56,7 +57,7 @@ class FrontRouter(InProcessRouter):
         self._door.secure(
             server_context(tls),
             protocols=tuple(protocol.encode() for protocol in tls.protocols),
-            admits=admission_of(tls),
+            admits=admission_of(tls, self.refused.append),
         )
 
     def new_connection(self) -> asyncio.Protocol:

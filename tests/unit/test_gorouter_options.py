@@ -10,7 +10,7 @@ from fastrouter.app import usable_cpus
 from fastrouter.config import Config, parse
 from fastrouter.gorouter_options import options_of, settings_of
 from fastrouter.route_service_signature import derive_key
-from fastrouter.worker_messages import RouteServicesOptions, RouteServiceTLS, SyslogOptions
+from fastrouter.worker_messages import ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -121,6 +121,13 @@ def test_the_component_listener_replaces_health_without_tls() -> None:
 
 def test_a_router_without_http_listens_nowhere() -> None:
     assert options_of(Config(disable_http=True)).listen is None
+
+
+def test_who_may_send_a_proxy_header() -> None:
+    assert options_of(Config()).proxy_protocol is None
+    assert options_of(parse(b"enable_proxy: true")).proxy_protocol == ProxyProtocol()
+    trusting = options_of(parse(b"{enable_proxy: true, trusted_proxies: [10.0.0.0/8, '::1']}")).proxy_protocol
+    assert trusting == ProxyProtocol(("10.0.0.0/8", "::1"))
 
 
 def test_workers() -> None:
