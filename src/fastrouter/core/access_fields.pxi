@@ -1,5 +1,12 @@
 # Fields of a log line: one value each, as Gorouter writes it or as JSON; and the fields and headers that are configured.
 
+cdef inline char* put_name(char* out, bint is_json, const char* key, const char* label) noexcept nogil:
+    """What stands before a value; two calls, so that the compiler knows both lengths."""
+    if is_json:
+        return put_text(out, key)
+    return put_text(out, label)
+
+
 cdef inline char* put_nothing(char* out, bint is_json) noexcept:
     """What stands for a value that there is none of."""
     return put_text(out, b"null" if is_json else b"\"-\"")

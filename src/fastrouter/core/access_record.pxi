@@ -98,38 +98,38 @@ cdef class AccessLog:
         cdef int64_t proxied = 0
         cdef bytes error = exchange.router_error
         cdef int field
-        out = put_text(out, b',"x_forwarded_for":' if is_json else b" x_forwarded_for:")
+        out = put_name(out, is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
             out = put_nothing(out, is_json)
         elif exchange.prepared is not None and exchange.sent_forwarded_for.length:
             out = put_field(out, is_json, PyBytes_AS_STRING(exchange.prepared), exchange.sent_forwarded_for)
         else:
             out = put_field(out, is_json, head, exchange.forwarded_for)
-        out = put_text(out, b',"x_forwarded_proto":' if is_json else b" x_forwarded_proto:")
+        out = put_name(out, is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
         if exchange.is_proto_set:
             out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
         else:
             out = put_field(out, is_json, head, exchange.forwarded_proto)
-        out = put_text(out, b',"vcap_request_id":"' if is_json else b" vcap_request_id:\"")
+        out = put_name(out, is_json, b',"vcap_request_id":"', b" vcap_request_id:\"")
         out = put(out, exchange.request_id, 36)
-        out = put_text(out, b'","response_time":' if is_json else b"\" response_time:")
+        out = put_name(out, is_json, b'","response_time":', b"\" response_time:")
         out = put_duration(out, is_json, total)
-        out = put_text(out, b',"gorouter_time":' if is_json else b" gorouter_time:")
+        out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
         if endpoint is None:
             out = put_text(out, b"0.000000")
         else:
             if exchange.proxy_started_ns:
                 proxied = exchange.finished_ns - exchange.proxy_started_ns
             out = put_duration(out, is_json, total - proxied)
-        out = put_text(out, b',"app_id":' if is_json else b" app_id:")
+        out = put_name(out, is_json, b',"app_id":', b" app_id:")
         out = put_endpoint_field(out, is_json, endpoint, 0)
-        out = put_text(out, b',"app_index":' if is_json else b" app_index:")
+        out = put_name(out, is_json, b',"app_index":', b" app_index:")
         out = put_endpoint_field(out, is_json, endpoint, 1)
-        out = put_text(out, b',"instance_id":' if is_json else b" instance_id:")
+        out = put_name(out, is_json, b',"instance_id":', b" instance_id:")
         out = put_endpoint_field(out, is_json, endpoint, 2)
         for field in self.extra_fields:
             out = put_extra_field(out, is_json, field, exchange)
-        out = put_text(out, b',"x_cf_routererror":' if is_json else b" x_cf_routererror:")
+        out = put_name(out, is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
         if error is None and exchange.has_semicolon:
             error = b"deprecated-semicolon-params"
         out = put_field_bytes(out, is_json, error)
