@@ -358,33 +358,37 @@ def test_hairpinning_goes_on_through_an_upgrade(nats_server: NatsServerProcess, 
         registrar = Registrar(nats_server.port, {"bound.test": service, SERVICE: {"address": backend.address}})
         generations = Generations(tmp_path, nats_server, backend.address, **keys)
 
-        def ask() -> int:
-            client = RawClient(generations.port)
-            try:
-                client.send(b"GET / HTTP/1.1\r\nHost: bound.test\r\n\r\n")
-                return client.read_response().status
-            finally:
-                client.close()
-
         statuses: list[int] = []
         is_over = threading.Event()
 
         def ask_on() -> None:
-            while not is_over.is_set():
-                statuses.append(ask())
+            # Each over a connection that it keeps, mostly idle: the old router has one more request of each to serve
+            # when the port is the successor's already.
+            client = RawClient(generations.port)
+            while not is_over.wait(0.02):
+                client.send(b"GET / HTTP/1.1\r\nHost: bound.test\r\n\r\n")
+                response = client.read_response()
+                statuses.append(response.status)
+                if response.has(b"Connection"):
+                    client.close()
+                    client = RawClient(generations.port)
+            client.close()
 
-        asker = threading.Thread(target=ask_on)
+        askers = [threading.Thread(target=ask_on) for _ in range(8)]
         try:
-            wait_for(lambda: len(visits(generations)) > 0 or ask() == 0 or None, "a visit")
-            asker.start()
+            wait_for(lambda: {"bound.test", SERVICE} <= generations.first.routes().keys() or None, "the routes")
+            for asker in askers:
+                asker.start()
+            wait_for(lambda: len(visits(generations)) > 20 or None, "visits")
             generations.upgrade()
             generations.wait_gone(generations.first.pid)
             before = len(visits(generations))
-            wait_for(lambda: len(visits(generations)) > before + 5 or None, "visits by the successor")
+            wait_for(lambda: len(visits(generations)) > before + 20 or None, "visits by the successor")
         finally:
             is_over.set()
-            if asker.ident is not None:
-                asker.join(PATIENCE)
+            for asker in askers:
+                if asker.ident is not None:
+                    asker.join(PATIENCE)
             registrar.close()
             generations.stop()
         assert set(statuses) == {200}
