@@ -75,6 +75,12 @@ class RouterNatsClient(Client):
             info["tls_required"] = True
         await super()._process_info(info, initial_connection)
 
+    async def _process_pong(self) -> None:
+        # Who waited for it may have given up, by a timeout or as a start that is to end; nats-py's read loop would end.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def _process_headers(self, headers: bytes | None) -> None:
         # A malformed header would end nats-py's read loop.
         del headers

@@ -109,6 +109,8 @@ class ScriptedNatsServer:
         self._writers: list[asyncio.StreamWriter] = []
         self.connections: list[list[str]] = []
         self.is_refusing = False
+        self.holds_pongs = False
+        self.held_pongs = 0
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -128,7 +130,9 @@ class ScriptedNatsServer:
                 return
             writer.write(b"INFO %s\r\n" % json.dumps(self._info).encode())
             while line := await reader.readline():
-                if line == b"PING\r\n":
+                if line == b"PING\r\n" and self.holds_pongs:
+                    self.held_pongs += 1
+                elif line == b"PING\r\n":
                     writer.write(b"PONG\r\n")
                 else:
                     lines.append(line.decode().removesuffix("\r\n"))
@@ -140,6 +144,12 @@ class ScriptedNatsServer:
     def send(self, data: bytes) -> None:
         """Send `data` to the client that connected last."""
         self._writers[-1].write(data)
+
+    def release_pongs(self) -> None:
+        """Answer what was not answered, on the connection that came last, and everything from now on."""
+        self.holds_pongs = False
+        self.send(b"PONG\r\n" * self.held_pongs)
+        self.held_pongs = 0
 
     def hang_up(self) -> None:
         """Close all connections; new ones are served."""

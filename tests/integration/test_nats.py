@@ -434,6 +434,26 @@ class TestReconnect:
         monkeypatch.setattr(transport, "write", lambda _: None)
         await until(lambda: control.lines.named("nats-connection-disconnected"))
 
+    async def test_a_pong_for_somebody_who_waits_no_more_disturbs_nothing(
+        self, scripted: ScriptedNatsServer, start_control: StartControl, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        control = await start_control(scripted.port)
+        (sid,) = [line.split()[-1] for line in scripted.connections[-1] if line.startswith("SUB router.*")]
+        scripted.holds_pongs = True
+        flush = asyncio.create_task(control.connection.flush())
+        await until(lambda: scripted.held_pongs)
+        flush.cancel()
+        await asyncio.wait((flush,))
+        assert flush.cancelled()
+        scripted.release_pongs()
+        payload = registration("a")
+        scripted.send(b"MSG router.register %s %d\r\n%s\r\n" % (sid.encode(), len(payload), payload))
+        await until(control.routes)
+        # The next one is for who waits next.
+        await control.connection.flush()
+        assert not caplog.records
+        assert control.connection.is_connected
+
 
 class TestEnd:
     async def test_a_connection_that_ends_for_good_is_reported(
