@@ -7,7 +7,7 @@ import hmac
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple, cast
@@ -42,11 +42,15 @@ class StatusRequest(NamedTuple):
 
 
 class StatusResponse(NamedTuple):
-    """A whole response; `is_last` closes the connection after it."""
+    """A whole response; `is_last` closes the connection after it.
+
+    A body that takes long to make is an iterator of its parts, between which the loop does other work; such a response
+    must be the last.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    body: bytes | Iterator[bytes] = b""
     is_last: bool = False
 
 
@@ -92,7 +96,7 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
     return handle
 
 
-def routes_handler(credentials: Credentials, routes_json: Callable[[], bytes]) -> StatusHandler:
+def routes_handler(credentials: Credentials, routes_json: Callable[[], Iterator[bytes]]) -> StatusHandler:
     """Answer `/routes` to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
@@ -112,7 +116,7 @@ def component_handler(
     credentials: Credentials,
     is_healthy: Callable[[], bool],
     varz_json: Callable[[], bytes],
-    routes_json: Callable[[], bytes],
+    routes_json: Callable[[], Iterator[bytes]],
 ) -> StatusHandler:
     """Answer everything that the deprecated component listener has."""
 
@@ -200,6 +204,7 @@ class _StatusConnection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._is_done = False
+        self._gathering: asyncio.Task[None] | None = None
         self._is_in_head = True
         self._url = b""
         self._authorization = b""
@@ -217,6 +222,8 @@ class _StatusConnection(asyncio.Protocol):
         self._connections.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._gathering is not None:
+            self._gathering.cancel()
         self._transport = None
 
     def abort(self) -> None:
@@ -235,6 +242,10 @@ class _StatusConnection(asyncio.Protocol):
             self._refuse(400)
         if self._is_in_head and self._head_size > MAX_HEAD:
             self._refuse(431)
+
+    def eof_received(self) -> bool:
+        # A client may say early that it has no more requests; it still wants what it has asked for.
+        return self._gathering is not None
 
     def pause_writing(self) -> None:
         # The response is longer than the socket takes at once: the client has so long to read it.
@@ -280,25 +291,41 @@ class _StatusConnection(asyncio.Protocol):
             self._authorization.decode("latin-1"),
             bytes(self._body),
         )
-        self._respond(self._handler(request))
+        response = self._handler(request)
+        is_head = request.method == "HEAD"
+        if isinstance(response.body, bytes):
+            self._respond(response, response.body, is_head=is_head)
+        else:
+            self._is_done = True
+            self._expect(WRITE_TIMEOUT)
+            gathering = self._gather(response, response.body, is_head=is_head)
+            self._gathering = asyncio.get_running_loop().create_task(gathering)
+
+    async def _gather(self, response: StatusResponse, parts: Iterator[bytes], *, is_head: bool) -> None:
+        body = bytearray()
+        for part in parts:
+            body += part
+            await asyncio.sleep(0)
+        self._respond(response, bytes(body), is_head=is_head)
 
     def _refuse(self, status: int) -> None:
         if not self._is_done:
             text = f"{status} {HTTPStatus(status).phrase}".encode()
-            self._respond(StatusResponse(status, (_TEXT,), text, is_last=True))
+            is_head = self._parser.get_method() == b"HEAD"
+            self._respond(StatusResponse(status, (_TEXT,), is_last=True), text, is_head=is_head)
 
-    def _respond(self, response: StatusResponse) -> None:
+    def _respond(self, response: StatusResponse, body: bytes, *, is_head: bool) -> None:
         if self._transport is None:
             return
         is_last = response.is_last or not self._parser.should_keep_alive()
         lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in response.headers]
-        lines += [f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(response.body)}"]
+        lines += [f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(body)}"]
         if is_last:
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         self._expect(READ_TIMEOUT)
-        self._transport.write(head if self._parser.get_method() == b"HEAD" else head + response.body)
+        self._transport.write(head if is_head else head + body)
         if is_last:
             self._is_done = True
             self._transport.close()
@@ -320,5 +347,5 @@ def _unauthorized() -> StatusResponse:
     return StatusResponse(401, (("WWW-Authenticate", "Basic"), _TEXT), b"401 Unauthorized\n")
 
 
-def _json(body: bytes) -> StatusResponse:
+def _json(body: bytes | Iterator[bytes]) -> StatusResponse:
     return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)

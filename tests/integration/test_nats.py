@@ -72,7 +72,7 @@ class ControlProcess:
         await self.connection.close()
 
     def routes(self) -> dict[str, list[dict[str, Any]]]:
-        routes: dict[str, list[dict[str, Any]]] = json.loads(self.registry.routes_json())
+        routes: dict[str, list[dict[str, Any]]] = json.loads(b"".join(self.registry.routes_json()))
         return routes
 
 

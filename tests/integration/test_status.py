@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import trustme
@@ -56,6 +56,12 @@ class Client:
     def send(self, data: bytes) -> None:
         self._writer.write(data)
 
+    def send_eof(self) -> None:
+        self._writer.write_eof()
+
+    def close(self) -> None:
+        self._writer.close()
+
     async def read(self, *, has_body: bool = True) -> Answer:
         head = (await self._reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
         answer = Answer(head, b"")
@@ -98,7 +104,7 @@ async def health(serve: Serve) -> Client:
 
 @pytest.fixture
 async def routes(serve: Serve) -> StatusServer:
-    return await serve(routes_handler(CREDENTIALS, lambda: ROUTES))
+    return await serve(routes_handler(CREDENTIALS, lambda: iter([ROUTES])))
 
 
 class TestHealth:
@@ -185,20 +191,51 @@ class TestRoutes:
         assert (answer.status, answer.body) == NOT_FOUND
 
     async def test_no_credentials_configured(self, serve: Serve) -> None:
-        server = await serve(routes_handler(Credentials("", ""), lambda: ROUTES))
+        server = await serve(routes_handler(Credentials("", ""), lambda: iter([ROUTES])))
         assert (await (await Client.connect(server)).get("/routes")).status == 401
         assert (await (await Client.connect(server)).get("/routes", basic(":"))).status == 200
 
     async def test_a_long_answer(self, serve: Serve) -> None:
         long = b"[" + b'"x",' * 2_000_000 + b"0]\n"
-        client = await Client.connect(await serve(routes_handler(CREDENTIALS, lambda: long)))
+        client = await Client.connect(await serve(routes_handler(CREDENTIALS, lambda: iter([long]))))
         assert (await client.get("/routes", basic("user:pass"))).body == long
+
+    async def test_others_have_their_turn_between_the_parts(self, serve: Serve) -> None:
+        may_go_on = False
+        begun = asyncio.Event()
+
+        def in_parts() -> Iterator[bytes]:
+            yield b"{"
+            while not may_go_on:
+                begun.set()
+                yield b" "
+            yield b"}\n"
+
+        server = await serve(routes_handler(CREDENTIALS, in_parts))
+        slow = await Client.connect(server)
+        # What the client says next, and that it says no more, takes nothing away from the answer.
+        slow.send(f"GET /routes HTTP/1.1\r\nHost: x\r\n{basic('user:pass')}\r\n\r\nHEAD /x HTTP/1.1\r\n\r\n".encode())
+        slow.send_eof()
+        gone = await Client.connect(server)
+        gone.send(f"GET /routes HTTP/1.1\r\nHost: x\r\n{basic('user:pass')}\r\n\r\n".encode())
+        gone.close()
+        async with asyncio.timeout(20):
+            await begun.wait()
+        other = await Client.connect(server)
+        assert (await other.get("/other", basic("user:pass"))).status == 404
+        may_go_on = True
+        answer = await slow.read()
+        assert (answer.status, answer.body.split()) == (200, [b"{", b"}"])
+        assert answer.headers["Connection"] == "close"
+        assert await slow.read_end() == b""
 
 
 class TestComponent:
     @pytest.fixture
     async def component(self, serve: Serve) -> StatusServer:
-        return await serve(component_handler(CREDENTIALS, lambda: True, lambda: b'{"type":"Router"}', lambda: ROUTES))
+        return await serve(
+            component_handler(CREDENTIALS, lambda: True, lambda: b'{"type":"Router"}', lambda: iter([ROUTES]))
+        )
 
     @pytest.mark.parametrize("path", ["/health", "/healthz"])
     async def test_health_is_open(self, component: StatusServer, path: str) -> None:

@@ -235,7 +235,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def agrees_with_the_model(self) -> None:
         shown = {
             key: [(endpoint["address"], endpoint.get("app"), endpoint["availability_zone"]) for endpoint in endpoints]
-            for key, endpoints in json.loads(self.registry.routes_json()).items()
+            for key, endpoints in json.loads(b"".join(self.registry.routes_json())).items()
         }
         # /routes does not show the app: the table does, below.
         assert shown == {

@@ -53,7 +53,7 @@ class Harness:
         self.registry.unregister(uri, self.endpoint(tag, **fields))
 
     def routes(self) -> dict[str, list[dict[str, Any]]]:
-        routes: dict[str, list[dict[str, Any]]] = json.loads(self.registry.routes_json())
+        routes: dict[str, list[dict[str, Any]]] = json.loads(b"".join(self.registry.routes_json()))
         return routes
 
     def addresses(self, key: str) -> list[str]:
@@ -501,7 +501,7 @@ class TestNumbers:
 
 class TestRoutesJson:
     def test_byte_for_byte(self, harness: Harness) -> None:
-        assert harness.registry.routes_json() == b"{}\n"
+        assert b"".join(harness.registry.routes_json()) == b"{}\n"
         harness.register("b<>/&\u2028\u2029ü", availability_zone="z1", tags={"b": "<&>", "a": ""})
         harness.register("b<>/&\u2028\u2029ü", port=81, tags={})
         harness.register(
@@ -514,7 +514,7 @@ class TestRoutesJson:
             options=Options("least-connection"),
             stale_threshold_in_seconds=7,
         )
-        assert harness.registry.routes_json().decode() == (
+        assert b"".join(harness.registry.routes_json()).decode() == (
             '{"a":[{"address":"10.0.0.1:443","availability_zone":"","protocol":"http1","tls":true,"ttl":7,'
             '"route_service_url":"https://rs?a\\u0026b","tags":null,"isolation_segment":"is1",'
             '"private_instance_id":"id","server_cert_domain_san":"san","load_balancing_algorithm":"least-connection"}],'
@@ -524,11 +524,29 @@ class TestRoutesJson:
             '{"address":"10.0.0.1:81","availability_zone":"","protocol":"http1","tls":false,"ttl":120,"tags":{}}]}\n'
         )
 
+    @pytest.mark.parametrize("count", [1, 255, 256, 257, 1024])
+    def test_in_parts(self, harness: Harness, count: int) -> None:
+        for number in range(count):
+            harness.register(f"{number:04}")
+        assert list(harness.routes()) == [f"{number:04}" for number in range(count)]
+
+    def test_routes_that_come_and_go_between_the_parts(self, harness: Harness) -> None:
+        for number in range(1000):
+            harness.register(f"{number:04}")
+        parts = harness.registry.routes_json()
+        begin = next(parts)
+        for number in range(1000):
+            harness.unregister(f"{number:04}")
+        harness.register("new")
+        shown = json.loads(begin + b"".join(parts))
+        assert list(shown) == [f"{number:04}" for number in range(len(shown))]
+        assert 0 < len(shown) < 1000
+
     def test_a_lingering_route_is_an_empty_list(self) -> None:
         harness = Harness(empty_pool_timeout=1.0)
         harness.register("a")
         harness.unregister("a")
-        assert harness.registry.routes_json() == b'{"a":[]}\n'
+        assert b"".join(harness.registry.routes_json()) == b'{"a":[]}\n'
 
 
 class TestFigures:
