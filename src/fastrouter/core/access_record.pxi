@@ -115,7 +115,8 @@ cdef class AccessLog:
         out = put_name(out, is_json, b'","response_time":', b"\" response_time:")
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
-        if endpoint is None:
+        if exchange.endpoint is None:
+            # A visit to a route service has a time as well, though it has no endpoint to show.
             out = put_text(out, b"0.000000")
         else:
             if exchange.proxy_started_ns:
