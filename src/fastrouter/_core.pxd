@@ -118,7 +118,7 @@ cdef enum:
     COUNTER_BACKEND_EXHAUSTED_CONNS
     COUNTER_WEBSOCKET_UPGRADES
     COUNTER_WEBSOCKET_FAILURES
-    COUNTER_RESPONSES_2XX       # of requests with an endpoint, as the next four
+    COUNTER_RESPONSES_2XX       # of requests with an endpoint, as the next four; these are sums over components
     COUNTER_RESPONSES_3XX
     COUNTER_RESPONSES_4XX
     COUNTER_RESPONSES_5XX
@@ -140,9 +140,11 @@ cdef enum:
     HISTOGRAM_BOUNDS = 30       # a histogram can have at most
     HISTOGRAM_CELLS = 32        # numbers a row has: bounds, what is above them, the sum
     COUNTERS_NAMED = 64         # numbers for COUNTER_*, and behind them the attempts by component
-    COUNTERS_ROOM = 128
+    COUNTERS_RESPONSES = 128    # here begin the responses by component, each with
+    STATUS_GROUPS = 5           # numbers: 2xx to 5xx, and the rest
+    COUNTERS_ROOM = 448
     # Bytes one worker's column has: its counters, and 1 + 1 + 64 + 4096 + 1024 rows.
-    COLUMN_SIZE = 8 * (128 + 32 * 5186)
+    COLUMN_SIZE = 8 * (448 + 32 * 5186)
 
 cdef enum:
     LOG_INFO = 1                # spec 6.6
@@ -368,6 +370,7 @@ cdef class Stats:
     cdef int first_rows[HISTOGRAM_KINDS]
     cdef int64_t* column(self, int worker) noexcept
     cdef int64_t* _cells(self, int worker, int kind, int row) noexcept
+    cdef int64_t _count_of(self, int worker, int index) noexcept
     cdef void observe(self, int kind, int row, double value) noexcept
     cdef int* _own(self, int worker) noexcept
 

@@ -9,6 +9,7 @@ from fastrouter.label_rows import LabelRows
 
 # Minutes over which the rates are taken.
 _MINUTES = (1, 5, 15)
+_NO_RATES = (0.0, 0.0, 0.0)
 
 
 class Rates:
@@ -36,7 +37,7 @@ class Rates:
 
     def values(self) -> tuple[float, float, float]:
         """Return the three rates, all 0.0 before the first tick."""
-        one, five, fifteen = self._rates or (0.0, 0.0, 0.0)
+        one, five, fifteen = self._rates or _NO_RATES
         return one, five, fifteen
 
 
@@ -49,14 +50,21 @@ class TrafficReader:
     def __init__(self, stats: Stats, components: LabelRows, interval: float) -> None:
         self._stats = stats
         self._components = components
+        self._interval = interval
         self._rates = Rates(interval)
+        # By row; a component has its rates from the first tick after its first endpoint on.
+        self._component_rates: list[Rates] = []
 
     def tick(self) -> None:
         """Bring the rates up to date."""
         self._rates.tick(self._stats.counts()["total_requests"])
+        for row in range(len(self._components.labels())):
+            if row == len(self._component_rates):
+                self._component_rates.append(Rates(self._interval))
+            self._component_rates[row].tick(self._stats.attempts(row))
 
     def read(self) -> Traffic:
-        """Return the figures of now. Responses are not counted by component, so those are 0 there."""
+        """Return the figures of now."""
         counts = self._stats.counts()
         rates = self._rates.values()
         rows = [Buckets(*self._stats.histogram("latency", row)) for row in range(len(self._components.labels()))]
@@ -77,7 +85,12 @@ class TrafficReader:
                 latency=_latency(whole),
             ),
             components={
-                component: Responses(requests=self._stats.attempts(row), latency=_latency(rows[row]))
+                component: Responses(
+                    requests=self._stats.attempts(row),
+                    rate=self._component_rates[row].values() if row < len(self._component_rates) else _NO_RATES,
+                    **self._stats.responses(row),
+                    latency=_latency(rows[row]),
+                )
                 for row, component in enumerate(self._components.labels())
                 if component
             },

@@ -2,6 +2,7 @@
 
 import mmap
 
+import msgspec
 import pytest
 
 from fastrouter._core import Endpoint, Settings, Stats
@@ -23,10 +24,10 @@ class Router:
         self.components = LabelRows(Logger(level=Level.ERROR), "latency")
         self.reader = TrafficReader(Stats(self._memory, 2, SLOTS), self.components, interval=5.0)
 
-    def ask(self, worker: int, status: int) -> None:
+    def ask(self, worker: int, status: int, component: str = "web") -> None:
         stats = Stats(self._memory, 2, SLOTS, worker)
-        endpoint = Endpoint("10.0.0.1", 80, component="web")
-        endpoint.share(stats, 0, self.components.row("web"), 0)
+        endpoint = Endpoint("10.0.0.1", 80, component=component)
+        endpoint.share(stats, 0, self.components.row(component), 0)
         conversation = Conversation([endpoint], Settings(observes_requests=True), stats)
         conversation.from_client(GET)
         conversation.from_backend(b"HTTP/1.1 %d Reason\r\nContent-Length: 0\r\n\r\n" % status)
@@ -47,10 +48,26 @@ def test_figures_are_sums_over_workers() -> None:
     every = traffic.all
     assert (every.responses_2xx, every.responses_3xx, every.responses_4xx, every.responses_5xx) == (2, 1, 1, 1)
     assert (every.requests, traffic.components["web"].requests) == (5, 5)
+    assert traffic.components["web"] == msgspec.structs.replace(every, rate=(0.0, 0.0, 0.0))
     # All of them took less than the first bound, a millisecond, or little more.
     assert 0 < every.latency.p50 <= every.latency.p99 < 0.1
     assert every.latency == traffic.components["web"].latency
     assert (traffic.bad_requests, traffic.bad_gateways) == (0, 0)
+
+
+def test_figures_are_kept_apart_by_component() -> None:
+    router = Router()
+    router.reader.tick()
+    for component, status in (("web", 200), ("api", 200), ("web", 503), ("api", 304), ("", 404), ("", 200)):
+        router.ask(0, status, component)
+    router.reader.tick()
+    traffic = router.reader.read()
+    web, api = traffic.components["web"], traffic.components["api"]
+    assert (web.requests, web.responses_2xx, web.responses_3xx, web.responses_5xx) == (2, 1, 0, 1)
+    assert (api.requests, api.responses_2xx, api.responses_3xx, api.responses_5xx) == (2, 1, 1, 0)
+    assert (traffic.all.responses_2xx, traffic.all.responses_4xx) == (3, 1), "of those without a component, too"
+    assert (web.rate[0], api.rate[0]) == (2 / 5, 2 / 5)
+    assert traffic.components.keys() == {"web", "api"}
 
 
 def test_rates_decay_over_minutes() -> None:

@@ -428,14 +428,13 @@ cdef class Exchange(Timed):
         """What Gorouter's reporter counts when a request is over (spec 4.2)."""
         cdef RoundTripper tripper = self.tripper
         cdef int64_t total = self.finished_ns - self.received_ns
+        cdef int group
         tripper.counters[COUNTER_REQUESTS] += 1
         if self.endpoint is None:
             return 0
         # 101 counts as xxx, as Gorouter has it (spec 5.8).
-        if 200 <= self.status < 600:
-            tripper.counters[COUNTER_RESPONSES_2XX + self.status // 100 - 2] += 1
-        else:
-            tripper.counters[COUNTER_RESPONSES_XXX] += 1
+        group = self.status // 100 - 2 if 200 <= self.status < 600 else STATUS_GROUPS - 1
+        tripper.counters[COUNTERS_RESPONSES + STATUS_GROUPS * self.endpoint.component_row + group] += 1
         if self.proxy_started_ns and tripper.settings.observes_requests:
             tripper.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
             tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)

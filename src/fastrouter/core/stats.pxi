@@ -127,9 +127,30 @@ cdef class Stats:
             total = 0
             for chosen in range(self.workers):
                 if worker is None or worker == chosen:
-                    total += self.column(chosen)[index]
+                    total += self._count_of(chosen, index)
             result[COUNTER_NAMES[index]] = total
         return result
+
+    cdef int64_t _count_of(self, int worker, int index) noexcept:
+        """One COUNTER_* of one worker."""
+        cdef int64_t total = self.column(worker)[index]
+        cdef int64_t* responses = self.column(worker) + COUNTERS_RESPONSES
+        cdef int row
+        if COUNTER_RESPONSES_2XX <= index <= COUNTER_RESPONSES_XXX:
+            for row in range(HISTOGRAM_ROWS[HISTOGRAM_LATENCY]):
+                total += responses[STATUS_GROUPS * row + index - COUNTER_RESPONSES_2XX]
+        return total
+
+    def responses(self, int row):
+        """Responses over all workers, by their names in `counts`, whose endpoint has this row of `latency`."""
+        cdef int worker, group
+        if not 0 <= row < HISTOGRAM_ROWS[HISTOGRAM_LATENCY]:
+            raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[HISTOGRAM_LATENCY] - 1}, not {row}")
+        counts = [0] * STATUS_GROUPS
+        for worker in range(self.workers):
+            for group in range(STATUS_GROUPS):
+                counts[group] += self.column(worker)[COUNTERS_RESPONSES + STATUS_GROUPS * row + group]
+        return dict(zip(COUNTER_NAMES[COUNTER_RESPONSES_2XX:COUNTER_RESPONSES_XXX + 1], counts, strict=True))
 
     def attempts(self, int row=0):
         """Attempts over all workers whose endpoint has this row of `latency` (its component)."""
