@@ -1,0 +1,110 @@
+"""What was seen, as lines of text without what no two runs share: ids, times, ports, order of headers."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from .case import Seen
+from .messages import Message, split
+
+_ID = re.compile(r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{16})\b")
+_DATE = re.compile(r"(Date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
+_MILLISECONDS = re.compile(r"(X-Request-Start: )\d{13}\b")
+_LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
+_SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
+_LONGEST = 400
+
+Aspects = Mapping[str, list[str]]
+"""The lines of each of "client", "backend", "access" and "log"."""
+
+
+class NormalForm:
+    """Knows the ports of one configuration by name, and which ids are given and not made up by a router."""
+
+    def __init__(self, ports: Mapping[int, str], given: str) -> None:
+        self._ports = dict(ports)
+        self._given = given
+
+    def of(self, seen: Seen) -> Aspects:
+        ports = {**self._ports, seen.client_port: "<client>", seen.router_port: "<router>"}
+        given = self._given + seen.sent.decode("latin-1")
+
+        def text(raw: bytes) -> str:
+            return clean(raw.decode("latin-1"))
+
+        def clean(line: str) -> str:
+            line = re.sub(r":(\d{4,5})\b", lambda found: ":" + ports.get(int(found[1]), found[1]), line)
+            line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
+            line = _SECONDS.sub(_seconds, _LOG_TIME.sub("[<time>]", _DATE.sub(r"\1<date>", line)))
+            if len(line) > _LONGEST:
+                digest = hashlib.sha256(line.encode("latin-1", "replace")).hexdigest()[:12]
+                line = f"{line[:80]}… {len(line)} characters, {digest}"
+            return line.encode("unicode_escape").decode()
+
+        def message_lines(data: bytes, methods: list[bytes] | None, label: str) -> list[str]:
+            lines = []
+            for number, message in enumerate(split(data, methods), 1):
+                if isinstance(message, bytes):
+                    lines.append(f"{label}{number} bytes {text(message)}")
+                    continue
+                lines += [f"{label}{number} {line}" for line in _lines(message, text)]
+            return lines
+
+        client = [*message_lines(seen.client, seen.methods or [b"GET"], ""), f"then {seen.client_end}"]
+        backend: list[str] = []
+        for number, data in enumerate(seen.backend):
+            backend += message_lines(data, None, f"{chr(97 + number)}")
+        return {
+            "client": client,
+            "backend": [
+                _MILLISECONDS.sub(r"\1<ms>", line) if b"request-start" not in seen.sent.lower() else line
+                for line in backend
+            ],
+            "access": [clean(line) for line in seen.access],
+            "log": [_event(event, clean) for event in seen.log],
+        }
+
+
+def _lines(message: Message, text: Callable[[bytes], str]) -> list[str]:
+    start_line = message.start_line
+    if start_line.startswith(b"HTTP/"):
+        # The reason phrase may be ours (spec 12).
+        start_line = b" ".join(start_line.split(b" ")[:2])
+    lines = [text(start_line)]
+    # Order counts among fields of one name only.
+    names: Counter[bytes] = Counter()
+    for line in message.lines:
+        name = line.partition(b":")[0].lower()
+        names[name] += 1
+        nth = f"({names[name]}) " if names[name] > 1 else ""
+        lines.append(nth + text(line))
+    if message.body:
+        lines.append(f"body {text(message.body)}")
+    lines += [f"trailer {text(line)}" for line in sorted(message.trailers)]
+    return lines
+
+
+def _seconds(found: re.Match[str]) -> str:
+    # Nothing at all is told apart from some time, for that is what says that something was not done.
+    return found[1] + ("0" if found[2] == "0.000000" else "<s>")
+
+
+def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+    data = event.get("data")
+    assert isinstance(data, dict)
+    told = {key: "<s>" if key.endswith("-time") or key == "took" else value for key, value in data.items()}
+    line = clean(json.dumps(told, sort_keys=True))
+    source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
+    return f"{event['log_level']} {event['message']} {line} ({source})"
+
+
+def differences(gorouter: Aspects, ours: Aspects) -> list[tuple[str, str, str]]:
+    """Lines that only one of them has, as (aspect, "-" for Gorouter's or "+" for ours, line)."""
+    found = []
+    for aspect, lines in gorouter.items():
+        theirs, mine = Counter(lines), Counter(ours[aspect])
+        found += [(aspect, "-", line) for line in (theirs - mine).elements()]
+        found += [(aspect, "+", line) for line in (mine - theirs).elements()]
+    return found

@@ -1,0 +1,111 @@
+"""What is compared that is no exchange: `/routes` after registrations of all kinds, metrics, status listeners."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from integration.gorouter_process import get, register
+
+from .pair import Pair
+from .registrations import MESSAGES
+
+Difference = tuple[str, str, str]
+
+
+def registrations(pair: Pair) -> list[Difference]:
+    """Tell both all MESSAGES, and compare tables and what was told about each message in the log."""
+    found: list[Difference] = []
+    for number, (subject, payload) in enumerate(MESSAGES):
+        for router in pair.routers.values():
+            router.barrier()
+        before = {name: pair.raw_routes(router) for name, router in pair.routers.items()}
+        pair.nats.publish(subject, payload)
+        pair.nats.sync()
+        register(pair.nats, "9.9.9.9:9", f"marker-{number}.reg")
+        pair.wait_for_route(f"marker-{number}.reg", pair.routers)
+        changes = {}
+        logs = {}
+        for name, router in pair.routers.items():
+            after = pair.raw_routes(router)
+            changes[name] = {
+                key: after.get(key)
+                for key in {*before[name], *after}
+                if before[name].get(key) != after.get(key) and not key.startswith("marker-")
+            }
+            logs[name] = [event for event in router.barrier()[1] if "marker-" not in json.dumps(event["data"])]
+        label = f"{subject.decode()} {payload.decode('utf-8', 'backslashreplace')}"
+        for key in sorted({*changes["gorouter"], *changes["ours"]}):
+            theirs, mine = (changes[name].get(key, "unchanged") for name in ("gorouter", "ours"))
+            if theirs != mine:
+                found += [
+                    ("routes", "-", f"{label} => {key!r}: {theirs}"),
+                    ("routes", "+", f"{label} => {key!r}: {mine}"),
+                ]
+        told = {name: {_told(event) for event in events} for name, events in logs.items()}
+        found += [("told", "-", f"{label} => {line}") for line in sorted(told["gorouter"] - told["ours"])]
+        found += [("told", "+", f"{label} => {line}") for line in sorted(told["ours"] - told["gorouter"])]
+    return found
+
+
+def _told(event: Mapping[str, object]) -> str:
+    data = event["data"]
+    assert isinstance(data, dict)
+    values = {key: value for key, value in data.items() if key != "error"}
+    error = " +error" if "error" in data else ""
+    return f"{event['log_level']} {event['message']} {json.dumps(values, sort_keys=True)}{error}"
+
+
+def metrics(pair: Pair) -> list[Difference]:
+    """Names, types, helps and labels of metrics after some traffic."""
+    described = []
+    for router in pair.routers.values():
+        _, body = get(router.ports["metrics"], "/metrics")
+        described.append(
+            {
+                f"{family.name} {family.type} {family.documentation!r} "
+                f"{sorted({(sample.name, *sorted(sample.labels)) for sample in family.samples})}"
+                for family in text_string_to_metric_families(body.decode())
+            }
+        )
+    theirs, mine = described
+    return [("metrics", "-", line) for line in sorted(theirs - mine)] + [
+        ("metrics", "+", line) for line in sorted(mine - theirs)
+    ]
+
+
+def status(pair: Pair) -> list[Difference]:
+    """Raw answers of the status listeners."""
+    found: list[Difference] = []
+    credentials = "Basic c3RhdHVzLXVzZXI6c3RhdHVzLXBhc3M="
+    for port in ("status", "routes"):
+        for target in (
+            "/health",
+            "/healthz",
+            "/routes",
+            "/varz",
+            "/",
+            "/is-process-alive-do-not-use-for-loadbalancing",
+            "/health/",
+        ):
+            for method in ("GET", "HEAD", "POST"):
+                for authorization in (
+                    (),
+                    (("Authorization", credentials),),
+                    (("Authorization", "Basic eDp5"),),
+                    (("Authorization", "x"),),
+                ):
+                    answers = [
+                        pair.ask(router, port, method, target, authorization) for router in pair.routers.values()
+                    ]
+                    if answers[0] != answers[1]:
+                        label = f"{port} {method} {target} {authorization}"
+                        found += [("status", "-", f"{label}: {answers[0]}"), ("status", "+", f"{label}: {answers[1]}")]
+    return found
+
+
+CHECKS: Mapping[str, Callable[[Pair], list[Difference]]] = {
+    "registrations": registrations,
+    "metrics": metrics,
+    "status": status,
+}

@@ -1,0 +1,271 @@
+"""Gorouter and our router with one configuration, on one NATS bus, in front of the same backends."""
+
+import contextlib
+import copy
+import functools
+import http.client
+import itertools
+import json
+import socket
+import ssl
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from integration.gorouter_process import GorouterProcess, configuration, get, register
+from integration.nats_server import NatsServerProcess, RawNatsClient
+from integration.raw_backend import ClosedPort, ServingBackend
+from integration.raw_client import RawClient
+from integration.router_process import START_PATIENCE, wait_for
+
+from .case import ANSWER, PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
+
+APP = "11111111-aaaa-4aaa-8aaa-111111111111"
+PROCESS = "22222222-bbbb-4bbb-8bbb-222222222222"
+QUIET = 0.03
+"""Seconds without a byte or an end after which a connection is taken to be kept."""
+
+Registration = tuple[str, Sequence[str], Mapping[str, Any]]
+"""Which backend (a name), its routes, and further fields of the message."""
+
+REGISTRATIONS: tuple[Registration, ...] = (
+    (
+        "a",
+        ("app.parity", "app.parity/some/path", "*.wild.parity"),
+        {
+            "app": APP,
+            "private_instance_id": "instance-a",
+            "private_instance_index": "0",
+            "tags": {"component": "parity", "process_id": PROCESS},
+        },
+    ),
+    ("a", ("plain.parity",), {}),
+    ("a", ("sticky.parity", "sticky.parity/Context"), {"app": APP, "private_instance_id": "instance-a"}),
+    ("refused", ("refused.parity",), {"app": APP, "private_instance_id": "instance-r"}),
+)
+
+
+class Router:
+    """One of the two, and what was read of its logs so far."""
+
+    def __init__(self, process: GorouterProcess, ports: Mapping[str, int], prefix: str) -> None:
+        self.process = process
+        self.ports = ports
+        self._access_read = 0
+        self._events_read = 0
+        self._prefix = prefix
+        self._barriers = itertools.count()
+
+    def barrier(self) -> tuple[list[str], list[dict[str, object]]]:
+        """Lines of both logs since the last barrier.
+
+        A request of which both logs tell ends what was there before: one with a semicolon, which is warned about
+        under the request id that the access log has.
+        """
+        host = f"barrier-{self._prefix}-{next(self._barriers)}.parity"
+        with contextlib.closing(RawClient(self.process.port, patience=PATIENCE)) as client:
+            client.send(f"GET /; HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            client.wait_closed()
+        (line,) = self.process.wait_for_log_lines(host)
+        request_id = line.partition('vcap_request_id:"')[2].partition('"')[0]
+
+        def is_there() -> bool | None:
+            return any(request_id == event["data"].get("vcap_request_id") for event in self._new_events()) or None
+
+        wait_for(is_there, f"the barrier {host} in the process log")
+        events = []
+        for event in self._new_events():
+            self._events_read += 1
+            if request_id == event["data"].get("vcap_request_id"):
+                break
+            events.append(event)
+        text = self.process.access_log.read_bytes().decode("utf-8", "surrogateescape")
+        lines = text[self._access_read :].split("\n")
+        self._access_read = len(text)
+        return [line for line in lines if line and "barrier-" not in line], events
+
+    def _new_events(self) -> list[dict[str, Any]]:
+        return self.process.events()[self._events_read :]
+
+
+class Pair:
+    """Both routers, their bus and their backends."""
+
+    def __init__(
+        self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration] = REGISTRATIONS
+    ) -> None:
+        self._stack = contextlib.ExitStack()
+        self._steps: Sequence[Step] = ANSWER
+        try:
+            self._start(gorouter, keys, registrations)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _start(self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration]) -> None:
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-")))
+        server = NatsServerProcess(self._made("nats"))
+        self._stack.callback(server.stop)
+        self.nats = RawNatsClient(server.port)
+        self._stack.callback(self.nats.close)
+        self.backends = {
+            name: self._stack.enter_context(ServingBackend(backend_handler(lambda: self._steps))) for name in "ab"
+        }
+        refused = ClosedPort()
+        self._stack.callback(refused.close)
+        self.addresses = {name: backend.address for name, backend in self.backends.items()} | {
+            "refused": refused.address
+        }
+        self.routers = {
+            "gorouter": self._router("gorouter", gorouter, server.port, keys),
+            "ours": self._router("ours", None, server.port, keys),
+        }
+        for router in self.routers.values():
+            router.process.wait_until_started()
+        for name, uris, fields in registrations:
+            register(self.nats, self.addresses[name], *uris, **fields)
+        self.wait_for_route("plain.parity", dict(self.routers))
+
+    def _made(self, name: str) -> Path:
+        directory = self.directory / name
+        directory.mkdir()
+        return directory
+
+    def _router(self, name: str, executable: Path | None, nats_port: int, keys: Mapping[str, Any]) -> Router:
+        directory = self._made(name)
+        ports = {key: free_port() for key in ("routes", "status", "ssl", "metrics", "internal")}
+        document = merged(
+            configuration(nats_port),
+            {
+                "status": {"port": ports["status"], "routes": {"port": ports["routes"]}},
+                "route_services_internal_server_port": ports["internal"],
+                "access_log": {"file": str(directory / "access.log")},
+                "disable_keep_alives": True,
+                "endpoint_timeout": "2s",
+                "prometheus": {"enabled": True, "port": ports["metrics"]},
+            },
+            keys,
+        )
+        if document.get("enable_ssl"):
+            document["ssl_port"] = ports["ssl"]
+        kind = (
+            type("Executable", (GorouterProcess,), {"command": (str(executable),)}) if executable else GorouterProcess
+        )
+        process = kind(directory, document)
+        self._stack.callback(process.stop)
+        return Router(process, ports, name)
+
+    def wait_for_route(self, uri: str, routers: Mapping[str, Router]) -> None:
+        """Return when both have the route; registrations are in order, so they have all that came before it."""
+        for router in routers.values():
+            wait_for(functools.partial(self._endpoints, router, uri), uri, START_PATIENCE)
+
+    def _endpoints(self, router: Router, uri: str) -> list[dict[str, Any]] | None:
+        return self.routes(router).get(uri)
+
+    def routes(self, router: Router) -> dict[str, list[dict[str, Any]]]:
+        """What `/routes` says."""
+        status, body = get(router.ports["routes"], "/routes", Authorization="Basic c3RhdHVzLXVzZXI6c3RhdHVzLXBhc3M=")
+        assert status == 200, (status, body)
+        table: dict[str, list[dict[str, Any]]] = json.loads(body)
+        return table
+
+    def raw_routes(self, router: Router) -> dict[str, str]:
+        """`/routes` with each route's endpoints as the text that was sent."""
+        return {key: json.dumps(endpoints) for key, endpoints in self.routes(router).items()}
+
+    def ask(
+        self, router: Router, port: str, method: str, target: str, fields: Sequence[tuple[str, str]]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, fields (but the date) and body of an answer of one of the status listeners."""
+        connection = http.client.HTTPConnection("127.0.0.1", router.ports[port], timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request(method, target, headers=dict(fields))
+            response = connection.getresponse()
+            kept = sorted((name, value) for name, value in response.getheaders() if name != "Date")
+            body = response.read()
+            return response.status, kept, body if len(body) < 200 else b"<long>"
+
+    def __enter__(self) -> Self:
+        for router in self.routers.values():
+            router.barrier()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def port_names(self) -> dict[int, str]:
+        """Names for the ports that stand in messages and logs."""
+        names = {int(address.rpartition(":")[2]): f"<{name}>" for name, address in self.addresses.items()}
+        for router in self.routers.values():
+            names |= {port: f"<{name}>" for name, port in router.ports.items()}
+        return names
+
+    def run(self, case: Case, name: str, patience: float = 1.0) -> Seen:
+        """Do the case with one router; `patience` multiplies what is waited for quiet."""
+        router = self.routers[name]
+        seen = Seen(sent=b"".join(step for step in case.client if isinstance(step, bytes)))
+        seen.methods = [line.split(b" ")[0] for line in _start_lines(case.client)]
+        first = {key: len(backend._streams) for key, backend in self.backends.items()}
+        self._steps = case.backend
+        seen.router_port = router.ports["ssl"] if case.over_tls else router.process.port
+        try:
+            client = self._connect(case, seen.router_port)
+        except OSError as error:
+            seen.client_end = f"no connection: {type(error).__name__}"
+        else:
+            with client:
+                seen.client_port = client.local_port
+                ended = take_steps(client, case.client, is_client=True, methods=seen.methods or [b"GET"])
+                seen.client_end = ended or end_of(client, QUIET * patience)
+                seen.client = bytes(client.received)
+                time.sleep(case.settle)
+        seen.access, seen.log = router.barrier()
+        for key, backend in self.backends.items():
+            seen.backend += [bytes(stream.received) for stream in backend._streams[first[key] :]]
+        return seen
+
+    def _connect(self, case: Case, port: int) -> RawClient:
+        client = RawClient(port, patience=PATIENCE)
+        if case.over_tls:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            if case.certificate:
+                context.load_cert_chain(case.certificate)
+            try:
+                client.socket = context.wrap_socket(client.socket, server_hostname=case.server_name or None)
+            except OSError:
+                client.close()
+                raise
+        return client
+
+
+def _start_lines(steps: Sequence[Step]) -> list[bytes]:
+    return [step.partition(b"\r\n")[0] for step in steps if isinstance(step, bytes) and b"HTTP/" in step[:2000]]
+
+
+def merged(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Later documents over earlier ones; mappings are merged, all else is replaced."""
+    result: dict[str, Any] = {}
+    for document in documents:
+        for key, value in document.items():
+            old = result.get(key)
+            result[key] = (
+                merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else copy.deepcopy(value)
+            )
+    return result
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
