@@ -194,11 +194,12 @@ class Worker:
         if idle_grace > 0:
             # A request may be on its way: closing the connection now would lose it.
             self._round_tripper.drain(closes_idle=False)
-        self._report_when_drained(time.monotonic() + idle_grace)
+        # Connections that have just been accepted become known in this turn of the loop.
+        self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
 
     def _report_when_drained(self, grace_ends_at: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
-        if self._round_tripper.stats()["client_connections"] and time.monotonic() < grace_ends_at:
+        if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
         self._round_tripper.drain()

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -25,6 +26,8 @@ from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, wait_for
 from .steady_load import SteadyLoad
 from .tls_front import TlsClient, client_context, tls_keys
+
+T = TypeVar("T")
 
 HOST = "app.test"
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
@@ -375,6 +378,43 @@ class TestHandOver:
         assert response.status == 200
         assert response.value(b"Connection") == b"close"
         client.expect_end()
+
+    def test_a_handshake_that_has_begun_is_finished_by_the_old_router(
+        self, start: Start, serving: ServingBackend
+    ) -> None:
+        issuer = Issuer()
+        routers = start(serving.address, **tls_keys(issuer.pair(HOST)))
+        client = RawClient(routers.wait_for("tls-listener-started")["address"]["Port"])
+        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client_context(issuer).wrap_bio(received, to_send, server_hostname=HOST)
+
+        def carry_on(step: Callable[[], T]) -> T:
+            """Take a step of TLS, which may need what the router has to say."""
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    client.send(to_send.read())
+                    data = client.socket.recv(65536)
+                    assert data, "the router has hung up"
+                    received.write(data)
+
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        client.send(to_send.read())
+        received.write(client.socket.recv(65536))
+        routers.upgrade()
+        routers.wait_for("Draining with 0 outstanding idle connections")
+        carry_on(tls.do_handshake)
+        tls.write(REQUEST)
+        client.send(to_send.read())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += carry_on(tls.read)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nConnection: close\r\n" in head
+        client.close()
+        routers.wait_gone(routers.first.pid)
 
     def test_an_idle_connection_does_not_hold_up_the_end(self, start: Start, serving: ServingBackend) -> None:
         routers = start(serving.address)

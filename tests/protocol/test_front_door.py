@@ -50,6 +50,21 @@ def through(door: FrontDoor, conversation: Conversation) -> Conversation:
     return conversation
 
 
+def test_a_connection_that_no_client_has_yet_is_one(server_side: ssl.SSLContext) -> None:
+    """A drain has to wait for it: its request is on its way."""
+    conversation = Conversation()
+    for is_tls in (False, True):
+        door = FrontDoor(conversation.tripper, reads_proxy_headers=not is_tls)
+        if is_tls:
+            door.secure(server_side)
+        through(door, conversation)
+        assert conversation.tripper.stats()["client_connections"] == 0
+        assert conversation.tripper.has_connections()
+    conversation.client.close()
+    conversation.loop.run()
+    assert not conversation.tripper.has_connections()
+
+
 @pytest.mark.parametrize(
     ("header", "ip"), [(LINE, b"198.51.100.7"), (BLOCK, b"198.51.100.7"), (LOCAL, b"10.0.0.9"), (b"", b"10.0.0.9")]
 )

@@ -74,6 +74,10 @@ cdef class RoundTripper:
                 active += 1
         return active, idle
 
+    def has_connections(self):
+        """Whether anybody is connected, those included who have not come through TLS or a PROXY header yet."""
+        return bool(self.clients or self.arrivals)
+
     def new_client(self):
         """Protocol factory for `loop.create_server`."""
         return ClientConnection(self)
