@@ -29,12 +29,7 @@ _ANY_BAD_REQUEST = (
 )
 
 TABLE: tuple[Allowed, ...] = (
-    Allowed(
-        "debug lines of Gorouter's own workings",
-        "log",
-        "-",
-        r"^0 (vcap-request-id-header-set|endpoint-iterator-with|backend |dropping-loggregator)",
-    ),
+    Allowed("debug lines of Gorouter's own workings", "log", "-", r"^0 "),
     Allowed("lines of other moments: pruning", "log", "±", r"^0 (start|finished)-pruning-routes"),
     Allowed(
         "H07: what is refused before the handlers has a length, too, and the words of Go 1.24",

@@ -14,7 +14,7 @@ _DATE = re.compile(r"(Date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _MILLISECONDS = re.compile(r"(X-Request-Start: )\d{13}\b")
 _LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
 _SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
-_LONGEST = 400
+_LONGEST = 1000
 
 Aspects = Mapping[str, list[str]]
 """The lines of each of "client", "backend", "access" and "log"."""

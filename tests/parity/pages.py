@@ -13,6 +13,10 @@ from .registrations import MESSAGES
 Difference = tuple[str, str, str]
 
 
+NOISE = ("vcap-request-id-header-set", "dropping-loggregator-access-log")
+"""What Gorouter says of the requests that mark where the log of a message ends."""
+
+
 def registrations(pair: Pair) -> list[Difference]:
     """Tell both all MESSAGES, and compare tables and what was told about each message in the log."""
     found: list[Difference] = []
@@ -42,7 +46,7 @@ def registrations(pair: Pair) -> list[Difference]:
                     ("routes", "-", f"{label} => {key!r}: {theirs}"),
                     ("routes", "+", f"{label} => {key!r}: {mine}"),
                 ]
-        told = {name: {_told(event) for event in events} for name, events in logs.items()}
+        told = {name: {_told(event) for event in events if event["message"] not in NOISE} for name, events in logs.items()}
         found += [("told", "-", f"{label} => {line}") for line in sorted(told["gorouter"] - told["ours"])]
         found += [("told", "+", f"{label} => {line}") for line in sorted(told["ours"] - told["gorouter"])]
     return found

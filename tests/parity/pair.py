@@ -145,6 +145,8 @@ class Pair:
                 "access_log": {"file": str(directory / "access.log")},
                 "disable_keep_alives": True,
                 "endpoint_timeout": "2s",
+                # Apps register once here.
+                "prune_stale_droplets_interval": "1h",
                 "prometheus": {"enabled": True, "port": ports["metrics"]},
             },
             keys,
