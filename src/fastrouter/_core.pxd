@@ -277,6 +277,7 @@ cdef class Head:
     cdef bint is_dropped(self, int kind) except -1
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept
+    cdef bint has_broken_escape(self) noexcept
     cdef Verdict blame(self) noexcept
 
 cdef class Settings:

@@ -98,6 +98,30 @@ def test_unknown_host(lane: Lane) -> None:
     assert match["OWN"] == "0.000000"
 
 
+def test_answer_to_head_counts_as_it_would_to_get(lane: Lane) -> None:
+    client = lane.connect()
+    host = f"head.{lane.host}"
+    client.send(f"HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    length = int(client.read_response(b"HEAD").values(b"Content-Length")[0])
+    (line,) = lane.router.wait_for_log_lines(host)
+    assert f'"HEAD / HTTP/1.1" 404 0 {length} ' in line
+
+
+def test_what_connection_names_is_not_logged(lane: Lane) -> None:
+    lane.exchange(
+        response_with(),
+        b"GET / HTTP/1.1",
+        b"Connection: Referer, User-Agent, X-Forwarded-For, X-Forwarded-Proto",
+        b"Referer: a",
+        b"User-Agent: b",
+        b"X-Forwarded-For: 10.0.0.1",
+        b"X-Forwarded-Proto: https",
+    )
+    (line,) = lane.router.wait_for_log_lines(lane.host)
+    assert ' 200 0 2 "-" "-" ' in line
+    assert ' x_forwarded_for:"127.0.0.1" x_forwarded_proto:"-" ' in line
+
+
 def test_empty_host(lane: Lane) -> None:
     client = lane.connect()
     client.send(b"GET /empty-host HTTP/1.1\r\nHost:\r\n\r\n")

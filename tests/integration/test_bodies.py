@@ -246,6 +246,11 @@ class TestNoBody:
         # The reader refuses a framing header in a 204.
         assert self._next_request_works(lane, b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").status == 204
 
+    @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+    def test_head_of_what_has_no_body_has_no_length(self, lane: Lane, status: bytes) -> None:
+        answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\n"
+        assert not self._next_request_works(lane, answer, b"HEAD").has(b"Content-Length")
+
     def test_304(self, lane: Lane) -> None:
         answer = b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n'
         response = self._next_request_works(lane, answer)

@@ -62,6 +62,25 @@ class TestHostHeader:
         assert (response.status, response.value(b"X-Cf-Routererror")) == (400, b"empty_host")
 
 
+class TestTarget:
+    @pytest.mark.parametrize("path", [b"/%", b"/%4", b"/%zz", b"/a%2?b", b"//a%zz", b"/%41%4g/"])
+    @pytest.mark.parametrize("authority", [b"", b"http://a.test"])
+    def test_broken_escapes(self, lane: Lane, path: bytes, authority: bytes) -> None:
+        assert_refused(lane, lane.request(b"GET " + authority + path + b" HTTP/1.1"), 400, b"Bad Request")
+
+    @pytest.mark.parametrize(
+        "authority", [b"a.test:x", b"a.test:8x", b"[::1", b"[::1]x", b"[::1]:x", b"a%2etest", b"a:b:c"]
+    )
+    def test_broken_authority(self, lane: Lane, authority: bytes) -> None:
+        assert_refused(lane, lane.request(b"GET http://" + authority + b"/ HTTP/1.1"), 400, b"Bad Request")
+
+    @pytest.mark.parametrize("authority", [b"[::1]", b"[::1]:80", b"no.test:", b"no.test:123456"])
+    def test_sound_authority(self, lane: Lane, authority: bytes) -> None:
+        client = lane.connect()
+        client.send(lane.request(b"GET http://" + authority + b"/ HTTP/1.1"))
+        assert client.read_response().status == 404
+
+
 class TestHeaders:
     @pytest.mark.parametrize("name", [b"X(A)", b"X@A", b"X\x01A", b"X/A", b"X\xc3\xbc", b'X"A', b"X\x00A"])
     def test_illegal_name(self, lane: Lane, name: bytes) -> None:

@@ -30,7 +30,7 @@ class TestTarget:
             b"/?",
             b"/path?",
             b"/a%2Fb%2f%20%C3%A9",
-            b"/%zz%",
+            b"/%7e?%zz%",
             b"/a;b=c;d?x;y=1;z",
             b"/?a=b&a=b&&",
             b"/a//b///",
@@ -53,6 +53,11 @@ class TestTarget:
         _, request = lane.backend.accept_request()
         assert request.target == target
         assert request.values(b"Host") == [lane.host.encode()]
+
+    @pytest.mark.parametrize("target", [b"http:///x?y", b"http://"])
+    def test_absolute_form_without_authority_has_the_host_of_the_header(self, lane: Lane, target: bytes) -> None:
+        request = seen(lane, start_line=b"GET " + target + b" HTTP/1.1")
+        assert (request.target, request.values(b"Host")) == (target, [lane.host.encode()])
 
     def test_absolute_form_with_port_and_without_path(self, lane: Lane) -> None:
         client = lane.connect()

@@ -46,7 +46,9 @@ def registrations(pair: Pair) -> list[Difference]:
                     ("routes", "-", f"{label} => {key!r}: {theirs}"),
                     ("routes", "+", f"{label} => {key!r}: {mine}"),
                 ]
-        told = {name: {_told(event) for event in events if event["message"] not in NOISE} for name, events in logs.items()}
+        told = {
+            name: {_told(event) for event in events if event["message"] not in NOISE} for name, events in logs.items()
+        }
         found += [("told", "-", f"{label} => {line}") for line in sorted(told["gorouter"] - told["ours"])]
         found += [("told", "+", f"{label} => {line}") for line in sorted(told["ours"] - told["gorouter"])]
     return found

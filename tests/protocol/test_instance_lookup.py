@@ -70,16 +70,22 @@ def test_app_instance_takes_precedence() -> None:
     assert conversation.backend.get_extra_info("peername") == ("10.0.0.1", 8001)
 
 
-@pytest.mark.parametrize("value", [b"", b"nonsense", APP.encode(), APP.upper().encode() + b":0", APP.encode() + b":x"])
+@pytest.mark.parametrize("value", [b"nonsense", APP.encode(), APP.upper().encode() + b":0", APP.encode() + b":x"])
 def test_malformed_app_instance(value: bytes) -> None:
     conversation = ask(b"X-CF-App-Instance: " + value)
     assert answer(conversation) == (b"HTTP/1.1 400 Bad Request", b"400 Bad Request: Invalid X-CF-App-Instance Header\n")
     assert b"X-Cf-Routererror: invalid_cf_app_instance_header\r\n" in conversation.client.written
     assert b"Cache-Control: no-cache, no-store\r\n" in conversation.client.written
     assert [event[1] for event in conversation.events] == ["invalid-app-instance-header", "status"]
+    assert conversation.events[0][2]["error"] == f"Incorrect X-CF-APP-INSTANCE header : {value.decode()}"
 
 
-@pytest.mark.parametrize("value", [b"", b"nonsense", PROCESS.encode() + b":", PROCESS.encode() + b":x"])
+@pytest.mark.parametrize("name", [b"X-CF-App-Instance", b"X-CF-Process-Instance"])
+def test_an_empty_header_is_none(name: bytes) -> None:
+    assert answer(ask(name + b":"))[0] == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("value", [b"nonsense", PROCESS.encode() + b":", PROCESS.encode() + b":x"])
 def test_malformed_process_instance(value: bytes) -> None:
     conversation = ask(b"X-CF-Process-Instance: " + value)
     assert answer(conversation)[1] == b"400 Bad Request: Invalid X-CF-Process-Instance Header\n"

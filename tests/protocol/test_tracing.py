@@ -348,9 +348,8 @@ class TestProcessLog:
     def test_without_tracing_the_ids_are_those_of_the_request_id(self) -> None:
         (level, message, data), _ = Sent(self.BAD).events
         assert (level, message) == (3, "invalid-app-instance-header")
-        assert list(data) == ["trace-id", "span-id", "vcap_request_id"]
-        assert re.fullmatch(UUID, data["vcap_request_id"])
-        assert data["trace-id"] == data["vcap_request_id"].replace("-", "")
+        assert list(data) == ["trace-id", "span-id", "error"]
+        assert re.fullmatch("[0-9a-f]{32}", data["trace-id"])
         assert data["span-id"] == data["trace-id"][16:]
 
     @pytest.mark.parametrize(

@@ -115,8 +115,9 @@ cdef class AccessLog:
         out = put_name(out, is_json, b'","response_time":', b"\" response_time:")
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
-        if exchange.endpoint is None:
-            # A visit to a route service has a time as well, though it has no endpoint to show.
+        if exchange.endpoint is None or exchange.prepared is None:
+            # A visit to a route service has a time as well, though it has no endpoint to show; a head that is too large has
+            # an endpoint, which it never went to.
             out = put_text(out, b"0.000000")
         else:
             if exchange.proxy_started_ns:

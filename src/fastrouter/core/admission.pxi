@@ -47,6 +47,8 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     framing_start(&client.framing, framing, length)
     if length == -2 or client.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
         return refuse(client, 400, b"")
+    if head.has_broken_escape():
+        return refuse(client, 400, b"")
 
     if head.seen[HEADER_HOST] > 1:
         return refuse(client, 400, b"too many Host headers")
@@ -55,12 +57,33 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
         return refuse(client, 400, b"malformed Host header")
     client.keep_alive = head.wants_keep_alive()
-    if head.has(HEADER_EXPECT) and not head.value_is(HEADER_EXPECT, b"100-continue"):
+    if head.value_of(HEADER_EXPECT).length and not head.value_is(HEADER_EXPECT, b"100-continue"):
         client.send_last(
             b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
         )
         return False
     return True
+
+
+cdef bint is_authority(const char* text, Py_ssize_t length) noexcept:
+    """Whether Go takes this for the host, and maybe port, of an absolute-form target."""
+    cdef Py_ssize_t at = length
+    cdef char mark = c"]" if length and text[0] == c"[" else c":"
+    if not has_only(_is_host, text, length) or memchr(text, c"%", length) != NULL:
+        return False
+    while at > 0 and text[at - 1] != mark:
+        at -= 1
+    if at == 0:
+        return mark == c":"
+    if mark == c"]":
+        if at == length:
+            return True
+        if text[at] != c":":
+            return False
+        at += 1
+    while at < length and c"0" <= text[at] <= c"9":
+        at += 1
+    return at == length
 
 
 cdef bint refuse(ClientConnection client, int status, bytes explanation) except -1:

@@ -206,10 +206,13 @@ cdef class ClientConnection(Timed):
         exchange = Exchange(self)
         exchange.read_head(raw, head)
         exchange.set_framing(self.framing.kind, head)
-        if not has_only(_is_host, PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+        if exchange.path.start != head.target.start:
             # Only an absolute-form target's authority has not been looked at yet.
-            refuse(self, 400, b"")
-            return False
+            if exchange.host.length == 0:
+                exchange.host = head.value_of(HEADER_HOST)
+            elif not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+                refuse(self, 400, b"")
+                return False
         self.exchange = exchange
         self.is_used = True
         if self.tripper.is_draining:

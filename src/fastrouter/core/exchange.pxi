@@ -66,7 +66,7 @@ cdef class Exchange(Timed):
             is_word(base, head.method, b"POST") or is_word(base, head.method, b"PUT")
             or is_word(base, head.method, b"PATCH")
         )
-        if head.has(HEADER_UPGRADE) and head.has_token(HEADER_CONNECTION, b"upgrade"):
+        if head.value_of(HEADER_UPGRADE).length and head.has_token(HEADER_CONNECTION, b"upgrade"):
             self.wants_upgrade = True
             self.upgrade = head.value_of(HEADER_UPGRADE)
             self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
@@ -76,7 +76,7 @@ cdef class Exchange(Timed):
     cdef int set_framing(self, int framing, Head head) except -1:
         self.request_framing = framing
         self.is_request_done = framing == FRAMING_NONE
-        if head.has(HEADER_EXPECT):
+        if head.value_of(HEADER_EXPECT).length:
             # Gorouter's closing variant (spec 4.4): the connection is not kept whatever becomes of the body.
             self.closes_backend = True
             if self.minor == 1 and framing != FRAMING_NONE:
@@ -267,7 +267,7 @@ cdef class Exchange(Timed):
         if not is_dated:
             out = put_bytes(out, date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
-        if framing == FRAMING_LENGTH or (self.is_head and head.content_length() >= 0):
+        if framing == FRAMING_LENGTH or (self.is_head and head.status not in (204, 304) and head.content_length() >= 0):
             out = put_text(out, b"Content-Length: ")
             out = put_decimal(out, head.content_length())
             out = put_text(out, b"\r\n")

@@ -20,6 +20,10 @@ cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, Py_ssize_t star
             return at + 2
 
 
+cdef inline bint is_hex(char digit) noexcept:
+    return c"0" <= digit <= c"9" or c"a" <= (digit | 32) <= c"f"
+
+
 # --- the scan ------------------------------------------------------------------------------------------------------------
 
 cdef class Head:
@@ -337,6 +341,23 @@ cdef class Head:
         for i in range(self.target.length):
             if <unsigned char>self.base[self.target.start + i] >= 128:
                 return True
+        return False
+
+    cdef bint has_broken_escape(self) noexcept:
+        """Whether a percent sign in front of the query has no two hex digits behind it, which Go refuses to parse."""
+        cdef const char* at = self.base + self.target.start
+        cdef const char* end = at + self.target.length
+        cdef const char* query
+        at = <const char*>memchr(at, c"%", end - at)
+        if at == NULL:
+            return False
+        query = <const char*>memchr(self.base + self.target.start, c"?", self.target.length)
+        if query != NULL:
+            end = query
+        while at != NULL and at < end:
+            if end - at < 3 or not (is_hex(at[1]) and is_hex(at[2])):
+                return True
+            at = <const char*>memchr(at + 3, c"%", end - at - 3)
         return False
 
     cdef Verdict blame(self) noexcept:

@@ -64,7 +64,7 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
     )
     if exchange.tripper.settings.observes_requests:
         exchange.tripper.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
-    if head.has(HEADER_X_CF_APP_INSTANCE) or head.has(HEADER_X_CF_PROCESS_INSTANCE):
+    if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         return look_up_instance(exchange, head)
     if exchange.pool is None or not exchange.pool.endpoints:
         return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
@@ -126,16 +126,19 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     cdef object app = None
     cdef object process = None
     cdef bytes message = b""
-    if head.has(HEADER_X_CF_APP_INSTANCE):
+    if head.value_of(HEADER_X_CF_APP_INSTANCE).length:
         app = APP_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_APP_INSTANCE))
         if app is None:
-            return refuse_instance_header(exchange, "app", b"invalid_cf_app_instance_header", b"X-CF-App-Instance")
+            return refuse_instance_header(
+                exchange, "app", head.text_of(HEADER_X_CF_APP_INSTANCE), b"invalid_cf_app_instance_header", b"X-CF-App-Instance"
+            )
         message = b"Requested instance ('%s') with guid ('%s') does not exist for route ('%%s')" % (app[2], app[1])
-    if head.has(HEADER_X_CF_PROCESS_INSTANCE):
+    if head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         process = PROCESS_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_PROCESS_INSTANCE))
         if process is None:
             return refuse_instance_header(
-                exchange, "process", b"invalid_cf_process_instance_header", b"X-CF-Process-Instance"
+                exchange, "process", head.text_of(HEADER_X_CF_PROCESS_INSTANCE),
+                b"invalid_cf_process_instance_header", b"X-CF-Process-Instance",
             )
         if process[2] is None:
             message = b"Requested instance with process guid ('%s') does not exist for route ('%%s')" % process[1]
@@ -166,9 +169,11 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     return check_connection_limit(exchange)
 
 
-cdef bint refuse_instance_header(Exchange exchange, str kind, bytes router_error, bytes name) except -1:
+cdef bint refuse_instance_header(Exchange exchange, str kind, bytes value, bytes router_error, bytes name) except -1:
     exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
-    exchange.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {"vcap_request_id": exchange.request_id_text()})
+    exchange.tell(LOG_ERROR, f"invalid-{kind}-instance-header", {
+        "error": f"Incorrect {name.decode().upper()} header : {value.decode('utf-8', 'replace')}",
+    })
     respond_error(
         exchange, 400, router_error, b"Cache-Control: no-cache, no-store\r\n", b"Invalid %s Header" % name
     )
@@ -180,15 +185,24 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     cdef Settings settings = exchange.tripper.settings
     # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
     cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
+    cdef Field* field
+    cdef bytes value
     cdef int i
+    # The request id, which handler 6 has set whatever the client sent.
+    cdef int count = 1
+    size += _known_names[HEADER_X_VCAP_REQUEST_ID].length + 36 + 4
     for i in range(head.count):
-        if head.fields[i].kind != HEADER_HOST:
-            size += head.fields[i].name.length + head.fields[i].value.length + 4
-    # Go keeps the host apart from the other headers, so it does not count.
-    if (
-        size < settings.max_request_head and not head.is_crowded
-        and head.count - head.seen[HEADER_HOST] <= settings.max_request_headers
-    ):
+        field = &head.fields[i]
+        # Go keeps the host apart from the other headers, so it does not count.
+        if field.kind != HEADER_HOST and field.kind != HEADER_X_VCAP_REQUEST_ID and not field.is_dropped:
+            size += field.name.length + field.value.length + 4
+            count += 1
+    if exchange.changed_headers is not None:
+        for i, value in exchange.changed_headers.items():
+            if value is not None:
+                size += _known_names[i].length + PyBytes_GET_SIZE(value) + 4
+                count += 1
+    if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
     exchange.endpoint = exchange.pool.select(exchange)
     respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")
@@ -348,6 +362,20 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     elif exchange.closes_backend:
         out = put_text(out, b"Connection: close\r\n")
     exchange.prepared = scratch_take(out)
+    if head.has(HEADER_CONNECTION):
+        forget_named(exchange, head)
+    return 0
+
+
+cdef int forget_named(Exchange exchange, Head head) except -1:
+    """The log line is of the request that went on, so it lacks what `Connection` has named."""
+    if head.is_dropped(HEADER_REFERER):
+        exchange.referer.length = 0
+    if head.is_dropped(HEADER_USER_AGENT):
+        exchange.user_agent.length = 0
+    if head.is_dropped(HEADER_X_FORWARDED_PROTO):
+        exchange.forwarded_proto.length = 0
+        exchange.is_proto_set = False
     return 0
 
 

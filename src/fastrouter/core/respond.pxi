@@ -62,7 +62,8 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
     out = put_text(out, b"\r\n")
     if not exchange.is_head:
         out = put_bytes(out, body)
-        exchange.bytes_sent = PyBytes_GET_SIZE(body)
+    # Gorouter counts what its handlers write, though its server keeps the body of an answer to HEAD to itself.
+    exchange.bytes_sent = PyBytes_GET_SIZE(body)
     exchange.status = status
     exchange.is_response_started = True
     client.send(scratch_take(out))
@@ -153,7 +154,9 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])
     exchange.router_error = router_error
     if failure.kind == FAILURE_CLIENT_GONE:
+        # Logged as if somebody were there to read it.
         exchange.status = row.status
+        exchange.bytes_sent = PyBytes_GET_SIZE(row.body)
     else:
         respond(
             exchange, row.status,
