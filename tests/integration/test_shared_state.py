@@ -23,7 +23,7 @@ HOST = "app.test"
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 OK = response_with(b"ok")
 # Within it, all endpoints are registered before any worker accepts clients.
-START_DELAY = "1s"
+START_DELAY = "3s"
 
 
 class HoldingBackend:
