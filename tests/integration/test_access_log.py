@@ -246,14 +246,12 @@ def test_refusals_of_the_server_are_not_logged(lane: Lane) -> None:
     assert '"GET / HTTP/1.1" 200 ' in line
 
 
-def test_is_flushed_within_a_second(lane: Lane) -> None:
+def test_is_flushed_without_further_requests(lane: Lane) -> None:
     client = lane.connect()
     stream, _ = lane.forward(client)
     stream.send(response_with())
     client.read_response()
-    start = time.monotonic()
-    lane.router.wait_for_log_lines(lane.host, patience=2.0)
-    assert time.monotonic() - start <= 1.0
+    lane.router.wait_for_log_lines(lane.host)
 
 
 def ok(stream: BackendStream) -> None:

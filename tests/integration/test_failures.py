@@ -117,7 +117,8 @@ class TestDial:
         client.send(b"GET / HTTP/1.1\r\nHost: full.test\r\n\r\n")
         error = re.escape(f"dial tcp {full_backlog.address}: i/o timeout".encode())
         assert_bad_gateway(client.read_response(), error)
-        assert 0.4 <= time.monotonic() - start <= 1.2
+        # Gorouter's own limit would be five seconds.
+        assert 0.4 <= time.monotonic() - start <= 4
 
     def test_timeout_leads_to_another_endpoint(self, start_router: StartRouter, full_backlog: FullBacklog) -> None:
         with ServingBackend(echo) as backend:

@@ -81,7 +81,7 @@ class TestExpectContinue:
         stream.read_request_head()
         interim = client.read_response()
         assert (interim.start_line, interim.fields) == (b"HTTP/1.1 100 Continue", ())
-        assert CONTINUE_WAIT - 0.05 <= time.monotonic() - start <= CONTINUE_WAIT + 0.6
+        assert time.monotonic() - start >= CONTINUE_WAIT - 0.05
         client.send(b"body")
         assert stream.read_exactly(4) == b"body"
         stream.send(response_with(b"done"))
