@@ -307,6 +307,11 @@ FURTHER_RULES = {
         "Invalid response header: connection is for the router itself to set",
         "http_rewrite.responses.add_headers_if_not_present[0].name",
     ),
+    "tenant of traces": Rule(
+        {"tracing": {"w3c_tenant_id": "a\r\nb"}},
+        "Invalid W3C tenant id. Must be a text without control characters",
+        "tracing.w3c_tenant_id",
+    ),
     "trusted proxies": Rule(
         {"trusted_proxies": ["10.0.0.0/8", "proxy.test"]},
         "Invalid trusted proxy: proxy.test. Must be a network such as 10.0.0.0/8",

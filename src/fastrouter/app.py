@@ -8,6 +8,7 @@ import asyncio
 import os
 import resource
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -52,6 +53,7 @@ from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
+from fastrouter.tls import backend_context, route_service_context
 from fastrouter.traffic import TrafficReader
 from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
 from fastrouter.worker_messages import (
@@ -306,8 +308,7 @@ class Router:
             await self._serve_metrics()
         log_descriptors = await self._open_access_log()
         self._registry.replace_static([*options.routes, *options.file_routes])
-        if options.front_tls is not None:
-            self._check_tls(options.front_tls)
+        self._check_tls()
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
             await self._serve_status()
@@ -511,12 +512,22 @@ class Router:
         if self._listeners:
             await self._workers.listen(self._listeners)
 
-    def _check_tls(self, tls: ServerTLS) -> None:
+    def _check_tls(self) -> None:
+        """Find out what OpenSSL will not have before there are workers, which could only die of it."""
+        options = self._options
         try:
-            try_server_tls(tls)
+            if options.front_tls is not None:
+                try_server_tls(options.front_tls)
         except ServerTLSError as error:
             self._logger.error("tls-listener-error", error=str(error))
             raise StartError(f"cannot serve TLS: {error}") from error
+        try:
+            backend_context(**msgspec.structs.asdict(options.backend_tls))
+            if options.route_services is not None:
+                route_service_context(**msgspec.structs.asdict(options.route_services.tls))
+        except (ssl.SSLError, ValueError) as error:
+            self._logger.error("client-tls-error", error=str(error))
+            raise StartError(f"cannot use TLS to backends or route services: {error}") from error
 
     def _bind(self, name: str, address: Address, what: str, *, failure: str = "") -> None:
         """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them.
@@ -559,11 +570,14 @@ class Router:
 
     async def _reload_files(self) -> None:
         options = self._options
-        if options.routes_file is not None:
-            await self._replace_static_routes(options.routes_file)
-        if options.read_front_tls is not None:
-            await self._replace_front_tls(options.read_front_tls)
-        self._reload = None
+        try:
+            if options.routes_file is not None:
+                await self._replace_static_routes(options.routes_file)
+            if options.read_front_tls is not None:
+                await self._replace_front_tls(options.read_front_tls)
+        finally:
+            # Whatever went wrong: the next signal tries again.
+            self._reload = None
         self._manager.ready()
         if self._is_reload_due:
             self._is_reload_due = False

@@ -26,8 +26,11 @@ class ErrorTemplate:
     """A template for error pages. Raises ErrorTemplateError."""
 
     def __init__(self, text: str) -> None:
-        self._body = _Parser(text).parse()
-        context = _escape_nodes(self._body, Context())
+        try:
+            self._body = _Parser(text).parse()
+            context = _escape_nodes(self._body, Context())
+        except RecursionError as error:
+            raise ErrorTemplateError("template: it is nested too deeply") from error
         if not context.is_text:
             raise ErrorTemplateError("template: the template ends within a tag, a comment or a script")
 

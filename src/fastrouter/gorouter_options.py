@@ -10,6 +10,7 @@ from fastrouter.app import RouterOptions, usable_cpus
 from fastrouter.bus import BusOptions, BusTLS
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
+from fastrouter.config.keys import KeyPair
 from fastrouter.histogram import HistogramBounds, usable_bounds
 from fastrouter.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.nats_connection import NatsServer
@@ -61,8 +62,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         settings=settings_of(config),
         backend_tls=BackendTLS(
             ca_certs=tuple(config.ca_certs),
-            cert_chain=config.backends.cert_chain,
-            private_key=config.backends.private_key,
+            **_identity_of(config.backends),
             ciphers=config.derived.openssl_ciphers or (),
         ),
         access_log=_access_log_of(config),
@@ -162,6 +162,12 @@ def settings_of(config: Config) -> SettingsValues:
     }
 
 
+def _identity_of(pair: KeyPair) -> dict[str, str]:
+    """Return chain and key of what the router shows of itself; half a pair is none, and no fault (spec 2.3)."""
+    is_whole = pair.cert_chain != "" and pair.private_key != ""
+    return {"cert_chain": pair.cert_chain, "private_key": pair.private_key} if is_whole else {}
+
+
 def _access_log_of(config: Config) -> AccessLogOptions:
     logging = config.logging
     return AccessLogOptions(
@@ -242,8 +248,7 @@ def _route_services_of(config: Config) -> RouteServicesOptions:
             max_version=config.derived.max_tls_version,
             skip_ssl_validation=config.skip_ssl_validation,
             ca_certs=tuple(config.ca_certs),
-            cert_chain=given.cert_chain,
-            private_key=given.private_key,
+            **_identity_of(given),
             ciphers=config.derived.openssl_ciphers,
         ),
         max_attempts=min(max(1, given.max_attempts), UNLIMITED),

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastrouter.log import Logger
+from fastrouter.pem_files import trust
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -50,7 +51,11 @@ def client_tls(ca_certs: str, cert_chain: str | None, private_key: str | None) -
     `ca_certs` empty means the system's authorities. The client's identity is given by the names of two PEM files, or
     not at all. Raises ssl.SSLError and OSError.
     """
-    context = ssl.create_default_context(cadata=ca_certs or None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_certs:
+        trust(context, ca_certs)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_3
     if cert_chain is not None:

@@ -1,9 +1,14 @@
-"""Certificates and keys as files, for OpenSSL, which reads the identity of a process from nothing else."""
+"""Certificates and keys in PEM for OpenSSL, which reads the identity of a process from nothing but files."""
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+
+_CERTIFICATE = re.compile(
+    r"^-----BEGIN CERTIFICATE-----[ \t\r]*\n.*?^-----END CERTIFICATE-----", re.MULTILINE | re.DOTALL | re.ASCII
+)
 
 
 @contextmanager
@@ -26,3 +31,18 @@ def load_identity(context: ssl.SSLContext, cert_chain: str, private_key: str) ->
     """Make the certificate chain and its key, both PEM, the identity of `context`. Raises ssl.SSLError."""
     with identity_files(cert_chain, private_key) as paths:
         context.load_cert_chain(*paths)
+
+
+def trust(context: ssl.SSLContext, bundle: str) -> None:
+    """Have `context` trust the certificates of a bundle, in PEM; as in Go, whatever else it has is passed over.
+
+    That is comments in any language, and certificates that cannot be read. Raises ssl.SSLError if it has no other.
+    """
+    trusted = 0
+    for match in _CERTIFICATE.finditer(bundle):
+        with suppress(ssl.SSLError):
+            # A letter that is in no certificate is refused as what it is replaced with.
+            context.load_verify_locations(cadata=match[0].encode("ascii", "replace").decode())
+            trusted += 1
+    if not trusted:
+        raise ssl.SSLError("there is no certificate in the bundle of authorities")

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 
-from fastrouter.pem_files import load_identity
+from fastrouter.pem_files import load_identity, trust
 from fastrouter.worker_messages import ServerTLS
 
 _VERSIONS = {
@@ -114,5 +114,5 @@ def _new_context(tls: ServerTLS, indices: Sequence[int]) -> ssl.SSLContext:
         if tls.trusts_system_roots:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
         if tls.client_ca_certs:
-            context.load_verify_locations(cadata=tls.client_ca_certs)
+            trust(context, tls.client_ca_certs)
     return context

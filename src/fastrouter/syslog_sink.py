@@ -37,7 +37,11 @@ def connect(options: SyslogOptions) -> socket.socket:
         raise OSError(errno.EINVAL, f"dial {options.network} {options.address}: no such network or address")
     failure: OSError | None = None
     host = host.removeprefix("[").removesuffix("]") or "localhost"
-    for family, _, _, _, address in socket.getaddrinfo(host, port, type=kind):
+    try:
+        found = socket.getaddrinfo(host, port, type=kind)
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, f"dial {options.network} {options.address}: no such host") from error
+    for family, _, _, _, address in found:
         connection = socket.socket(family, kind)
         connection.settimeout(PATIENCE)
         try:

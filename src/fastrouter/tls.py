@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import time
 from typing import Self
 
-from fastrouter.pem_files import load_identity
+from fastrouter.pem_files import load_identity, trust
 from fastrouter.server_tls import limit_suites
 
 MAX_SESSIONS = 1024
@@ -122,8 +122,7 @@ def backend_context(
     alternative names of a certificate count, never its CommonName. `cert_chain` is offered to backends that ask for a
     certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
 
-    Raises ssl.SSLError for a text without a certificate (ValueError for an empty one), a key that is not the
-    certificate's, and unknown ciphers.
+    Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
     """
     context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None)
     _trust_system_and(ca_certs, context)
@@ -172,7 +171,7 @@ def hairpin_context(
     Versions and `ciphers` are as for `server_tls.limit_suites`. Raises as `backend_context`.
     """
     context = _new_context(min_version, max_version, ciphers)
-    context.load_verify_locations(cadata=ca_cert)
+    trust(context, ca_cert)
     load_identity(context, cert_chain, private_key)
     return context
 
@@ -188,4 +187,4 @@ def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | No
 def _trust_system_and(ca_certs: Iterable[str], context: ssl.SSLContext) -> None:
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     for pem in ca_certs:
-        context.load_verify_locations(cadata=pem)
+        trust(context, pem)

@@ -18,6 +18,7 @@ from .byte_stream import PATIENCE
 from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration, get, listening_addresses, register
 from .http_message import response_with
+from .issuer import Issuer
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 from .processes import is_alive
 from .raw_backend import BackendStream, RawBackend
@@ -286,6 +287,18 @@ class TestFatal:
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")
         assert error["data"]["error"]
         assert router.messages()[-1] == "nats-connection-error"
+        assert router.complaints == []
+
+    def test_an_identity_that_openssl_refuses(self, nats_server: NatsServerProcess, tmp_path: Path) -> None:
+        """One error of the control process; workers would die of it one after the other."""
+        pair = Issuer().pair("router.test")
+        broken = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
+        backends = {"cert_chain": pair.chain + broken, "private_key": pair.key}
+        router = GorouterProcess(tmp_path, configuration(nats_server.port, backends=backends))
+        assert router.wait() == 1
+        (error,) = router.events("client-tls-error")
+        assert error["log_level"] == 3
+        assert router.messages()[-1] == "client-tls-error"
         assert router.complaints == []
 
     async def test_nats_closed_for_good(self, tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ class TestRouter:
         assert re.fullmatch(r"unknown\.test - \[\d{4}", record)
 
     @pytest.mark.parametrize(
-        ("network", "address"), [("tcp", None), ("sctp", "127.0.0.1:1"), ("udp", "nowhere"), ("udp", "127.0.0.1:x")]
+        ("network", "address"),
+        [("tcp", None), ("sctp", "127.0.0.1:1"), ("udp", "nowhere"), ("udp", "a..b:1"), ("udp", "127.0.0.1:x")],
     )
     def test_a_server_that_cannot_be_reached_at_the_start(
         self, nats_server: NatsServerProcess, tmp_path: Path, network: str, address: str | None

@@ -1,5 +1,6 @@
 """What is derived from a configuration, and every rule for it with its exact text (spec 2.3)."""
 
+import datetime
 import os
 import socket
 import warnings
@@ -8,9 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from config_rules import FURTHER_RULES, NATS, PAIR, ROUTING_API, RULES, STATUS_TLS, TLS, Pems, Rule
 from fastrouter.config import Config, ConfigError, check, load, parse, validation
+from fastrouter.config.certificates import identity_of
 from fastrouter.config.ciphers import ALLOWED_NAMES, openssl_names
 from fastrouter.config.duration import Duration
 from fastrouter.config.keys import DistinguishedName
@@ -202,6 +208,29 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(path)
     assert raised.value.text == f"open {path}: no such file or directory"
     assert raised.value.line is None
+
+
+@pytest.mark.parametrize("has_headers", [True, False])
+def test_names_of_a_certificate(has_headers: bool) -> None:
+    """Of a certificate with PEM headers they are read as of any; those that cannot be read are refused."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "router")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, b"\x30\x05\x82\x03\xff")
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    signed = (builder if has_headers else builder.add_extension(names, False)).sign(key, hashes.SHA256())
+    chain = signed.public_bytes(Encoding.PEM).decode()
+    if has_headers:
+        chain = chain.replace("-----\n", "-----\nMade-By: hand\n\n", 1)
+    private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    document = {**TLS, "tls_pem": [{"cert_chain": chain, "private_key": private_key}]}
+    if has_headers:
+        parse_document(document)
+        assert identity_of(chain)[0] == ("router",)
+    else:
+        with pytest.raises(ConfigError, match="Error loading key pair: x509: malformed certificate") as caught:
+            parse_document(document)
+        assert caught.value.key == "tls_pem[0].cert_chain"
 
 
 def test_cipher_names_of_both_spellings() -> None:

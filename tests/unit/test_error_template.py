@@ -20,6 +20,12 @@ def refusal(template: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("{{if true}}", "{{end}}"), ("(", ")")])
+def test_bottomless(opening: str, closing: str) -> None:
+    text = opening * 50_000 + closing * 50_000
+    assert "too deeply" in refusal(text if opening.startswith("{") else f"{{{{ len {text} }}}}")
+
+
 def test_gorouters_own_example() -> None:
     message = "Requested route ('not-host') does not exist."
     assert page("<html><body>{{ .Message }}</body></html>", message) == (

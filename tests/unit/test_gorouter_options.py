@@ -10,7 +10,7 @@ from fastrouter.app import usable_cpus
 from fastrouter.config import Config, parse
 from fastrouter.gorouter_options import options_of, settings_of
 from fastrouter.route_service_signature import derive_key
-from fastrouter.worker_messages import ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
+from fastrouter.worker_messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
 
 
 def settings(text: str) -> dict[str, Any]:
@@ -191,6 +191,16 @@ logging:
         "redaction": "hash",
     }
     AccessLog(list[bytes]().append, **log.line)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("half", ["cert_chain", "private_key"])
+def test_half_an_identity_is_none(half: str) -> None:
+    """Gorouter looks at a pair only if it is one."""
+    pair = f"{{{half}: any text}}"
+    options = options_of(parse(f"{{backends: {pair}, route_services: {pair}, route_services_secret: s}}".encode()))
+    assert options.backend_tls == BackendTLS()
+    assert options.route_services is not None
+    assert (options.route_services.tls.cert_chain, options.route_services.tls.private_key) == ("", "")
 
 
 class TestRouteServices:

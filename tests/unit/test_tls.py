@@ -81,6 +81,12 @@ class TestTrust:
         load_pair(server, leaf, key)
         Wire(backend_context(ca_certs=[leaf]), server).shake_hands()
 
+    def test_what_cannot_be_read_beside_it_is_passed_over(self) -> None:
+        # As Go does it; a comment may be the name of an authority, in its own language.
+        broken = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
+        for bundle in (f"# Főtanúsítvány\n{OURS.pem}", broken + OURS.pem, OURS.pem + broken):
+            Wire(backend_context(ca_certs=[bundle]), OURS.server()).shake_hands()
+
     @pytest.mark.parametrize("pem", ["", "nonsense"])
     def test_text_without_a_certificate_is_refused(self, pem: str) -> None:
         with pytest.raises((ssl.SSLError, ValueError)):

@@ -67,7 +67,10 @@ def identity_of(cert_chain: str) -> tuple[tuple[str, ...], str]:
 
     Its CommonName is one only if it has no alternative names (spec 8.5). Raises ValueError.
     """
-    certificate = certificates_of(cert_chain)[0]
+    leaf = next((block for block in _blocks(cert_chain) if block.kind == "CERTIFICATE"), None)
+    if leaf is None:
+        raise ValueError("there is no certificate")
+    certificate = _parse(leaf.der)
     kind = next((kind.__name__ for kind in _KEY_TYPES if isinstance(certificate.public_key(), kind)), "")
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -42,6 +42,7 @@ class Fail(Protocol):
 # RFC 9110 5.6.2; how a message is framed and whether its connection stays is nothing an operator could know.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADERS_OF_THE_ROUTER = frozenset({"connection", "content-length", "trailer", "transfer-encoding", "upgrade"})
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST_OR_WILDCARD = re.compile(r"(\*\.)?[a-z\d-]+(\.[a-z\d-]+)+", re.IGNORECASE | re.ASCII)
 
 
@@ -128,6 +129,15 @@ def _check_pair(pair: KeyPair, section: str, failure: str, fail: Fail) -> None:
         fail(f"{failure}: {error}", f"{section}.{'cert_chain' if error.is_certificate else 'private_key'}")
 
 
+def _check_names(cert_chain: str, key: str, fail: Fail) -> None:
+    from fastrouter.config.certificates import identity_of  # noqa: PLC0415
+
+    try:
+        identity_of(cert_chain)
+    except ValueError:
+        fail("Error loading key pair: x509: malformed certificate", key)
+
+
 def _has_certificate(pem: str) -> bool:
     from fastrouter.config.certificates import certificates_of  # noqa: PLC0415
 
@@ -189,6 +199,7 @@ def _with_tls(config: Config, fail: Fail) -> Config:
         if not pair.cert_chain or not pair.private_key:
             fail("Error parsing PEM blocks of router.tls_pem, missing cert or key.", f"tls_pem[{index}]")
         _check_pair(pair, f"tls_pem[{index}]", "Error loading key pair", fail)
+        _check_names(pair.cert_chain, f"tls_pem[{index}].cert_chain", fail)
     if not config.cipher_suites.strip():
         fail("must specify list of cipher suite when ssl is enabled", "cipher_suites", "enable_ssl")
     try:
@@ -316,6 +327,8 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
                 f"route_services.egress_blocklist[{index}]",
             )
     _check_added_headers(config, fail)
+    if _CONTROL.search(config.tracing.w3c_tenant_id):
+        fail("Invalid W3C tenant id. Must be a text without control characters", "tracing.w3c_tenant_id")
     for index, domain in enumerate(config.domains):
         place = f"domains[{index}]"
         if not _HOST_OR_WILDCARD.fullmatch(domain.name):
