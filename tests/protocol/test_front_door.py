@@ -105,6 +105,15 @@ class SecureConversation(Conversation):
             else:
                 return self._exchange()
 
+    def shake_hands_and_send(self, data: bytes) -> None:
+        """Let `data` come in one piece with the client's last words of the handshake (TLS 1.3)."""
+        for _ in range(2):
+            with suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+                break
+            self._exchange()
+        self.from_client(data)
+
     def from_client(self, *pieces: bytes) -> None:
         for piece in pieces:
             if piece:
@@ -252,6 +261,74 @@ class TestBackPressure:
         assert len(conversation.backend.written) == written + 200_000
         conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"z" * 200_000)
         assert conversation.got.endswith(b"z" * 200_000)
+
+
+class WatchedTLS:
+    """An SSLObject of the router's that notes how much of what the client sent it was given and had not used."""
+
+    def __init__(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, waiting: list[int]) -> None:
+        self._tls = tls
+        self._incoming = incoming
+        self._waiting = waiting
+
+    def do_handshake(self) -> None:
+        self._waiting.append(self._incoming.pending)
+        self._tls.do_handshake()
+
+    def read(self, size: int) -> bytes:
+        self._waiting.append(self._incoming.pending)
+        return self._tls.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tls, name)
+
+
+class WatchedContext:
+    """Makes every connection of a context a WatchedTLS."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.waiting: list[int] = []
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool) -> WatchedTLS:
+        return WatchedTLS(self._context.wrap_bio(incoming, outgoing, server_side), incoming, self.waiting)
+
+
+class TestMemory:
+    """A memory BIO never shrinks, so it must never hold much, whatever a client sends and when."""
+
+    SLICE = 32768
+
+    def test_behind_a_handshake(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:
+        body = b"x" * 200_000
+        watched: Any = WatchedContext(server_side)
+        client_side.maximum_version = ssl.TLSVersion.TLSv1_3
+        conversation = SecureConversation(watched, client_side)
+        conversation.shake_hands_and_send(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 200000\r\n\r\n" + body)
+        assert conversation.backend.written.endswith(b"\r\n\r\n" + body)
+        assert 0 < max(watched.waiting) <= self.SLICE
+
+    @pytest.mark.parametrize("is_tunnel", [True, False])
+    def test_behind_a_goodbye(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, is_tunnel: bool) -> None:
+        watched: Any = WatchedContext(server_side)
+        conversation = SecureConversation(watched, client_side)
+        conversation.shake_hands()
+        if is_tunnel:
+            conversation.from_client(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            conversation.from_backend(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            )
+        else:
+            conversation.from_client(GET + GET)
+        conversation.say_goodbye()
+        assert conversation.client.can_deliver
+        for _ in range(10):
+            conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
+        assert max(watched.waiting) <= self.SLICE
+        # The router's side goes on.
+        written = len(conversation.client.written)
+        conversation.from_backend_only(b"bytes" if is_tunnel else OK)
+        assert len(conversation.client.written) > written
 
 
 def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:

@@ -105,6 +105,23 @@ class TestRewriting:
         _, _, (line,) = conversation.outcome()
         assert b'x_cf_routererror:"-"' in line
 
+    def test_the_log_has_the_router_error_that_is_left(self) -> None:
+        conversation = Conversation(settings=Settings(max_request_headers=1, removed_headers=("X-Cf-RouterError",)))
+        conversation.from_client(request("X-One: 1", "X-Two: 2"))
+        assert conversation.client.written.startswith(b"HTTP/1.1 431 ")
+        _, _, (line,) = conversation.outcome()
+        assert b'x_cf_routererror:"-"' in line
+
+    @pytest.mark.parametrize("length", [70_000, 300_000, 900_000])
+    def test_a_long_list_of_trailers_has_room(self, length: int) -> None:
+        names = "x" * length
+        response = answered(
+            b"HTTP/1.1 200 OK\r\nTrailer: %s\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % names.encode(),
+            added_headers=("X-New: 1",),
+        )
+        assert fields(response, "trailer") == [names]
+        assert fields(response, "x-new") == ["1"]
+
     def test_interim_responses_are_rewritten_too(self) -> None:
         early = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Gone: 1\r\n\r\n"
         response = answered(early + OK, removed_headers=("X-Gone",), added_headers=("X-New: 1",))
@@ -180,6 +197,25 @@ class TestHopByHopFilter:
         filtered = sent(*lines, hop_by_hop_filter=("upgrade",))
         assert fields(filtered, "upgrade") == []
         assert fields(filtered, "connection") == []
+
+
+class TestTrailers:
+    """What a client may not say in its head, or an app must not tell, is said in no trailer either."""
+
+    TRAILERS = (
+        b"0\r\nX-Forwarded-Client-Cert: forged\r\nx-cf-proxy-signature: s\r\nX-CF-Proxy-Metadata: m\r\n"
+        b"X-Cf-Forwarded-Url: u\r\nX-Mine: 1\r\n\r\n"
+    )
+
+    def test_of_requests(self) -> None:
+        conversation = Conversation(settings=Settings(forwarded_client_cert="sanitize_set"))
+        head = b"PUT / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+        conversation.from_client(head + self.TRAILERS)
+        assert conversation.backend.written.endswith(b"\r\n\r\n0\r\nX-Mine: 1\r\n\r\n")
+
+    def test_of_responses(self) -> None:
+        response = answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + self.TRAILERS)
+        assert response.endswith(b"\r\n\r\n0\r\nX-Mine: 1\r\n\r\n")
 
 
 class TestForwardedProto:
@@ -379,8 +415,9 @@ class TestRouteService:
         )
         assert fields(conversation.client.written, "x-cf-routererror") == []
 
-    def test_a_url_of_a_service_that_nobody_could_be_sent_to(self) -> None:
-        conversation = visiting(Signer(), url="https://")
+    @pytest.mark.parametrize("url", ["https://", "https://a b.test/", "https://a\x0b[::1]/", "https://a.test:65536/"])
+    def test_a_url_of_a_service_that_nobody_could_be_sent_to(self, url: str) -> None:
+        conversation = visiting(Signer(), url=url)
         conversation.from_client(GET)
         assert conversation.client.written.endswith(b"500 Internal Server Error: Route service request failed.\n")
         assert conversation.events[0][1] == "route-service-failed"

@@ -126,7 +126,8 @@ cdef frozenset FORBIDDEN_IN_TRAILER = frozenset((
     b"transfer-encoding", b"upgrade", b"content-length", b"host", b"expect", b"authorization", b"set-cookie",
     b"content-encoding", b"content-type", b"content-range", b"cache-control", b"cookie", b"range", b"max-forwards",
     b"x-forwarded-for", b"x-forwarded-proto", b"x-vcap-request-id", b"x-request-start", b"x-cf-applicationid",
-    b"x-cf-instanceid", b"x-cf-instanceindex", b"x-cf-app-instance", b"x-cf-routererror",
+    b"x-cf-instanceid", b"x-cf-instanceindex", b"x-cf-app-instance", b"x-cf-routererror", b"x-forwarded-client-cert",
+    b"x-cf-proxy-signature", b"x-cf-proxy-metadata", b"x-cf-forwarded-url",
 ))
 
 

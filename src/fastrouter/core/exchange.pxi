@@ -262,7 +262,8 @@ cdef class Exchange(Timed):
         out = put_bytes(out, sticky)
         out = self._put_router_fields(out, head)
         if self.tripper.settings.rewriting is not None:
-            out = self._rewritten(start, out, self.minor, head.status, 512 + room)
+            # The Trailer line, which comes behind, is as long as the backend likes.
+            out = self._rewritten(start, out, self.minor, head.status, head.length + 512 + room)
             is_dated = b"\r\nDate: " in scratch_take(out)
         if not is_dated:
             out = put_bytes(out, date_line())

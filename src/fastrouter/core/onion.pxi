@@ -205,8 +205,8 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
     exchange.endpoint = exchange.pool.select(exchange)
-    respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")
     exchange.router_error = b"max-request-size-exceeded"
+    respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")
     exchange.finish()
     return False
 

@@ -56,6 +56,8 @@ cdef class RouteService:
         self.url = url
         self.endpoint = new_service_endpoint(parts.hostname, parts.port or (443 if is_tls else 80), is_tls)
         self.authority = parts.netloc.rpartition("@")[2].encode("ascii")
+        if not has_only(_is_host, PyBytes_AS_STRING(self.authority), PyBytes_GET_SIZE(self.authority)):
+            raise ValueError(f"not the host of a route service: {url!r}")
         self.path = quote(parts.path, safe=URL_SAFE).encode("ascii")
         self.target = self.path or b"/"
         if parts.query:

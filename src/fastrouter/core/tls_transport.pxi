@@ -22,15 +22,19 @@ cdef class TLSTransport(Timed):
         self.arm(self.tripper.header_reads)
 
     def data_received(self, bytes data):
-        if self.stage == TLS_OPEN:
+        if self.stage == TLS_OPEN and not self.has_end:
             self._decrypt(data)
-        elif self.stage == TLS_SHUT:
+        elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
             self._discard(data)
         elif self.stage == TLS_GREETING:
             self._greet(data)
-        else:
+        elif PyBytes_GET_SIZE(data) <= TLS_SLICE:
             self.incoming.write(data)
             self._shake_hands()
+        else:
+            # What comes right behind a handshake may be long.
+            self.data_received(data[:TLS_SLICE])
+            self.data_received(data[TLS_SLICE:])
 
     def eof_received(self):
         if self.stage == TLS_OPEN:
@@ -125,8 +129,8 @@ cdef class TLSTransport(Timed):
         self.tls = door.context.wrap_bio(self.incoming, self.outgoing, True)
         self.admits = door.admits
         self.stage = TLS_HANDSHAKE
-        self.incoming.write(data)
-        return self._shake_hands()
+        self.data_received(data)
+        return 0
 
     cdef int _shake_hands(self) except -1:
         try:
@@ -264,7 +268,7 @@ cdef class TLSTransport(Timed):
         return self._flush()
 
     cdef int _discard(self, bytes data) except -1:
-        """What comes after the last words. Whoever has a client counts there."""
+        """What comes after the last words of either side. Whoever has a client counts there, or reads on to write."""
         if self.client is not None:
             if self.client.is_lingering:
                 self.client.data_received(data)
