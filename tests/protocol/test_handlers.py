@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter._core import RouteServices, Settings
+from fastrouter._core import Endpoint, RoundTripper, RouteServices, Settings
 
 from .conversation import Conversation, timeless
 
@@ -480,6 +480,36 @@ class TestPanic:
         _, _, lines = conversation.outcome()
         assert b'" 502 0 0 ' in lines[0]
         assert b'x_cf_routererror:"unknown_failure"' in lines[0]
+
+    def test_a_fault_in_a_dial(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fault(*_arguments: Any) -> None:
+            raise KeyError("a bug")
+
+        conversation = Conversation()
+        monkeypatch.setattr(conversation.loop, "create_connection", fault)
+        conversation.from_client(GET)
+        assert fields(conversation.client.written, "x-cf-routererror") == ["unknown_failure"]
+        assert [message for _, message, _ in conversation.events] == ["panic-check"]
+        monkeypatch.undo()
+        conversation.from_client(GET)
+        conversation.from_backend(OK)
+        assert conversation.client.written.endswith(b"\r\n\r\nok")
+
+    def test_a_fault_behind_a_failed_attempt(self) -> None:
+        def fault(_uri: str, _address: str) -> None:
+            raise RuntimeError("a bug")
+
+        conversation = Conversation([Endpoint("10.0.0.1", 8080, tls=True)])
+        tripper = RoundTripper(
+            conversation.table, event_log=lambda *event: conversation.events.append(event), on_prune=fault
+        )
+        loop: Any = conversation.loop
+        tripper.start(loop)
+        conversation.client = conversation.loop.connect_client(tripper.new_client())
+        conversation.loop.refusing.add(("10.0.0.1", 8080))
+        conversation.from_client(GET)
+        assert fields(conversation.client.written, "x-cf-routererror") == ["unknown_failure"]
+        assert conversation.events[-1][1] == "panic-check"
 
 
 class TestErrorPages:

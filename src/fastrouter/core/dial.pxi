@@ -88,6 +88,13 @@ async def dial(BackendConnection connection):
         if transport is not None:
             transport.abort()
         raise
+    except Exception as error:
+        # Neither dial nor handshake says this: it is a fault of ours.
+        if connection.exchange is not None:
+            respond_panic(connection.exchange, error)
+        if transport is not None:
+            transport.abort()
+        return
     if transport is not None:
         transport.abort()
     if not connection.is_closed:

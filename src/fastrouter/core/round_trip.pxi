@@ -164,7 +164,15 @@ cdef class RoundTripper:
         return 0
 
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
-        """An attempt ended before a response head: try again where it is safe, else answer (spec 5.4)."""
+        """An attempt ended before a response head; whatever ended it, the request is not left waiting (spec 4.2, handler 1)."""
+        try:
+            self._retry_or_answer(exchange, failure, was_reused, got_bytes)
+        except Exception as error:
+            respond_panic(exchange, error)
+        return 0
+
+    cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
+        """Try again where it is safe, else answer (spec 5.4)."""
         cdef Endpoint endpoint = exchange.endpoint
         cdef int max_attempts = self.settings.max_attempts
         cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
