@@ -13,6 +13,7 @@ import yaml
 
 from .byte_stream import PATIENCE
 from .nats_server import RawNatsClient
+from .processes import sockets_of
 from .router_process import START_PATIENCE, LoggingProcess, wait_for
 
 USER = "status-user"
@@ -106,15 +107,8 @@ def get(port: int, path: str, **headers: str) -> tuple[int, bytes]:
 
 def listening_addresses(pid: int) -> Iterator[tuple[str, int]]:
     """The IPv4 addresses that a process listens on."""
-    inodes = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = str(link.readlink())
-        except FileNotFoundError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
-    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+    inodes = sockets_of(pid)
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[3] == _LISTENING and fields[9] in inodes:
             address, _, port = fields[1].partition(":")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["children_of", "command_of", "is_alive", "state_of"]
+__all__ = ["children_of", "command_of", "is_alive", "sockets_of", "state_of"]
 
 _ENDED = (FileNotFoundError, ProcessLookupError)
 
@@ -35,6 +36,19 @@ def state_of(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except _ENDED:
         return ""
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of the sockets that a process has open, as /proc/net names them; none once it has ended."""
+    targets = set()
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(*_ENDED):
+                targets.add(str(link.readlink()))
+    except (*_ENDED, PermissionError):
+        # A zombie's directory is nobody's.
+        return set()
+    return {target[8:-1] for target in targets if target.startswith("socket:[")}
 
 
 def is_alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ from .gorouter_process import GorouterProcess, configuration, get, listening_add
 from .http_message import response_with
 from .issuer import Issuer
 from .nats_server import NatsServerProcess
-from .processes import children_of, command_of, is_alive
+from .processes import children_of, command_of, is_alive, sockets_of
 from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, wait_for
@@ -280,16 +280,10 @@ def listens(pid: int, port: int) -> bool:
     inodes = {
         line.split()[9]
         for table in ("tcp", "tcp6")
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
         if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
     }
-    links = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(str(link.readlink()))
-        except FileNotFoundError:
-            continue
-    return any(f"socket:[{inode}]" in links for inode in inodes)
+    return not inodes.isdisjoint(sockets_of(pid))
 
 
 def slowness() -> float:
