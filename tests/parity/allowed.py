@@ -24,7 +24,7 @@ class Allowed:
 
 
 _ANY_BAD_REQUEST = (
-    r"^1 (Content-Length: (15|3[5-8]|45|46|60)|body 400 Bad Request"
+    r"^1 (Content-Length: (15|29|3[5-8]|45|46|60)|body 400 Bad Request"
     r"(: (invalid header (name|value)|too many Host headers|missing required Host header|malformed Host header))?)$"
 )
 
@@ -88,6 +88,130 @@ TABLE: tuple[Allowed, ...] = (
     ),
     Allowed("Go adds Cache-Control for Pragma", "backend", "-", r"Cache-Control: no-cache", r"Pragma"),
     Allowed("later Gos limit the number of fields", "any", "±", "", r"a thousand headers|many headers of response"),
+    Allowed(
+        "H04: what has a version later than 1.1 is not logged",
+        "access",
+        "-",
+        r'HTTP/1\.\d" "-" 0 0',
+        r"version 1\.[259]",
+    ),
+    Allowed(
+        "H12: hop-by-hop headers of interim responses are not passed on",
+        "client",
+        "-",
+        r"^\d+ (Connection: x-b|X-B: c)$",
+        r"interim ",
+    ),
+    Allowed("H12: HTTP/1.0 knows no interim responses", "client", "±", "", r"interim .* to HTTP/1\.0"),
+    Allowed("H13: malformed chunks are the client's fault: 400", "any", "±", "", r"chunked: (?!trailer|two)"),
+    Allowed("H13: trailers of requests are passed on", "backend", "+", r"trailer ", r"trailer"),
+    Allowed("H13: a Trailer line that forbids itself is passed on", "any", "±", "", r"trailer that is forbidden"),
+    Allowed("H15: a body that nobody reads does not cost the connection", "any", "±", r"", r"answer before the body"),
+    Allowed("a length beyond 2^62 is refused", "any", "±", "", r"length b'9223372036854775807'"),
+    Allowed(
+        "a control character in Transfer-Encoding is an unknown coding", "client", "±", "", r"coding b'.x0bchunked'"
+    ),
+    Allowed(
+        "G01: aborted responses are logged, too",
+        "access",
+        "+",
+        r"",
+        r"body of response|half a|silence in|with a length|chunked to|client away inside|cut",
+    ),
+    Allowed(
+        "a head goes out at once, not with the first bytes of its body",
+        "client",
+        "+",
+        "",
+        r"body of response|half a|silence in|with a length|chunked to|client away inside",
+    ),
+    Allowed(
+        "N16: broken streams have a line",
+        "any",
+        "+",
+        "client-conn-closed-during-response-streaming",
+        r"client away inside",
+    ),
+    Allowed(
+        "ADR 2: responses whose framing is given twice are refused",
+        "any",
+        "±",
+        "",
+        r"body of response b'.*(chunked \\| Content-Length|chunked \\| Transfer|Length: 1 \\| Content)",
+    ),
+    Allowed(
+        "E07: words for malformed responses",
+        "any",
+        "±",
+        r"malformed HTTP|Content-Length: 67|endpoint_failure|502|unexpected EOF|panic|unknown_failure",
+        r"status b'|answer b'|header of response|body of response|interim and nothing|half a head",
+    ),
+    Allowed(
+        "a refusal of an expectation says HTTP/1.1, and a list of expectations is refused",
+        "any",
+        "±",
+        "",
+        r"expect b'(100-continue, )?x'",
+    ),
+    Allowed(
+        "an expected body that never came ends the connection",
+        "client",
+        "±",
+        r"then (kept|closed)|Connection: close",
+        r"expect, (backend refuses|unknown host)",
+    ),
+    Allowed(
+        "RFC 9112 9.3: close outweighs keep-alive", "client", "±", r"Connection: |then ", r"persistence .*both 1\.0"
+    ),
+    Allowed("E12: nobody is answered who has left", "client", "±", "", r"half close after the request"),
+    Allowed(
+        "E17: data of lines about failed attempts",
+        "log",
+        "±",
+        # A client that leaves and an upgrade that fails have other lines altogether.
+        r"^3 (backend-endpoint-failed|endpoint-marked-as-ineligible|backend-request-timeout|backend-too-many-response-headers|select-endpoint-failed)",
+        r"^(?!.*(away|resets|half close|upgrade|101 (x|that)|body cut))",
+    ),
+    Allowed("Q16, Q15: words for malformed trace headers", "log", "±", r"failed-to-parse"),
+    Allowed("S05: stripped from 101 as well", "client", "-", "X-Cf-Proxy-Signature", r"upgrade answered with headers"),
+    Allowed(
+        "W01: 101 in the client's version, without a length",
+        "client",
+        "±",
+        r"HTTP/1\.[01] 101|Content-Length: 0",
+        r"upgrade with",
+    ),
+    Allowed("S01: trailers are announced only where they follow", "client", "-", r"Trailer: ", r"Trailer: X-T'"),
+    Allowed("S09: a body that ends with the connection is ended by a reset", "client", "-", r"then", r"HTTP/1\.0$"),
+    Allowed(
+        "ADR 2: responses with header lines that strict llhttp refuses are 502",
+        "any",
+        "±",
+        "",
+        r"header of response b'(X-A: b.r.n c|X-A : b|X A: b|: b|X-A'|X-A: a.x0[01]b| X-A: b|X-A: b.rc)",
+    ),
+    Allowed(
+        "S09: what is not HTTP/1.0 or HTTP/1.1 is no response", "any", "±", "", r"answer b'HTTP/(0\.9|1\.2|2\.0|1\.1  )"
+    ),
+    Allowed("RFC 9112 6.1: chunks of HTTP/1.0 are decoded", "any", "±", "", r"answer b'HTTP/1.0 .*chunked"),
+    Allowed("O04: metrics of our own", "metrics", "+", r"^fastrouter_"),
+    Allowed(
+        "H20: malformed PROXY headers are refused",
+        "any",
+        "±",
+        "",
+        r"proxy protocol: header b'PROXY TCP4 (1.2.3.4 5.6.7.8 (99999 10|9 10.n')|::1)",
+    ),
+    Allowed("a status below 100 makes Gorouter panic", "any", "±", "", r"status b'099 x'"),
+    Allowed("an Upgrade beyond ASCII is passed on", "any", "±", "", r"upgrade odd value"),
+    Allowed("R05: what is no UTF-8 is rejected", "any", "±", r"bad-utf8", r"registrations"),
+    Allowed(
+        "S11: more is escaped in scripts than Go does",
+        "any",
+        "±",
+        r"Content-Length|<html>|access|response_time|body",
+        r"HTML errors",
+    ),
 )
 
 

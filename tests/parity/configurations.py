@@ -148,7 +148,7 @@ def all_configurations() -> Iterator[Configuration]:
         {
             "max_request_headers": 10,
             "max_response_headers": 10,
-            "max_request_header_bytes": 250,
+            "max_request_header_bytes": 1100,
             "max_response_header_bytes": 1024,
         },
         list(corpus.limits()),

@@ -407,13 +407,13 @@ def limits() -> Iterator[Case]:
         yield simple(f"{count} headers", b"GET / HTTP/1.1", *(b"X-%d: y" % n for n in range(count)))
         yield answered(f"{count} headers of response", response_with(b"ok", *(b"X-%d: y" % n for n in range(count))))
     yield simple("empty headers count", b"GET / HTTP/1.1", *(b"X-%d:" % n for n in range(11)))
-    for size in range(150, 260, 6):
+    for size in range(984, 1020, 3):
         yield simple(f"{size} more bytes", b"GET / HTTP/1.1", b"X-A: " + b"v" * size)
         yield answered(f"{size} more bytes of response", response_with(b"ok", b"X-A: " + b"v" * size))
     for size in (4000, 4096, 4300, 5000, 9000):
         yield answered(f"{size} more bytes of response", response_with(b"ok", b"X-A: " + b"v" * size))
-    yield simple("too large of an unknown host", b"GET / HTTP/1.1", b"X-A: " + b"v" * 1000, host=b"unknown.parity")
-    yield simple("too large POST", b"POST / HTTP/1.1", b"X-A: " + b"v" * 1000, _length(b"x"), body=b"x")
+    yield simple("too large of an unknown host", b"GET / HTTP/1.1", b"X-A: " + b"v" * 2000, host=b"unknown.parity")
+    yield simple("too large POST", b"POST / HTTP/1.1", b"X-A: " + b"v" * 2000, _length(b"x"), body=b"x")
 
 
 def over_tls(certificate: str) -> Iterator[Case]:

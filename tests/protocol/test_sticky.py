@@ -189,6 +189,12 @@ class TestIssue:
         assert issued_for(cookie) == b"__VCAP_ID__=one; Path=/" + expected
 
     @pytest.mark.parametrize(
+        "cookie", [b"JSESSIONID", b"JSESSIONID; Secure", b"JSESSIONID=\xc3\xa4", b'JSESSIONID="', b"JSESSIONID=a\\"]
+    )
+    def test_what_go_does_not_read_as_a_cookie(self, cookie: bytes) -> None:
+        assert issued_for(cookie) is None
+
+    @pytest.mark.parametrize(
         ("expires", "expected"),
         [
             (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT"),

@@ -89,6 +89,9 @@ cdef bytes unquoted(bytes value):
     return value
 
 
+# What Go reads as the value of a cookie, maybe in quotes.
+cdef object COOKIE_VALUE = re_compile(rb'"[ !#-:<-\[\]-~]*"|[ !#-:<-\[\]-~]*')
+
 cdef bytes sticky_lines(Exchange exchange, Head head):
     """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
     cdef Settings settings = exchange.tripper.settings
@@ -109,7 +112,11 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
             if head.fields[i].kind != HEADER_SET_COOKIE:
                 continue
             text = head.field_text(i)
-            name = text.partition(b";")[0].partition(b"=")[0].strip(b" \t")
+            name, equals, value = text.partition(b";")[0].partition(b"=")
+            if not equals or COOKIE_VALUE.fullmatch(value.rstrip(b" \t")) is None:
+                # No cookie to Go, which so does not see it here.
+                continue
+            name = name.strip(b" \t")
             if name == STICKY_COOKIE:
                 # The app manages affinity itself.
                 return b""
