@@ -441,6 +441,28 @@ class TestHandOver:
         routers.wait_gone(routers.first.pid)
         assert not can_connect(routers.port)
 
+    def test_listeners_that_the_new_configuration_does_without(self, start: Start, serving: ServingBackend) -> None:
+        issuer = Issuer()
+        hairpin = {"route_services_hairpinning": True, "route_services_internal_server_port": 0}
+        secured = {**tls_keys(issuer.pair(HOST)), "route_services_secret": "s", **hairpin}
+        routers = start(serving.address, debug_addr="127.0.0.1:0", **secured)
+        port = routers.wait_for("tls-listener-started")["address"]["Port"]
+        internal = routers.wait_for("internal-listener-started")["address"]["Port"]
+        debug = int(routers.wait_for("debugserver-started")["address"].rpartition(":")[2])
+        routers.configure(enable_ssl=False, route_services_secret="", debug_addr="")
+        routers.upgrade()
+        routers.wait_gone(routers.first.pid)
+        assert get(routers.port, "/", Host=HOST)[0] == 200
+        for process in (routers.current, *workers_of(routers.current)):
+            assert not any(listens(process, gone) for gone in (port, internal, debug))
+        # And back again.
+        routers.configure()
+        routers.upgrade()
+        routers.wait_gone(routers.pids[1])
+        assert get(routers.port, "/", Host=HOST)[0] == 200
+        with TlsClient(routers.wait_for("tls-listener-started", 2)["address"]["Port"], client_context(issuer), HOST):
+            pass
+
     def test_a_stop_ends_the_old_router_at_once(self, start: Start, backend: RawBackend) -> None:
         routers = start(backend.address)
         with RawClient(routers.port) as client:
