@@ -180,6 +180,7 @@ cdef enum:
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
+    CLIENT_HELLO_RECORDS = 64   # it may be cut into; a real one has one or two
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
 
 cdef struct Slice:

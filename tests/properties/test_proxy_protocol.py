@@ -144,3 +144,21 @@ def test_the_balancer_itself() -> None:
 def test_any_greeting_is_judged(data: bytes) -> None:
     """Reading a ClientHello reads nothing outside of it, and never fails."""
     assert has_foreign_protocols(data, (b"http/1.1",)) in (None, True, False)
+
+
+def test_a_greeting_in_many_records() -> None:
+    """A few are read through; a hundred are left to OpenSSL instead of being walked again with every byte."""
+    body = b"\x03\x03%b\x00\x00\x02\x13\x01\x01\x00\x00\x09\x00\x10\x00\x05\x00\x03\x02h2" % bytes(32)
+    hello = b"\x01\x00\x00" + bytes([len(body)]) + body
+
+    def records(size: int) -> bytes:
+        pieces = [hello[at : at + size] for at in range(0, len(hello), size)]
+        return b"".join(b"\x16\x03\x01\x00" + bytes([len(piece)]) + piece for piece in pieces)
+
+    assert len(hello) <= 64
+    for size in (1, 2, len(hello)):
+        assert has_foreign_protocols(records(size), (b"http/1.1",)) is True
+        assert has_foreign_protocols(records(size)[:-1], (b"http/1.1",)) is None
+    padded = b"\x16\x03\x01\x00\x04\x01\x00\x7f\x00" + b"\x16\x03\x01\x00\x01\x00" * 100
+    assert has_foreign_protocols(padded[: 9 + 62 * 6], (b"http/1.1",)) is None
+    assert has_foreign_protocols(padded, (b"http/1.1",)) is False

@@ -17,14 +17,15 @@ cdef inline Py_ssize_t big_endian(const unsigned char* data, int size) noexcept:
 cdef bytes gather_client_hello(bytes data):
     """The body of the ClientHello in the records of `data`; None while it is not complete, empty for what is none.
 
-    It may be cut into records as its sender likes (RFC 8446 5.1).
+    It may be cut into records as its sender likes (RFC 8446 5.1), but not into so many that walking them, with every byte that
+    comes, takes long.
     """
     cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t length, wanted
     cdef bytes message = b""
-    while True:
+    for _ in range(CLIENT_HELLO_RECORDS):
         if size - at < 5:
             return None
         length = big_endian(base + at + 3, 2)
@@ -41,6 +42,7 @@ cdef bytes gather_client_hello(bytes data):
             return b""
         if PyBytes_GET_SIZE(message) >= wanted:
             return message[4:wanted]
+    return b""
 
 
 cdef bint offers_only_foreign_protocols(bytes hello, tuple spoken) except -1:
