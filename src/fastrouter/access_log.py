@@ -1,5 +1,6 @@
 """Where the access log's lines go: batches of whole lines, rendered by the data plane, written from a thread each."""
 
+import errno
 import fcntl
 import math
 import os
@@ -38,6 +39,9 @@ class AccessLogFile(NamedTuple):
     @classmethod
     def open(cls, path: str) -> Self:
         """Open the file for appending, creating it with mode 0644. Raises OSError."""
+        if "\0" in path:
+            # To the system a path ends there; Python's word for it is a ValueError.
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return cls(path, descriptor, new_outage())
 

@@ -177,3 +177,8 @@ def test_close_waits_no_longer_than_it_may(
     gate.open.set()
     assert sink.close(30)
     assert path.read_bytes() == b"late\n"
+
+
+def test_a_path_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        AccessLogFile.open(f"{tmp_path}/access\0.log")
