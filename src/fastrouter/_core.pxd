@@ -266,6 +266,7 @@ cdef class Head:
     cdef Verdict _slice_version(self, const char* text, Py_ssize_t length) noexcept
     cdef bint has(self, int kind) noexcept
     cdef Slice value_of(self, int kind) noexcept
+    cdef bint passes_on(self, int kind) noexcept
     cdef bytes text_of(self, int kind)
     cdef bytes field_text(self, int index)
     cdef bint value_is(self, int kind, const char* lower) noexcept

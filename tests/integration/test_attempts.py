@@ -418,7 +418,7 @@ def test_alone(row: Row) -> None:
         assert ' app_id:"the-app" ' in line
         assert 'x_cf_routererror:"endpoint_failure (' in line
         durations = [event.pop(name) for name in ("dns-lookup-time", "dial-time", "tls-handshake-time")]
-        assert all(isinstance(duration, float) and 0 <= duration < 1 for duration in durations)
+        assert all(isinstance(duration, float) and duration >= 0 for duration in durations)
         local_address = event.pop("local-address")
         assert bool(local_address) == row.got_connection
         if local_address:

@@ -281,7 +281,7 @@ class TestRegistrations:
         assert set(control.routes()) == {"good"}
         assert control.lines.named("validation-error") == []
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.tuples(st.sampled_from([b"register", b"unregister", b"greet", b"x"]), st.binary()), max_size=20))
     async def test_any_bytes(
         self,

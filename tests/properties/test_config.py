@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrouter.config import Config, ConfigError, parse, validation
@@ -14,7 +14,6 @@ from fastrouter.config.duration import MAX_NANOSECONDS, Duration
 from fastrouter.config.reference import as_yaml, entries
 
 # The first document with a certificate imports what reads it, which takes longer than hypothesis expects of a test.
-PATIENT = settings(deadline=None)
 
 NANOSECONDS = {
     "ns": 1,
@@ -75,7 +74,6 @@ def loads_or_is_refused(text: bytes) -> Config | None:
     return config
 
 
-@PATIENT
 @given(documents())
 def test_any_document_with_known_keys(document: Any) -> None:
     config = loads_or_is_refused(yaml.safe_dump(document).encode())
@@ -86,13 +84,11 @@ def test_any_document_with_known_keys(document: Any) -> None:
         assert as_yaml(again, show_secrets=True) == shown
 
 
-@PATIENT
 @given(ANYTHING)
 def test_any_document(document: Any) -> None:
     loads_or_is_refused(yaml.safe_dump(document).encode())
 
 
-@PATIENT
 @given(st.sampled_from([path for path, _ in entries(into_lists=False)]), st.text())
 def test_any_text_as_a_value(key: str, text: str) -> None:
     *sections, name = key.split(".")
@@ -100,13 +96,11 @@ def test_any_text_as_a_value(key: str, text: str) -> None:
     loads_or_is_refused(f"{document}{' ' * len(sections)}{name}: {text}".encode())
 
 
-@PATIENT
 @given(st.binary())
 def test_any_bytes(text: bytes) -> None:
     loads_or_is_refused(text)
 
 
-@PATIENT
 @given(st.text(alphabet="&*<>!|{}[]:,-?'\"\n\t #%@a01~.", max_size=60))
 def test_any_punctuation(text: str) -> None:
     loads_or_is_refused(text.encode())
@@ -122,7 +116,6 @@ TERMS = st.lists(
 )
 
 
-@PATIENT
 @given(st.sampled_from(["", "+", "-"]), TERMS)
 def test_a_duration_is_the_sum_of_its_terms(sign: str, terms: list[tuple[Decimal, str]]) -> None:
     text = sign + "".join(f"{number:f}{unit}" for number, unit in terms)
@@ -132,13 +125,11 @@ def test_a_duration_is_the_sum_of_its_terms(sign: str, terms: list[tuple[Decimal
     assert Duration.parse(text) == (-total if sign == "-" else total)
 
 
-@PATIENT
 @given(st.integers(-MAX_NANOSECONDS - 1, MAX_NANOSECONDS))
 def test_a_duration_reads_as_it_prints(nanoseconds: int) -> None:
     assert Duration.parse(str(Duration(nanoseconds))) == nanoseconds
 
 
-@PATIENT
 @given(st.text(alphabet="0123456789.+-nuµμmsh ", max_size=12))
 def test_any_text_is_a_duration_or_none(text: str) -> None:
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
@@ -190,7 +190,6 @@ turns = st.lists(st.sampled_from(["client", "backend", "slow client", "slow back
 
 
 # No deadline per example: what an example costs depends on how many pieces it is cut into.
-@settings(deadline=None)
 @given(st.lists(exchange, min_size=1, max_size=4), sizes, turns)
 def test_every_message_arrives_as_it_was_sent(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> None:
     total = sum(len(item.request.data) + len(item.response.data) for item in exchanges)
@@ -257,7 +256,6 @@ NEAR_HTTP = [
 near_http = st.lists(st.sampled_from(NEAR_HTTP), max_size=12).map(b"".join)
 
 
-@settings(deadline=None)
 @given(near_http, near_http, sizes)
 def test_nothing_nearly_http_breaks_the_data_plane(asked: bytes, answered: bytes, sizes: list[int]) -> None:
     """Neither side can raise an exception, whatever it sends, in whatever pieces, until it hangs up."""

@@ -276,7 +276,7 @@ class RegistryMachine(RuleBasedStateMachine):
         assert known - forgotten == in_use
 
 
-RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
 TestRegistry = RegistryMachine.TestCase
 
 

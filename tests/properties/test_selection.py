@@ -387,4 +387,4 @@ def status_of(client: FakeTransport) -> bytes:
 
 
 TestSelection = Selection.TestCase
-TestSelection.settings = hypothesis_settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestSelection.settings = hypothesis_settings(max_examples=300, stateful_step_count=60)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrouter._core import FrontDoor
@@ -150,7 +150,6 @@ def without_scheme(text: bytes) -> bytes:
     return re.sub(rb"((?i:x.forwarded.proto):[ \"]*)https?", rb"\1-", text)
 
 
-@settings(deadline=None)
 @given(name=st.sampled_from(sorted(EXCHANGES)), cuts=cuts)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_exchanges_are_the_same_as_without_tls(

@@ -581,3 +581,26 @@ class TestBrokenStream:
     def test_another_router_error_stands(self) -> None:
         _, line = self.leave(b"HTTP/1.1 200 OK\r\nX-Cf-RouterError: mine\r\nContent-Length: 10\r\n\r\n")
         assert b'x_cf_routererror:"mine"' in line
+
+
+class TestRequestIdInTheResponse:
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            (b"", r"<uuid>"),
+            (b"X-Vcap-Request-Id: mine\r\n", "mine"),
+            (b"X-Vcap-Request-Id:\r\n", "<uuid>"),
+            (b"X-Vcap-Request-Id: mine\r\nConnection: X-Vcap-Request-Id\r\n", "<uuid>"),
+        ],
+    )
+    def test_the_backends_counts_if_it_is_one(self, lines: bytes, expected: str) -> None:
+        response = timeless(answered(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n"))
+        assert fields(response, "x-vcap-request-id") == [expected]
+
+
+def test_a_switch_to_another_protocol_is_no_failed_attempt() -> None:
+    conversation = Conversation()
+    conversation.from_client(request("Connection: Upgrade", "Upgrade: chat"))
+    conversation.from_backend(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+    assert conversation.client.written.startswith(b"HTTP/1.1 502 ")
+    assert conversation.events == []

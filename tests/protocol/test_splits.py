@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from .conversation import Conversation
@@ -123,7 +123,6 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return pieces
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(EXCHANGES)), cuts, cuts)
 def test_any_cut_of_both_sides(name: str, client_sizes: list[int], backend_sizes: list[int]) -> None:
     request, response = EXCHANGES[name]

@@ -373,3 +373,15 @@ class TestSelection:
     def test_zone_and_algorithm_do_not_matter(self) -> None:
         elsewhere = Settings(az_preference="locally-optimistic", zone="z9", balancing_algorithm="least-connection")
         assert all_served_by(b"Cookie: JSESSIONID=x; __VCAP_ID__=two", settings=elsewhere) == {"two"}
+
+
+def test_a_switch_of_protocols_brings_the_cookie_as_well() -> None:
+    conversation = Conversation([Endpoint("10.0.0.1", 80, instance_id="one")])
+    conversation.from_client(
+        b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n"
+        b"Cookie: JSESSIONID=1; __VCAP_ID__=gone\r\n\r\n"
+    )
+    conversation.from_backend(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+    written = bytes(conversation.client.written)
+    assert written.startswith(b"HTTP/1.1 101 ")
+    assert b"\r\nSet-Cookie: __VCAP_ID__=one; Path=/; HttpOnly\r\n" in written

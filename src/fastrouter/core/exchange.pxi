@@ -187,6 +187,8 @@ cdef class Exchange(Timed):
             if field.kind == HEADER_X_CF_PROXY_SIGNATURE:
                 # Whoever has it may pass for a route service (spec 8.10).
                 continue
+            if field.kind == HEADER_X_VCAP_REQUEST_ID and field.value.length == 0:
+                continue
             out = put_canonical(out, head.base + field.name.start, field.name.length)
             out = put_text(out, b": ")
             out = put(out, head.base + field.value.start, field.value.length)
@@ -195,7 +197,7 @@ cdef class Exchange(Timed):
 
     cdef char* _put_router_fields(self, char* out, Head head) noexcept:
         """X-Vcap-Request-Id, unless the backend set one: then that counts; and the trace headers, if they were asked for."""
-        if not head.has(HEADER_X_VCAP_REQUEST_ID):
+        if not head.passes_on(HEADER_X_VCAP_REQUEST_ID):
             out = put_text(out, b"X-Vcap-Request-Id: ")
             out = put(out, self.request_id, 36)
             out = put_text(out, b"\r\n")
@@ -284,6 +286,7 @@ cdef class Exchange(Timed):
 
     cdef int switch_protocols(self, Head head) except -1:
         """101: from here on both sides are raw bytes (spec 5.8)."""
+        cdef bytes sticky
         cdef char* out
         self.status = 101
         self.is_answered = True
@@ -298,9 +301,10 @@ cdef class Exchange(Timed):
         # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5). No rule rewrites them (spec 4.2).
         if self.is_traced:
             self._drop_trace_fields(head)
-        out = scratch_reserve(2 * head.length + 512)
+        sticky = sticky_lines(self, head)
+        out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky))
         out = put_status_line(out, self.minor, 101)
-        out = self._put_fields(out, head)
+        out = put_bytes(self._put_fields(out, head), sticky)
         out = self._put_router_fields(out, head)
         out = put_text(out, b"\r\n")
         self.client.send(scratch_take(out))
@@ -444,7 +448,3 @@ cdef class Exchange(Timed):
         if tripper.settings.observes_routes:
             tripper.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
         return 0
-
-
-cdef inline bint is_word(const char* base, Slice text, const char* word) noexcept nogil:
-    return text.length == strlen(word) and memcmp(base + text.start, word, text.length) == 0

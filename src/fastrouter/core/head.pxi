@@ -183,6 +183,11 @@ cdef class Head:
             return none
         return self.fields[self.first[kind]].value
 
+    cdef bint passes_on(self, int kind) noexcept:
+        """Whether the first field of a kind has a value and is not dropped."""
+        cdef int i = self.first[kind]
+        return i >= 0 and self.fields[i].value.length > 0 and not self.fields[i].is_dropped
+
     cdef bytes text_of(self, int kind):
         """The first value of a known header, b"" when there is none."""
         cdef Slice value = self.value_of(kind)

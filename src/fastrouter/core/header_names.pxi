@@ -137,6 +137,10 @@ cdef inline bint equals_nocase(const char* a, const char* b, Py_ssize_t length) 
     return True
 
 
+cdef inline bint is_word(const char* base, Slice text, const char* word) noexcept nogil:
+    return text.length == strlen(word) and memcmp(base + text.start, word, text.length) == 0
+
+
 cdef inline bint is_token(const char* text, Py_ssize_t length, const char* lower) noexcept nogil:
     return length == <Py_ssize_t>strlen(lower) and is_same_text(text, lower, length)
 
