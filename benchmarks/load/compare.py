@@ -136,7 +136,7 @@ def _connection(port: int, workload: Workload) -> http.client.HTTPConnection:
 def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
     lines = [
         f"{workload.name}  {workload.title}",
-        f"{'proxy':<12}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'/ gorouter':>11}"
+        f"{'proxy':<15}{'CPU µs/req':>11}{'min-max':>15}{'/ nginx':>9}{'/ haproxy':>10}{'/ gorouter':>11}"
         f"{'req/s':>9}{'core %':>8}{'others %':>9}{'p50 ms':>8}{'p99 ms':>8}{'errors':>8}{'unlogged':>9}",
     ]
     for proxy in proxies:
@@ -145,7 +145,7 @@ def table(contest: Contest, workload: Workload, proxies: Sequence[str]) -> str:
         ratios = [contest.ratio(workload.name, proxy, peer) for peer in _PEERS]
         shown = ["-" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         lines.append(
-            f"{proxy:<12}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}{shown[2]:>11}"
+            f"{proxy:<15}{median(cpu):>11.2f}{f'{min(cpu):.2f}-{max(cpu):.2f}':>15}{shown[0]:>9}{shown[1]:>10}{shown[2]:>11}"
             f"{median(one.wrk.requests_per_second for one in rounds):>9.0f}"
             f"{median(one.core_share for one in rounds) * 100:>8.0f}"
             f"{median(one.disturbance for one in rounds) * 100:>9.0f}"

@@ -62,6 +62,11 @@ class Proxy(ABC):
         return lines
 
     def clear_access_log(self) -> None:
+        """Empty it, once the lines of earlier requests have all been written."""
+        seen = -1
+        while (lines := self._count_lines()) != seen:
+            seen = lines
+            time.sleep(0.3)
         os.truncate(self.access_log, 0)
 
     def _count_lines(self) -> int:
@@ -82,6 +87,54 @@ class Fastrouter(Proxy):
             *("--route", f"{HOST}={','.join(self.backends)}"),
             *("--access-log", str(self.access_log), "--workers", "1"),
         ]
+
+
+class FastrouterWithAll(Fastrouter):
+    """fastrouter with every handler at work that Gorouter's configuration can switch on for a plain request."""
+
+    name = "fastrouter-all"
+
+    def command(self) -> list[str]:
+        config = {
+            "port": self.port,
+            "status": {"port": 0, "routes": {"port": 0}},
+            "nats": {"hosts": [{"hostname": "127.0.0.1", "port": self._nats_port}]},
+            "logging": {
+                "level": "info",
+                "extra_access_log_fields": ["failed_attempts", "dial_time", "backend_time", "local_address"],
+                "redact_query_params": "hash",
+            },
+            "go_max_procs": 1,
+            "start_response_delay_interval": "0s",
+            "disable_keep_alives": False,
+            "max_idle_conns_per_host": 500,
+            "access_log": {"file": str(self.access_log)},
+            "tracing": {"enable_zipkin": True, "enable_w3c": True},
+            "extra_headers_to_log": ["accept-language"],
+            "forwarded_client_cert": "sanitize_set",
+            "sanitize_forwarded_proto": True,
+            "hop_by_hop_headers_to_filter": ["X-Forwarded-For"],
+            "route_services_secret": "secret",
+            "secure_cookies": True,
+            "trace_key": "22",
+            "prometheus": {"enabled": True, "port": 0},
+            "http_rewrite": {
+                "responses": {
+                    "remove_headers": [{"name": "Server"}],
+                    "add_headers_if_not_present": [{"name": "X-Frame-Options", "value": "DENY"}],
+                }
+            },
+        }
+        (self.workdir / "gorouter.yml").write_text(yaml.safe_dump(config))
+        endpoints = [{"address": address} for address in self.backends]
+        routes = self.workdir / "routes.yml"
+        routes.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": endpoints}]}))
+        return [_fastrouter_executable(), "-c", str(self.workdir / "gorouter.yml"), "-routes", str(routes)]
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[PinnedProcess]:
+        with nats_server(self.workdir) as self._nats_port, super().started() as process:
+            yield process
 
 
 class Nginx(Proxy):
@@ -216,7 +269,9 @@ class Gorouter(Proxy):
             connection.close()
 
 
-PROXIES: dict[str, type[Proxy]] = {proxy.name: proxy for proxy in (Fastrouter, Nginx, HAProxy, Gorouter)}
+PROXIES: dict[str, type[Proxy]] = {
+    proxy.name: proxy for proxy in (Fastrouter, FastrouterWithAll, Nginx, HAProxy, Gorouter)
+}
 
 
 def nginx_executable() -> str:
