@@ -197,16 +197,22 @@ def main() -> int:
     return 1 if found else 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
+def contest_parser(description: str | None, *, rounds: int = 3, seconds: int = 8) -> argparse.ArgumentParser:
+    """Return a parser that knows the options of every contest."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=int, default=seconds, help="length of one measurement")
     parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
+    return parser
+
+
+def _options() -> argparse.Namespace:
+    parser = contest_parser(__doc__)
     parser.add_argument("--workloads", type=_names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
     parser.add_argument(
         "--proxies",
         type=_names_of(PROXIES),
-        default=[name for name in PROXIES if name != "gorouter"],
+        default=["fastrouter", "nginx", "haproxy"],
         help="comma-separated",
     )
     parser.add_argument("--bar", type=float, help="fail if fastrouter needs more than this times nginx's CPU")

@@ -9,7 +9,6 @@ repeated, and the least disturbed one counts. Exits with 1 if the median of one 
 throughput, or if lost lines were not reported, or more often than once per interval.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -27,6 +26,7 @@ import yaml
 
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
+from benchmarks.load.compare import contest_parser
 from benchmarks.load.processes import PROXY_CORE, PinnedProcess, core_busy_seconds, free_port, listening, prepare_driver
 from benchmarks.load.workloads import HOST, WORKLOADS
 from benchmarks.load.wrk import WrkRun
@@ -140,10 +140,7 @@ def _measure(case: Case, number: int, seconds: int, attempts: int = 1) -> Measur
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=6, help="length of one measurement")
-    parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
+    parser = contest_parser(__doc__, rounds=5, seconds=6)
     options = parser.parse_args()
     prepare_driver()
     facts = results.facts()

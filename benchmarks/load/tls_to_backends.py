@@ -7,7 +7,6 @@ benchmarks.load.compare; W6 is W1 with TLS to the backend over kept connections,
 request: the backend closes each connection.
 """
 
-import argparse
 import contextlib
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import trustme
 import yaml
 
 from benchmarks.load import results
-from benchmarks.load.compare import Contest, table
+from benchmarks.load.compare import Contest, contest_parser, table
 from benchmarks.load.processes import LOAD_CORE, free_port, listening, prepare_driver
 from benchmarks.load.proxies import Fastrouter, Nginx, Proxy, nginx_command
 from benchmarks.load.workloads import HOST, SMALL_BODY, SMALL_PATH, WORKLOADS, Workload
@@ -99,10 +98,7 @@ class _SecureNginx(Nginx):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
-    parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
+    parser = contest_parser(__doc__)
     options = parser.parse_args()
     prepare_driver()
     facts = results.facts()

@@ -7,7 +7,6 @@ is W1 over TLS with kept connections, W8 a handshake per request, which wrk neve
 that send one request each and stay: what they add to the memory of the process tree, and what plain ones do.
 """
 
-import argparse
 import contextlib
 import socket
 import ssl
@@ -21,7 +20,7 @@ import yaml
 
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
-from benchmarks.load.compare import Contest, table
+from benchmarks.load.compare import Contest, contest_parser, table
 from benchmarks.load.nats import nats_server
 from benchmarks.load.processes import PinnedProcess, free_port, prepare_driver
 from benchmarks.load.proxies import Fastrouter, Nginx, Proxy
@@ -114,10 +113,7 @@ def bytes_per_connection(process: PinnedProcess, port: int, count: int, context:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=8, help="length of one measurement")
-    parser.add_argument("--attempts", type=int, default=4, help="at one measurement, while others use the core too")
+    parser = contest_parser(__doc__)
     parser.add_argument("--idle", type=int, default=2000, help="connections whose memory is measured")
     options = parser.parse_args()
     prepare_driver()

@@ -445,8 +445,3 @@ cdef class BackendConnection(Timed):
     cdef str ends(self):
         """`local->remote` as Go prints the two ends of a connection."""
         return f"{self.local_address or ''}->{self.endpoint.address}"
-
-
-cdef str go_quoted(bytes text):
-    """`text` (cut at 100 bytes) as Go's %q prints it."""
-    return '"' + _go_escaped(text[:100]).decode("utf-8") + '"'

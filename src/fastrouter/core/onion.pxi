@@ -215,15 +215,13 @@ cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
     """Whose word on the client's certificate goes on, and whether a route service's signature holds (spec 4.2, handler 17)."""
     cdef ClientConnection client = exchange.client
     cdef str mode = exchange.tripper.settings.forwarded_client_cert
-    cdef bint is_signed = False
+    cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bytes certificate
     if head.has(HEADER_X_CF_PROXY_SIGNATURE):
         read_signature(exchange, head)
         exchange.is_trusted_return = (
-            exchange.signature_error is None and head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
-            and head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
+            is_signed and exchange.signature_error is None and head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
         )
-        is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     if not (exchange.is_trusted_return and client.is_tls):
         if client.peer_certificate is not None:
             if mode == "sanitize_set":

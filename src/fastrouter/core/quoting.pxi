@@ -46,6 +46,11 @@ cdef bytes _go_escaped(bytes text):
     return "".join(parts).encode("utf-8")
 
 
+cdef str go_quoted(bytes text):
+    """`text` (cut at 100 bytes) as Go's %q prints it."""
+    return '"' + _go_escaped(text[:100]).decode("utf-8") + '"'
+
+
 cdef char* put_json_text(char* out, const char* text, Py_ssize_t length) except NULL:
     """Append a JSON string. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times its size."""
     cdef Py_ssize_t i

@@ -72,7 +72,7 @@ cdef bint visit_route_service(Exchange exchange, Head head) except -1:
     """Handler 20: send a request to its route's service, unless it has been there. False: it was answered instead."""
     cdef RouteServices services = exchange.tripper.settings.route_services
     if not exchange.pool.route_service_url:
-        return not (services.is_strict and head.has(HEADER_X_CF_PROXY_SIGNATURE)) or check_stray_signature(exchange, head)
+        return not (services.is_strict and head.has(HEADER_X_CF_PROXY_SIGNATURE)) or check_stray_signature(exchange)
     if services.signer is None:
         return refuse_visit(exchange, 502, b"Support for route services is disabled.")
     if exchange.wants_websocket and not services.allows_websockets:
@@ -169,7 +169,7 @@ cdef bint check_return(Exchange exchange) except -1:
     return False
 
 
-cdef bint check_stray_signature(Exchange exchange, Head head) except -1:
+cdef bint check_stray_signature(Exchange exchange) except -1:
     """A signature where no route service is (spec 5.9.5): somebody passes for one, unless it is sound."""
     cdef object error = exchange.signature_error
     if error is None:

@@ -96,7 +96,7 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
     """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
     cdef Settings settings = exchange.tripper.settings
     cdef Endpoint endpoint = exchange.endpoint
-    cdef bytes identity, path, name, lines
+    cdef bytes identity, name, lines
     cdef list sessions = []
     cdef StickyAttributes attributes
     cdef bint is_negotiated
