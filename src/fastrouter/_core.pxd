@@ -741,6 +741,7 @@ cdef class TLSTransport(Timed):
     cdef ClientConnection client                # None: turned away
     cdef int stage                              # TLS_*
     cdef object raw                             # the TCP transport
+    cdef object context                         # of the door, when the handshake began: OpenSSL calls it to the end, unasked
     cdef object tls                             # ssl.SSLObject, from the handshake on, as its BIOs
     cdef object incoming                        # encrypted, from the client
     cdef object outgoing

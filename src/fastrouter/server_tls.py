@@ -1,7 +1,7 @@
 """TLS of the listeners: identities chosen by SNI, versions, ciphers, and which clients are let in (spec 8.5, 8.6)."""
 
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastrouter.pem_files import load_identity, trust
 from fastrouter.worker_messages import ServerTLS
@@ -65,16 +65,12 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
         for name in identity.names:
             owners.setdefault(name, {})[identity.kind] = index
     by_name = {name: context_of(kinds.values()) for name, kinds in owners.items()}
-
-    def choose(connection: ssl.SSLObject, server_name: str | None, _context: ssl.SSLContext) -> None:
-        if server_name is None:
-            return
-        name = server_name.lower()
-        _, dot, domain = name.partition(".")
-        connection.context = by_name.get(name) or by_name.get(f"*{dot}{domain}") or first
-
     if len(contexts) > 1:
-        default.sni_callback = choose
+        # What it chooses from must not be the context that it belongs to: neither would ever be freed.
+        default.sni_callback = _choice(
+            {name: context if context is not default else None for name, context in by_name.items()},
+            first if first is not default else None,
+        )
     return default
 
 
@@ -96,6 +92,23 @@ def try_server_tls(tls: ServerTLS) -> None:
         server_context(tls)
     except (ssl.SSLError, ValueError) as error:
         raise ServerTLSError(str(error)) from error
+
+
+def _choice(
+    by_name: Mapping[str, ssl.SSLContext | None], unknown: ssl.SSLContext | None
+) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
+    """Return what sets the context of a connection by the name that its client asks for; None leaves it as it is."""
+
+    def choose(connection: ssl.SSLObject, server_name: str | None, _context: ssl.SSLContext) -> None:
+        if server_name is None:
+            return
+        name = server_name.lower()
+        _, dot, domain = name.partition(".")
+        context = by_name.get(name, by_name.get(f"*{dot}{domain}", unknown))
+        if context is not None:
+            connection.context = context
+
+    return choose
 
 
 def _new_context(tls: ServerTLS, indices: Sequence[int]) -> ssl.SSLContext:

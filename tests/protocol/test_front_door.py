@@ -1,7 +1,9 @@
 """What stands in front of a client's first request, cut at every byte: PROXY headers, handshakes, records."""
 
+import gc
 import re
 import ssl
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -104,6 +106,11 @@ class SecureConversation(Conversation):
                 self._exchange()
             else:
                 return self._exchange()
+
+    def begin_handshake(self) -> None:
+        with suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        self._exchange()
 
     def shake_hands_and_send(self, data: bytes) -> None:
         """Let `data` come in one piece with the client's last words of the handshake (TLS 1.3)."""
@@ -328,6 +335,47 @@ class TestMemory:
         written = len(conversation.client.written)
         conversation.from_backend_only(b"bytes" if is_tunnel else OK)
         assert len(conversation.client.written) > written
+
+
+def test_a_handshake_goes_on_under_the_certificates_it_began_with(
+    authority: trustme.CA, server_side: ssl.SSLContext, client_side: ssl.SSLContext
+) -> None:
+    """OpenSSL asks the first context for the name again, when it has made the client begin anew."""
+
+    def context_of(server_name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(server_name, key_type=trustme.KeyType.ECDSA).configure_cert(context)
+        # Not what a client begins with.
+        context.set_ecdh_curve("secp384r1")
+        return context
+
+    asked: list[str | None] = []
+    chosen = context_of("app.test")
+
+    def choose(connection: ssl.SSLObject, server_name: str | None, _context: ssl.SSLContext) -> None:
+        asked.append(server_name)
+        connection.context = chosen
+
+    greeting = context_of("greeting.test")
+    greeting.sni_callback = choose
+    conversation = SecureConversation(greeting, client_side)
+    door = FrontDoor(conversation.tripper)
+    door.secure(greeting)
+    through(door, conversation)
+    is_alive = weakref.ref(greeting)
+    conversation.begin_handshake()
+    door.secure(server_side)
+    del greeting
+    gc.collect()
+    assert is_alive() is not None
+    conversation.shake_hands()
+    assert asked == ["app.test", "app.test"]
+    conversation.from_client(GET)
+    conversation.from_backend(OK)
+    assert conversation.got.endswith(b"hello")
+    conversation.client.close()
+    conversation.loop.run()
+    assert is_alive() is None
 
 
 def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:

@@ -51,6 +51,7 @@ cdef class TLSTransport(Timed):
         self.raw = None
         self.tls = self.incoming = self.outgoing = None
         self.read_record = self.write_record = None
+        self.context = None
 
     def pause_writing(self):
         if self.client is not None and self.client.transport is self:
@@ -126,7 +127,8 @@ cdef class TLSTransport(Timed):
         self.greeting = None
         self.incoming = MemoryBIO()
         self.outgoing = MemoryBIO()
-        self.tls = door.context.wrap_bio(self.incoming, self.outgoing, True)
+        self.context = door.context
+        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, True)
         self.admits = door.admits
         self.stage = TLS_HANDSHAKE
         self.data_received(data)
