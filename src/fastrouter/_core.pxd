@@ -623,6 +623,7 @@ cdef class RoundTripper:
     cdef int send(self, Exchange exchange) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int on_client_gone(self, Exchange exchange) except -1
     cdef int _punish(self, Exchange exchange, Failure failure) except -1
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1

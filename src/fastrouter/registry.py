@@ -615,7 +615,7 @@ class RouteRegistry:
         level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
         if self._logger.is_enabled(level):
             message = "endpoint-not-registered" if result is PutResult.UNMODIFIED else "endpoint-registered"
-            self._logger.event(level, message, self._log_data(uri, endpoint))
+            self._logger.event(level, message, self._log_data(uri.removesuffix("/"), endpoint))
 
     def _log_data(self, uri: str, endpoint: RegisteredEndpoint) -> dict[str, object]:
         texts = self._texts(endpoint)

@@ -90,7 +90,7 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
         if request.path == "/health":
             return _health(is_healthy())
         if request.path == LIVENESS_PATH:
-            return StatusResponse(200, (*_HEALTH_HEADERS, _TEXT), b"ok\n")
+            return StatusResponse(200, (_TEXT,), b"ok\n")
         return NOT_FOUND
 
     return handle

@@ -333,6 +333,29 @@ class TestTimeouts:
 class TestClientGone:
     """E12: 499, and nobody is blamed."""
 
+    @pytest.mark.parametrize("framing", ["none", "length", "chunked"])
+    def test_is_told_as_a_failed_attempt(self, framing: str, backend: RawBackend) -> None:
+        lines = {"none": (), "length": (b"Content-Length: 10",), "chunked": (b"Transfer-Encoding: chunked",)}[framing]
+        body = {"none": b"", "length": b"half", "chunked": b"4\r\nhalf\r\n"}[framing]
+        with InProcessRouter(endpoint_at(backend.address)) as router:
+            client = router.ask(*lines, start_line=POST, body=body)
+            stream = backend.accept()
+            stream.read_request_head()
+            stream.read_until(body)
+            client.close()
+            assert " 499 " in router.wait_for_log_line()
+            (event,) = router.events_of("backend-endpoint-failed")
+            assert (event["attempt"], event["retriable"]) == (1, False)
+            assert (event["got-connection"], event["wrote-headers"]) == (True, True)
+            cause = {
+                "none": "context canceled",
+                "length": f"readfrom tcp {event['local-address']}->{backend.address}: unexpected EOF",
+                "chunked": "unexpected EOF",
+            }[framing]
+            assert event["error"] == f"context canceled ({cause})"
+            told = router.events_of("gateway-error-and-original-request-context-cancelled")
+            assert told == ([] if framing == "none" else [{"error": cause}])
+
     @pytest.mark.parametrize("how", ["close", "reset"])
     @pytest.mark.parametrize(
         "size", [0, 5, 10_000_000], ids=["no body", "half a small body", "half a body larger than any buffer"]

@@ -130,6 +130,7 @@ class TestHealth:
         client = await Client.connect(await serve(health_handler(lambda: False)))
         answer = await client.get(LIVENESS_PATH)
         assert (answer.status, answer.body) == (200, b"ok\n")
+        assert "Cache-Control" not in answer.headers
 
     @pytest.mark.parametrize("path", ["/", "/healthz", "/health/", "/routes"])
     async def test_nothing_else_is_there(self, health: Client, path: str) -> None:

@@ -1,31 +1,43 @@
 """Compare our router with the real Gorouter.
 
-    python -m tests.parity.compare --gorouter PATH [--only PATTERN] [--verbose]
+    python -m tests.parity.compare --gorouter PATH [--only PATTERN] [--jobs NUMBER] [--verbose]
 
 PATH is an executable of Gorouter (that of April 2025), which this project neither has nor builds. Both routers get the
 same gorouter.yml (but for ports), hear the same registrations on one NATS bus, and stand in front of the same raw
 backends. Each case (`corpus.py`, `configurations.py`) is done with one after the other; then what the client got, what
 the backend saw, the lines of the access log and those of the process log are compared, without what no two runs share
-(`normal_form.py`). `allowed.py` has the differences that are known and meant. The exit code is 1 if there is any other.
+(`normal_form.py`). `allowed.py` has the differences that are known and meant. The exit code is 1 if there is any other,
+and, when all cases were done, if an entry of that table allows nothing.
+
+The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
+time is waiting, so there may be more jobs than processors. All cases take some six minutes with two.
 
 This is a tool and no part of the test suite: what it has shown gets a test there.
 """
 
 import argparse
+import functools
 import re
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from . import pages
-from .allowed import reason_for
+from .allowed import TABLE, reason_for
 from .case import Case
 from .configurations import Configuration, all_configurations
-from .normal_form import NormalForm, differences
+from .normal_form import Difference, NormalForm, differences
 from .pair import APP, PROCESS, Pair
 
 ATTEMPTS = 2
 """How often a case must differ to be told: what depends on time alone does not differ each time."""
+
+PART = 150
+"""How many cases are done with one pair of routers. Logs are read from the start again and again, so not too many."""
 
 
 class Report:
@@ -36,7 +48,7 @@ class Report:
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
 
-    def add(self, name: str, found: list[tuple[str, str, str]]) -> None:
+    def add(self, name: str, found: list[Difference]) -> None:
         """One case with the lines that differ, allowed or not."""
         unexplained = []
         reasons = set()
@@ -59,11 +71,11 @@ class Report:
         return "\n".join(lines)
 
 
-def is_explained(name: str, found: list[tuple[str, str, str]]) -> bool:
+def is_explained(name: str, found: list[Difference]) -> bool:
     return all(reason_for(name, *difference) for difference in found)
 
 
-def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> list[tuple[str, str, str]]:
+def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> list[Difference]:
     """The lines that differ, of the last of as many attempts as it takes to find only such as are allowed."""
     for attempt in range(ATTEMPTS):
         gorouter = pair.run(case, "gorouter", patience=10.0**attempt)
@@ -74,19 +86,38 @@ def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> list[tu
     return found
 
 
-def compare(gorouter: Path, configuration: Configuration, only: re.Pattern[str], report: Report) -> None:
-    """All cases of one configuration whose names match."""
-    cases = [case for case in configuration.cases if only.search(f"{configuration.name}: {case.name}")]
-    checks = [check for check in configuration.pages if only.search(f"{configuration.name}: {check}")]
-    if not cases and not checks:
-        return
+def parts(configurations: Iterable[Configuration], only: re.Pattern[str]) -> Iterator[Configuration]:
+    """The configurations with those of their cases that match, and at most PART of them at a time."""
+    for configuration in configurations:
+        cases = [case for case in configuration.cases if only.search(f"{configuration.name}: {case.name}")]
+        pages = [page for page in configuration.pages if only.search(f"{configuration.name}: {page}")]
+        starts = range(0, len(cases), PART)
+        for start in starts:
+            last = start == starts[-1]
+            yield replace(configuration, cases=cases[start : start + PART], pages=pages if last else ())
+        if pages and not cases:
+            yield replace(configuration, cases=(), pages=pages)
+
+
+def compare(gorouter: Path, configuration: Configuration) -> list[tuple[str, list[Difference]]]:
+    """The names of all cases of one configuration with what differs in them.
+
+    A router that ends or falls silent is told as the difference of the case in which that was noticed; the cases behind
+    it are not done.
+    """
+    results = []
     with Pair(gorouter, configuration.keys, configuration.registrations) as pair:
         form = NormalForm(pair.port_names, APP + PROCESS)
-        for case in cases:
-            name = f"{configuration.name}: {case.name}"
-            report.add(name, compare_case(pair, form, name, case))
-        for check in checks:
-            report.add(f"{configuration.name}: {check}", pages.CHECKS[check](pair))
+        try:
+            for case in configuration.cases:
+                name = f"{configuration.name}: {case.name}"
+                results.append((name, compare_case(pair, form, name, case)))
+            for page in configuration.pages:
+                name = f"{configuration.name}: {page}"
+                results.append((name, pages.CHECKS[page](pair)))
+        except (AssertionError, OSError) as error:
+            results.append((name, [("run", "±", f"{type(error).__name__}: {error}")]))
+    return results
 
 
 def main() -> int:
@@ -95,13 +126,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--gorouter", type=Path, required=True, help="an executable of Gorouter")
     parser.add_argument("--only", default="", help="a pattern for '<configuration>: <case>'")
+    parser.add_argument("--jobs", type=int, default=2, help="how many pairs of routers run side by side")
     parser.add_argument("--verbose", action="store_true", help="name cases without a difference, too")
     options = parser.parse_args()
     report = Report(is_verbose=options.verbose)
-    for configuration in all_configurations():
-        compare(options.gorouter, configuration, re.compile(options.only), report)
+    with (
+        tempfile.TemporaryDirectory(prefix="parity-") as directory,
+        ProcessPoolExecutor(options.jobs) as executor,
+    ):
+        configurations = all_configurations(Path(directory))
+        of_gorouter = functools.partial(compare, options.gorouter)
+        for results in executor.map(of_gorouter, parts(configurations, re.compile(options.only))):
+            for name, found in results:
+                report.add(name, found)
     print(report.summary())
-    return 1 if report.counts["different"] else 0
+    unused = [] if options.only else [entry for entry in TABLE if entry.reason not in report.reasons]
+    for entry in unused:
+        print(f"allowed.py allows what does not occur: {entry.reason}")
+    return 1 if report.counts["different"] or unused else 0
 
 
 if __name__ == "__main__":

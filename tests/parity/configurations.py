@@ -1,6 +1,5 @@
 """Configurations, one key or a few at a time, and the cases that are done with each."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,9 +137,10 @@ ONE_KEY: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def all_configurations() -> Iterator[Configuration]:
-    """In the order in which they are compared."""
-    yield Configuration("plain", {}, [case for make in PLAIN for case in make()], ("metrics", "status"))
+def all_configurations(directory: Path) -> Iterator[Configuration]:
+    """In the order in which they are compared; files that they name are made in `directory`."""
+    yield Configuration("plain", {}, [case for make in PLAIN for case in make()])
+    yield Configuration("pages", {}, list(corpus.few()), ("metrics", "status"))
     yield Configuration("registrations", {}, [], ("registrations",))
     yield Configuration("kept backends", {"disable_keep_alives": False}, list(corpus.kept_backends()))
     yield Configuration(
@@ -161,24 +161,23 @@ def all_configurations() -> Iterator[Configuration]:
     ):
         yield Configuration(name, {"tracing": keys}, list(corpus.tracing()))
     yield Configuration("proxy protocol", {"enable_proxy": True}, list(corpus.proxied()))
-    with tempfile.TemporaryDirectory(prefix="parity-") as directory:
-        template = Path(directory) / "error.html"
-        template.write_text(TEMPLATE)
-        yield Configuration("HTML errors", {"html_error_template_file": str(template)}, list(corpus.few()))
-        issuer = Issuer()
-        client = issuer.pair("client.parity")
-        certificate = Path(directory) / "client.pem"
-        certificate.write_text(client.chain + client.key)
-        for validation in ("none", "request", "require"):
-            for mode in ("always_forward", "forward", "sanitize_set"):
-                keys = tls_keys(
-                    issuer.pair("app.parity", "*.wild.parity"),
-                    issuer.pair("other.parity"),
-                    client_cert_validation=validation,
-                    client_ca_certs=issuer.pem,
-                    forwarded_client_cert=mode,
-                    enable_http2=False,
-                )
-                yield Configuration(f"TLS {validation} {mode}", keys, list(corpus.over_tls(str(certificate))))
+    template = directory / "error.html"
+    template.write_text(TEMPLATE)
+    yield Configuration("HTML errors", {"html_error_template_file": str(template)}, list(corpus.few()))
+    issuer = Issuer()
+    client = issuer.pair("client.parity")
+    certificate = directory / "client.pem"
+    certificate.write_text(client.chain + client.key)
+    for validation in ("none", "request", "require"):
+        for mode in ("always_forward", "forward", "sanitize_set"):
+            keys = tls_keys(
+                issuer.pair("app.parity", "*.wild.parity"),
+                issuer.pair("other.parity"),
+                client_cert_validation=validation,
+                client_ca_certs=issuer.pem,
+                forwarded_client_cert=mode,
+                enable_http2=False,
+            )
+            yield Configuration(f"TLS {validation} {mode}", keys, list(corpus.over_tls(str(certificate))))
     for name, one in ONE_KEY.items():
         yield Configuration(name, one, list(corpus.few()))

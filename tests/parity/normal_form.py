@@ -16,8 +16,27 @@ _LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
 _SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
 _LONGEST = 1000
 
+UNTOLD = frozenset(
+    (
+        "b3-header-exists",
+        "b3-trace-id-span-id-header-exists",
+        "backend",
+        "dropping-loggregator-access-log",
+        "endpoint-iterator-with-least-connection-lb-algo",
+        "endpoint-iterator-with-round-robin-lb-algo",
+        "endpoint-missing-but-request-must-be-sticky",
+        "endpoint-missing-choosing-alternate",
+        "route-service",
+        "vcap-request-id-header-set",
+    )
+)
+"""Debug lines of Gorouter's own workings, which ours has not."""
+
 Aspects = Mapping[str, list[str]]
 """The lines of each of "client", "backend", "access" and "log"."""
+
+Difference = tuple[str, str, str]
+"""An aspect, "-" for Gorouter's or "+" for ours, and a line that only this one has."""
 
 
 class NormalForm:
@@ -65,7 +84,7 @@ class NormalForm:
                 for line in backend
             ],
             "access": [clean(line) for line in seen.access],
-            "log": [_event(event, clean) for event in seen.log],
+            "log": [_event(event, clean) for event in seen.log if event["message"] not in UNTOLD],
         }
 
 
@@ -102,9 +121,9 @@ def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
     return f"{event['log_level']} {event['message']} {line} ({source})"
 
 
-def differences(gorouter: Aspects, ours: Aspects) -> list[tuple[str, str, str]]:
-    """Lines that only one of them has, as (aspect, "-" for Gorouter's or "+" for ours, line)."""
-    found = []
+def differences(gorouter: Aspects, ours: Aspects) -> list[Difference]:
+    """Lines that only one of them has."""
+    found: list[Difference] = []
     for aspect, lines in gorouter.items():
         theirs, mine = Counter(lines), Counter(ours[aspect])
         found += [(aspect, "-", line) for line in (theirs - mine).elements()]

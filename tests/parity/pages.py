@@ -7,14 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integration.gorouter_process import get, register
 
+from .normal_form import UNTOLD, Difference
 from .pair import Pair
 from .registrations import MESSAGES
-
-Difference = tuple[str, str, str]
-
-
-NOISE = ("vcap-request-id-header-set", "dropping-loggregator-access-log")
-"""What Gorouter says of the requests that mark where the log of a message ends."""
 
 
 def registrations(pair: Pair) -> list[Difference]:
@@ -47,7 +42,7 @@ def registrations(pair: Pair) -> list[Difference]:
                     ("routes", "+", f"{label} => {key!r}: {mine}"),
                 ]
         told = {
-            name: {_told(event) for event in events if event["message"] not in NOISE} for name, events in logs.items()
+            name: {_told(event) for event in events if event["message"] not in UNTOLD} for name, events in logs.items()
         }
         found += [("told", "-", f"{label} => {line}") for line in sorted(told["gorouter"] - told["ours"])]
         found += [("told", "+", f"{label} => {line}") for line in sorted(told["ours"] - told["gorouter"])]

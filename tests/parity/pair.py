@@ -187,7 +187,7 @@ class Pair:
         with contextlib.closing(connection):
             connection.request(method, target, headers=dict(fields))
             response = connection.getresponse()
-            kept = sorted((name, value) for name, value in response.getheaders() if name != "Date")
+            kept = sorted((name.title(), value) for name, value in response.getheaders() if name != "Date")
             body = response.read()
             return response.status, kept, body if len(body) < 200 else b"<long>"
 

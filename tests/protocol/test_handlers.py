@@ -187,9 +187,14 @@ class TestHopByHopFilter:
         ]
 
     def test_headers_the_router_sets_are_protected_too(self) -> None:
-        name = "X-Vcap-Request-Id"
+        name = "X-Request-Start"
         assert fields(sent(f"Connection: {name}"), name) == []
         assert len(fields(sent(f"Connection: {name}", hop_by_hop_filter=(name,)), name)) == 1
+
+    def test_every_request_has_an_id(self) -> None:
+        name = "X-Vcap-Request-Id"
+        assert len(fields(sent(f"Connection: {name}"), name)) == 1
+        assert len(fields(sent(f"Connection: {name}", f"{name}: mine"), name)) == 1
 
     def test_a_filtered_upgrade_is_none(self) -> None:
         lines = ("Connection: close, Upgrade", "Upgrade: websocket")

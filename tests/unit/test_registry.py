@@ -116,7 +116,7 @@ class TestPut:
         ]
         assert harness.data_of("route-registered") == {"uri": "app.example.com"}
         assert harness.data_of("endpoint-registered") == {
-            "uri": "App.example.com/",
+            "uri": "App.example.com",
             "route_service_url": "",
             "backend": PLAIN,
             "application_id": "guid",

@@ -346,7 +346,7 @@ cdef class Exchange(Timed):
                 self._tell_of_broken_stream(error)
             self.finish()
         else:
-            respond_failure(self, Failure(FAILURE_CLIENT_GONE, "context canceled"))
+            self.tripper.on_client_gone(self)
         return 0
 
     cdef int _tell_of_broken_stream(self, object error) except -1:
@@ -366,7 +366,7 @@ cdef class Exchange(Timed):
         """The whole-attempt timeout (spec 5.5)."""
         cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
         self.tell(LOG_ERROR, "backend-request-timeout", {
-            "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
+            **described_destination(self), "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
         self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)

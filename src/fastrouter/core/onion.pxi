@@ -329,10 +329,10 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         out = put_text(out, b"X-Request-Start: ")
         out = put_decimal(out, exchange.received_wall_ns // 1000000)
         out = put_text(out, b"\r\n")
-    if not head.is_dropped(HEADER_X_VCAP_REQUEST_ID):
-        out = put_text(out, b"X-Vcap-Request-Id: ")
-        out = put(out, exchange.request_id, 36)
-        out = put_text(out, b"\r\n")
+    # Not this one: every request has an id, as in Gorouter, where a new one takes the place of one that was named away.
+    out = put_text(out, b"X-Vcap-Request-Id: ")
+    out = put(out, exchange.request_id, 36)
+    out = put_text(out, b"\r\n")
     if exchange.changed_headers is not None:
         out = put_changed_headers(out, exchange, head)
     if head.has_token(HEADER_TE, b"trailers"):

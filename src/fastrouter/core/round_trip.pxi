@@ -211,6 +211,21 @@ cdef class RoundTripper:
         exchange.tried.add(endpoint.address_bytes)
         return self.attempt(exchange)
 
+    cdef int on_client_gone(self, Exchange exchange) except -1:
+        """The client has left before a response: the attempt under way is over, and nobody is to blame (spec 5.10)."""
+        cdef BackendConnection backend = exchange.backend
+        cdef bint was_reused = backend is not None and backend.was_used
+        exchange.failure = Failure(FAILURE_CLIENT_GONE, "context canceled")
+        exchange.failed_attempts += 1
+        exchange.last_failed_ns = monotonic_ns()
+        exchange.was_head_sent = exchange.is_head_sent
+        self._tell_of_failure(exchange, was_reused)
+        if is_body_cut(exchange):
+            self.tell(
+                LOG_ERROR, "gateway-error-and-original-request-context-cancelled", {"error": cause_of_cancelling(exchange)}
+            )
+        return respond_failure(exchange, exchange.failure)
+
     cdef int _punish(self, Exchange exchange, Failure failure) except -1:
         """Remove or mark the endpoint that failed, if it is still there (spec 5.2.4)."""
         cdef EndpointPool pool = exchange.pool
@@ -219,12 +234,12 @@ cdef class RoundTripper:
         if at < 0:
             return 0
         if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
-            self._tell_of_attempt(exchange, "prune-failed-endpoint", False)
+            exchange.tell(LOG_ERROR, "prune-failed-endpoint", described_destination(exchange))
             pool.remove(endpoint.address_bytes)
             if self.on_prune is not None and not pool.is_thrown_away:
                 self.on_prune(pool.uri, endpoint.address)
         elif failure.row().failable:
-            self._tell_of_attempt(exchange, "endpoint-marked-as-ineligible", False)
+            exchange.tell(LOG_ERROR, "endpoint-marked-as-ineligible", described_destination(exchange))
             # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
             if not pool.is_thrown_away:
                 (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
@@ -249,26 +264,14 @@ cdef class RoundTripper:
         if self.event_log is None:
             return 0
         # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
-        if not (got_connection and exchange.was_head_sent):
+        if exchange.failure.kind == FAILURE_CLIENT_GONE:
+            error = f"{error} ({cause_of_cancelling(exchange)})"
+        elif not (got_connection and exchange.was_head_sent):
             error = f"incomplete request ({error})"
         elif exchange.failure.kind == FAILURE_IDEMPOTENT_EOF:
             error = f"{error} (via idempotent request)"
-        if endpoint.is_route_service:
-            subject = {"route-service-endpoint": exchange.service.url}
-        else:
-            subject = {"route-endpoint": {
-                "ApplicationId": endpoint.app_id,
-                "Addr": endpoint.address,
-                "Tags": {
-                    name: value
-                    for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
-                    if value
-                },
-                "RouteServiceUrl": exchange.pool.route_service_url or "",
-                "AZ": endpoint.availability_zone,
-            }}
         return exchange.tell(LOG_ERROR, message, {
-            **subject,
+            **described_destination(exchange),
             "attempt": exchange.attempt,
             "vcap_request_id": exchange.request_id_text(),
             "num-endpoints": len(exchange.pool.endpoints),
@@ -282,6 +285,39 @@ cdef class RoundTripper:
             "error": error,
             "retriable": exchange.failure.is_retriable,
         })
+
+
+cdef dict described_destination(Exchange exchange):
+    """Whom an attempt went to, as log lines tell it (spec 5.1, 5.9.7)."""
+    cdef Endpoint endpoint = exchange.endpoint
+    if endpoint.is_route_service:
+        return {"route-service-endpoint": exchange.service.url}
+    return {"route-endpoint": {
+        "ApplicationId": endpoint.app_id,
+        "Addr": endpoint.address,
+        "Tags": {
+            name: value
+            for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
+            if value
+        } or None,
+        "RouteServiceUrl": exchange.pool.route_service_url or "",
+        "AZ": endpoint.availability_zone,
+    }}
+
+
+cdef bint is_body_cut(Exchange exchange) noexcept:
+    """Whether the client has left in the middle of a body that was on its way to the backend."""
+    return exchange.was_head_sent and exchange.is_body_wanted and not exchange.is_request_done
+
+
+cdef str cause_of_cancelling(Exchange exchange):
+    """What a transport of Go's meets when the client leaves: a body that breaks off, or else only that it was told to stop."""
+    cdef Endpoint endpoint = exchange.endpoint
+    if not is_body_cut(exchange):
+        return "context canceled"
+    if exchange.request_framing == FRAMING_CHUNKED or endpoint.tls:
+        return "unexpected EOF"
+    return f"readfrom tcp {exchange.local_address}->{endpoint.address}: unexpected EOF"
 
 
 cdef double span_seconds(int64_t begin_ns, int64_t end_ns) noexcept:
