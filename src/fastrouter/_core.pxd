@@ -615,6 +615,7 @@ cdef class RoundTripper:
     cdef DeadlineQueue continue_waits
     cdef DeadlineQueue dials
     cdef DeadlineQueue attempts
+    cdef DeadlineQueue stalls
     cdef DeadlineQueue backend_idles
     cdef Stats shared                           # keeps `counters` alive
     cdef int64_t* counters                      # this worker's, by COUNTER_*
@@ -628,12 +629,23 @@ cdef class RoundTripper:
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
-cdef class BackendConnection(Timed):
+cdef class Connection(Timed):
     cdef RoundTripper tripper
-    cdef Endpoint endpoint                      # it was dialled for
-    cdef ConnectionPool home
     cdef Exchange exchange                      # being served, or None: idle
     cdef object transport
+    cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
+    cdef bint is_write_paused                   # the transport's buffer is full: the peer does not read
+    cdef bint is_read_paused                    # the other side cannot take more
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int watch_stall(self) except -1
+    cdef int unwatch_stall(self) except -1
+    cdef bint is_stalled(self) except -1
+    cdef Py_ssize_t count_unsent(self) except -1
+
+cdef class BackendConnection(Connection):
+    cdef Endpoint endpoint                      # it was dialled for
+    cdef ConnectionPool home
     cdef object dialling                        # the Task, until connected
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef int descriptor                         # of its socket, -1 before it is connected
@@ -646,16 +658,12 @@ cdef class BackendConnection(Timed):
     cdef bint is_reusable                       # by what the response said
     cdef bint has_bytes                         # of the current response
     cdef bint was_used                          # it has served an exchange before this one
-    cdef bint is_write_paused                   # its kernel buffer is full
-    cdef bint is_read_paused                    # the client cannot take more
     cdef bint is_closed
     cdef int dial(self) except -1
     cdef int on_dialled(self, object transport) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
     cdef bint has_ended(self) except -1
     cdef int send(self, bytes data) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
     cdef int release(self) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1
@@ -672,14 +680,11 @@ cdef class BackendConnection(Timed):
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
     cdef str ends(self)
 
-cdef class ClientConnection(Timed):
-    cdef RoundTripper tripper
-    cdef object transport
+cdef class ClientConnection(Connection):
     cdef bytes ip
     cdef bytes address                          # ip:port
     cdef bint is_tls
     cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
-    cdef Exchange exchange                      # under way, or None
     cdef Judge judge                            # of the request being read
     cdef Framing framing                        # of its body
     cdef bytes pending                          # received, being walked
@@ -689,8 +694,6 @@ cdef class ClientConnection(Timed):
     cdef Py_ssize_t discarded                   # bytes thrown away since the answer
     cdef bint keep_alive
     cdef bint is_advancing                      # _advance is on the stack
-    cdef bint is_write_paused
-    cdef bint is_read_paused
     cdef bint is_discarding                     # reading the rest of a body nobody wants
     cdef bint is_lingering                      # the last answer is out; what comes is thrown away
     cdef bint is_closing

@@ -1,6 +1,8 @@
 """Upgrades and tunnels (spec 4.5, 5.8; half-close by issue 2)."""
 
 import asyncio
+import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -8,10 +10,19 @@ import pytest
 import websockets
 from aiohttp import WSMsgType, web
 
+from fastrouter._core import Endpoint
+from fastrouter.tls import backend_context
+
+from .byte_stream import ByteStream
 from .conftest import Lane, StartRouter
 from .http_message import response_with
+from .in_process import HOST, InProcessRouter
+from .in_process import request as upgrade_request
+from .issuer import Issuer
 from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
+from .tls_backend import Authority, TlsBackend
+from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
 UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
@@ -257,6 +268,50 @@ def test_no_timeout_ends_a_quiet_tunnel(start_router: StartRouter) -> None:
         assert client.is_silent(1.2)
         stream.send(b"awake")
         assert client.read_exactly(5) == b"awake"
+
+
+class TestStalled:
+    """Who takes nothing of what is sent to it is cut off after `frontend_idle_timeout`, and with it the tunnel."""
+
+    def assert_cut_off(self, stream: ByteStream) -> None:
+        """Send what the other end of the tunnel never reads, until this end is over."""
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            stream.send(bytes(64 << 20))
+        with contextlib.suppress(ssl.SSLError):
+            stream.expect_end()
+
+    @pytest.fixture(params=["plain", "tls"])
+    @staticmethod
+    def tunnel(request: pytest.FixtureRequest) -> Iterator[tuple[RawClient, BackendStream]]:
+        with contextlib.ExitStack() as stack:
+            if request.param == "plain":
+                backend = stack.enter_context(RawBackend())
+                router = stack.enter_context(
+                    InProcessRouter(Endpoint("127.0.0.1", backend.port), frontend_idle_timeout=0.4)
+                )
+                client = router.connect()
+            else:
+                authority, issuer = Authority(), Issuer()
+                backend = tls_backend = stack.enter_context(TlsBackend(authority.server()))
+                front = FrontRouter(
+                    tls_backend.endpoint(),
+                    tls=server_tls(issuer.pair(HOST)),
+                    frontend_idle_timeout=0.4,
+                    backend_tls=backend_context(ca_certs=[authority.pem]),
+                )
+                stack.enter_context(front)
+                client = stack.enter_context(TlsClient(front.port, client_context(issuer)))
+            client.send(upgrade_request(*UPGRADE))
+            stream, _ = backend.accept_request()
+            stream.send(SWITCHING)
+            assert client.read_response().status == 101
+            yield client, stream
+
+    def test_client(self, tunnel: tuple[RawClient, BackendStream]) -> None:
+        self.assert_cut_off(tunnel[1])
+
+    def test_backend(self, tunnel: tuple[RawClient, BackendStream]) -> None:
+        self.assert_cut_off(tunnel[0])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class FakeHandle:
-    """What `call_later` gives back; the tests have no time that could pass."""
+    """What `call_later` gives back; time passes with FakeLoop.tick."""
 
     def cancel(self) -> None:
         pass
@@ -47,7 +47,10 @@ class FakeTransport(asyncio.Transport):
         self.is_reading_paused = False
         self.is_writing_paused = False
         self.is_over = False
+        self.is_closing_down = False
         self.has_eof = False
+        # Bytes of what was written that the peer has not taken: as many as the test says.
+        self.unsent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.is_over:
@@ -63,13 +66,19 @@ class FakeTransport(asyncio.Transport):
     def write_eof(self) -> None:
         self.has_eof = True
 
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
     def close(self) -> None:
+        """Go when everything written is with the peer, which may never be."""
+        self.is_closing_down = True
+        if not self.unsent:
+            self.abort()
+
+    def abort(self) -> None:
         if not self.is_over:
             self.is_over = True
             self._loop.call_soon(lambda: self._protocol.connection_lost(None))
-
-    def abort(self) -> None:
-        self.close()
 
     def set_protocol(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -80,7 +89,7 @@ class FakeTransport(asyncio.Transport):
         self._protocol.connection_lost(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
 
     def is_closing(self) -> bool:
-        return self.is_over
+        return self.is_over or self.is_closing_down
 
     def pause_reading(self) -> None:
         assert not self.is_reading_paused, "paused twice"
@@ -92,7 +101,7 @@ class FakeTransport(asyncio.Transport):
 
     @property
     def can_deliver(self) -> bool:
-        return not self.is_over and not self.is_reading_paused
+        return not self.is_closing() and not self.is_reading_paused
 
     def deliver(self, data: bytes) -> None:
         self._protocol.data_received(data)
@@ -124,6 +133,7 @@ class FakeLoop:
         self.dialled: list[FakeTransport] = []
         self.attempted: list[tuple[str, int]] = []
         self.refusing: set[tuple[str, int]] = set()
+        self._later: Callable[[], None] | None = None
 
     def run(self) -> None:
         while self._ready:
@@ -132,8 +142,15 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 
-    def call_later(self, _delay: float, _callback: Callable[[], None]) -> FakeHandle:
+    def call_later(self, _delay: float, callback: Callable[[], None]) -> FakeHandle:
+        self._later = callback
         return FakeHandle()
+
+    def tick(self) -> None:
+        """Let the router look at its deadlines. The clock is the real one: only what is due at once is over."""
+        assert self._later is not None, "nobody waits"
+        self._later()
+        self.run()
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:
         task = FakeTask(coroutine)

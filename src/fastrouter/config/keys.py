@@ -426,7 +426,10 @@ class Config(Section, frozen=True, kw_only=True):
         Duration, Key("Between TCP keep-alive probes to backends; negative: none")
     ] = Duration.of(1)
     route_services_timeout: Annotated[Duration, Key("Life of a route service's signature")] = Duration.of(60)
-    frontend_idle_timeout: Annotated[Duration, Key("Until an idle client is disconnected")] = Duration.of(900)
+    frontend_idle_timeout: Annotated[
+        Duration,
+        Key("Until an idle client is disconnected, or a tunnel of which one side takes nothing that is sent to it"),
+    ] = Duration.of(900)
     read_header_timeout: Annotated[Duration, Key("For the head of a request; 0: no limit")] = Duration(0)
     route_latency_metric_muzzle_duration: Annotated[
         Duration, Key("From the start to the first registration latency that is reported")

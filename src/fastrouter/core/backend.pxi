@@ -1,6 +1,6 @@
 # BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
 
-cdef class BackendConnection(Timed):
+cdef class BackendConnection(Connection):
     def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
         self.tripper = tripper
         self.endpoint = endpoint
@@ -125,10 +125,12 @@ cdef class BackendConnection(Timed):
         self.is_write_paused = True
         if exchange is not None:
             exchange.client.adjust_reading()
+        self.watch_stall()
 
     def resume_writing(self):
         cdef Exchange exchange = self.exchange
         self.is_write_paused = False
+        self.unwatch_stall()
         if exchange is not None:
             exchange.client.on_body_room()
 
@@ -146,17 +148,11 @@ cdef class BackendConnection(Timed):
         # A TLS transport is told of the end one turn of the loop later than the socket below it.
         return self.raw.is_closing() or recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
 
-    cdef int pause_reading(self) except -1:
-        if not self.is_read_paused and self.transport is not None:
-            self.is_read_paused = True
-            self.transport.pause_reading()
-        return 0
-
-    cdef int resume_reading(self) except -1:
-        if self.is_read_paused and self.transport is not None:
-            self.is_read_paused = False
-            self.transport.resume_reading()
-        return 0
+    cdef Py_ssize_t count_unsent(self) except -1:
+        cdef Py_ssize_t size = self.transport.get_write_buffer_size()
+        if self.raw is not None and self.raw is not self.transport:
+            size += self.raw.get_write_buffer_size()
+        return size
 
     cdef int release(self) except -1:
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
@@ -170,12 +166,13 @@ cdef class BackendConnection(Timed):
         return self.home.release(self)
 
     cdef int close(self) except -1:
-        """End it, letting written bytes out first."""
+        """End it, letting written bytes out first; a backend that does not take them is cut off after the idle timeout."""
         self.disarm()
         if not self.is_closed:
             self.is_closed = True
             self.home.evict(self)
             if self.transport is not None:
+                self.arm(self.tripper.backend_idles)
                 self.transport.close()
         return 0
 
@@ -195,8 +192,12 @@ cdef class BackendConnection(Timed):
             if self.dialling is not None:
                 self.dialling.cancel()
             self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        else:
+        elif self.is_closed:
+            self.transport.abort()
+        elif queue is not self.tripper.stalls:
             self.close()
+        elif self.is_stalled():
+            self._lose(Failure(FAILURE_TIMEOUT, "context deadline exceeded"))
 
     # --- reading a response
 

@@ -3,7 +3,7 @@
 # Received bytes are `pending` (being walked, from `at` on) and then `backlog` (not looked at yet: a head that is not complete, or
 # whatever arrived while an exchange was under way). Both together are bounded: beyond `max_buffered` reading stops.
 
-cdef class ClientConnection(Timed):
+cdef class ClientConnection(Connection):
     def __cinit__(self, RoundTripper tripper):
         self.tripper = tripper
         self.keep_alive = True
@@ -72,10 +72,12 @@ cdef class ClientConnection(Timed):
         self.is_write_paused = True
         if exchange is not None and exchange.backend is not None:
             exchange.backend.pause_reading()
+        self.watch_stall()
 
     def resume_writing(self):
         cdef Exchange exchange = self.exchange
         self.is_write_paused = False
+        self.unwatch_stall()
         if exchange is not None:
             if exchange.backend is not None:
                 exchange.backend.resume_reading()
@@ -84,7 +86,8 @@ cdef class ClientConnection(Timed):
 
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
-        self.abort()
+        if queue is not self.tripper.stalls or self.is_stalled():
+            self.abort()
 
     cdef int set_address(self, bytes ip, int port) except -1:
         """Who the client is; a PROXY header says so before the connection does."""
@@ -325,13 +328,7 @@ cdef class ClientConnection(Timed):
                 wanted = waiting == 0 and exchange.can_take_body()
             elif exchange is not None or self.is_write_paused:
                 wanted = waiting < self.tripper.settings.max_buffered
-        if wanted and self.is_read_paused:
-            self.is_read_paused = False
-            self.transport.resume_reading()
-        elif not wanted and not self.is_read_paused:
-            self.is_read_paused = True
-            self.transport.pause_reading()
-        return 0
+        return self.resume_reading() if wanted else self.pause_reading()
 
     cdef int on_exchange_end(self) except -1:
         """The exchange is over: the next request, the rest of an unwanted body, or the end of the connection."""

@@ -22,6 +22,7 @@ cdef class RoundTripper:
         self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
         self.dials = DeadlineQueue(settings.dial_timeout)
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
+        self.stalls = DeadlineQueue(settings.frontend_idle_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
 
     # --- life of the worker
@@ -96,6 +97,7 @@ cdef class RoundTripper:
         self.continue_waits.expire(now)
         self.dials.expire(now)
         self.attempts.expire(now)
+        self.stalls.expire(now)
         self.backend_idles.expire(now)
         if self.access_log is not None:
             self.access_log.flush()

@@ -85,6 +85,10 @@ cdef class TLSTransport(Timed):
     def get_extra_info(self, name, default=None):
         return self.raw.get_extra_info(name, default)
 
+    def get_write_buffer_size(self):
+        # Nothing stays in here.
+        return self.raw.get_write_buffer_size()
+
     def is_closing(self):
         return self.raw is None or self.raw.is_closing()
 

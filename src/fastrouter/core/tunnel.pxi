@@ -14,6 +14,9 @@ cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
     if client.backlog is not None:
         exchange.backend.send(bytes(client.backlog))
         client.backlog = None
+    client.watch_stall()
+    if exchange.backend is not None:
+        exchange.backend.watch_stall()
     return client.adjust_reading()
 
 

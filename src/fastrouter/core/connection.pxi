@@ -1,0 +1,42 @@
+# Connection: what a connection to a client and one to a backend have in common.
+
+cdef class Connection(Timed):
+    cdef int pause_reading(self) except -1:
+        if not self.is_read_paused and self.transport is not None:
+            self.is_read_paused = True
+            self.transport.pause_reading()
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.is_read_paused and self.transport is not None:
+            self.is_read_paused = False
+            self.transport.resume_reading()
+        return 0
+
+    cdef int watch_stall(self) except -1:
+        """Let the wait for a peer that takes nothing of what was written end, where nothing else would end it.
+
+        Most exchanges have a deadline. A tunnel has none, nor has a request that wanted to become one.
+        """
+        if not self.is_write_paused or self.queue is not None or self.transport is None:
+            return 0
+        if self.exchange is not None and self.exchange.queue is None:
+            self.unsent = self.count_unsent()
+            self.arm(self.tripper.stalls)
+        return 0
+
+    cdef int unwatch_stall(self) except -1:
+        if self.queue is self.tripper.stalls:
+            self.disarm()
+        return 0
+
+    cdef bint is_stalled(self) except -1:
+        """At the end of that wait: whether the peer has taken nothing at all. If it has, the wait begins anew."""
+        if self.count_unsent() >= self.unsent:
+            return True
+        self.watch_stall()
+        return False
+
+    cdef Py_ssize_t count_unsent(self) except -1:
+        """Bytes that are written and not with the kernel yet."""
+        return self.transport.get_write_buffer_size()
