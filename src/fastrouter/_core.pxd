@@ -753,7 +753,7 @@ cdef class TLSTransport(Timed):
     cdef object read_record                     # bound methods of `tls`
     cdef object write_record
     cdef bytes greeting                         # a ClientHello that is not complete
-    cdef Py_ssize_t discarded                   # bytes thrown away since it was turned away
+    cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
     cdef bint has_end                           # the peer will send no more
     cdef int _greet(self, bytes data) except -1
     cdef int _shake_hands(self) except -1

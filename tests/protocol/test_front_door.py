@@ -328,13 +328,18 @@ class TestMemory:
             conversation.from_client(GET + GET)
         conversation.say_goodbye()
         assert conversation.client.can_deliver
-        for _ in range(10):
+        for _ in range(8):
             conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
         assert max(watched.waiting) <= self.SLICE
         # The router's side goes on.
         written = len(conversation.client.written)
         conversation.from_backend_only(b"bytes" if is_tunnel else OK)
         assert len(conversation.client.written) > written
+        # But not for ever, while the client sends what nobody can read.
+        conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
+        conversation.loop.run()
+        assert conversation.client.is_over
+        assert conversation.backend.is_over
 
 
 def test_a_handshake_goes_on_under_the_certificates_it_began_with(

@@ -97,7 +97,7 @@ cdef class TLSTransport(Timed):
         return False
 
     def write_eof(self):
-        """Say goodbye and read on. Nothing is decrypted any more: the client counts what it throws away."""
+        """Say goodbye and read on. Nothing is decrypted any more, and what comes is thrown away."""
         self._say_goodbye()
         self.raw.write_eof()
 
@@ -274,11 +274,7 @@ cdef class TLSTransport(Timed):
         return self._flush()
 
     cdef int _discard(self, bytes data) except -1:
-        """What comes after the last words of either side. Whoever has a client counts there, or reads on to write."""
-        if self.client is not None:
-            if self.client.is_lingering:
-                self.client.data_received(data)
-            return 0
+        """What comes after the last words of either side: nobody wants it, and who goes on sending it is cut off."""
         self.discarded += PyBytes_GET_SIZE(data)
         if self.discarded > DISCARD_MAX:
             self.abort()
