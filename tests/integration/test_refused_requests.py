@@ -147,6 +147,8 @@ class TestVersion:
         # Exactly these bytes, without any header (spec 4.2 #14).
         assert client.wait_closed() == b"HTTP/1.0 400 Bad Request\r\n\r\n"
         assert not lane.backend.has_pending_connection()
+        (line,) = lane.router.wait_for_log_lines(lane.host)
+        assert f'"GET / {version.decode()}" "-" 0 0 "-" ' in line
 
     def test_http_2_preface_is_no_http_1_request(self, lane: Lane) -> None:
         client = lane.connect()

@@ -89,13 +89,6 @@ TABLE: tuple[Allowed, ...] = (
     Allowed("Go adds Cache-Control for Pragma", "backend", "-", r"Cache-Control: no-cache", r"Pragma"),
     Allowed("later Gos limit the number of fields", "any", "±", "", r"a thousand headers|many headers of response"),
     Allowed(
-        "H04: what has a version later than 1.1 is not logged",
-        "access",
-        "-",
-        r'HTTP/1\.\d" "-" 0 0',
-        r"version 1\.[259]",
-    ),
-    Allowed(
         "H12: hop-by-hop headers of interim responses are not passed on",
         "client",
         "-",

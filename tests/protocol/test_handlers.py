@@ -471,6 +471,40 @@ class TestStraySignature:
         )
 
 
+class TestProtocolCheck:
+    """HTTP/1.2 and later go through the handlers in front of the lookup, and no further (spec 4.2)."""
+
+    BARE = b"HTTP/1.0 400 Bad Request\r\n\r\n"
+
+    def ask(self, *lines: str, version: str = "1.5", body: bytes = b"") -> Conversation:
+        conversation = Conversation()
+        conversation.from_client(request(*lines).replace(b"HTTP/1.1", f"HTTP/{version}".encode()) + body)
+        return conversation
+
+    @pytest.mark.parametrize("version", ["1.2", "1.5", "1.9"])
+    def test_logged_without_a_status(self, version: str) -> None:
+        conversation = self.ask(version=version)
+        assert conversation.client.is_over
+        client, backends, (line,) = conversation.outcome()
+        assert client == self.BARE
+        assert backends == []
+        assert f' HTTP/{version}" "-" 0 0 "'.encode() in line
+
+    @pytest.mark.parametrize("body", [b"hello", b"GET /next HTTP/1.1\r\nHost: app.test\r\n\r\n"])
+    def test_what_comes_behind_is_not_looked_at(self, body: bytes) -> None:
+        conversation = self.ask(f"Content-Length: {1000}", body=body)
+        client, backends, lines = conversation.outcome()
+        assert (client, backends, len(lines)) == (self.BARE, [], 1)
+
+    def test_behind_the_health_check(self) -> None:
+        written = self.ask("User-Agent: HTTP-Monitor/1.1").client.written
+        assert written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    def test_framing_is_judged_as_of_http_1_1(self) -> None:
+        written = self.ask("Transfer-Encoding: chunked", "Content-Length: 5").client.written
+        assert written.startswith(b"HTTP/1.1 400 Bad Request\r\nContent-Type: ")
+
+
 class TestPanic:
     def test_a_fault_costs_one_request(self) -> None:
         conversation = visiting(Signer(RuntimeError("a bug")))

@@ -165,7 +165,7 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
         if exchange.path.length == 0 or head[exchange.path.start] == c"?":
             out = put_text(out, b"/")
         out = put_escaped(out, head + exchange.path.start, exchange.path.length)
-    out = put_text(out, b" HTTP/1.1\" " if exchange.minor else b" HTTP/1.0\" ")
+    out = put_text(put_decimal(put_text(out, b" HTTP/1."), exchange.minor), b"\" ")
     if exchange.status:
         out = put_decimal(out, exchange.status)
     else:
@@ -198,7 +198,7 @@ cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except 
     out = put_json_text(out, head + exchange.method.start, exchange.method.length)
     out = put_text(out, b',"uri":')
     out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
-    out = put_text(out, b',"protocol":"HTTP/1.1"' if exchange.minor else b',"protocol":"HTTP/1.0"')
+    out = put_text(put_decimal(put_text(out, b',"protocol":"HTTP/1.'), exchange.minor), b'"')
     out = put_text(out, b',"status":')
     out = put_decimal(out, exchange.status) if exchange.status else put_nothing(out, True)
     out = put_text(out, b',"bytes_received":')

@@ -13,9 +13,6 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
             # The preface of HTTP/2, which this port does not speak, names no host.
             return refuse(client, 400, b"Request had empty Host header")
         return refuse(client, 505, b"unsupported protocol version")
-    if head.minor > 1:
-        client.send_last(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-        return False
     if head.has(HEADER_TRANSFER_ENCODING):
         if head.minor == 0:
             # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
@@ -31,7 +28,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         framing = FRAMING_LENGTH
     judge = borrow_judge(True)
     client.judge = judge
-    if head.has_bare_lf or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
+    if head.has_bare_lf or head.minor > 1 or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, head)
     elif not judge.accepts(raw):
@@ -52,7 +49,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
 
     if head.seen[HEADER_HOST] > 1:
         return refuse(client, 400, b"too many Host headers")
-    if head.minor == 1 and not head.has(HEADER_HOST):
+    if head.minor >= 1 and not head.has(HEADER_HOST):
         return refuse(client, 400, b"missing required Host header")
     if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
         return refuse(client, 400, b"malformed Host header")

@@ -324,8 +324,8 @@ cdef class Head:
     cdef bytes stand_in(self, bytes raw, bint is_request):
         """The head as llhttp must see it where it knows less than Go (docs/adr/0002).
 
-        That is: bare line feeds, methods it has not heard of, raw bytes in targets, and the name of an Upgrade header (llhttp
-        would take the body of such a request for another protocol). Framing is untouched.
+        That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, and the name of an Upgrade header
+        (llhttp would take the body of such a request for another protocol). Framing is untouched.
         """
         cdef bytearray shown = bytearray(raw)
         cdef int i
@@ -336,6 +336,8 @@ cdef class Head:
             for i in range(<int>self.target.start, <int>(self.target.start + self.target.length)):
                 if shown[i] >= 128:
                     shown[i] = c"x"
+            if self.minor > 1:
+                shown[self.start_line.length - 1] = c"1"
             if raw[: self.method.length] not in KNOWN_METHODS:
                 shown[: self.method.length] = b"GET"
         return bytes(shown.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if self.has_bare_lf else shown)

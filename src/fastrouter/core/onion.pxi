@@ -13,6 +13,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
         warn_of_semicolon(exchange, head)                       # 10 query parameters
         if not check_health(exchange):                          # 13 health check by User-Agent
             return 0
+        if not check_protocol(exchange):                        # 14 protocol check
+            return 0
         if not look_up(exchange, head):                         # 15 lookup
             return 0
         if not check_request_size(exchange, head):              # 16 max request size
@@ -48,6 +50,17 @@ cdef bint check_health(Exchange exchange) except -1:
         answer_health(exchange)
         return False
     return True
+
+
+cdef bint check_protocol(Exchange exchange) except -1:
+    """HTTP/1.2 and later get a line that any HTTP has, not even headers, and no status in the access log (spec 4.2)."""
+    if exchange.minor <= 1:
+        return True
+    exchange.is_response_started = True
+    exchange.client.keep_alive = False
+    exchange.client.send(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+    exchange.finish()
+    return False
 
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
