@@ -162,7 +162,8 @@ cdef enum:
     FIELD_LOCAL_ADDRESS
 
 cdef enum:
-    HEAD_SLOP = 4096            # bytes a request head may exceed its limit by (spec 1.2)
+    SERVER_HEAD_MAX = 1048576   # bytes of a request head that reaches the handlers, whatever their own limit is (spec 4.0)
+    HEAD_SLOP = 4096            # bytes it may exceed that by
     RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
@@ -294,7 +295,8 @@ cdef class Settings:
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
-    cdef readonly int max_request_head          # bytes
+    cdef readonly int max_request_head          # bytes; the soft limit, of handler 16
+    cdef Py_ssize_t max_received_head           # bytes, where the server gives up
     cdef readonly int max_request_headers       # fields
     cdef readonly int max_response_head         # bytes
     cdef readonly int max_response_headers      # fields

@@ -47,8 +47,6 @@ IDLE_PER_HOST = 2
 YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
-# The data plane's own least: with less, not even a request line would fit.
-MIN_HEAD = 1024
 
 
 def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
@@ -204,11 +202,11 @@ def _limit(duration: Duration) -> float:
 
 
 def _response_head_size(configured: int) -> int:
-    return max(MIN_HEAD, min(configured, UNLIMITED)) if configured > 0 else MAX_RESPONSE_HEAD
+    return min(configured, UNLIMITED) if configured > 0 else MAX_RESPONSE_HEAD
 
 
 def _head_size(configured: int) -> int:
-    return max(MIN_HEAD, configured) if 0 < configured <= MAX_REQUEST_HEAD else MAX_REQUEST_HEAD
+    return configured if 0 < configured <= MAX_REQUEST_HEAD else MAX_REQUEST_HEAD
 
 
 def _field_count(configured: int) -> int:

@@ -89,12 +89,19 @@ class TestConfiguredLimits:
         client.send(head_of_size(tight, 7000))
         tight.backend.accept_request()
         client = tight.connect()
-        # Soft up to the slop, then hard: 431 either way.
         client.send(head_of_size(tight, 9000))
         assert client.read_response().status == 431
+
+    def test_hard_limit_stays_where_it_is(self, tight: Lane) -> None:
+        """Whatever the handlers' own limit is (spec 4.0), so that who is refused is told why, and logged."""
         client = tight.connect()
-        client.send(head_of_size(tight, 8192 + SLOP + 512))
-        assert client.read_response().status == 431
+        client.send(head_of_size(tight, 100_000))
+        assert client.read_response().values(b"X-Cf-Routererror") == [b"max-request-size-exceeded"]
+        client.send(head_of_size(tight, 100_000).replace(tight.host.encode(), b"nowhere.test"))
+        assert client.read_response().status == 404
+        client = tight.connect()
+        client.send(head_of_size(tight, MIB + SLOP + 512))
+        assert_plain_refusal(answer_before_close(client))
 
     def test_soft_limit_is_logged_to_the_app(self, tight: Lane) -> None:
         client = tight.connect()

@@ -131,7 +131,7 @@ cdef class ClientConnection(Connection):
         # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
             return self._advance()
-        if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_request_head + HEAD_SLOP:
+        if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_received_head:
             return refuse(self, 431, b"")
         return 0
 
@@ -178,7 +178,7 @@ cdef class ClientConnection(Connection):
             self.at = at
             return True
         if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
-            if size - at > settings.max_request_head + HEAD_SLOP:
+            if size - at > settings.max_received_head:
                 refuse(self, 431, b"")
                 return False
             # A client that speaks something else (TLS, say) is told at once.
@@ -196,7 +196,7 @@ cdef class ClientConnection(Connection):
             if self.queue is not self.tripper.header_reads:
                 self.arm(self.tripper.header_reads)
             return False
-        if head.length > settings.max_request_head + HEAD_SLOP:
+        if head.length > settings.max_received_head:
             refuse(self, 431, b"")
             return False
         raw = data if at == 0 and head.length == size else base[at : at + head.length]

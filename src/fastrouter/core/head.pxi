@@ -324,8 +324,8 @@ cdef class Head:
     cdef bytes stand_in(self, bytes raw, bint is_request):
         """The head as llhttp must see it where it knows less than Go (docs/adr/0002).
 
-        That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, and the name of an Upgrade header
-        (llhttp would take the body of such a request for another protocol). Framing is untouched.
+        That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, and the name of an Upgrade
+        header (llhttp would take the body of such a request for another protocol). Framing is untouched.
         """
         cdef bytearray shown = bytearray(raw)
         cdef int i
