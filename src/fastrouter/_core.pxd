@@ -12,8 +12,9 @@ cdef enum Verdict:
     VERDICT_BAD_VALUE
 
 cdef enum:
-    # Header names the router knows. The order matters twice: CONNECTION..UPGRADE is the hop-by-hop list of spec 4.4, and
-    # HOST..X_CF_INSTANCEINDEX is what the router renders itself instead of copying it.
+    # Header names the router knows. The order matters three times: CONNECTION..UPGRADE is the hop-by-hop list of spec 4.4,
+    # HOST..X_CF_INSTANCEINDEX is what the router renders itself instead of copying it, and X_B3_TRACEID..X_CF_FORWARDED_URL
+    # is what handlers set, in the order they do.
     HEADER_HOST
     HEADER_CONNECTION
     HEADER_PROXY_CONNECTION
@@ -45,24 +46,27 @@ cdef enum:
     HEADER_AUTHORIZATION
     HEADER_WWW_AUTHENTICATE
     HEADER_X_CF_ROUTERERROR
-    HEADER_B3
-    HEADER_X_B3_TRACEID
-    HEADER_X_B3_SPANID
     HEADER_X_B3_PARENTSPANID
     HEADER_X_B3_SAMPLED
     HEADER_X_B3_FLAGS
-    HEADER_TRACEPARENT
-    HEADER_TRACESTATE
     HEADER_X_VCAP_TRACE
     HEADER_X_VCAP_ROUTER
     HEADER_X_VCAP_BACKEND
     HEADER_X_CF_ROUTEENDPOINT
+    HEADER_X_B3_TRACEID
+    HEADER_X_B3_SPANID
+    HEADER_B3
+    HEADER_TRACEPARENT
+    HEADER_TRACESTATE
     HEADER_X_FORWARDED_CLIENT_CERT
     HEADER_X_CF_PROXY_SIGNATURE
     HEADER_X_CF_PROXY_METADATA
     HEADER_X_CF_FORWARDED_URL
     HEADER_OTHER
     HEADER_KINDS = HEADER_OTHER
+    FIRST_CHANGED = HEADER_X_B3_TRACEID
+    LAST_CHANGED = HEADER_X_CF_FORWARDED_URL
+    CHANGED_KINDS = LAST_CHANGED + 1 - FIRST_CHANGED
     KNOWN_NAME_MAX = 24         # bytes; longer names are HEADER_OTHER
 
 cdef enum:
@@ -170,6 +174,7 @@ cdef enum:
     ACCESS_BATCH = 65536        # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
+    RULE_LENGTHS = 32           # a power of two
 
 cdef enum:
     TLS_GREETING                # before the whole ClientHello
@@ -193,6 +198,20 @@ cdef struct Field:
     Slice value                 # blanks around it cut off
     int kind                    # HEADER_*
     bint is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
+
+cdef struct ChangedHeader:
+    Slice value                 # in `ChangedHeaders.text`
+    bint is_changed
+    bint is_removed             # none is sent
+
+cdef struct Rule:
+    const char* name            # lower case
+    Py_ssize_t length
+    Rule* next                  # behind it in `Rewriting.by_length`
+    bint removes                # what a response has of this name
+    const char* lines           # whole ones, for a response that has none of this name; may be empty
+    Py_ssize_t lines_length
+    const char* line            # the first of this name that the last call of `apply` has left or added; NULL for none
 
 cdef struct Framing:
     int kind                    # FRAMING_*
@@ -329,13 +348,20 @@ cdef class Settings:
     cdef readonly bint sanitizes_proto          # X-Forwarded-Proto of clients does not count
     cdef readonly frozenset hop_by_hop_filter   # lower-case names `Connection` cannot have stripped
     cdef Rewriting rewriting                    # of response headers, or None
+    cdef Py_ssize_t rewriting_room              # bytes a response head may grow by it
     cdef readonly RouteServices route_services
     cdef readonly object render_error           # callable(status, status text, message, headers) -> HTML; None: plain text
 
 cdef class Rewriting:
-    cdef frozenset removed                      # lower-case names
-    cdef list added                             # of (lower-case name, whole header lines)
-    cdef bytes apply(self, bytes lines)
+    cdef list names                             # keep the bytes of the rules alive, as the next
+    cdef list lines
+    cdef Py_ssize_t added_size                  # bytes that `apply` adds at most
+    cdef Rule* rules                            # one per name
+    cdef Rule* by_length[RULE_LENGTHS]          # the first of those whose length is this modulo RULE_LENGTHS, or NULL
+    cdef Rule* date
+    cdef Rule* router_error
+    cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept
+    cdef char* apply(self, char* start, char* end) noexcept
 
 cdef class RouteServices:
     cdef object signer                          # callables sign and validate (_core.pyi); None: route services are off
@@ -456,7 +482,7 @@ cdef class AccessLog:
     cdef bint hides_forwarded_for
     cdef bint hides_source
     cdef int redaction                          # of queries: index of REDACTIONS
-    cdef list extra_fields                      # of FIELD_*
+    cdef bytes extra_fields                     # a FIELD_* in each
     cdef list extra_headers                     # of LoggedHeader
     cdef Py_ssize_t extra_room                  # bytes of the latter besides their values
     cdef Py_ssize_t room(self, Exchange exchange) except -1
@@ -464,12 +490,21 @@ cdef class AccessLog:
     cdef int reserve(self, Py_ssize_t size) except -1
     cdef int record(self, Exchange exchange) except -1
 
+cdef class ChangedHeaders:
+    cdef ChangedHeader headers[CHANGED_KINDS]   # by kind from FIRST_CHANGED on
+    cdef char* text                             # their values
+    cdef Py_ssize_t size
+    cdef Py_ssize_t capacity
+    cdef ChangedHeader* of(self, int kind) noexcept
+    cdef int set(self, int kind, const char* value, Py_ssize_t length) except -1
+
 cdef class LoggedHeader:
     cdef bytes name                             # lower case
     cdef int kind                               # HEADER_*
     cdef bytes label                            # what stands before its value in a text line
     cdef bytes key                              # in a JSON object
     cdef Py_ssize_t size(self) except -1
+    cdef Slice find(self, Head head) noexcept
 
 cdef class StickyAttributes:
     # With their `; ` in front, empty where there is nothing to say.
@@ -513,9 +548,11 @@ cdef class Exchange(Timed):
     cdef Slice upgrade
     cdef Slice sent_forwarded_for               # points into `prepared`
     cdef char request_id[36]
-    cdef bytes trace_id                         # 16 or 32 hex digits; None: those of the request id
-    cdef bytes span_id                          # 16 hex digits, None like trace_id
-    cdef dict changed_headers                   # by HEADER_*: what a handler set (bytes) or removed (None); None: nothing
+    cdef char trace_id[32]                      # hex digits
+    cdef Py_ssize_t trace_id_length             # 16 or 32; 0: the trace has no name yet
+    cdef char span_id[16]                       # hex digits
+    cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
+    cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
     cdef int minor                              # of the client's HTTP/1.x
     cdef bint has_semicolon                     # in its target
     cdef bint is_head
@@ -584,7 +621,6 @@ cdef class Exchange(Timed):
     cdef char* _put_fields(self, char* out, Head head) except NULL
     cdef char* _put_router_fields(self, char* out, Head head) noexcept
     cdef void _drop_trace_fields(self, Head head) noexcept
-    cdef char* _rewritten(self, const char* start, const char* end, int minor, int status, Py_ssize_t room) except NULL
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
     cdef int on_response_end(self) except -1

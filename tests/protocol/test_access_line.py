@@ -277,6 +277,17 @@ class TestExtraHeaders:
     def test_names_that_are_none(self) -> None:
         assert headers_of(line_of(extra_headers=("a\nb", 'q"', "ü"))) == r' a\nb:"-" q\":"-" ü:"-"'
 
+    def test_fields_beyond_the_limit_are_logged(self) -> None:
+        line = line_of(
+            b"X-One: 1",
+            b"X-Two: 2",
+            b"Accept: late",
+            settings=Settings(max_request_headers=2),
+            extra_headers=("X-Two", "Accept", "X-One"),
+        )
+        assert '" 431 0 0 ' in line
+        assert headers_of(line) == ' x_two:"2" accept:"late" x_one:"1"'
+
     def test_large_values(self) -> None:
         value = b"\xff" * 200_000
         line = line_of(b"X-A: " + value, b"Referer: " + value, extra_headers=("X-A", "Referer"))

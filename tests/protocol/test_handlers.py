@@ -112,6 +112,51 @@ class TestRewriting:
         _, _, (line,) = conversation.outcome()
         assert b'x_cf_routererror:"-"' in line
 
+    @pytest.mark.parametrize(
+        ("rules", "logged"),
+        [
+            ({"added_headers": ("X-Cf-RouterError: first", "x-cf-routererror: second")}, '"app"'),
+            ({"removed_headers": ("x-cf-routererror",), "added_headers": ("X-CF-ROUTERERROR: mine",)}, '"mine"'),
+            ({"removed_headers": ("x-cf-routererror",)}, '"-"'),
+            ({"removed_headers": ("Server",)}, '"app"'),
+        ],
+    )
+    def test_the_log_has_the_router_error_of_the_answer(self, rules: dict[str, Any], logged: str) -> None:
+        conversation = Conversation(settings=Settings(**rules))
+        conversation.from_client(GET)
+        conversation.from_backend(
+            b"HTTP/1.1 103 Early Hints\r\nx-cf-routererror: early\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nX-CF-RouterError: app\r\nServer: s\r\nx-cf-routererror: second\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+        _, _, (line,) = conversation.outcome()
+        assert f"x_cf_routererror:{logged}" in line.decode()
+
+    def test_hundreds_of_rules_and_fields(self) -> None:
+        # Names of many lengths, and many names of one length; "X-Date" and a name of 36 bytes are near to "Date".
+        removed = [f"X-Gone-{n:03}" for n in range(300)] + [f"X-{'g' * n}" for n in range(1, 100)]
+        added = [f"X-New-{n:03}: {'v' * n}" for n in range(300)] + [f"X-{'n' * n}: 1" for n in range(1, 100)]
+        kept = [f"X-Date-{n:03}: {n}" for n in range(200)] + [f"X-{'k' * 34}: 1", "X-New-007: mine"]
+        lines = [line for n, line in enumerate(kept) for line in (removed[n].upper() + ": 1", line)]
+        response = answered(
+            b"HTTP/1.1 200 OK\r\n" + "".join(f"{line}\r\n" for line in lines).encode() + b"Content-Length: 0\r\n\r\n",
+            removed_headers=removed,
+            added_headers=added,
+        )
+        got = timeless(response).decode().split("\r\n")[1:]
+        expected = [f"X-K{'k' * 33}: 1" if line.startswith("X-kk") else line for line in kept]
+        expected += ["X-Vcap-Request-Id: <uuid>"]
+        expected += [f"{line[:2]}N{line[3:]}" for line in added if not line.startswith("X-New-007")]
+        assert got == [*expected, "Date: -", "Content-Length: 0", "", ""]
+
+    def test_added_headers_of_a_router_made_answer_have_room(self) -> None:
+        conversation = Conversation(settings=Settings(added_headers=(f"X-Long: {'x' * 200_000}",)))
+        conversation.from_client(request(host="unknown.test"))
+        assert fields(conversation.client.written, "x-long") == ["x" * 200_000]
+        assert conversation.client.written.endswith(
+            b"\r\n\r\n404 Not Found: Requested route ('unknown.test') does not exist.\n"
+        )
+
     @pytest.mark.parametrize("length", [70_000, 300_000, 900_000])
     def test_a_long_list_of_trailers_has_room(self, length: int) -> None:
         names = "x" * length

@@ -265,6 +265,7 @@ class TestW3C:
             ("", " a=1 ,\tb=2=3 , c=", ",a=1,b=2=3,c="),
             ("", "gorouter=0,a=1,gorouter=9,t@gorouter=7", ",a=1,t@gorouter=7"),
             ("t", "gorouter=0,a=1,t@gorouter=7", ",gorouter=0,a=1"),
+            ("a=b", "a=1,a=b@gorouter=7,a=b@gorouter", ",a=1,a=b@gorouter"),
             ("", "a,b,,c=1", ",c=1"),
             ("", "=1", ",=1"),
             ("", "GoRouter=1,gorouter2=3,gorouter =4", ",GoRouter=1,gorouter2=3,gorouter =4"),

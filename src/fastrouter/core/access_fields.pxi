@@ -49,13 +49,19 @@ cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
 
 cdef char* put_extra_field(char* out, bint is_json, int field, Exchange exchange) except NULL:
     """One of EXTRA_FIELDS with its name."""
-    out = put_bytes(out, <bytes>(_extra_keys[field] if is_json else _extra_labels[field]))
+    cdef const char* address
+    cdef Py_ssize_t size
+    cdef Slice whole
+    out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
         return put_decimal(out, exchange.failed_attempts)
     if field == FIELD_LOCAL_ADDRESS:
         if not exchange.is_answered or exchange.local_address is None:
             return put_nothing(out, is_json)
-        return put_field_bytes(out, is_json, exchange.local_address.encode("ascii"))
+        address = PyUnicode_AsUTF8AndSize(exchange.local_address, &size)
+        whole.start = 0
+        whole.length = <uint32_t>size
+        return put_field(out, is_json, address, whole)
     return put_duration(out, is_json, attempt_time(field, exchange))
 
 
@@ -95,48 +101,66 @@ cdef class LoggedHeader:
         """Bytes that it takes in a line besides its value."""
         return max(PyBytes_GET_SIZE(self.label), PyBytes_GET_SIZE(self.key)) + 8
 
+    cdef Slice find(self, Head head) noexcept:
+        """Its first value in a request as received; length 0 when there is none."""
+        cdef Slice none
+        cdef Field* field
+        cdef int i
+        if self.kind != HEADER_OTHER:
+            return head.value_of(self.kind)
+        for i in range(head.count):
+            field = &head.fields[i]
+            if field.name.length == <uint32_t>PyBytes_GET_SIZE(self.name) and is_same_text(
+                head.base + field.name.start, PyBytes_AS_STRING(self.name), field.name.length
+            ):
+                return field.value
+        none.start = none.length = 0
+        return none
 
-# Access logging is never in the midst of another one, so one is enough.
-cdef Head logged_head = Head()
+
+# Of requests with more fields than are read; a request is logged with all of them.
+cdef Head crowded_head = Head()
+
+cdef bytes logged_values(AccessLog log, Head head):
+    """What the log line must remember of a head: a Slice for each of `extra_headers`."""
+    cdef Py_ssize_t count = PyList_GET_SIZE(log.extra_headers)
+    cdef bytes values = PyBytes_FromStringAndSize(NULL, count * sizeof(Slice))
+    cdef Py_ssize_t i
+    if head.is_crowded:
+        crowded_head.scan(head.base, head.length, LOGGED_FIELDS_MAX)
+        head = crowded_head
+    for i in range(count):
+        (<Slice*>PyBytes_AS_STRING(values))[i] = (<LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)).find(head)
+    return values
+
 
 cdef char* put_extra_headers(char* out, AccessLog log, Exchange exchange) except NULL:
     """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
+    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.logged_values)
     cdef LoggedHeader header
-    cdef bint is_first = True
-    logged_head.scan(PyBytes_AS_STRING(exchange.head), PyBytes_GET_SIZE(exchange.head), LOGGED_FIELDS_MAX)
+    cdef Py_ssize_t i
     if log.is_json:
         out = put_text(out, b',"headers":{')
-    for header in log.extra_headers:
-        if not log.is_json:
-            out = put_bytes(out, header.label)
-        else:
-            if not is_first:
-                out = put_text(out, b",")
-            is_first = False
-            out = put_bytes(out, header.key)
-        out = put_logged_header(out, log.is_json, header, exchange)
+    for i in range(PyList_GET_SIZE(log.extra_headers)):
+        header = <LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)
+        if log.is_json and i:
+            out = put_text(out, b",")
+        out = put_bytes(out, header.key if log.is_json else header.label)
+        out = put_logged_header(out, log.is_json, header.kind, values[i], exchange)
     return put_text(out, b"}") if log.is_json else out
 
 
-cdef char* put_logged_header(char* out, bint is_json, LoggedHeader header, Exchange exchange) except NULL:
-    cdef const char* base = logged_head.base
-    cdef Field* field
-    cdef int i
-    if header.kind == HEADER_X_VCAP_REQUEST_ID:
+cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, Exchange exchange) except NULL:
+    cdef ChangedHeader* changed
+    if kind == HEADER_X_VCAP_REQUEST_ID:
         return put_field_bytes(out, is_json, exchange.request_id[:36])
-    if header.kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
+    if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
         return put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
-    if header.kind == HEADER_HOST or header.kind == HEADER_TRANSFER_ENCODING or header.kind == HEADER_TRAILER:
+    if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
         # Go takes these out of the headers.
         return put_nothing(out, is_json)
-    if exchange.changed_headers is not None and header.kind in exchange.changed_headers:
-        return put_field_bytes(out, is_json, exchange.changed_headers[header.kind])
-    if header.kind != HEADER_OTHER:
-        return put_field(out, is_json, base, logged_head.value_of(header.kind))
-    for i in range(logged_head.count):
-        field = &logged_head.fields[i]
-        if field.name.length == <uint32_t>PyBytes_GET_SIZE(header.name) and is_same_text(
-            base + field.name.start, PyBytes_AS_STRING(header.name), field.name.length
-        ):
-            return put_field(out, is_json, base, field.value)
-    return put_nothing(out, is_json)
+    if exchange.changed is not None:
+        changed = exchange.changed.of(kind)
+        if changed != NULL:
+            return put_field(out, is_json, exchange.changed.text, changed.value)
+    return put_field(out, is_json, PyBytes_AS_STRING(exchange.head), received)

@@ -5,8 +5,8 @@
 cdef tuple EXTRA_FIELDS = (
     "failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address",
 )
-cdef list _extra_labels = [f" {name}:".encode() for name in EXTRA_FIELDS]
-cdef list _extra_keys = [f',"{name}":'.encode() for name in EXTRA_FIELDS]
+cdef tuple _extra_labels = tuple([f" {name}:".encode() for name in EXTRA_FIELDS])
+cdef tuple _extra_keys = tuple([f',"{name}":'.encode() for name in EXTRA_FIELDS])
 cdef tuple REDACTIONS = ("none", "all", "hash")
 
 
@@ -20,7 +20,7 @@ cdef class AccessLog:
         self.hides_forwarded_for = hides_forwarded_for
         self.hides_source = hides_source
         self.redaction = REDACTIONS.index(_one_of("redaction", redaction, REDACTIONS))
-        self.extra_fields = [EXTRA_FIELDS.index(name) for name in dict.fromkeys(extra_fields) if name in EXTRA_FIELDS]
+        self.extra_fields = bytes([EXTRA_FIELDS.index(name) for name in dict.fromkeys(extra_fields) if name in EXTRA_FIELDS])
         self.extra_headers = [LoggedHeader(name) for name in dict.fromkeys([name.lower() for name in extra_headers])]
         self.extra_room = sum([(<LoggedHeader>each).size() for each in self.extra_headers])
 
@@ -97,7 +97,7 @@ cdef class AccessLog:
         cdef int64_t total = exchange.finished_ns - exchange.received_ns
         cdef int64_t proxied = 0
         cdef bytes error = exchange.router_error
-        cdef int field
+        cdef char field
         out = put_name(out, is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
             out = put_nothing(out, is_json)
@@ -158,7 +158,10 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
     out = put_text(out, b"] \"")
     out = put_escaped(out, head + exchange.method.start, exchange.method.length)
     out = put_text(out, b" ")
-    if log.redaction and is_word(head, exchange.method, b"GET"):
+    if (
+        log.redaction and memchr(head + exchange.path.start, c"?", exchange.path.length) != NULL
+        and is_word(head, exchange.method, b"GET")
+    ):
         uri = redacted_uri(exchange, log.redaction)
         out = put_escaped(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     else:

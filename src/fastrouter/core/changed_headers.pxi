@@ -1,41 +1,76 @@
 # Changed headers: request headers that a handler sets or removes, over what the client sent.
 #
-# Head keeps saying what the client sent; what became of it is in `Exchange.changed_headers` (by HEADER_*). prepare_request
-# writes it, and the access log's extra headers show it. Requests of which nothing is changed have no dictionary.
+# Head keeps saying what the client sent; what became of it is in `Exchange.changed`. prepare_request writes it, and the access
+# log's extra headers show it. Requests of which nothing is changed have none.
 
-cdef int set_header(Exchange exchange, Head head, int kind, bytes value) except -1:
-    """Send this one header (of a known kind, its value without control characters) in place of the client's.
+# What stands before a value, by kind from FIRST_CHANGED on.
+cdef tuple _changed_names = tuple([
+    canonical(_known_names[kind].lower) + b": " for kind in range(FIRST_CHANGED, LAST_CHANGED + 1)
+])
 
-    Without a value (None) none of this kind is sent. A client that names it in `Connection` has it stripped nevertheless, as in
-    Gorouter (spec 4.4).
+
+cdef class ChangedHeaders:
+    def __dealloc__(self):
+        free(self.text)
+
+    cdef ChangedHeader* of(self, int kind) noexcept:
+        """What became of a header; NULL where no handler has touched it."""
+        if FIRST_CHANGED <= kind <= LAST_CHANGED and self.headers[kind - FIRST_CHANGED].is_changed:
+            return &self.headers[kind - FIRST_CHANGED]
+        return NULL
+
+    cdef int set(self, int kind, const char* value, Py_ssize_t length) except -1:
+        cdef ChangedHeader* header = &self.headers[kind - FIRST_CHANGED]
+        cdef char* text
+        if self.size + length >= self.capacity:
+            text = <char*>realloc(self.text, 2 * self.size + length + 256)
+            if text == NULL:
+                raise MemoryError()
+            self.text = text
+            self.capacity = 2 * self.size + length + 256
+        header.is_changed = True
+        header.is_removed = False
+        header.value.start = <uint32_t>self.size
+        header.value.length = <uint32_t>length
+        memcpy(self.text + self.size, value, length)
+        self.size += length
+        return 0
+
+
+cdef int set_header(Exchange exchange, Head head, int kind, const char* value, Py_ssize_t length) except -1:
+    """Send this one header (FIRST_CHANGED to LAST_CHANGED, its value without control characters) in place of the client's.
+
+    A client that names it in `Connection` has it stripped nevertheless, as in Gorouter (spec 4.4).
     """
     head.drop(kind)
-    if exchange.changed_headers is None:
-        exchange.changed_headers = {}
-    exchange.changed_headers[kind] = value
+    if exchange.changed is None:
+        exchange.changed = ChangedHeaders()
+    return exchange.changed.set(kind, value, length)
+
+
+cdef int remove_header(Exchange exchange, Head head, int kind) except -1:
+    """Send none of this kind."""
+    set_header(exchange, head, kind, b"", 0)
+    exchange.changed.of(kind).is_removed = True
     return 0
 
 
-cdef Py_ssize_t changed_size(Exchange exchange) except -1:
+cdef Py_ssize_t changed_size(Exchange exchange) noexcept:
     """Bytes that `put_changed_headers` writes at most."""
-    cdef Py_ssize_t size = 0
-    cdef bytes value
-    if exchange.changed_headers is not None:
-        for value in exchange.changed_headers.values():
-            if value is not None:
-                size += KNOWN_NAME_MAX + 4 + PyBytes_GET_SIZE(value)
-    return size
+    if exchange.changed is None:
+        return 0
+    return exchange.changed.size + (KNOWN_NAME_MAX + 4) * (LAST_CHANGED + 1 - FIRST_CHANGED)
 
 
 cdef char* put_changed_headers(char* out, Exchange exchange, Head head) except NULL:
-    """Append the lines of what was set, in that order, but for what `Connection` takes away."""
-    cdef bytes value
+    """Append the lines of what was set, but for what `Connection` takes away."""
+    cdef ChangedHeader* header
     cdef int kind
-    for kind, value in exchange.changed_headers.items():
-        if value is None or head.is_dropped(kind):
+    for kind in range(FIRST_CHANGED, LAST_CHANGED + 1):
+        header = exchange.changed.of(kind)
+        if header == NULL or header.is_removed or head.is_dropped(kind):
             continue
-        out = put_canonical(out, _known_names[kind].lower, _known_names[kind].length)
-        out = put_text(out, b": ")
-        out = put_bytes(out, value)
+        out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_changed_names, kind - FIRST_CHANGED))
+        out = put(out, exchange.changed.text + header.value.start, header.value.length)
         out = put_text(out, b"\r\n")
     return out

@@ -71,6 +71,8 @@ cdef class Exchange(Timed):
             self.upgrade = head.value_of(HEADER_UPGRADE)
             self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
         self.closes_backend = not self.tripper.settings.backend_keep_alive
+        if self.tripper.access_log is not None and self.tripper.access_log.extra_headers:
+            self.logged_values = logged_values(self.tripper.access_log, head)
         return 0
 
     cdef int set_framing(self, int framing, Head head) except -1:
@@ -162,15 +164,14 @@ cdef class Exchange(Timed):
 
     cdef int on_interim(self, Head head) except -1:
         """A 1xx response: passed on as it is, and the backend's 100 lets the body go."""
+        cdef bint is_dated
         cdef char* start
         cdef char* out
         if self.minor == 1:
             head.drop_hop_by_hop()
-            out = scratch_reserve(2 * head.length + 64)
+            out = scratch_reserve(2 * head.length + 64 + self.tripper.settings.rewriting_room)
             start = put_status_line(out, 1, head.status)
-            out = self._put_fields(start, head)
-            if self.tripper.settings.rewriting is not None:
-                out = self._rewritten(start, out, 1, head.status, 2)
+            out = rewrite(self, start, self._put_fields(start, head), &is_dated)
             self.client.send(scratch_take(put_text(out, b"\r\n")))
         if head.status == 100 and not self.is_body_wanted:
             self.open_body()
@@ -214,13 +215,6 @@ cdef class Exchange(Timed):
         head.drop(HEADER_X_VCAP_BACKEND)
         head.drop(HEADER_X_CF_ROUTEENDPOINT)
 
-    cdef char* _rewritten(self, const char* start, const char* end, int minor, int status, Py_ssize_t room) except NULL:
-        """The header lines from `start` to `end` by the operator's rules, behind a new status line in the scratch buffer."""
-        cdef bytes lines = rewrite(self, start[: end - start])
-        return put_bytes(
-            put_status_line(scratch_reserve(PyBytes_GET_SIZE(lines) + 128 + room), minor, status), lines
-        )
-
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
         """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
         cdef ClientConnection client = self.client
@@ -258,15 +252,13 @@ cdef class Exchange(Timed):
         if head.has(HEADER_X_CF_ROUTERERROR):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         sticky = sticky_lines(self, head)
-        out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + room)
+        out = scratch_reserve(
+            2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + self.tripper.settings.rewriting_room + room
+        )
         start = put_status_line(out, self.minor, head.status)
         out = self._put_fields(start, head)
         out = put_bytes(out, sticky)
-        out = self._put_router_fields(out, head)
-        if self.tripper.settings.rewriting is not None:
-            # The Trailer line, which comes behind, is as long as the backend likes.
-            out = self._rewritten(start, out, self.minor, head.status, head.length + 512 + room)
-            is_dated = b"\r\nDate: " in scratch_take(out)
+        out = rewrite(self, start, self._put_router_fields(out, head), &is_dated)
         if not is_dated:
             out = put_bytes(out, date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
@@ -380,7 +372,9 @@ cdef class Exchange(Timed):
         if event_log is not None:
             name_trace(self)
             event_log(level, message, {
-                "trace-id": self.trace_id.decode("ascii"), "span-id": self.span_id.decode("ascii"), **data
+                "trace-id": self.trace_id[: self.trace_id_length].decode("ascii"),
+                "span-id": self.span_id[:16].decode("ascii"),
+                **data,
             })
         return 0
 

@@ -199,7 +199,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
     cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
     cdef Field* field
-    cdef bytes value
+    cdef ChangedHeader* changed
     cdef int i
     # The request id, which handler 6 has set whatever the client sent.
     cdef int count = 1
@@ -210,10 +210,11 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
         if field.kind != HEADER_HOST and field.kind != HEADER_X_VCAP_REQUEST_ID and not field.is_dropped:
             size += field.name.length + field.value.length + 4
             count += 1
-    if exchange.changed_headers is not None:
-        for i, value in exchange.changed_headers.items():
-            if value is not None:
-                size += _known_names[i].length + PyBytes_GET_SIZE(value) + 4
+    if exchange.changed is not None:
+        for i in range(FIRST_CHANGED, LAST_CHANGED + 1):
+            changed = exchange.changed.of(i)
+            if changed != NULL and not changed.is_removed:
+                size += _known_names[i].length + changed.value.length + 4
                 count += 1
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
@@ -239,14 +240,17 @@ cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
         if client.peer_certificate is not None:
             if mode == "sanitize_set":
                 certificate = b2a_base64(client.peer_certificate, newline=False)
-                set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, certificate)
-        elif mode != "always_forward" and head.has(HEADER_X_FORWARDED_CLIENT_CERT):
-            set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, None)
+                set_header(
+                    exchange, head, HEADER_X_FORWARDED_CLIENT_CERT,
+                    PyBytes_AS_STRING(certificate), PyBytes_GET_SIZE(certificate),
+                )
+        elif head.has(HEADER_X_FORWARDED_CLIENT_CERT) and mode != "always_forward":
+            remove_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT)
     if is_signed and exchange.pool.route_service_url and exchange.tripper.settings.route_services.signer is not None:
         if not check_return(exchange):
             return False
         if mode == "forward":
-            set_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT, None)
+            remove_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT)
     return True
 
 
@@ -346,7 +350,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     out = put_text(out, b"X-Vcap-Request-Id: ")
     out = put(out, exchange.request_id, 36)
     out = put_text(out, b"\r\n")
-    if exchange.changed_headers is not None:
+    if exchange.changed is not None:
         out = put_changed_headers(out, exchange, head)
     if head.has_token(HEADER_TE, b"trailers"):
         out = put_text(out, b"Te: trailers\r\n")

@@ -43,16 +43,16 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
     """Write a complete router-made answer. `headers` are whole lines; Date, framing and persistence are added here."""
     cdef ClientConnection client = exchange.client
     cdef bint is_dated = False
+    cdef char* start
     cdef char* out
-    if exchange.tripper.settings.rewriting is not None:
-        headers = rewrite(exchange, headers)
-        is_dated = b"\r\nDate: " in b"\r\n" + headers
     if exchange.expects_continue and not exchange.is_request_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         client.keep_alive = False
-    out = scratch_reserve(PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512)
-    out = put_status_line(out, exchange.minor, status)
-    out = put_bytes(out, headers)
+    out = scratch_reserve(
+        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.tripper.settings.rewriting_room
+    )
+    start = put_status_line(out, exchange.minor, status)
+    out = rewrite(exchange, start, put_bytes(start, headers), &is_dated)
     if not is_dated:
         out = put_bytes(out, date_line())
     out = put_text(out, b"Content-Length: ")

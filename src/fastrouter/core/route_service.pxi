@@ -81,9 +81,9 @@ cdef bint visit_route_service(Exchange exchange, Head head) except -1:
         )
     if exchange.is_return:
         # Secrets between router and service: the app must not see them (spec 8.10).
-        set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, None)
-        set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, None)
-        set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, None)
+        remove_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE)
+        remove_header(exchange, head, HEADER_X_CF_PROXY_METADATA)
+        remove_header(exchange, head, HEADER_X_CF_FORWARDED_URL)
         return True
     try:
         set_out(exchange, head, services)
@@ -105,12 +105,13 @@ cdef int set_out(Exchange exchange, Head head, RouteServices services) except -1
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
     cdef bytes url = b"https://" if services.recommends_https else b"http://"
+    cdef bytes signature, metadata
     cdef RouteService service = services.at(exchange.pool.route_service_url)
     url += without_port(host) + (base[exchange.path.start : exchange.path.start + exchange.path.length] or b"/")
     signature, metadata = services.signer.sign(url.decode("utf-8", "replace"))
-    set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, signature)
-    set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, metadata)
-    set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, url)
+    set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, PyBytes_AS_STRING(signature), PyBytes_GET_SIZE(signature))
+    set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, PyBytes_AS_STRING(metadata), PyBytes_GET_SIZE(metadata))
+    set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, PyBytes_AS_STRING(url), PyBytes_GET_SIZE(url))
     exchange.service = service
     exchange.closes_backend = True
     exchange.endpoint = service.endpoint if not is_hairpin(exchange, services) else services.hairpin

@@ -83,6 +83,16 @@ cdef inline char* put_hex(char* out, uint64_t number) noexcept nogil:
             return put(out, digits + at, 16 - at)
 
 
+cdef inline char* put_hex_bytes(char* out, const unsigned char* raw, int size) noexcept nogil:
+    """Append every byte in two hexadecimal digits."""
+    cdef const char* digits = b"0123456789abcdef"
+    cdef int i
+    for i in range(size):
+        out[2 * i] = digits[raw[i] >> 4]
+        out[2 * i + 1] = digits[raw[i] & 15]
+    return out + 2 * size
+
+
 # Random bits are drawn in blocks: one getrandom(2) for 256 request ids instead of one each.
 cdef bytes _random_block = b""
 cdef Py_ssize_t _random_at = 0
@@ -108,22 +118,15 @@ register_at_fork(after_in_child=_after_fork)
 
 cdef int make_uuid4(char* out) except -1:
     """Write a random UUID (RFC 9562 version 4) as 36 characters."""
-    cdef const unsigned char* raw = random_bytes(16)
-    cdef const char* digits = b"0123456789abcdef"
-    cdef unsigned char byte
-    cdef int i
-    for i in range(16):
-        byte = raw[i]
-        if i == 6:
-            byte = (byte & 0x0F) | 0x40
-        elif i == 8:
-            byte = (byte & 0x3F) | 0x80
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            out[0] = c"-"
-            out += 1
-        out[0] = digits[byte >> 4]
-        out[1] = digits[byte & 15]
-        out += 2
+    cdef unsigned char raw[16]
+    memcpy(raw, random_bytes(16), 16)
+    raw[6] = (raw[6] & 0x0F) | 0x40
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    out = put_text(put_hex_bytes(out, raw, 4), b"-")
+    out = put_text(put_hex_bytes(out, raw + 4, 2), b"-")
+    out = put_text(put_hex_bytes(out, raw + 6, 2), b"-")
+    out = put_text(put_hex_bytes(out, raw + 8, 2), b"-")
+    put_hex_bytes(out, raw + 10, 6)
     return 0
 
 
