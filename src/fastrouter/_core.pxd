@@ -202,7 +202,7 @@ cdef struct Field:
 cdef struct ChangedHeader:
     Slice value                 # in `ChangedHeaders.text`
     bint is_changed
-    bint is_removed             # none is sent
+    bint is_sent                # not removed
 
 cdef struct Rule:
     const char* name            # lower case

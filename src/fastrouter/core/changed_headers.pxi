@@ -11,7 +11,7 @@ cdef tuple _changed_names = tuple([
 
 cdef class ChangedHeaders:
     def __dealloc__(self):
-        free(self.text)
+        PyMem_Free(self.text)
 
     cdef ChangedHeader* of(self, int kind) noexcept:
         """What became of a header; NULL where no handler has touched it."""
@@ -23,13 +23,12 @@ cdef class ChangedHeaders:
         cdef ChangedHeader* header = &self.headers[kind - FIRST_CHANGED]
         cdef char* text
         if self.size + length >= self.capacity:
-            text = <char*>realloc(self.text, 2 * self.size + length + 256)
+            text = <char*>PyMem_Realloc(self.text, 2 * self.size + length + 256)
             if text == NULL:
                 raise MemoryError()
             self.text = text
             self.capacity = 2 * self.size + length + 256
-        header.is_changed = True
-        header.is_removed = False
+        header.is_changed = header.is_sent = True
         header.value.start = <uint32_t>self.size
         header.value.length = <uint32_t>length
         memcpy(self.text + self.size, value, length)
@@ -51,7 +50,7 @@ cdef int set_header(Exchange exchange, Head head, int kind, const char* value, P
 cdef int remove_header(Exchange exchange, Head head, int kind) except -1:
     """Send none of this kind."""
     set_header(exchange, head, kind, b"", 0)
-    exchange.changed.of(kind).is_removed = True
+    exchange.changed.of(kind).is_sent = False
     return 0
 
 
@@ -59,18 +58,20 @@ cdef Py_ssize_t changed_size(Exchange exchange) noexcept:
     """Bytes that `put_changed_headers` writes at most."""
     if exchange.changed is None:
         return 0
-    return exchange.changed.size + (KNOWN_NAME_MAX + 4) * (LAST_CHANGED + 1 - FIRST_CHANGED)
+    return exchange.changed.size + (KNOWN_NAME_MAX + 4) * CHANGED_KINDS
 
 
 cdef char* put_changed_headers(char* out, Exchange exchange, Head head) except NULL:
     """Append the lines of what was set, but for what `Connection` takes away."""
-    cdef ChangedHeader* header
-    cdef int kind
-    for kind in range(FIRST_CHANGED, LAST_CHANGED + 1):
-        header = exchange.changed.of(kind)
-        if header == NULL or header.is_removed or head.is_dropped(kind):
+    cdef ChangedHeaders changed = exchange.changed
+    cdef bint names_any = head.has(HEADER_CONNECTION)
+    cdef Slice value
+    cdef int i
+    for i in range(CHANGED_KINDS):
+        if not changed.headers[i].is_sent or (names_any and head.is_dropped(FIRST_CHANGED + i)):
             continue
-        out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_changed_names, kind - FIRST_CHANGED))
-        out = put(out, exchange.changed.text + header.value.start, header.value.length)
+        value = changed.headers[i].value
+        out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_changed_names, i))
+        out = put(out, changed.text + value.start, value.length)
         out = put_text(out, b"\r\n")
     return out

@@ -199,7 +199,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
     cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
     cdef Field* field
-    cdef ChangedHeader* changed
+    cdef ChangedHeaders changed = exchange.changed
     cdef int i
     # The request id, which handler 6 has set whatever the client sent.
     cdef int count = 1
@@ -210,11 +210,10 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
         if field.kind != HEADER_HOST and field.kind != HEADER_X_VCAP_REQUEST_ID and not field.is_dropped:
             size += field.name.length + field.value.length + 4
             count += 1
-    if exchange.changed is not None:
-        for i in range(FIRST_CHANGED, LAST_CHANGED + 1):
-            changed = exchange.changed.of(i)
-            if changed != NULL and not changed.is_removed:
-                size += _known_names[i].length + changed.value.length + 4
+    if changed is not None:
+        for i in range(CHANGED_KINDS):
+            if changed.headers[i].is_sent:
+                size += _known_names[FIRST_CHANGED + i].length + changed.headers[i].value.length + 4
                 count += 1
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
