@@ -3,6 +3,9 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+cdef extern from "<stdbool.h>":
+    ctypedef bint flag "bool"   # a bint of one byte, for fields
+
 cdef enum Verdict:
     VERDICT_ERROR = -1          # a Python exception is set
     VERDICT_OK
@@ -197,12 +200,13 @@ cdef struct Field:
     Slice name
     Slice value                 # blanks around it cut off
     int kind                    # HEADER_*
-    bint is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
+    flag is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
+    flag is_plain               # one space behind the colon, CRLF behind the value: the line as the router writes it
 
 cdef struct ChangedHeader:
     Slice value                 # in `ChangedHeaders.text`
-    bint is_changed
-    bint is_sent                # not removed
+    flag is_changed
+    flag is_sent                # not removed
 
 cdef struct Rule:
     const char* name            # lower case
@@ -219,7 +223,7 @@ cdef struct Framing:
     int digits                  # of the chunk size line so far
     int extension               # bytes of this chunk's extension so far
     int64_t remaining           # bytes left in the body, or in the current chunk
-    bint is_done                # the last byte of the body was seen
+    flag is_done                # the last byte of the body was seen
 
 
 cdef class Timed:
@@ -231,6 +235,20 @@ cdef class Timed:
     cdef void disarm(self) noexcept
     cdef on_deadline(self, DeadlineQueue queue)
 
+cdef class Outlet(Timed):
+    cdef object transport       # what is written to, None before and after the connection
+    cdef int descriptor         # of the TCP socket below it, -1 for none
+    cdef flag is_direct         # there is nothing between the two
+    cdef flag may_wait          # bytes may wait in `transport`
+    cdef object error           # that a write to the socket has met
+    cdef int attach(self, object transport, object tcp) except -1
+    cdef object detach(self, object error)
+    cdef int write_out(self, object data) except -1
+    cdef int write_rendered(self, const char* end) except -1
+    cdef int write_parts(self, list parts) except -1
+    cdef int _leave_to_transport(self, object data) except -1
+    cdef Py_ssize_t _send_now(self, const char* data, Py_ssize_t size) except -1
+
 cdef class DeadlineQueue:
     cdef int64_t timeout_ns     # 0: nobody ever stands here
     cdef Timed first            # waits longest
@@ -239,12 +257,19 @@ cdef class DeadlineQueue:
 
 cdef class Judge:
     cdef object parser_feed     # bound httptools feed_data; None once discarded
-    cdef bint for_requests
-    cdef readonly bint head_complete
-    cdef readonly bint message_complete
-    cdef bint upgraded          # llhttp left HTTP behind the head: not to be used again
+    cdef Judge below            # in the store
+    cdef readonly flag head_complete
+    cdef readonly flag message_complete
+    cdef flag upgraded          # llhttp left HTTP behind the head: not to be used again
     cdef str reason             # why it refused
     cdef bint accepts(self, object data) except -1
+
+cdef class JudgeStore:
+    cdef bint for_requests
+    cdef Judge top
+    cdef int count
+    cdef Judge borrow(self)
+    cdef void take_back(self, Judge judge, bint clean) noexcept
 
 # What a kind of failure means; the rows are in core/failures.pxi.
 cdef struct FailureRow:
@@ -293,7 +318,8 @@ cdef class Head:
     cdef bint has_token(self, int kind, const char* lower) noexcept
     cdef bint wants_keep_alive(self) noexcept
     cdef int64_t content_length(self) noexcept
-    cdef void drop(self, int kind) noexcept
+    cdef char* put_fields(self, char* out, const unsigned char* is_own) noexcept
+    cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
     cdef bint is_dropped(self, int kind) except -1
@@ -530,8 +556,6 @@ cdef class Exchange(Timed):
     cdef RoundTripper tripper
     cdef ClientConnection client
     cdef BackendConnection backend              # dialled or acquired for the current attempt
-    cdef bytes client_ip
-    cdef bytes client_address                   # ip:port
     # the request
     cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
     cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
@@ -547,69 +571,69 @@ cdef class Exchange(Timed):
     cdef Slice forwarded_proto                  # as received
     cdef Slice upgrade
     cdef Slice sent_forwarded_for               # points into `prepared`
-    cdef char request_id[36]
-    cdef char trace_id[32]                      # hex digits
     cdef Py_ssize_t trace_id_length             # 16 or 32; 0: the trace has no name yet
-    cdef char span_id[16]                       # hex digits
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
     cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
-    cdef int minor                              # of the client's HTTP/1.x
-    cdef bint has_semicolon                     # in its target
-    cdef bint is_head
-    cdef bint is_idempotent                     # by method or key header (spec 5.4)
-    cdef bint sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
-    cdef bint wants_upgrade
-    cdef bint wants_websocket
-    cdef bint is_proto_set                      # X-Forwarded-Proto is the router's
     cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
     cdef object signature_error                 # why it is not sound; None without one
-    cdef bint is_trusted_return                 # it came from a route service, of whatever route
-    cdef bint is_return                         # it came from the service of its own route
     cdef RouteService service                   # it visits; None: it goes to a backend
-    cdef bint lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
-    cdef bint is_proto_https                    # and this is what it says
-    cdef bint is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
-    cdef bint closes_backend                    # `Connection: close` towards the backend
-    cdef bint expects_continue
-    cdef bint is_body_wanted                    # False while `Expect: 100-continue` holds the body back
     cdef bytes prepared                         # outgoing head up to the endpoint's own headers
-    cdef int request_framing                    # FRAMING_* towards the backend
-    cdef bint is_request_done                   # the client sent all of it
     cdef int64_t bytes_received                 # of body
     cdef list held                              # framed body bytes no backend has taken yet
     cdef Py_ssize_t held_size
     cdef ContinueWait continue_wait
+    cdef char request_id[36]
+    cdef char trace_id[32]                      # hex digits
+    cdef char span_id[16]                       # hex digits
+    cdef int minor                              # of the client's HTTP/1.x
+    cdef int request_framing                    # FRAMING_* towards the backend
+    cdef flag has_semicolon                     # in its target
+    cdef flag is_head
+    cdef flag is_idempotent                     # by method or key header (spec 5.4)
+    cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
+    cdef flag wants_upgrade
+    cdef flag wants_websocket
+    cdef flag is_proto_set                      # X-Forwarded-Proto is the router's
+    cdef flag is_trusted_return                 # it came from a route service, of whatever route
+    cdef flag is_return                         # it came from the service of its own route
+    cdef flag lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
+    cdef flag is_proto_https                    # and this is what it says
+    cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
+    cdef flag closes_backend                    # `Connection: close` towards the backend
+    cdef flag expects_continue
+    cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
+    cdef flag is_request_done                   # the client sent all of it
     # the attempts
     cdef EndpointPool pool
     cdef Endpoint endpoint                      # of the current attempt
-    cdef int attempt                            # 1-based
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
     cdef bytes sticky                           # instance id the client wants back to, or None
     cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
-    cdef bint must_stick                        # to that one or none (Negotiate)
-    cdef bint is_head_sent                      # to the current backend
-    cdef bint was_head_sent                     # in the attempt that failed last
-    cdef bint is_resent                         # over another connection, after a kept one was lost in this attempt
-    cdef int failed_attempts
     cdef int64_t last_failed_ns                 # end of the last failed attempt
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
     cdef int64_t dialled_ns
     cdef int64_t secured_ns                     # end of the TLS handshake
     cdef str local_address                      # ip:port of our end
-    cdef bint is_counted                        # in its endpoint's in_flight
+    cdef int attempt                            # 1-based
+    cdef int failed_attempts
+    cdef flag must_stick                        # to that one or none (Negotiate)
+    cdef flag is_head_sent                      # to the current backend
+    cdef flag was_head_sent                     # in the attempt that failed last
+    cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
+    cdef flag is_counted                        # in its endpoint's in_flight
     # the response
-    cdef int status
-    cdef int response_framing                   # FRAMING_* towards the client
     cdef int64_t bytes_sent                     # of body
     cdef bytes router_error                     # X-Cf-RouterError of the final response
-    cdef bint is_answered                       # a backend's response head has come
-    cdef bint is_response_started
-    cdef bint is_response_done
-    cdef bint is_tunnel
-    cdef bint is_half_closed
-    cdef bint is_finished
+    cdef int status
+    cdef int response_framing                   # FRAMING_* towards the client
+    cdef flag is_answered                       # a backend's response head has come
+    cdef flag is_response_started
+    cdef flag is_response_done
+    cdef flag is_tunnel
+    cdef flag is_half_closed
+    cdef flag is_finished
     cdef int read_head(self, bytes raw, Head head) except -1
     cdef int set_framing(self, int framing, Head head) except -1
     cdef bint is_replayable(self) noexcept
@@ -618,7 +642,7 @@ cdef class Exchange(Timed):
     cdef int send_request(self) except -1
     cdef int open_body(self) except -1
     cdef int on_interim(self, Head head) except -1
-    cdef char* _put_fields(self, char* out, Head head) except NULL
+    cdef char* _put_fields(self, char* out, Head head) noexcept
     cdef char* _put_router_fields(self, char* out, Head head) noexcept
     cdef void _drop_trace_fields(self, Head head) noexcept
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
@@ -667,13 +691,12 @@ cdef class RoundTripper:
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
-cdef class Connection(Timed):
+cdef class Connection(Outlet):
     cdef RoundTripper tripper
     cdef Exchange exchange                      # being served, or None: idle
-    cdef object transport
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
-    cdef bint is_write_paused                   # the transport's buffer is full: the peer does not read
-    cdef bint is_read_paused                    # the other side cannot take more
+    cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
+    cdef flag is_read_paused                    # the other side cannot take more
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int watch_stall(self) except -1
@@ -686,17 +709,16 @@ cdef class BackendConnection(Connection):
     cdef ConnectionPool home
     cdef object dialling                        # the Task, until connected
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
-    cdef int descriptor                         # of its socket, -1 before it is connected
     cdef str local_address                      # ip:port of our end
     cdef Judge judge
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
-    cdef bint is_in_body
-    cdef bint is_reusable                       # by what the response said
-    cdef bint has_bytes                         # of the current response
-    cdef bint was_used                          # it has served an exchange before this one
-    cdef bint is_closed
+    cdef flag is_in_body
+    cdef flag is_reusable                       # by what the response said
+    cdef flag has_bytes                         # of the current response
+    cdef flag was_used                          # it has served an exchange before this one
+    cdef flag is_closed
     cdef int dial(self) except -1
     cdef int on_dialled(self, object transport) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
@@ -721,7 +743,7 @@ cdef class BackendConnection(Connection):
 cdef class ClientConnection(Connection):
     cdef bytes ip
     cdef bytes address                          # ip:port
-    cdef bint is_tls
+    cdef flag is_tls
     cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
     cdef Judge judge                            # of the request being read
     cdef Framing framing                        # of its body
@@ -730,15 +752,16 @@ cdef class ClientConnection(Connection):
     cdef bytearray backlog                      # received behind it, or an incomplete head
     cdef bytearray trailer
     cdef Py_ssize_t discarded                   # bytes thrown away since the answer
-    cdef bint keep_alive
-    cdef bint is_advancing                      # _advance is on the stack
-    cdef bint is_discarding                     # reading the rest of a body nobody wants
-    cdef bint is_lingering                      # the last answer is out; what comes is thrown away
-    cdef bint is_closing
-    cdef bint is_used                           # it has sent a request: no longer new
-    cdef bint has_eof                           # the client half-closed behind pipelined requests
+    cdef flag keep_alive
+    cdef flag is_advancing                      # _advance is on the stack
+    cdef flag is_discarding                     # reading the rest of a body nobody wants
+    cdef flag is_lingering                      # the last answer is out; what comes is thrown away
+    cdef flag is_closing
+    cdef flag is_used                           # it has sent a request: no longer new
+    cdef flag has_eof                           # the client half-closed behind pipelined requests
     cdef int set_address(self, bytes ip, int port) except -1
     cdef int send(self, object data) except -1
+    cdef int send_rendered(self, const char* end) except -1
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _gather(self, bytes data) except -1
@@ -777,12 +800,11 @@ cdef class ProxyHeaderReader(Timed):
     cdef int _leave(self) except -1
     cdef int _let_in(self, ClientConnection client, bytes data) except -1
 
-cdef class TLSTransport(Timed):
+cdef class TLSTransport(Outlet):
     cdef FrontDoor door
     cdef RoundTripper tripper
     cdef ClientConnection client                # None: turned away
     cdef int stage                              # TLS_*
-    cdef object raw                             # the TCP transport
     cdef object context                         # of the door, when the handshake began: OpenSSL calls it to the end, unasked
     cdef object tls                             # ssl.SSLObject, from the handshake on, as its BIOs
     cdef object incoming                        # encrypted, from the client
@@ -792,7 +814,7 @@ cdef class TLSTransport(Timed):
     cdef object write_record
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
-    cdef bint has_end                           # the peer will send no more
+    cdef flag has_end                           # the peer will send no more
     cdef int _greet(self, bytes data) except -1
     cdef int _shake_hands(self) except -1
     cdef int _open(self) except -1

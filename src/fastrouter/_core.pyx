@@ -19,6 +19,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.types cimport clockid_t
 
 from asyncio import CancelledError, Protocol
 from binascii import b2a_base64
@@ -51,9 +52,12 @@ cdef extern from "arpa/inet.h" nogil:
 cdef extern from "sys/socket.h" nogil:
     int MSG_PEEK
     int MSG_DONTWAIT
+    int MSG_NOSIGNAL
     ssize_t recv(int descriptor, void* into, size_t size, int flags)
+    ssize_t send(int descriptor, const void* data, size_t size, int flags)
 
 cdef extern from "time.h" nogil:
+    clockid_t CLOCK_MONOTONIC_COARSE
     ctypedef long time_t
     cdef struct tm:
         int tm_sec
@@ -77,6 +81,7 @@ cdef double LINGER_SECONDS = 1.0
 
 include "core/scratch.pxi"
 include "core/deadlines.pxi"
+include "core/outlet.pxi"
 include "core/settings.pxi"
 include "core/header_names.pxi"
 include "core/head.pxi"

@@ -182,7 +182,7 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
     out = put_text(out, b" ")
     out = put_quoted(out, head, exchange.user_agent)
     out = put_text(out, b" \"")
-    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client_address)
+    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client.address)
     out = put_text(out, b"\" \"")
     out = put_text(out, b"-") if endpoint is None else put_bytes(out, endpoint.address_bytes)
     return put_text(out, b"\"")
@@ -213,7 +213,7 @@ cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except 
     out = put_text(out, b',"user_agent":')
     out = put_field(out, True, head, exchange.user_agent)
     out = put_text(out, b',"remote_addr":')
-    out = put_field_bytes(out, True, None if log.hides_source else exchange.client_address)
+    out = put_field_bytes(out, True, None if log.hides_source else exchange.client.address)
     out = put_text(out, b',"backend_addr":')
     return put_field_bytes(out, True, None if endpoint is None else endpoint.address_bytes)
 

@@ -26,7 +26,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     length = head.content_length()
     if framing == FRAMING_NONE and length > 0:
         framing = FRAMING_LENGTH
-    judge = borrow_judge(True)
+    judge = request_judges.borrow()
     client.judge = judge
     if head.has_bare_lf or head.minor > 1 or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
         if not judge.accepts(head.stand_in(raw, True)):
@@ -34,7 +34,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     elif not judge.accepts(raw):
         if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
             return refuse_blamed(client, head)
-        return_judge(judge, False)
+        request_judges.take_back(judge, False)
         judge = client.judge = Judge(True)
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, head)

@@ -5,7 +5,6 @@ cdef class BackendConnection(Connection):
         self.tripper = tripper
         self.endpoint = endpoint
         self.home = endpoint.connection_pool()
-        self.descriptor = -1
 
     # --- dial
 
@@ -30,7 +29,6 @@ cdef class BackendConnection(Connection):
             sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
             sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
         self.raw = transport
-        self.descriptor = sock.fileno()
         local = transport.get_extra_info("sockname")
         if local:
             self.local_address = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
@@ -51,12 +49,12 @@ cdef class BackendConnection(Connection):
 
     def connection_made(self, transport):
         self.dialling = None
-        self.transport = transport
+        if self.raw is None:
+            self.on_dialled(transport)
+        self.attach(transport, self.raw)
         if self.is_closed:
             transport.abort()
             return
-        if self.descriptor < 0:
-            self.on_dialled(transport)
         if self.exchange is None and self.endpoint.is_route_service:
             self.close()
         elif self.exchange is None:
@@ -101,6 +99,7 @@ cdef class BackendConnection(Connection):
             return
         self.is_closed = True
         self.disarm()
+        error = self.detach(error)
         if exchange is None:
             self.home.evict(self)
         elif exchange.is_tunnel:
@@ -118,7 +117,7 @@ cdef class BackendConnection(Connection):
             self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
         else:
             self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
-        self.transport = self.raw = None
+        self.raw = None
 
     def pause_writing(self):
         cdef Exchange exchange = self.exchange
@@ -137,7 +136,7 @@ cdef class BackendConnection(Connection):
     # --- what the exchange asks for
 
     cdef int send(self, bytes data) except -1:
-        self.transport.write(data)
+        self.write_out(data)
         return 0
 
     cdef bint has_ended(self) except -1:
@@ -207,7 +206,7 @@ cdef class BackendConnection(Connection):
         self.exchange = None
         self.abort()
         if self.judge is not None:
-            return_judge(self.judge, False)
+            response_judges.take_back(self.judge, False)
             self.judge = None
         if exchange is not None:
             exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
@@ -307,7 +306,7 @@ cdef class BackendConnection(Connection):
                 shown = head.stand_in(shown, False)
         judge = self.judge
         if judge is None:
-            judge = self.judge = borrow_judge(False)
+            judge = self.judge = response_judges.borrow()
         if not judge.accepts(shown) or not judge.head_complete:
             self._refuse("malformed HTTP response: " + (judge.reason or "incomplete"))
             return -1
@@ -370,7 +369,7 @@ cdef class BackendConnection(Connection):
                 trailer = self.trailer = bytearray()
             if size > RELAY_COPY_MAX:
                 # More than the caller left room for: the head goes first.
-                client.send(scratch_take(out))
+                client.send_rendered(out)
                 out = scratch_reserve(chunked_bound(size))
             used = walk_chunked(
                 &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &exchange.bytes_sent, trailer
@@ -412,12 +411,10 @@ cdef class BackendConnection(Connection):
                 out = put(out, PyBytes_AS_STRING(data) + at, used)
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
                     out = put_text(out, b"\r\n")
-        if out != NULL:
-            prefix = scratch_take(out)
-            if self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
-                prefix = prefix + last_chunk(trailer)
-            if PyBytes_GET_SIZE(prefix):
-                client.send(prefix)
+        if out != NULL and self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
+            client.send(scratch_take(out) + last_chunk(trailer))
+        elif out != NULL:
+            client.send_rendered(out)
         if self.exchange is not exchange:
             # The write found the client gone.
             return -1
@@ -440,7 +437,7 @@ cdef class BackendConnection(Connection):
         self.trailer = None
         if has_more:
             self.is_reusable = False
-        return_judge(judge, self.is_reusable and not exchange.is_head)
+        response_judges.take_back(judge, self.is_reusable and not exchange.is_head)
         return exchange.on_response_end()
 
     cdef str ends(self):

@@ -12,7 +12,7 @@ cdef class ClientConnection(Connection):
 
     def connection_made(self, transport):
         cdef object peer = transport.get_extra_info("peername")
-        self.transport = transport
+        self.attach(transport, None if self.is_tls else transport)
         if peer is None:
             # Gone before it was looked at.
             self.abort()
@@ -55,6 +55,7 @@ cdef class ClientConnection(Connection):
 
     def connection_lost(self, error):
         cdef Exchange exchange = self.exchange
+        error = self.detach(error)
         self.is_closing = True
         self.disarm()
         if self in self.tripper.clients:
@@ -65,7 +66,6 @@ cdef class ClientConnection(Connection):
         self.drop_judge()
         self.pending = None
         self.backlog = None
-        self.transport = None
 
     def pause_writing(self):
         cdef Exchange exchange = self.exchange
@@ -102,13 +102,17 @@ cdef class ClientConnection(Connection):
 
     cdef int send(self, object data) except -1:
         if self.transport is not None and not self.is_closing:
-            self.transport.write(data)
+            self.write_out(data)
+        return 0
+
+    cdef int send_rendered(self, const char* end) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.write_rendered(end)
         return 0
 
     cdef int send_parts(self, list parts) except -1:
-        """Write pieces without copying them together."""
         if self.transport is not None and not self.is_closing:
-            self.transport.writelines(parts)
+            self.write_parts(parts)
         return 0
 
     # --- walking what was received
@@ -355,7 +359,7 @@ cdef class ClientConnection(Connection):
 
     cdef int end_message(self) except -1:
         """A request has been read to its end and answered."""
-        return_judge(self.judge, True)
+        request_judges.take_back(self.judge, True)
         self.judge = None
         self.is_discarding = False
         if self.has_eof and not self._unconsumed():
@@ -420,6 +424,6 @@ cdef class ClientConnection(Connection):
 
     cdef int drop_judge(self) except -1:
         if self.judge is not None:
-            return_judge(self.judge, False)
+            request_judges.take_back(self.judge, False)
             self.judge = None
         return 0

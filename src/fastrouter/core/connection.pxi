@@ -1,6 +1,6 @@
 # Connection: what a connection to a client and one to a backend have in common.
 
-cdef class Connection(Timed):
+cdef class Connection(Outlet):
     cdef int pause_reading(self) except -1:
         if not self.is_read_paused and self.transport is not None:
             self.is_read_paused = True

@@ -12,7 +12,8 @@ cdef class Timed:
             self.disarm()
         if queue.timeout_ns <= 0:
             return
-        self.expires_ns = monotonic_ns() + queue.timeout_ns
+        # Never too early, whatever the clock lags.
+        self.expires_ns = coarse_ns() + COARSE_NS + queue.timeout_ns
         self.queue = queue
         last = queue.last
         self.ahead = last

@@ -20,8 +20,6 @@ cdef class Exchange(Timed):
     def __cinit__(self, ClientConnection client):
         self.client = client
         self.tripper = client.tripper
-        self.client_ip = client.ip
-        self.client_address = client.address
         self.received_ns = monotonic_ns()
         self.received_wall_ns = wall_ns()
         self.cursor = -1
@@ -120,25 +118,24 @@ cdef class Exchange(Timed):
         cdef bytes prepared = self.prepared
         cdef bytes identity = self.endpoint.headers
         cdef BackendConnection backend = self.backend
-        cdef bytes message
         cdef char* out
         if self.lacks_scheme:
             prepared = prepared[: self.method.length + 1] + (b"https:" if self.endpoint.tls else b"http:") + (
                 prepared[self.method.length + 1 :]
             )
-        message = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2)
-        out = PyBytes_AS_STRING(message)
+        out = scratch_reserve(PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2)
         out = put_bytes(out, prepared)
         out = put_bytes(out, identity)
-        put_text(out, b"\r\n")
+        out = put_text(out, b"\r\n")
         self.is_head_sent = True
         self.local_address = backend.local_address
         if self.held is not None and self.is_body_wanted:
             # Until now nothing of it was sent, so a failed dial has lost nothing.
-            message = message + b"".join(self.held)
+            backend.send(scratch_take(out) + b"".join(self.held))
             self.held = None
             self.held_size = 0
-        backend.send(message)
+        else:
+            backend.write_rendered(out)
         if not self.is_body_wanted and self.continue_wait is None:
             self.continue_wait = ContinueWait(self)
             self.continue_wait.arm(self.tripper.continue_waits)
@@ -177,24 +174,10 @@ cdef class Exchange(Timed):
             self.open_body()
         return 0
 
-    cdef char* _put_fields(self, char* out, Head head) except NULL:
+    cdef char* _put_fields(self, char* out, Head head) noexcept:
         """The response fields that are passed on, in the backend's order; framing is the caller's."""
-        cdef Field* field
-        cdef int i
-        for i in range(head.count):
-            field = &head.fields[i]
-            if field.is_dropped or field.kind == HEADER_CONTENT_LENGTH or field.kind == HEADER_TRANSFER_ENCODING:
-                continue
-            if field.kind == HEADER_X_CF_PROXY_SIGNATURE:
-                # Whoever has it may pass for a route service (spec 8.10).
-                continue
-            if field.kind == HEADER_X_VCAP_REQUEST_ID and field.value.length == 0:
-                continue
-            out = put_canonical(out, head.base + field.name.start, field.name.length)
-            out = put_text(out, b": ")
-            out = put(out, head.base + field.value.start, field.value.length)
-            out = put_text(out, b"\r\n")
-        return out
+        head.drop(HEADER_X_VCAP_REQUEST_ID, only_empty=True)
+        return head.put_fields(out, _own_of_responses)
 
     cdef char* _put_router_fields(self, char* out, Head head) noexcept:
         """X-Vcap-Request-Id, unless the backend set one: then that counts; and the trace headers, if they were asked for."""
@@ -349,7 +332,7 @@ cdef class Exchange(Timed):
         if self.router_error is None:
             self.router_error = b"client-conn-closed-during-response-streaming"
         return self.tell(LOG_ERROR, "client-conn-closed-during-response-streaming", {
-            "error": "EOF" if error is None else f"write tcp {self.client_address.decode()}: write: {errno_text(error)}",
+            "error": "EOF" if error is None else f"write tcp {self.client.address.decode()}: write: {errno_text(error)}",
             "bytes_written": self.bytes_sent, "total_size": total, "status": self.status,
             "vcap_request_id": self.request_id_text(),
         })

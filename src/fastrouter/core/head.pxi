@@ -111,6 +111,7 @@ cdef class Head:
             field.value.length = <uint32_t>(stop - value)
             field.kind = kind
             field.is_dropped = False
+            field.is_plain = (value == colon + 2) & (colon[1] == c" ") & (stop + 1 == newline)
             if kind != HEADER_OTHER:
                 if self.first[kind] < 0:
                     self.first[kind] = self.count
@@ -311,13 +312,40 @@ cdef class Head:
             self.kept_names is None or <bytes>name not in self.kept_names
         )
 
-    cdef void drop(self, int kind) noexcept:
-        """Mark every field of a known header as not to be passed on."""
+    cdef void drop(self, int kind, bint only_empty=False) noexcept:
+        """Mark every field of a known header, or those without a value, as not to be passed on."""
         cdef int i
         if self.first[kind] >= 0:
             for i in range(self.first[kind], self.count):
-                if self.fields[i].kind == kind:
+                if self.fields[i].kind == kind and not (only_empty and self.fields[i].value.length):
                     self.fields[i].is_dropped = True
+
+    cdef char* put_fields(self, char* out, const unsigned char* is_own) noexcept:
+        """Append the lines of what is neither dropped nor of the router's own kinds, names in canonical form.
+
+        Needs twice the head's length and 16 bytes.
+        """
+        cdef const char* line
+        cdef Field* field
+        cdef Py_ssize_t size
+        cdef int i
+        for i in range(self.count):
+            field = &self.fields[i]
+            if field.is_dropped or is_own[field.kind]:
+                continue
+            line = self.base + field.name.start
+            size = field.name.length
+            if field.name.start + size + 15 <= self.length:
+                out = put_canonical_blocks(out, line, size)
+            else:
+                out = put_canonical(out, line, size)
+            if field.is_plain:
+                out = put(out, line + size, field.value.length + 4)
+            else:
+                out = put_text(out, b": ")
+                out = put(out, self.base + field.value.start, field.value.length)
+                out = put_text(out, b"\r\n")
+        return out
 
     # --- what the judge is shown
 

@@ -2,6 +2,7 @@
 
 cdef struct KnownName:
     const char* lower
+    uint64_t begin          # its first eight bytes, zeros behind a shorter one
     int length
     int next                # index of the next known name of the same length, or -1
 
@@ -12,6 +13,8 @@ cdef unsigned char _upper[256]
 cdef unsigned char _is_token[256]
 cdef unsigned char _is_host[256]
 cdef unsigned char _is_value[256]
+cdef unsigned char _own_of_requests[HEADER_KINDS + 1]       # by kind: what the router renders itself instead of copying it
+cdef unsigned char _own_of_responses[HEADER_KINDS + 1]
 cdef dict _kind_names = {}      # keeps the name bytes alive
 
 
@@ -28,15 +31,142 @@ cdef void _make_tables():
         _is_value[i] = i == 9 or (i >= 32 and i != 127)
     for i in range(KNOWN_NAME_MAX + 1):
         _known_by_length[i] = -1
+    for i in range(HEADER_KINDS + 1):
+        # X-Forwarded-Proto and X-Request-Start are only added where there is none.
+        _own_of_requests[i] = HEADER_HOST <= i <= HEADER_X_CF_INSTANCEINDEX and (
+            i != HEADER_X_FORWARDED_PROTO and i != HEADER_X_REQUEST_START
+        )
+        # Whoever has a signature may pass for a route service (spec 8.10).
+        _own_of_responses[i] = (
+            i == HEADER_CONTENT_LENGTH or i == HEADER_TRANSFER_ENCODING or i == HEADER_X_CF_PROXY_SIGNATURE
+        )
 
 
 cdef void know(int kind, bytes lower):
     cdef int length = len(lower)
     _kind_names[kind] = lower
     _known_names[kind].lower = PyBytes_AS_STRING(lower)
+    _known_names[kind].begin = lower_begin(_known_names[kind].lower, length)
     _known_names[kind].length = length
     _known_names[kind].next = _known_by_length[length]
     _known_by_length[length] = kind
+
+
+cdef inline bint is_same_text(const char* text, const char* lower, Py_ssize_t length) noexcept nogil:
+    """Whether `text` is `lower` (already lower case) in any spelling."""
+    cdef Py_ssize_t i
+    for i in range(length):
+        if _lower[<unsigned char>text[i]] != <unsigned char>lower[i]:
+            return False
+    return True
+
+
+cdef inline uint64_t lower_begin(const char* text, Py_ssize_t length) noexcept nogil:
+    """The first eight bytes of `text` in lower case, all at once (as is_same_text sees them); zeros behind a shorter one."""
+    cdef uint64_t word = 0
+    cdef uint64_t low
+    if length >= 8:
+        memcpy(&word, text, 8)
+    else:
+        memcpy(&word, text, length)
+    # Per byte, without a carry into the next: the high bit says whether it is 'A' or more, and whether it is more than 'Z'.
+    low = word & 0x7F7F7F7F7F7F7F7FU
+    return word | (((low + 0x3F3F3F3F3F3F3F3FU) & ~(low + 0x2525252525252525U) & ~word & 0x8080808080808080U) >> 2)
+
+
+cdef inline int known_kind(const char* name, Py_ssize_t length) noexcept nogil:
+    """The HEADER_* of a name in any spelling."""
+    cdef KnownName* known
+    cdef uint64_t begin
+    cdef int kind
+    if length > KNOWN_NAME_MAX:
+        return HEADER_OTHER
+    kind = _known_by_length[length]
+    if kind < 0:
+        return HEADER_OTHER
+    begin = lower_begin(name, length)
+    while kind >= 0:
+        known = &_known_names[kind]
+        if known.begin == begin and (length <= 8 or is_same_text(name + 8, known.lower + 8, length - 8)):
+            return kind
+        kind = known.next
+    return HEADER_OTHER
+
+
+cdef inline char* put_canonical(char* out, const char* name, Py_ssize_t length) noexcept nogil:
+    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0)."""
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for i in range(length):
+        out[i] = <char>(_upper[<unsigned char>name[i]] if first else _lower[<unsigned char>name[i]])
+        first = name[i] == c"-"
+    return out + length
+
+
+cdef inline char* put_canonical_blocks(char* out, const char* name, Py_ssize_t length) noexcept nogil:
+    """The same for the name of a line in a head, 16 bytes at a time, which the C compiler makes one vector.
+
+    Reads (not beyond the block the name ends in) and writes as many bytes behind it; the byte in front of it is a newline.
+    """
+    cdef unsigned char now[16]
+    cdef unsigned char before[16]
+    cdef unsigned char is_letter, follows
+    cdef Py_ssize_t at
+    cdef int i
+    for at in range(0, length, 16):
+        memcpy(now, name + at, 16)
+        memcpy(before, name + at - 1, 16)
+        for i in range(16):
+            is_letter = <unsigned char>((now[i] | 32) - 97) < 26
+            follows = (before[i] != c"-") & (before[i] != c"\n")
+            # The bit by which lower and upper case differ.
+            now[i] = (now[i] & ~(is_letter << 5)) | ((is_letter & follows) << 5)
+        memcpy(out + at, now, 16)
+    return out + length
+
+
+cdef inline bint has_only(const unsigned char* allowed, const char* text, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(length):
+        if not allowed[<unsigned char>text[i]]:
+            return False
+    return True
+
+
+cdef inline bint equals_nocase(const char* a, const char* b, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(length):
+        if _lower[<unsigned char>a[i]] != _lower[<unsigned char>b[i]]:
+            return False
+    return True
+
+
+cdef inline bint is_word(const char* base, Slice text, const char* word) noexcept nogil:
+    return text.length == strlen(word) and memcmp(base + text.start, word, text.length) == 0
+
+
+cdef inline bint is_token(const char* text, Py_ssize_t length, const char* lower) noexcept nogil:
+    return length == <Py_ssize_t>strlen(lower) and is_same_text(text, lower, length)
+
+
+cdef bint next_token(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice* token) noexcept nogil:
+    """Step to the next non-empty element of a comma-separated list, surrounding blanks cut off."""
+    cdef Py_ssize_t start, stop
+    while at[0] < length:
+        start = at[0]
+        while start < length and (text[start] == c" " or text[start] == c"\t"):
+            start += 1
+        stop = start
+        while stop < length and text[stop] != c",":
+            stop += 1
+        at[0] = stop + 1
+        while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
+            stop -= 1
+        if stop > start:
+            token.start = <uint32_t>start
+            token.length = <uint32_t>(stop - start)
+            return True
+    return False
 
 
 _make_tables()
@@ -88,78 +218,3 @@ know(HEADER_X_FORWARDED_CLIENT_CERT, b"x-forwarded-client-cert")
 know(HEADER_X_CF_PROXY_SIGNATURE, b"x-cf-proxy-signature")
 know(HEADER_X_CF_PROXY_METADATA, b"x-cf-proxy-metadata")
 know(HEADER_X_CF_FORWARDED_URL, b"x-cf-forwarded-url")
-
-
-cdef inline bint is_same_text(const char* text, const char* lower, Py_ssize_t length) noexcept nogil:
-    """Whether `text` is `lower` (already lower case) in any spelling."""
-    cdef Py_ssize_t i
-    for i in range(length):
-        if _lower[<unsigned char>text[i]] != <unsigned char>lower[i]:
-            return False
-    return True
-
-
-cdef inline int known_kind(const char* name, Py_ssize_t length) noexcept nogil:
-    cdef int kind
-    if length > KNOWN_NAME_MAX:
-        return HEADER_OTHER
-    kind = _known_by_length[length]
-    while kind >= 0:
-        if is_same_text(name, _known_names[kind].lower, length):
-            return kind
-        kind = _known_names[kind].next
-    return HEADER_OTHER
-
-
-cdef inline char* put_canonical(char* out, const char* name, Py_ssize_t length) noexcept nogil:
-    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0)."""
-    cdef Py_ssize_t i
-    cdef bint first = True
-    for i in range(length):
-        out[i] = <char>(_upper[<unsigned char>name[i]] if first else _lower[<unsigned char>name[i]])
-        first = name[i] == c"-"
-    return out + length
-
-
-cdef inline bint has_only(const unsigned char* allowed, const char* text, Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(length):
-        if not allowed[<unsigned char>text[i]]:
-            return False
-    return True
-
-
-cdef inline bint equals_nocase(const char* a, const char* b, Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(length):
-        if _lower[<unsigned char>a[i]] != _lower[<unsigned char>b[i]]:
-            return False
-    return True
-
-
-cdef inline bint is_word(const char* base, Slice text, const char* word) noexcept nogil:
-    return text.length == strlen(word) and memcmp(base + text.start, word, text.length) == 0
-
-
-cdef inline bint is_token(const char* text, Py_ssize_t length, const char* lower) noexcept nogil:
-    return length == <Py_ssize_t>strlen(lower) and is_same_text(text, lower, length)
-
-
-cdef bint next_token(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice* token) noexcept nogil:
-    """Step to the next non-empty element of a comma-separated list, surrounding blanks cut off."""
-    cdef Py_ssize_t start, stop
-    while at[0] < length:
-        start = at[0]
-        while start < length and (text[start] == c" " or text[start] == c"\t"):
-            start += 1
-        stop = start
-        while stop < length and text[stop] != c",":
-            stop += 1
-        at[0] = stop + 1
-        while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
-            stop -= 1
-        if stop > start:
-            token.start = <uint32_t>start
-            token.length = <uint32_t>(stop - start)
-            return True
-    return False

@@ -7,7 +7,6 @@ cdef class Judge:
     """One llhttp parser between two messages or inside one. Serves one side (requests or responses) for its whole life."""
 
     def __cinit__(self, bint for_requests):
-        self.for_requests = for_requests
         parser = (HttpRequestParser if for_requests else HttpResponseParser)(self)
         self.parser_feed = parser.feed_data
 
@@ -32,25 +31,32 @@ cdef class Judge:
         return True
 
 
-# Judges at rest between messages; a message borrows one, so idle connections hold no parser.
-cdef list _request_judges = []
-cdef list _response_judges = []
-cdef Py_ssize_t JUDGES_KEPT = 1024
+cdef class JudgeStore:
+    """Judges at rest; a message borrows one, so idle connections hold no parser. A stack, linked through them."""
+
+    def __cinit__(self, bint for_requests):
+        self.for_requests = for_requests
+
+    cdef Judge borrow(self):
+        cdef Judge judge = self.top
+        if judge is None:
+            return Judge(self.for_requests)
+        self.top = judge.below
+        judge.below = None
+        self.count -= 1
+        return judge
+
+    cdef void take_back(self, Judge judge, bint clean) noexcept:
+        """`clean`: its last message ended and llhttp would accept another one behind it."""
+        if clean and not judge.upgraded and judge.message_complete and self.count < JUDGES_KEPT:
+            judge.head_complete = judge.message_complete = False
+            judge.below = self.top
+            self.top = judge
+            self.count += 1
+        else:
+            judge.parser_feed = None    # parser and judge hold each other: let both go without the collector
 
 
-cdef inline Judge borrow_judge(bint for_requests):
-    cdef list resting = _request_judges if for_requests else _response_judges
-    if PyList_GET_SIZE(resting):
-        return <Judge>resting.pop()
-    return Judge(for_requests)
-
-
-cdef inline int return_judge(Judge judge, bint clean) except -1:
-    """Give back a judge. `clean`: its last message ended and llhttp would accept another one behind it."""
-    cdef list resting = _request_judges if judge.for_requests else _response_judges
-    if clean and not judge.upgraded and judge.message_complete and PyList_GET_SIZE(resting) < JUDGES_KEPT:
-        judge.head_complete = judge.message_complete = False
-        resting.append(judge)
-    else:
-        judge.parser_feed = None    # parser and judge hold each other: let both go without the collector
-    return 0
+cdef int JUDGES_KEPT = 1024
+cdef JudgeStore request_judges = JudgeStore(True)
+cdef JudgeStore response_judges = JudgeStore(False)

@@ -66,12 +66,13 @@ cdef bint check_protocol(Exchange exchange) except -1:
 cdef bint look_up(Exchange exchange, Head head) except -1:
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     cdef const char* host = base + exchange.host.start
-    cdef int64_t begun_ns
+    cdef int64_t begun_ns = 0
     if exchange.host.length == 0 or is_client_ip(exchange, host):
         exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
-    begun_ns = monotonic_ns()
+    if exchange.tripper.settings.observes_requests:
+        begun_ns = monotonic_ns()
     exchange.pool = exchange.tripper.table.find(
         host, exchange.host.length, base + exchange.path.start, exchange.path.length
     )
@@ -104,8 +105,8 @@ cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
 
     An IPv6 literal in Host is cut to "[" then, and so is an IPv6 client: a quirk of Gorouter's (spec 4.2).
     """
-    cdef const char* ip = PyBytes_AS_STRING(exchange.client_ip)
-    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client_ip)
+    cdef const char* ip = PyBytes_AS_STRING(exchange.client.ip)
+    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client.ip)
     cdef const char* cut = <const char*>memchr(host, c":", exchange.host.length)
     cdef Py_ssize_t length = exchange.host.length if cut == NULL else cut - host
     if memchr(ip, c":", ip_length) != NULL:
@@ -272,6 +273,8 @@ cdef int set_forwarded_proto(Exchange exchange, Head head) except -1:
     exchange.is_proto_set = (
         settings.forces_proto_https or settings.sanitizes_proto or head.value_of(HEADER_X_FORWARDED_PROTO).length == 0
     )
+    if exchange.is_proto_set:
+        head.drop(HEADER_X_FORWARDED_PROTO)
     return 0
 
 
@@ -309,21 +312,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     else:
         out = put_bytes(out, host)
     out = put_text(out, b"\r\n")
-    for i in range(head.count):
-        field = &head.fields[i]
-        if field.is_dropped:
-            continue
-        if HEADER_HOST <= field.kind <= HEADER_X_CF_INSTANCEINDEX:
-            # Rendered by the router itself, here or per attempt.
-            if field.kind == HEADER_X_FORWARDED_PROTO:
-                if exchange.is_proto_set:
-                    continue
-            elif field.kind != HEADER_X_REQUEST_START:
-                continue
-        out = put_canonical(out, base + field.name.start, field.name.length)
-        out = put_text(out, b": ")
-        out = put(out, base + field.value.start, field.value.length)
-        out = put_text(out, b"\r\n")
+    out = head.put_fields(out, _own_of_requests)
 
     out = put_text(out, b"X-Forwarded-For: ")
     exchange.sent_forwarded_for.start = <uint32_t>(out - start)
@@ -332,7 +321,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         if field.kind == HEADER_X_FORWARDED_FOR and not field.is_dropped:
             out = put(out, base + field.value.start, field.value.length)
             out = put_text(out, b", ")
-    out = put_bytes(out, exchange.client_ip)
+    out = put_bytes(out, exchange.client.ip)
     exchange.sent_forwarded_for.length = <uint32_t>(out - start - exchange.sent_forwarded_for.start)
     out = put_text(out, b"\r\n")
 

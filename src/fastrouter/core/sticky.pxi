@@ -42,19 +42,18 @@ cdef bint next_cookie(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice
     """Step to the next `name=value` of a Cookie header, blanks around it cut off."""
     cdef Py_ssize_t start = at[0]
     cdef Py_ssize_t stop, equals
+    cdef const char* mark
     if start >= length:
         return False
-    stop = start
-    while stop < length and text[stop] != c";":
-        stop += 1
+    mark = <const char*>memchr(text + start, c";", length - start)
+    stop = length if mark == NULL else mark - text
     at[0] = stop + 1
     while start < stop and (text[start] == c" " or text[start] == c"\t"):
         start += 1
     while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
         stop -= 1
-    equals = start
-    while equals < stop and text[equals] != c"=":
-        equals += 1
+    mark = <const char*>memchr(text + start, c"=", stop - start)
+    equals = stop if mark == NULL else mark - text
     name.start = <uint32_t>start
     name.length = <uint32_t>(equals - start)
     value.start = <uint32_t>min(equals + 1, stop)

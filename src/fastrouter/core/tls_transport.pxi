@@ -7,7 +7,7 @@
 cdef bytes PLAIN_HTTP_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
 
-cdef class TLSTransport(Timed):
+cdef class TLSTransport(Outlet):
     def __cinit__(self, FrontDoor door, ClientConnection client):
         self.door = door
         self.tripper = door.tripper
@@ -17,7 +17,7 @@ cdef class TLSTransport(Timed):
     # --- asyncio.Protocol of the TCP connection
 
     def connection_made(self, raw):
-        self.raw = raw
+        self.attach(raw, raw)
         self.tripper.arrivals.add(self)
         self.arm(self.tripper.header_reads)
 
@@ -45,10 +45,10 @@ cdef class TLSTransport(Timed):
     def connection_lost(self, error):
         cdef ClientConnection client = self.client
         self._leave()
+        error = self.detach(error)
         self.client = None
         if client is not None and client.transport is self:
             client.connection_lost(error)
-        self.raw = None
         self.tls = self.incoming = self.outgoing = None
         self.read_record = self.write_record = None
         self.context = None
@@ -77,20 +77,20 @@ cdef class TLSTransport(Timed):
                 self._encrypt(part)
 
     def pause_reading(self):
-        self.raw.pause_reading()
+        self.transport.pause_reading()
 
     def resume_reading(self):
-        self.raw.resume_reading()
+        self.transport.resume_reading()
 
     def get_extra_info(self, name, default=None):
-        return self.raw.get_extra_info(name, default)
+        return self.transport.get_extra_info(name, default)
 
     def get_write_buffer_size(self):
         # Nothing stays in here.
-        return self.raw.get_write_buffer_size()
+        return self.transport.get_write_buffer_size()
 
     def is_closing(self):
-        return self.raw is None or self.raw.is_closing()
+        return self.transport is None or self.transport.is_closing()
 
     def can_write_eof(self):
         """A tunnel's half-close cannot be told: many TLS stacks take it for the end of both directions."""
@@ -99,15 +99,15 @@ cdef class TLSTransport(Timed):
     def write_eof(self):
         """Say goodbye and read on. Nothing is decrypted any more, and what comes is thrown away."""
         self._say_goodbye()
-        self.raw.write_eof()
+        self.transport.write_eof()
 
     def close(self):
         self._say_goodbye()
-        self.raw.close()
+        self.transport.close()
 
     def abort(self):
-        if self.raw is not None:
-            self.raw.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     # --- handshake
 
@@ -169,8 +169,8 @@ cdef class TLSTransport(Timed):
         self.client = None
         self.greeting = None
         if last_words:
-            self.raw.write(last_words)
-        self.raw.write_eof()
+            self.write_out(last_words)
+        self.transport.write_eof()
         self.arm(self.tripper.lingerings)
         return 0
 
@@ -200,7 +200,7 @@ cdef class TLSTransport(Timed):
         elif texts:
             self.client.data_received(b"".join(texts))
         if has_end and self.stage == TLS_OPEN and not self._on_end():
-            self.raw.close()
+            self.transport.close()
         return 0
 
     cdef bint _read_records(self, list texts) except -1:
@@ -225,7 +225,7 @@ cdef class TLSTransport(Timed):
             texts.clear()
             self.stage = TLS_SHUT
             self._flush()
-            self.raw.close()
+            self.transport.close()
             return True
 
     cdef int _encrypt(self, data) except -1:
@@ -248,7 +248,7 @@ cdef class TLSTransport(Timed):
 
     cdef int _flush(self) except -1:
         if self.outgoing.pending:
-            self.raw.write(self.outgoing.read())
+            self.write_out(self.outgoing.read())
         return 0
 
     # --- endings
