@@ -251,6 +251,7 @@ cdef class Outlet(Timed):
 
 cdef class DeadlineQueue:
     cdef int64_t timeout_ns     # 0: nobody ever stands here
+    cdef int64_t looked_ns      # CLOCK_MONOTONIC, of the last look
     cdef Timed first            # waits longest
     cdef Timed last
     cdef expire(self, int64_t now_ns)

@@ -12,8 +12,8 @@ cdef class Timed:
             self.disarm()
         if queue.timeout_ns <= 0:
             return
-        # Never too early, whatever the clock lags.
-        self.expires_ns = coarse_ns() + COARSE_NS + queue.timeout_ns
+        # A few milliseconds do not matter among the tenths of seconds of the tick; but who joins at a look is for the next one.
+        self.expires_ns = max(coarse_ns(), queue.looked_ns) + queue.timeout_ns
         self.queue = queue
         last = queue.last
         self.ahead = last
@@ -55,6 +55,7 @@ cdef class DeadlineQueue:
 
     cdef expire(self, int64_t now_ns):
         cdef Timed waiting
+        self.looked_ns = now_ns
         while self.first is not None and self.first.expires_ns <= now_ns:
             waiting = self.first
             waiting.disarm()
