@@ -81,11 +81,12 @@ class ServingBackend:
     """Serves every connection in a thread of its own with `handler(stream)`, until the router closes it.
 
     `handler` is called again for each request; it returns False (or raises a connection error) to end the connection.
+    `backend` is where connections come from, if that is to be a special one.
     """
 
-    def __init__(self, handler: Callable[[BackendStream], bool | None]) -> None:
+    def __init__(self, handler: Callable[[BackendStream], bool | None], backend: RawBackend | None = None) -> None:
         self._handler = handler
-        self._backend = RawBackend()
+        self._backend = backend or RawBackend()
         self._streams: list[BackendStream] = []
         self._threads: list[threading.Thread] = []
         self.errors: list[Exception] = []

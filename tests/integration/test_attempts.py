@@ -197,7 +197,7 @@ def _rows() -> Iterator[Row]:
     yield Row(
         "EOF inside the head",
         plain(lambda backend: _send_and_close(backend.accept_request()[0], b"HTTP/1.1 200 OK\r\nA")),
-        "EOF",
+        broken + "unexpected EOF",
         **final,
     )
     yield Row("reset", plain(lambda backend: backend.accept_request()[0].reset()), reset, fate="marked", **final)

@@ -25,6 +25,7 @@ class Do(Enum):
     HALF_CLOSE = "send FIN"
     RESET = "send RST"
     CLOSE = "close"
+    SEND_BACK = "send the request that was read to the router that it came from, as route services do"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ ANSWER: tuple[Step, ...] = (Do.READ, response_with())
 
 @dataclass(frozen=True)
 class Case:
-    """Steps of the client on one connection, and of a backend for each request that it gets.
+    """Steps of the client on one connection, and of a backend and a route service for each request that they get.
 
     `settle` is the time after the client's last step until all has happened that the case is about, where no response
     says so: a client that goes away does not learn how it was logged.
@@ -49,6 +50,7 @@ class Case:
     name: str
     client: tuple[Step, ...]
     backend: tuple[Step, ...] = ANSWER
+    service: tuple[Step, ...] = ANSWER
     settle: float = 0.0
     over_tls: bool = False
     server_name: str = "app.parity"
@@ -72,7 +74,7 @@ def simple(
     settle: float = 0.0,
 ) -> Case:
     """One request, one response."""
-    return Case(name, (request(start_line, *lines, host=host, body=body), Do.READ), backend, settle)
+    return Case(name, (request(start_line, *lines, host=host, body=body), Do.READ), backend, settle=settle)
 
 
 def raw(name: str, data: bytes, *, backend: tuple[Step, ...] = ANSWER) -> Case:
@@ -97,13 +99,25 @@ class Seen:
     client_end: str = ""
     methods: list[bytes] = field(default_factory=list)
     backend: list[bytes] = field(default_factory=list)
+    service: list[bytes] = field(default_factory=list)
     access: list[str] = field(default_factory=list)
     log: list[dict[str, object]] = field(default_factory=list)
     client_port: int = 0
     router_port: int = 0
 
 
-def take_steps(stream: ByteStream, steps: Sequence[Step], *, is_client: bool, methods: Sequence[bytes] = ()) -> str:
+SendBack = Callable[[bytes], bytes]
+"""Sends a request to the router and gives its response."""
+
+
+def take_steps(
+    stream: ByteStream,
+    steps: Sequence[Step],
+    *,
+    is_client: bool,
+    methods: Sequence[bytes] = (),
+    send_back: SendBack | None = None,
+) -> str:
     """Do what the steps say; what ended it before its time, or "".
 
     `methods` are those of the requests that the client has sent, which say how their responses are framed.
@@ -114,6 +128,9 @@ def take_steps(stream: ByteStream, steps: Sequence[Step], *, is_client: bool, me
             if step is Do.READ:
                 _read_final(stream, methods[min(reads, len(methods) - 1)] if is_client else None)
                 reads += 1
+            elif step is Do.SEND_BACK:
+                assert send_back is not None
+                stream.send(send_back(bytes(stream.received)))
             elif ended := _take_step(stream, step):
                 return ended
     except TimeoutError:
@@ -171,13 +188,15 @@ def end_of(stream: ByteStream, quiet: float) -> str:
     return "kept"
 
 
-def backend_handler(steps_of: Callable[[], Sequence[Step]]) -> Callable[[BackendStream], bool]:
+def backend_handler(
+    steps_of: Callable[[], Sequence[Step]], send_back: SendBack | None = None
+) -> Callable[[BackendStream], bool]:
     """A handler for ServingBackend that does the steps of the case which runs just now."""
 
     def handle(stream: BackendStream) -> bool:
         if not stream.pending and not stream._fill():
             return False
-        ended = take_steps(stream, steps_of(), is_client=False)
+        ended = take_steps(stream, steps_of(), is_client=False, send_back=send_back)
         if ended == "end":
             with contextlib.suppress(OSError):
                 stream.close()

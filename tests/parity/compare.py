@@ -27,14 +27,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import pages
-from .allowed import TABLE, reason_for
+from .allowed import ALL_REASONS, explain
 from .case import Case
 from .configurations import Configuration, all_configurations
-from .normal_form import Difference, NormalForm, differences
+from .normal_form import Compared, NormalForm, differences, outcome
 from .pair import APP, PROCESS, Pair
 
-ATTEMPTS = 2
-"""How often a case must differ to be told: what depends on time alone does not differ each time."""
+PATIENCES = (1.0, 3.0, 10.0)
+"""A case is told if it differs with each of these: what depends on time alone, or comes late, does not."""
 
 PART = 150
 """How many cases are done with one pair of routers. Logs are read from the start again and again, so not too many."""
@@ -48,22 +48,15 @@ class Report:
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
 
-    def add(self, name: str, found: list[Difference]) -> None:
-        """One case with the lines that differ, allowed or not."""
-        unexplained = []
-        reasons = set()
-        for aspect, side, line in found:
-            reason = reason_for(name, aspect, side, line)
-            if reason is None:
-                unexplained.append(f"    {aspect:8}{side} {line}")
-            else:
-                reasons.add(reason)
+    def add(self, compared: Compared) -> None:
+        reasons, unexplained = explain(compared)
         self.reasons.update(reasons)
         self.counts["different" if unexplained else "allowed" if reasons else "equal"] += 1
         if unexplained:
-            print(f"{name}\n" + "\n".join(unexplained), flush=True)
+            lines = [f"    {aspect:8}{side} {line}" for aspect, side, line in unexplained]
+            print(f"{compared.name}\n    {' => '.join(compared.outcomes)}\n" + "\n".join(lines), flush=True)
         elif self._is_verbose:
-            print(f"{name}: {', '.join(sorted(reasons)) or 'equal'}", flush=True)
+            print(f"{compared.name}: {', '.join(sorted(reasons)) or 'equal'}", flush=True)
 
     def summary(self) -> str:
         lines = [f"{sum(self.counts.values())} cases: " + ", ".join(f"{n} {what}" for what, n in self.counts.items())]
@@ -71,19 +64,15 @@ class Report:
         return "\n".join(lines)
 
 
-def is_explained(name: str, found: list[Difference]) -> bool:
-    return all(reason_for(name, *difference) for difference in found)
-
-
-def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> list[Difference]:
-    """The lines that differ, of the last of as many attempts as it takes to find only such as are allowed."""
-    for attempt in range(ATTEMPTS):
-        gorouter = pair.run(case, "gorouter", patience=10.0**attempt)
-        ours = pair.run(case, "ours", patience=10.0**attempt)
-        found = differences(form.of(gorouter), form.of(ours))
-        if is_explained(name, found):
+def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> Compared:
+    """What differs, in the last of as many attempts as it takes to find only what is allowed."""
+    for patience in PATIENCES:
+        gorouter = form.of(pair.run(case, "gorouter", patience=patience))
+        ours = form.of(pair.run(case, "ours", patience=patience))
+        compared = Compared(name, differences(gorouter, ours), (outcome(gorouter), outcome(ours)))
+        if not explain(compared)[1]:
             break
-    return found
+    return compared
 
 
 def parts(configurations: Iterable[Configuration], only: re.Pattern[str]) -> Iterator[Configuration]:
@@ -99,8 +88,8 @@ def parts(configurations: Iterable[Configuration], only: re.Pattern[str]) -> Ite
             yield replace(configuration, cases=(), pages=pages)
 
 
-def compare(gorouter: Path, configuration: Configuration) -> list[tuple[str, list[Difference]]]:
-    """The names of all cases of one configuration with what differs in them.
+def compare(gorouter: Path, configuration: Configuration) -> list[Compared]:
+    """All cases of one configuration.
 
     A router that ends or falls silent is told as the difference of the case in which that was noticed; the cases behind
     it are not done.
@@ -111,12 +100,12 @@ def compare(gorouter: Path, configuration: Configuration) -> list[tuple[str, lis
         try:
             for case in configuration.cases:
                 name = f"{configuration.name}: {case.name}"
-                results.append((name, compare_case(pair, form, name, case)))
+                results.append(compare_case(pair, form, name, case))
             for page in configuration.pages:
                 name = f"{configuration.name}: {page}"
-                results.append((name, pages.CHECKS[page](pair)))
+                results.append(Compared(name, pages.CHECKS[page](pair)))
         except (AssertionError, OSError) as error:
-            results.append((name, [("run", "±", f"{type(error).__name__}: {error}")]))
+            results.append(Compared(name, [("run", "±", f"{type(error).__name__}: {error}")]))
     return results
 
 
@@ -137,12 +126,12 @@ def main() -> int:
         configurations = all_configurations(Path(directory))
         of_gorouter = functools.partial(compare, options.gorouter)
         for results in executor.map(of_gorouter, parts(configurations, re.compile(options.only))):
-            for name, found in results:
-                report.add(name, found)
+            for compared in results:
+                report.add(compared)
     print(report.summary())
-    unused = [] if options.only else [entry for entry in TABLE if entry.reason not in report.reasons]
-    for entry in unused:
-        print(f"allowed.py allows what does not occur: {entry.reason}")
+    unused = [] if options.only else sorted(ALL_REASONS - report.reasons.keys())
+    for reason in unused:
+        print(f"allowed.py allows what does not occur: {reason}")
     return 1 if report.counts["different"] or unused else 0
 
 

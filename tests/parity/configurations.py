@@ -8,9 +8,9 @@ from typing import Any
 from integration.issuer import Issuer
 from integration.tls_front import tls_keys
 
-from . import corpus
+from . import corpus, services
 from .case import Case
-from .pair import REGISTRATIONS, Registration
+from .pair import REGISTRATIONS, Registration, merged
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,6 @@ ONE_KEY: Mapping[str, Mapping[str, Any]] = {
     "empty pool 503": {"empty_pool_response_code_503": True, "empty_pool_timeout": "30s"},
     "zipkin": {"tracing": {"enable_zipkin": True}},
     "w3c": {"tracing": {"enable_w3c": True, "w3c_tenant_id": "tenant"}},
-    "route services": {
-        "route_services_secret": "secret",
-        "route_services_recommend_https": True,
-        "route_services": {"max_attempts": 1},
-    },
-    "strict signatures": {
-        "route_services_secret": "secret",
-        "route_services": {"strict_signature_validation": True, "max_attempts": 1},
-    },
 }
 
 
@@ -179,5 +170,38 @@ def all_configurations(directory: Path) -> Iterator[Configuration]:
                 enable_http2=False,
             )
             yield Configuration(f"TLS {validation} {mode}", keys, list(corpus.over_tls(str(certificate))))
+    yield from _with_services()
     for name, one in ONE_KEY.items():
         yield Configuration(name, one, list(corpus.few()))
+
+
+def _with_services() -> Iterator[Configuration]:
+    """Route services, outside and inside."""
+    visits, returns, inner = list(services.visits()), list(services.returns()), list(services.inner())
+    hairpin: Mapping[str, Any] = {"route_services_hairpinning": True}
+    configured: tuple[tuple[str, Mapping[str, Any], Sequence[Case]], ...] = (
+        ("services", {}, [*visits, *returns]),
+        ("services recommend https", {"route_services_recommend_https": True}, visits[:20]),
+        ("services, strict", {"route_services": {"strict_signature_validation": True}}, returns),
+        ("services, forward", {"forwarded_client_cert": "forward"}, [*visits, *returns]),
+        ("services, sanitized", {"forwarded_client_cert": "sanitize_set", "sanitize_forwarded_proto": True}, returns),
+        ("services, one secret", {"route_services_secret_decrypt_only": ""}, returns),
+        ("services, verified", {"skip_ssl_validation": False}, visits[:5]),
+        ("services, traces", {"tracing": {"enable_zipkin": True, "enable_w3c": True}}, [*visits[:5], *returns[:5]]),
+        ("services off", {"route_services_secret": "", "route_services_secret_decrypt_only": ""}, visits[:5]),
+        ("services inside", hairpin, inner),
+        ("services inside, sanitized", {**hairpin, "forwarded_client_cert": "sanitize_set"}, inner),
+        (
+            "services inside, one allowed",
+            {**hairpin, "route_services_hairpinning_allowlist": ["service.parity"]},
+            inner,
+        ),
+        (
+            "services inside, star allowed",
+            {**hairpin, "route_services_hairpinning_allowlist": ["*.star.parity"]},
+            inner,
+        ),
+    )
+    for name, keys, cases in configured:
+        attempts = {"route_services": {"max_attempts": 2}}
+        yield Configuration(name, merged(services.KEYS, attempts, keys), cases, registrations=services.REGISTRATIONS)

@@ -5,16 +5,26 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import gorouter_signature
 
 from .case import Seen
 from .messages import Message, split
+from .services import KEY
 
 _ID = re.compile(r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{16})\b")
+_SIGNATURE = re.compile(rb"X-Cf-Proxy-Signature: ([\w=-]+)")
+_METADATA = re.compile(rb"X-Cf-Proxy-Metadata: ([\w=-]+)")
+_SIGNED_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z")
 _DATE = re.compile(r"(Date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _MILLISECONDS = re.compile(r"(X-Request-Start: )\d{13}\b")
 _LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
 _SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
 _LONGEST = 1000
+_STATUS = re.compile(r"\d+ HTTP/1\.\d (\d{3})")
+_REQUEST = re.compile(r"[a-z]+\d+ \S+ \S* HTTP/1\.1$")
+_LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 
 UNTOLD = frozenset(
     (
@@ -27,16 +37,26 @@ UNTOLD = frozenset(
         "endpoint-missing-but-request-must-be-sticky",
         "endpoint-missing-choosing-alternate",
         "route-service",
+        "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
         "vcap-request-id-header-set",
     )
 )
 """Debug lines of Gorouter's own workings, which ours has not."""
 
 Aspects = Mapping[str, list[str]]
-"""The lines of each of "client", "backend", "access" and "log"."""
+"""The lines of each of "client", "backend", "service", "access" and "log"."""
 
 Difference = tuple[str, str, str]
 """An aspect, "-" for Gorouter's or "+" for ours, and a line that only this one has."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A case with what differs in it, and the outcomes (see `outcome`) with Gorouter and with ours."""
+
+    name: str
+    found: list[Difference]
+    outcomes: tuple[str, str] = ("", "")
 
 
 class NormalForm:
@@ -54,7 +74,7 @@ class NormalForm:
             return clean(raw.decode("latin-1"))
 
         def clean(line: str) -> str:
-            line = re.sub(r":(\d{4,5})\b", lambda found: ":" + ports.get(int(found[1]), found[1]), line)
+            line = re.sub(r":(\d{4,5})\b", lambda found: ":" + ports.get(int(found[1]), _unknown(found[1])), line)
             # Whence a router dials is known to nobody.
             line = re.sub(r'((?:local[-_]address"?: ?|tcp )"?127\.0\.0\.1:)\d{4,5}', r"\1<own>", line)
             line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
@@ -77,15 +97,37 @@ class NormalForm:
         backend: list[str] = []
         for number, data in enumerate(seen.backend):
             backend += message_lines(data, None, f"{chr(97 + number)}")
+        service: list[str] = []
+        for number, data in enumerate(seen.service):
+            service += message_lines(unsealed(data, seen.sent), None, f"{chr(97 + number)}")
+
+        def timeless(lines: list[str]) -> list[str]:
+            if b"request-start" in seen.sent.lower():
+                return lines
+            return [_MILLISECONDS.sub(r"\1<ms>", line) for line in lines]
+
         return {
             "client": client,
-            "backend": [
-                _MILLISECONDS.sub(r"\1<ms>", line) if b"request-start" not in seen.sent.lower() else line
-                for line in backend
-            ],
+            "backend": timeless(backend),
+            "service": timeless(service),
             "access": [clean(line) for line in seen.access],
             "log": [_event(event, clean) for event in seen.log if event["message"] not in UNTOLD],
         }
+
+
+def _unknown(port: str) -> str:
+    # Above these are the ports that the kernel gives to connections: of routers to themselves, of services to routers.
+    return "<other>" if int(port) >= 32768 else port
+
+
+def unsealed(data: bytes, sent: bytes) -> bytes:
+    """A request for a route service with what its signature holds in its place, if it is one of a router's."""
+    signature, metadata = _SIGNATURE.search(data), _METADATA.search(data)
+    if signature is None or metadata is None or signature[1] in sent:
+        return data
+    contents = json.dumps(gorouter_signature.unseal(KEY, signature[1], metadata[1]))
+    shown = _SIGNED_TIME.sub("<time>", contents).encode()
+    return data.replace(signature[1], shown).replace(metadata[1], b"<nonce>")
 
 
 def _lines(message: Message, text: Callable[[bytes], str]) -> list[str]:
@@ -119,6 +161,17 @@ def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
     line = clean(json.dumps(told, sort_keys=True))
     source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
     return f"{event['log_level']} {event['message']} {line} ({source})"
+
+
+def outcome(aspects: Aspects) -> str:
+    """How a case ended, in short: statuses that the client got and its end, requests at backends, statuses logged."""
+    statuses = [found[1] for line in aspects["client"] if (found := _STATUS.match(line))]
+    end = aspects["client"][-1].removeprefix("then ")
+    requests = sum(_REQUEST.match(line) is not None for line in aspects["backend"])
+    logged = [found[1] for line in aspects["access"] if (found := _LOGGED.search(line))]
+    visits = sum(_REQUEST.match(line) is not None for line in aspects["service"])
+    sent = f"{requests} sent, {visits} to services" if visits else f"{requests} sent"
+    return f"{' '.join([*statuses, end])}; {sent}; logged {' '.join(logged) or 'nothing'}"
 
 
 def differences(gorouter: Aspects, ours: Aspects) -> list[Difference]:

@@ -6,6 +6,7 @@ import functools
 import http.client
 import itertools
 import json
+import random
 import socket
 import ssl
 import tempfile
@@ -17,11 +18,12 @@ from typing import Any, Self
 
 from integration.gorouter_process import GorouterProcess, configuration, get, register
 from integration.nats_server import NatsServerProcess, RawNatsClient
-from integration.raw_backend import ClosedPort, ServingBackend
+from integration.raw_backend import BackendStream, ClosedPort, ServingBackend
 from integration.raw_client import RawClient
 from integration.router_process import START_PATIENCE, wait_for
+from integration.tls_backend import Authority, TlsBackend
 
-from .case import ANSWER, PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
+from .case import PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
 
 APP = "11111111-aaaa-4aaa-8aaa-111111111111"
 PROCESS = "22222222-bbbb-4bbb-8bbb-222222222222"
@@ -46,6 +48,15 @@ REGISTRATIONS: tuple[Registration, ...] = (
     ("a", ("sticky.parity", "sticky.parity/Context"), {"app": APP, "private_instance_id": "instance-a"}),
     ("refused", ("refused.parity",), {"app": APP, "private_instance_id": "instance-r"}),
 )
+
+
+class Service(TlsBackend):
+    """A route service with TLS that goes on after handshakes that came to nothing."""
+
+    def accept(self) -> BackendStream:
+        while True:
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                return super().accept()
 
 
 class Router:
@@ -98,7 +109,8 @@ class Pair:
         self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration] = REGISTRATIONS
     ) -> None:
         self._stack = contextlib.ExitStack()
-        self._steps: Sequence[Step] = ANSWER
+        self._case = Case("", ())
+        self._port = 0
         try:
             self._start(gorouter, keys, registrations)
         except BaseException:
@@ -111,8 +123,13 @@ class Pair:
         self._stack.callback(server.stop)
         self.nats = RawNatsClient(server.port)
         self._stack.callback(self.nats.close)
+        handle = backend_handler(lambda: self._case.backend)
+        visit = backend_handler(lambda: self._case.service, self._send_back)
         self.backends = {
-            name: self._stack.enter_context(ServingBackend(backend_handler(lambda: self._steps))) for name in "ab"
+            "a": self._stack.enter_context(ServingBackend(handle)),
+            # Route services: one that is an app of the router, and one outside.
+            "inner": self._stack.enter_context(ServingBackend(visit)),
+            "outer": self._stack.enter_context(ServingBackend(visit, Service(Authority().server("localhost")))),
         }
         refused = ClosedPort()
         self._stack.callback(refused.close)
@@ -126,8 +143,29 @@ class Pair:
         for router in self.routers.values():
             router.process.wait_until_started()
         for name, uris, fields in registrations:
-            register(self.nats, self.addresses[name], *uris, **fields)
+            register(self.nats, self.addresses[name], *uris, **self._with_ports(fields))
         self.wait_for_route("plain.parity", dict(self.routers))
+
+    def _with_ports(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Further fields of a registration, with the ports that are named there (`<outer>`)."""
+        text = json.dumps(dict(fields))
+        for name, address in self.addresses.items():
+            text = text.replace(f"<{name}>", address.rpartition(":")[2])
+        whole: dict[str, Any] = json.loads(text)
+        return whole
+
+    def _send_back(self, request: bytes) -> bytes:
+        """Send a request as it came from a router to where it was sent to first, by that router; the response."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        start_line, *lines = head.split(b"\r\n")
+        fields = dict(line.split(b": ", 1) for line in lines)
+        host, slash, target = fields[b"X-Cf-Forwarded-Url"].partition(b"://")[2].partition(b"/")
+        kept = [line for line in lines if not line.startswith((b"Host:", b"Connection:"))]
+        method = start_line.partition(b" ")[0]
+        with contextlib.closing(RawClient(self._port, patience=PATIENCE)) as client:
+            start_line = method + b" " + slash + target + b" HTTP/1.1"
+            client.send(b"\r\n".join([start_line, b"Host: " + host, *kept, b"Connection: close"]) + b"\r\n\r\n" + body)
+            return client.wait_closed()
 
     def _made(self, name: str) -> Path:
         directory = self.directory / name
@@ -210,13 +248,14 @@ class Pair:
         return names
 
     def run(self, case: Case, name: str, patience: float = 1.0) -> Seen:
-        """Do the case with one router; `patience` multiplies what is waited for quiet."""
+        """Do the case with one router; `patience` multiplies what is waited for quiet and for late lines of the log."""
         router = self.routers[name]
         seen = Seen(sent=b"".join(step for step in case.client if isinstance(step, bytes)))
         seen.methods = [line.split(b" ")[0] for line in _start_lines(case.client)]
         first = {key: len(backend._streams) for key, backend in self.backends.items()}
-        self._steps = case.backend
-        seen.router_port = router.ports["ssl"] if case.over_tls else router.process.port
+        self._case = case
+        self._port = router.process.port
+        seen.router_port = router.ports["ssl"] if case.over_tls else self._port
         try:
             client = self._connect(case, seen.router_port)
         except OSError as error:
@@ -227,10 +266,14 @@ class Pair:
                 ended = take_steps(client, case.client, is_client=True, methods=seen.methods or [b"GET"])
                 seen.client_end = ended or end_of(client, QUIET * patience)
                 seen.client = bytes(client.received)
-                time.sleep(case.settle)
+                time.sleep(case.settle * patience)
         seen.access, seen.log = router.barrier()
         for key, backend in self.backends.items():
-            seen.backend += [bytes(stream.received) for stream in backend._streams[first[key] :]]
+            received = [bytes(stream.received) for stream in backend._streams[first[key] :]]
+            if key == "a":
+                seen.backend += received
+            else:
+                seen.service += received
         return seen
 
     def _connect(self, case: Case, port: int) -> RawClient:
@@ -266,8 +309,9 @@ def merged(*documents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nobody has now, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("0.0.0.0", port))
+            return port

@@ -204,6 +204,9 @@ cdef class BackendConnection(Connection):
         """Give up the exchange: this connection cannot serve it to its end."""
         cdef Exchange exchange = self.exchange
         self.exchange = None
+        if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
+            # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
+            failure = Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: unexpected EOF")
         self.abort()
         if self.judge is not None:
             response_judges.take_back(self.judge, False)
