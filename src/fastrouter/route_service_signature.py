@@ -22,9 +22,11 @@ _ITERATIONS = 100_001
 
 # Has the shape of `_core.EventLog`.
 EventLog = Callable[[int, str, dict[str, Any]], None]
+_DEBUG = 0
 _ERROR = 3
 
 _EXPIRED = "route service request expired"
+_PREVIOUS_KEY_USED = "Decrypt-only secret used to validate route service signature header"
 _NOT_AUTHENTIC = "cipher: message authentication failed"
 
 
@@ -81,13 +83,17 @@ class RouteServiceSigner:
         It is up to the caller whether that URL is one of the route the request is for.
         """
         try:
-            forwarded_url, requested_at = self._open(signature, metadata, self._cipher)
+            forwarded_url, requested_at, requested_ns = self._open(signature, metadata, self._cipher)
         except SignatureError as error:
-            self._report("proxy-route-service-current-key", error)
             if self._previous_cipher is None:
+                self._report("proxy-route-service-current-key", error)
                 raise
-            forwarded_url, requested_at = self._open_with_previous_key(signature, metadata, self._previous_cipher)
-        if self._clock_ns() - _nanoseconds_of(requested_at) > self._lifetime_ns:
+            if self._log is not None:
+                self._log(_DEBUG, "proxy-route-service-current-key", {"message": _PREVIOUS_KEY_USED})
+            forwarded_url, requested_at, requested_ns = self._open_with_previous_key(
+                signature, metadata, self._previous_cipher
+            )
+        if self._clock_ns() - requested_ns > self._lifetime_ns:
             expired = SignatureError(_EXPIRED, is_expired=True)
             self._report(
                 "proxy-route-service-timeout",
@@ -97,15 +103,15 @@ class RouteServiceSigner:
             raise expired
         return forwarded_url
 
-    def _open_with_previous_key(self, signature: bytes, metadata: bytes, cipher: Any) -> tuple[str, str]:
+    def _open_with_previous_key(self, signature: bytes, metadata: bytes, cipher: Any) -> tuple[str, str, int]:
         try:
             return self._open(signature, metadata, cipher)
         except SignatureError as error:
             self._report("proxy-route-service-previous-key", error)
             raise
 
-    def _open(self, signature: bytes, metadata: bytes, cipher: Any) -> tuple[str, str]:
-        """Return the forwarded URL and the time, as it stands there."""
+    def _open(self, signature: bytes, metadata: bytes, cipher: Any) -> tuple[str, str, int]:
+        """Return the forwarded URL and the time, as it stands there and in nanoseconds since 1970."""
         if not metadata:
             raise SignatureError("No metadata found")
         nonce = _decode_metadata(_decode_base64(metadata))
@@ -116,7 +122,8 @@ class RouteServiceSigner:
             contents = cipher.decrypt(nonce, sealed, None)
         except self._invalid_tag as error:
             raise SignatureError(_NOT_AUTHENTIC) from error
-        return _decode_contents(contents)
+        forwarded_url, requested_at = _decode_contents(contents)
+        return forwarded_url, requested_at, _nanoseconds_of(requested_at)
 
     def _report(self, message: str, error: SignatureError, data: dict[str, Any] | None = None) -> None:
         if self._log is not None:

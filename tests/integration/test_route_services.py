@@ -295,6 +295,8 @@ class TestAnswers:
         event = world.router.wait_for_event("route-service-response")
         assert event["route-service-endpoint"] == world.url
         assert event["status-code"] == int(status[:3])
+        assert (event["attempt"], event["got-connection"], event["wrote-headers"]) == (1, True, True)
+        assert (event["conn-reused"], event["num-endpoints"]) == (False, 1)
 
     def test_success_is_not_logged(self, world: World) -> None:
         client, stream, _ = world.visit()
@@ -423,7 +425,7 @@ class TestRefusedSignatures:
 
     def test_for_a_longer_path_with_a_route_of_its_own(self, world: World) -> None:
         world.register("app.test/admin", world.url)
-        reason = "route service forwarded URL app.test/admin does not match the original request URL app.test/"
+        reason = "route service forwarded URL app.test/admin does not match the original request URL app.test"
         self.assert_refused(world, 502, reason, *signed(KEY), start_line=b"GET /admin/x HTTP/1.1")
 
     def test_that_holds_no_url(self, world: World) -> None:

@@ -131,6 +131,8 @@ OUTCOMES = (
     Outcome(_ABORTED, r"(200 OK (with a length|chunked) to|body of response b'(Content-Length: 5'|Transfer-Encoding: chunked' b'5.r.nhel)|half a (chunked )?body|silence in the body)", "200 end; 1 sent; logged nothing", "200 end; 1 sent; logged 200", ("access",)),
     Outcome("S09: a body that ends with the connection is ended by a reset", r"body of response .*HTTP/1\.0$", "200 closed; 1 sent; logged nothing", "200 reset; 1 sent; logged 200", ("client", "access")),
     Outcome("S09: a body that ends with the connection is ended by a reset", r"body of response .*HTTP/1\.0$", _CUT_UNSEEN, "reset; 1 sent; logged 200", ("client", "access")),
+    Outcome(_ABORTED, r"services.*: service: half a body", "200 end; 0 sent, 1 to services; logged nothing", "200 end; 0 sent, 1 to services; logged 200", ("access",)),
+    Outcome("V02: a target in absolute form is the forwarded URL, where Gorouter puts it behind another", r"services.*: visit for b'http://", "404 kept; 0 sent, 1 to services; logged 404 404", "200 kept; 1 sent, 1 to services; logged 200 200"),
     Outcome("N16: broken streams have a line", r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log")),
 )
 
@@ -138,25 +140,41 @@ _WORDS = "E07: words for malformed responses"
 _MALFORMED = r"plain: (status b'|answer b'|header of response b'|body of response b')"
 _BROKEN = r"(?<=transport connection broken: )"
 _REFUSAL_WORDS = "H07: words for malformed requests"
-_TARGETS = r"""plain: target b["'](/#f|/a#b|//?\\x|/"|/<>|/\{\}|/\||/\\|/\^|/`|//a b|/')"""
+_TARGETS = r"""plain: target b["'](/#f|/a#b|//?\\x|/"|/<>|/\{\}|/\||/\\|/\^|/`|//a b|/')|visit for b'/(.xc3|<|#f)"""
+_NO_TIME = r"services.*: signature bad time inside"
+_SERVICE_FAILS = r"services.*: (service of down|service: reset)"
+_LOST_SERVICE = r"services.*: (service of nowhere|inner visit of (other-)?in\.parity)"
+_NAME_SERVER = r" on [\d.]+:53(?=: no such host)"
 _SCRIPTS = "S11: more is escaped in scripts than Go does"
 _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trace key of an unknown host)$"
 
 BLURS = (
     Blur("E17: lines about attempts have the ids of the trace, as spec 6.6 wants it", "log", r', "(span|trace)-id": "<id>"(?=.*\} \(\)$)'),
-    Blur("E17: the log has no component `registry` in the data plane", "log", r"(?<=\} \()registry(?=\)$)"),
+    Blur("E17: the data plane's lines name no component", "log", r"(?<=\} \()(registry|proxy)(?=\)$)"),
     Blur(_WORDS, "client", _BROKEN + r".*(?=\)$)", _MALFORMED),
     Blur(_WORDS, "access", _BROKEN + r'.*(?=\)"$)', _MALFORMED),
     Blur(_WORDS, "log", _BROKEN + r'.*(?=", "got-connection": )', _MALFORMED),
     Blur(_REFUSAL_WORDS, "client", r"(?<=^1 body 400 Bad Request)(: (invalid header (name|value)|too many Host headers|malformed Host header|missing required Host header))?$", r"plain: (bare carriage return in|host b'|two (equal )?hosts|space before the colon|header b')"),
     Blur(_REFUSAL_WORDS, "client", r"(?<=^1 Content-Length: )(15|3[678]|45)$", r"plain: (bare carriage return in|host b'|two (equal )?hosts|space before the colon|header b')"),
+    Blur("V04: words for what is no time", "client", r'(?<=cannot parse )("x" as "2006"|it)(?=.n$)', _NO_TIME),
+    Blur("V04: words for what is no time", "client", r"(?<=^1 Content-Length: )1\d\d$", _NO_TIME),
+    Blur("V04: words for what is no time", "access", r'(?<=" 502 0 )1\d\d(?= ")', _NO_TIME),
+    Blur("V04: words for what is no time", "log", r'(?<=cannot parse )(.."x.." as .."2006.."|it)(?=")', _NO_TIME),
+    Blur("V14: a route service goes by the name in its URL, not by its address", "client", r"(127\.0\.0\.1|localhost)(?=:<(refused|outer)>)", _SERVICE_FAILS),
+    Blur("V14: a route service goes by the name in its URL, not by its address", "access", r"(127\.0\.0\.1|localhost)(?=:<(refused|outer)>)", _SERVICE_FAILS),
+    Blur("V14: a route service goes by the name in its URL, not by its address", "log", r"(127\.0\.0\.1|localhost)(?=:<(refused|outer)>: )", _SERVICE_FAILS),
+    Blur("E16: which name server knew of no such host is not told", "client", _NAME_SERVER, _LOST_SERVICE),
+    Blur("E16: which name server knew of no such host is not told", "access", _NAME_SERVER, _LOST_SERVICE),
+    Blur("E16: which name server knew of no such host is not told", "log", _NAME_SERVER, _LOST_SERVICE),
+    Blur("V12: an inner service is logged with its own URL, over a connection of its own", "log", r'(?<="route-service-endpoint": "https://)(127\.0\.0\.1:<internal>|[a-z.]+)(?=/visit")', r"services inside.*inner visit"),
+    Blur("V12: an inner service is logged with its own URL, over a connection of its own", "log", r'(?<="conn-reused": )(true|false)(?=.*route-service-endpoint)', r"services inside.*inner visit"),
     Blur("G01: the target is logged as received", "access", r'(?<="GET ).*?(?= HTTP/1\.1")', _TARGETS),
     Blur("Q15, Q16: words for malformed trace headers", "log", r'(?<=\{"error": ")(invalid|not) [^"]*', r"trace b'.*(b3|B3)"),
     Blur(_SCRIPTS, "client", r"(?<=<script>).*(?=</script>)", _PAGES),
     Blur(_SCRIPTS, "client", r"(?<=^1 Content-Length: )\d{3}$", _PAGES),
     Blur(_SCRIPTS, "access", r'(?<=" 40[04] 0 )\d{3}(?= ")', _PAGES),
     Blur("Q08: named in Connection, the request id is logged all the same", "access", r'(?<= vcap_request_id:")[^"]*', r"hop b'Connection: X-Vcap-Request-Id'$"),
-    Blur("G01: bytes of a body count when they have come, whether they went on or not", "access", r'(?<=" 502 )[01](?= 67 ")', r"plain: refused POST$"),
+    Blur("G01: bytes of a body count when they have come, whether they went on or not", "access", r'(?<=" 502 )[015](?= 67 ")', r"plain: refused POST$|services.*: (service of .*|inner visit of .*), POST$"),
     Blur("H15: a body behind its answer is read and thrown away, uncounted", "access", r'(?<=" 200 )(0|10)(?= 5 ")', r"plain: answer before the body$"),
     Blur("E12: which of its reads or writes tells Gorouter that a client has gone is a matter of chance", "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: .*(away|cut)$"),
     Blur("W01: 101 in the client's version", "client", r"(?<=^1 HTTP/1\.)[01](?= 101$)", r"plain: upgrade with HTTP/1\.0$"),
@@ -177,6 +195,9 @@ LINES = (
     Line("W01: 101 without a length", "client", "-", r"^1 Content-Length: 0$", r"plain: upgrade with POST$"),
     Line("S01: trailers are announced only where they follow", "client", "-", r"^1 Trailer: X-T$", r"Trailer: X-T' .* (HEAD|HTTP/1\.0)$"),
     Line("a bad upgrade is answered to HEAD with the length of what GET gets", "client", "+", r"^1 Content-Length: 0$", r"plain: status b'101 x' to HEAD$"),
+    Line("Q14: Go asks services inside for gzip", "service", "-", r"^a1 Accept-Encoding: gzip$", r"services inside.*inner visit"),
+    Line("Q14: Go asks services inside for gzip", "backend", "-", r"^a1 Accept-Encoding: gzip$", r"services inside.*inner visit"),
+    Line("V05: signatures are looked at once, where Gorouter does up to four times, and says so each time", "log", "-", r"^[03] proxy-route-service-((current|previous)-key|timeout) ", r"services.*signature"),
     Line("O04: metrics of our own", "metrics", "+", r"^fastrouter_"),
     Line("N17: counters of later Gorouters", "metrics", "+", r"^routes_(un)?registered counter "),
     Line("O04: all values of status_group are there from the start", "metrics", "+", r"^responses_route_services counter "),

@@ -123,11 +123,12 @@ def _unknown(port: str) -> str:
 def unsealed(data: bytes, sent: bytes) -> bytes:
     """A request for a route service with what its signature holds in its place, if it is one of a router's."""
     signature, metadata = _SIGNATURE.search(data), _METADATA.search(data)
-    if signature is None or metadata is None or signature[1] in sent:
-        return data
-    contents = json.dumps(gorouter_signature.unseal(KEY, signature[1], metadata[1]))
-    shown = _SIGNED_TIME.sub("<time>", contents).encode()
-    return data.replace(signature[1], shown).replace(metadata[1], b"<nonce>")
+    if metadata is not None and metadata[1] not in sent:
+        if signature is not None:
+            contents = json.dumps(gorouter_signature.unseal(KEY, signature[1], metadata[1]))
+            data = data.replace(signature[1], _SIGNED_TIME.sub("<time>", contents).encode())
+        data = data.replace(metadata[1], b"<nonce>")
+    return data
 
 
 def _lines(message: Message, text: Callable[[bytes], str]) -> list[str]:

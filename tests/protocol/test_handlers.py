@@ -448,12 +448,16 @@ class TestRouteService:
     @pytest.mark.parametrize(
         ("signed", "text"),
         [
-            ("http://other.test/", "original request URL other.test/ does not exist in the routing table"),
+            ("http://other.test/", "original request URL other.test does not exist in the routing table"),
             (
                 "http://app.test:80/sub/x?q",
                 "route service forwarded URL app.test/ does not match the original request URL app.test/sub/x",
             ),
+            ("http://other.test", "original request URL other.test does not exist in the routing table"),
             ("no url", 'parse "no url": invalid URI for request'),
+            ("http://a b/", 'parse "http://a b/": invalid character " " in host name'),
+            ("http://app.test/%zz", 'parse "http://app.test/%zz": invalid URL escape "%zz"'),
+            ("http://app.test/%a", 'parse "http://app.test/%a": invalid URL escape "%a"'),
         ],
     )
     def test_a_signature_for_another_route(self, signed: str, text: str) -> None:

@@ -232,4 +232,14 @@ class TestLog:
         ours = signer(previous_key=OTHER_KEY, log=lambda *line: lines.append(line))
         refusal(ours, *gorouter_signature.sign(derive_key("a third one"), URL))
         data = {"error": "cipher: message authentication failed"}
-        assert lines == [(3, "proxy-route-service-current-key", data), (3, "proxy-route-service-previous-key", data)]
+        message = "Decrypt-only secret used to validate route service signature header"
+        assert lines == [
+            (0, "proxy-route-service-current-key", {"message": message}),
+            (3, "proxy-route-service-previous-key", data),
+        ]
+
+    def test_one_of_the_previous_key_is_no_error(self, lines: list[Any]) -> None:
+        ours = signer(previous_key=OTHER_KEY, log=lambda *line: lines.append(line))
+        ours.validate(*gorouter_signature.sign(OTHER_KEY, URL, at=datetime.fromtimestamp(NOW / 1e9, UTC)))
+        ((level, message, _),) = lines
+        assert (level, message) == (0, "proxy-route-service-current-key")

@@ -341,7 +341,8 @@ cdef class Exchange(Timed):
         """The whole-attempt timeout (spec 5.5)."""
         cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
         self.tell(LOG_ERROR, "backend-request-timeout", {
-            **described_destination(self), "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
+            **({} if self.service is not None else described_destination(self)),
+            "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
         self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)

@@ -274,16 +274,7 @@ cdef class RoundTripper:
             error = f"{error} (via idempotent request)"
         return exchange.tell(LOG_ERROR, message, {
             **described_destination(exchange),
-            "attempt": exchange.attempt,
-            "vcap_request_id": exchange.request_id_text(),
-            "num-endpoints": len(exchange.pool.endpoints),
-            "got-connection": got_connection,
-            "wrote-headers": exchange.was_head_sent,
-            "conn-reused": was_reused,
-            "dns-lookup-time": 0.0,
-            "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns),
-            "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
-            "local-address": exchange.local_address or "",
+            **described_attempt(exchange, was_reused, got_connection, exchange.was_head_sent),
             "error": error,
             "retriable": exchange.failure.is_retriable,
         })
@@ -305,6 +296,22 @@ cdef dict described_destination(Exchange exchange):
         "RouteServiceUrl": exchange.pool.route_service_url or "",
         "AZ": endpoint.availability_zone,
     }}
+
+
+cdef dict described_attempt(Exchange exchange, bint was_reused, bint got_connection, bint wrote_headers):
+    """How far an attempt has come, as log lines tell it (spec 5.1)."""
+    return {
+        "attempt": exchange.attempt,
+        "vcap_request_id": exchange.request_id_text(),
+        "num-endpoints": len(exchange.pool.endpoints),
+        "got-connection": got_connection,
+        "wrote-headers": wrote_headers,
+        "conn-reused": was_reused,
+        "dns-lookup-time": 0.0,
+        "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns),
+        "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
+        "local-address": exchange.local_address or "",
+    }
 
 
 cdef bint is_body_cut(Exchange exchange) noexcept:

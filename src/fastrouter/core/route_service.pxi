@@ -200,14 +200,15 @@ cdef object route_mismatch(Exchange exchange):
         parts = urlsplit(url)
     except ValueError as error:
         return error
-    if not parts.scheme or not parts.netloc:
-        return ValueError(f'parse "{url}": invalid URI for request')
+    reason = fault_of_url(url, parts.scheme, parts.netloc, parts.path)
+    if reason:
+        return ValueError(f'parse "{url}": {reason}')
     host = without_port(parts.netloc.rpartition("@")[2].encode("utf-8", "replace"))
     path = parts.path.encode("utf-8", "replace")
     pool = exchange.tripper.table.find(
         PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host), PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)
     )
-    uri = (host + path).decode("utf-8", "replace")
+    uri = (host + path).decode("utf-8", "replace").removesuffix("/")
     if pool is None:
         return ValueError(f"original request URL {uri} does not exist in the routing table")
     if pool.name != exchange.pool.name:
@@ -216,6 +217,23 @@ cdef object route_mismatch(Exchange exchange):
             f"request URL {uri}"
         )
     return None
+
+
+cdef object BAD_HOST = re_compile(r"[ \\^`{|}]")
+
+cdef str fault_of_url(str url, str scheme, str authority, str path):
+    """What keeps Go from reading a signed URL, "" if nothing does."""
+    if not url:
+        return "empty url"
+    if not scheme or not authority:
+        return "invalid URI for request"
+    found = BAD_HOST.search(authority)
+    if found is not None:
+        return f'invalid character "{found[0]}" in host name'
+    found = BAD_ESCAPE.search(path.encode("utf-8", "replace"))
+    if found is not None:
+        return f'invalid URL escape "{found.string[found.start() : found.start() + 3].decode("latin-1")}"'
+    return ""
 
 
 # --- the visit --------------------------------------------------------------------------------------------------------------
@@ -234,7 +252,8 @@ cdef int attempt_visit(RoundTripper tripper, Exchange exchange) except -1:
 cdef int note_answer(Exchange exchange, int status) except -1:
     """Route services that answer instead of sending the request back are worth a line."""
     if not 200 <= status < 300:
-        exchange.tell(
-            LOG_INFO, "route-service-response", {"route-service-endpoint": exchange.service.url, "status-code": status}
-        )
+        exchange.tell(LOG_INFO, "route-service-response", {
+            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True, True),
+            "status-code": status,
+        })
     return 0
