@@ -354,11 +354,13 @@ class Signer:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.validated = 0
 
     def sign(self, forwarded_url: str) -> tuple[bytes, bytes]:
         return b"signed " + forwarded_url.encode(), b"metadata"
 
     def validate(self, signature: bytes, metadata: bytes) -> str:
+        self.validated += 1
         if self.error is not None:
             raise self.error
         assert metadata == b"metadata"
@@ -424,6 +426,28 @@ class TestRouteService:
         ((level, message, data),) = conversation.events
         assert (level, message, data["status-code"]) == (1, "route-service-response", 418)
         assert data["route-service-endpoint"] == "http://service.test:8000/rs/%20?x=1"
+
+    @pytest.mark.parametrize(
+        ("signature", "url", "has_service", "is_strict", "validated"),
+        [
+            ("signed x", "", False, False, 0),
+            ("signed x", "u", False, False, 1),
+            ("signed x", "", False, True, 1),
+            ("", "u", False, True, 1),
+            ("", "u", False, False, 0),
+            ("", "u", True, False, 0),
+            ("", "u", True, True, 0),
+            ("signed http://app.test/", "", True, False, 1),
+        ],
+    )
+    def test_a_signature_is_read_where_it_matters(
+        self, signature: str, url: str, has_service: bool, is_strict: bool, validated: int
+    ) -> None:
+        signer = Signer()
+        conversation = visiting(signer, url="http://service.test/" if has_service else "", is_strict=is_strict)
+        lines = ("X-CF-Proxy-Signature: " + signature, "X-CF-Proxy-Metadata: metadata", "X-CF-Forwarded-Url: " + url)
+        conversation.from_client(request(*lines))
+        assert signer.validated == validated
 
     def test_route_services_are_off(self) -> None:
         conversation = visiting(None)

@@ -232,10 +232,7 @@ cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bytes certificate
     if head.has(HEADER_X_CF_PROXY_SIGNATURE):
-        read_signature(exchange, head)
-        exchange.is_trusted_return = (
-            is_signed and exchange.signature_error is None and head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
-        )
+        exchange.is_trusted_return = read_signature(exchange, head)
     if not (exchange.is_trusted_return and client.is_tls):
         if client.peer_certificate is not None:
             if mode == "sanitize_set":

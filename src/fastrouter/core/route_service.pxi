@@ -139,19 +139,27 @@ cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
 
 # --- the way back -----------------------------------------------------------------------------------------------------------
 
-cdef int read_signature(Exchange exchange, Head head) except -1:
-    """Validate the signature a request brings: `signed_url` or `signature_error` is set afterwards."""
+cdef bint read_signature(Exchange exchange, Head head) except -1:
+    """Validate the signature a request brings, if anything depends on it: `signed_url` or `signature_error` is set then.
+
+    Returns whether the request passes for one that comes back from a route service (spec 4.2, handler 17).
+    """
     cdef RouteServices services = exchange.tripper.settings.route_services
+    cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
+    cdef bint names_url = head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
+    cdef bint has_service = bool(exchange.pool.route_service_url)
+    if not (is_signed and (names_url or has_service)) and not (services.is_strict and not has_service):
+        return False
     if services.signer is None:
         exchange.signature_error = ValueError("route services are disabled")
-        return 0
+        return False
     try:
         exchange.signed_url = services.signer.validate(
             head.text_of(HEADER_X_CF_PROXY_SIGNATURE), head.text_of(HEADER_X_CF_PROXY_METADATA)
         )
     except ValueError as error:
         exchange.signature_error = error
-    return 0
+    return is_signed and names_url and exchange.signature_error is None
 
 
 cdef bint check_return(Exchange exchange) except -1:
