@@ -181,7 +181,10 @@ class TestConnections:
             stream.wait_closed()
             assert " 499 " in router.wait_for_log_line()
             assert router.addresses() == [backend.address]
-            assert not router.events
+            ((_, message, data),) = router.events
+            assert message == "backend-endpoint-failed"
+            assert data["error"] == "context canceled (context canceled)"
+            assert not data["retriable"]
 
     def test_client_that_leaves_inside_the_handshake_ends_it(self, backend: TlsBackend) -> None:
         with router_to(backend) as router:
@@ -192,7 +195,10 @@ class TestConnections:
             stream.wait_closed()
             assert " 499 " in router.wait_for_log_line()
             assert router.addresses() == [backend.address]
-            assert not router.events
+            ((_, message, data),) = router.events
+            assert message == "backend-endpoint-failed"
+            assert data["error"] == "context canceled (context canceled)"
+            assert not data["retriable"]
 
 
 class TestBodies:

@@ -38,6 +38,8 @@ cdef class RoundTripper:
         if self.tick_handle is not None:
             self.tick_handle.cancel()
             self.tick_handle = None
+        # Whoever is cut off now has not left: no attempt has failed.
+        self.event_log = None
         for client in list(self.clients):
             client.abort()
         for arrival in list(self.arrivals):
