@@ -464,6 +464,21 @@ def test_alone(row: Row) -> None:
         assert counters == {name: int(name == COUNTER_OF[row.body]) for name in counters}
 
 
+@pytest.mark.parametrize(
+    ("start_line", "body", "error"),
+    [(b"GET / HTTP/1.1", b"", "EOF (via idempotent request)"), (b"POST / HTTP/1.1", b"x", "EOF")],
+)
+def test_eof_inside_the_handshake(start_line: bytes, body: bytes, error: str) -> None:
+    """Whether a request could go out again is told of any EOF, even where nothing of it has gone out."""
+    (row,) = (row for row in ROWS if row.name == "EOF inside the handshake")
+    with row.failing() as failing, row.router(failing.endpoint) as router:
+        client = router.ask(*([b"Content-Length: 1"] if body else []), start_line=start_line, body=body)
+        failing.act()
+        assert client.read_response().value(b"X-Cf-Routererror") == b"endpoint_failure (EOF)"
+        (event,) = router.events_of("backend-endpoint-failed")
+        assert event["error"] == f"incomplete request ({error})"
+
+
 @every_row
 def test_beside_another(row: Row) -> None:
     """A GET goes on to the other endpoint where that is safe; the next requests go by the failing one's fate."""

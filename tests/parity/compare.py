@@ -10,7 +10,7 @@ the backend saw, the lines of the access log and those of the process log are co
 and, when all cases were done, if an entry of that table allows nothing.
 
 The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
-time is waiting, so there may be more jobs than processors. All cases take some six minutes with two.
+time is waiting, so there may be more jobs than processors. All cases take some five minutes with three.
 
 This is a tool and no part of the test suite: what it has shown gets a test there.
 """
@@ -64,9 +64,11 @@ class Report:
         return "\n".join(lines)
 
 
-def compare_case(pair: Pair, form: NormalForm, name: str, case: Case) -> Compared:
+def compare_case(pair: Pair, form: NormalForm, name: str, case: Case, *, registers_again: bool = False) -> Compared:
     """What differs, in the last of as many attempts as it takes to find only what is allowed."""
     for patience in PATIENCES:
+        if registers_again:
+            pair.register()
         gorouter = form.of(pair.run(case, "gorouter", patience=patience))
         ours = form.of(pair.run(case, "ours", patience=patience))
         compared = Compared(name, differences(gorouter, ours), (outcome(gorouter), outcome(ours)))
@@ -100,7 +102,7 @@ def compare(gorouter: Path, configuration: Configuration) -> list[Compared]:
         try:
             for case in configuration.cases:
                 name = f"{configuration.name}: {case.name}"
-                results.append(compare_case(pair, form, name, case))
+                results.append(compare_case(pair, form, name, case, registers_again=configuration.registers_again))
             for page in configuration.pages:
                 name = f"{configuration.name}: {page}"
                 results.append(Compared(name, pages.CHECKS[page](pair)))

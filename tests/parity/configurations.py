@@ -10,18 +10,22 @@ from integration.tls_front import tls_keys
 
 from . import corpus, services
 from .case import Case
-from .pair import REGISTRATIONS, Registration, merged
+from .pair import REGISTRATIONS, TLS_REGISTRATIONS, Registration, merged
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Keys of gorouter.yml over those of all, and what is compared with them; `pages` are names in `pages.CHECKS`."""
+    """Keys of gorouter.yml over those of all, and what is compared with them; `pages` are names in `pages.CHECKS`.
+
+    `registers_again`: before each case, for endpoints that the case before may have pruned.
+    """
 
     name: str
     keys: Mapping[str, Any]
     cases: Sequence[Case]
     pages: Sequence[str] = ()
     registrations: Sequence[Registration] = field(default=REGISTRATIONS)
+    registers_again: bool = False
 
 
 PLAIN: tuple[Callable[[], Iterable[Case]], ...] = (
@@ -171,6 +175,14 @@ def all_configurations(directory: Path) -> Iterator[Configuration]:
             )
             yield Configuration(f"TLS {validation} {mode}", keys, list(corpus.over_tls(str(certificate))))
     yield from _with_services()
+    for name, authorities in (("TLS backends", ["theirs"]), ("TLS backends, untrusted", [])):
+        yield Configuration(
+            name,
+            {"ca_certs": authorities, "backends": {"max_attempts": 2}},
+            list(corpus.tls_backends()),
+            registrations=TLS_REGISTRATIONS,
+            registers_again=True,
+        )
     for name, one in ONE_KEY.items():
         yield Configuration(name, one, list(corpus.few()))
 

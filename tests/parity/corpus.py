@@ -431,6 +431,21 @@ def over_tls(certificate: str) -> Iterator[Case]:
     yield Case("plain request", (request(), Do.READ))
 
 
+def tls_backends() -> Iterator[Case]:
+    """Requests to backends with TLS, to some that cannot be what they should be, and to one that does not speak it (spec 5.4, 5.7)."""
+    post = (b"POST / HTTP/1.1", b"Content-Length: 1")
+    steps: tuple[Step, ...]
+    for host in (b"secure.parity", b"misnamed.parity", b"unnamed.parity", b"refused.parity"):
+        yield simple(f"TLS to {host.decode()}", host=host)
+        yield simple(f"TLS to {host.decode()}, POST", *post, host=host, body=b"x")
+    for what, steps in (("an answer in plain", (b"HTTP/1.1 400 x\r\n\r\n", Do.CLOSE)), ("EOF", (Do.CLOSE,)), ("handshake failure", (b"\x15\x03\x03\x00\x02\x02\x28", Do.CLOSE)), ("bad certificate", (b"\x15\x03\x03\x00\x02\x02\x2a", Do.CLOSE)), ("protocol version", (b"\x15\x03\x03\x00\x02\x02\x46", Do.CLOSE))):
+        yield simple(f"TLS and {what}", host=b"spoken.parity", backend=steps)
+        yield simple(f"TLS and {what}, POST", *post, host=b"spoken.parity", body=b"x", backend=steps)
+    for what, steps in (("EOF", (Do.READ, Do.CLOSE)), ("half a head", (Do.READ, b"HTTP/1.1 200", Do.CLOSE)), ("half a body", (Do.READ, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", 0.1, Do.CLOSE)), ("silence", (Do.READ, 3.0))):
+        yield Case(f"TLS, then {what}", (request(host=b"secure.parity"), Do.READ), service=steps, settle=0.1)
+    yield Case("TLS and a tunnel", (request(b"GET /ws HTTP/1.1", *WEBSOCKET, host=b"secure.parity"), Do.READ), service=(Do.READ_HEAD, SWITCHING, 0.05, Do.CLOSE), settle=0.2)
+
+
 def proxied() -> Iterator[Case]:
     get = request()
     for header in (b"", b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n", b"PROXY TCP6 ::1 ::2 9 10\r\n", b"PROXY UNKNOWN\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 9\r\n", b"PROXY TCP4 x 5.6.7.8 9 10\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 99999 10\r\n", b"PROXY TCP4  1.2.3.4 5.6.7.8 9 10\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\n", b"PROXY TCP4 ::1 ::2 9 10\r\n", b"PROXY tcp4 1.2.3.4 5.6.7.8 9 10\r\n", b"PROXY \r\n", b"proxy TCP4 1.2.3.4 5.6.7.8 9 10\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10 11\r\n", b"PROXY UNKNOWN 1.2.3.4 5.6.7.8 9 10\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 0 0\r\n", b"PROXY TCP4 01.2.3.4 5.6.7.8 9 10\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 9 " + b"1" * 200 + b"\r\n"):

@@ -87,10 +87,12 @@ class NormalForm:
         def message_lines(data: bytes, methods: list[bytes] | None, label: str) -> list[str]:
             lines = []
             for number, message in enumerate(split(data, methods), 1):
-                if isinstance(message, bytes):
+                if isinstance(message, bytes) and message.startswith(b"\x16\x03\x01"):
+                    lines.append(f"{label}{number} ClientHello")
+                elif isinstance(message, bytes):
                     lines.append(f"{label}{number} bytes {text(message)}")
-                    continue
-                lines += [f"{label}{number} {line}" for line in _lines(message, text)]
+                else:
+                    lines += [f"{label}{number} {line}" for line in _lines(message, text)]
             return lines
 
         client = [*message_lines(seen.client, seen.methods or [b"GET"], ""), f"then {seen.client_end}"]
@@ -111,7 +113,7 @@ class NormalForm:
             "backend": timeless(backend),
             "service": timeless(service),
             "access": [clean(line) for line in seen.access],
-            "log": [_event(event, clean) for event in seen.log if event["message"] not in UNTOLD],
+            "log": _once([_event(event, clean) for event in seen.log if event["message"] not in UNTOLD]),
         }
 
 
@@ -153,6 +155,17 @@ def _lines(message: Message, text: Callable[[bytes], str]) -> list[str]:
 def _seconds(found: re.Match[str]) -> str:
     # Nothing at all is told apart from some time, for that is what says that something was not done.
     return found[1] + ("0" if found[2] == "0.000000" else "<s>")
+
+
+def _once(lines: list[str]) -> list[str]:
+    """The lines without repetitions of what Gorouter says each time it looks at a signature, up to four times."""
+    told: set[str] = set()
+    kept = []
+    for line in lines:
+        if line not in told or " proxy-route-service-" not in line:
+            kept.append(line)
+        told.add(line)
+    return kept
 
 
 def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:

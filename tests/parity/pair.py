@@ -50,6 +50,17 @@ REGISTRATIONS: tuple[Registration, ...] = (
 )
 
 
+_SECURE = {"app": APP, "private_instance_id": "instance-t", "availability_zone": "z"}
+TLS_REGISTRATIONS: tuple[Registration, ...] = (
+    ("outer", ("secure.parity",), {**_SECURE, "tls_port": "<outer>", "server_cert_domain_san": "localhost"}),
+    ("outer", ("misnamed.parity",), {**_SECURE, "tls_port": "<outer>", "server_cert_domain_san": "other"}),
+    ("outer", ("unnamed.parity",), {**_SECURE, "tls_port": "<outer>"}),
+    ("a", ("spoken.parity",), {**_SECURE, "tls_port": "<a>", "server_cert_domain_san": "localhost"}),
+    ("refused", ("refused.parity",), {**_SECURE, "tls_port": "<refused>", "server_cert_domain_san": "localhost"}),
+    ("a", ("plain.parity",), {}),
+)
+
+
 class Service(TlsBackend):
     """A route service with TLS that goes on after handshakes that came to nothing."""
 
@@ -109,15 +120,17 @@ class Pair:
         self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration] = REGISTRATIONS
     ) -> None:
         self._stack = contextlib.ExitStack()
+        self._authority = Authority()
+        self._registrations = registrations
         self._case = Case("", ())
         self._port = 0
         try:
-            self._start(gorouter, keys, registrations)
+            self._start(gorouter, keys)
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration]) -> None:
+    def _start(self, gorouter: Path, keys: Mapping[str, Any]) -> None:
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-")))
         server = NatsServerProcess(self._made("nats"))
         self._stack.callback(server.stop)
@@ -129,7 +142,7 @@ class Pair:
             "a": self._stack.enter_context(ServingBackend(handle)),
             # Route services: one that is an app of the router, and one outside.
             "inner": self._stack.enter_context(ServingBackend(visit)),
-            "outer": self._stack.enter_context(ServingBackend(visit, Service(Authority().server("localhost")))),
+            "outer": self._stack.enter_context(ServingBackend(visit, Service(self._authority.server("localhost")))),
         }
         refused = ClosedPort()
         self._stack.callback(refused.close)
@@ -142,15 +155,20 @@ class Pair:
         }
         for router in self.routers.values():
             router.process.wait_until_started()
-        for name, uris, fields in registrations:
+        self.register()
+
+    def register(self) -> None:
+        """Register all routes, some of which may have been pruned since, and return when both routers have them."""
+        for name, uris, fields in self._registrations:
             register(self.nats, self.addresses[name], *uris, **self._with_ports(fields))
         self.wait_for_route("plain.parity", dict(self.routers))
 
     def _with_ports(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Further fields of a registration, with the ports that are named there (`<outer>`)."""
+        """Further fields of a registration, with the ports that are named there: `<outer>` inside a text or alone."""
         text = json.dumps(dict(fields))
         for name, address in self.addresses.items():
-            text = text.replace(f"<{name}>", address.rpartition(":")[2])
+            port = address.rpartition(":")[2]
+            text = text.replace(f'"<{name}>"', port).replace(f"<{name}>", port)
         whole: dict[str, Any] = json.loads(text)
         return whole
 
@@ -189,6 +207,9 @@ class Pair:
             },
             keys,
         )
+        if document.get("ca_certs"):
+            # The only authority that there is.
+            document["ca_certs"] = [self._authority.pem]
         if document.get("enable_ssl"):
             document["ssl_port"] = ports["ssl"]
         kind = (

@@ -270,10 +270,11 @@ cdef class RoundTripper:
         # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
         if exchange.failure.kind == FAILURE_CLIENT_GONE:
             error = f"{error} ({cause_of_cancelling(exchange)})"
-        elif not (got_connection and exchange.was_head_sent):
-            error = f"incomplete request ({error})"
-        elif exchange.failure.kind == FAILURE_IDEMPOTENT_EOF:
-            error = f"{error} (via idempotent request)"
+        else:
+            if exchange.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.is_replayable()):
+                error = f"{error} (via idempotent request)"
+            if not (got_connection and exchange.was_head_sent):
+                error = f"incomplete request ({error})"
         return exchange.tell(LOG_ERROR, message, {
             **described_destination(exchange),
             **described_attempt(exchange, was_reused, got_connection, exchange.was_head_sent),
