@@ -234,6 +234,7 @@ cdef class Timed:
     cdef void arm(self, DeadlineQueue queue) noexcept
     cdef void disarm(self) noexcept
     cdef on_deadline(self, DeadlineQueue queue)
+    cdef int on_panic(self, object error) except -1
 
 cdef class Outlet(Timed):
     cdef object transport       # what is written to, None before and after the connection
@@ -241,7 +242,7 @@ cdef class Outlet(Timed):
     cdef flag is_direct         # there is nothing between the two
     cdef flag may_wait          # bytes may wait in `transport`
     cdef object error           # that a write to the socket has met
-    cdef int attach(self, object transport, object tcp) except -1
+    cdef int attach(self, object tcp) except -1
     cdef object detach(self, object error)
     cdef int write_out(self, object data) except -1
     cdef int write_rendered(self, const char* end) except -1
@@ -698,6 +699,9 @@ cdef class Connection(Outlet):
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
     cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
     cdef flag is_read_paused                    # the other side cannot take more
+    cdef int on_connection(self) except -1
+    cdef int on_full(self) except -1
+    cdef int on_room(self) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int watch_stall(self) except -1
@@ -720,6 +724,9 @@ cdef class BackendConnection(Connection):
     cdef flag has_bytes                         # of the current response
     cdef flag was_used                          # it has served an exchange before this one
     cdef flag is_closed
+    cdef int _panic(self, Exchange exchange, object error) except -1
+    cdef bint _on_eof(self, Exchange exchange) except -1
+    cdef int _on_end(self, Exchange exchange, object error) except -1
     cdef int dial(self) except -1
     cdef int on_dialled(self, object transport) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
@@ -734,7 +741,6 @@ cdef class BackendConnection(Connection):
     cdef int _refuse_large_head(self) except -1
     cdef int _consume(self, bytes data) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
-    cdef bint _is_agreed_upgrade(self, Head head) noexcept
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
@@ -760,6 +766,7 @@ cdef class ClientConnection(Connection):
     cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
+    cdef int _on_end(self, object error) except -1
     cdef int set_address(self, bytes ip, int port) except -1
     cdef int send(self, object data) except -1
     cdef int send_rendered(self, const char* end) except -1

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings, Stats
 
 from .fake_network import FakeLoop, FakeTransport
+
+if TYPE_CHECKING:
+    from fastrouter._core import EventLog
 
 # What no two runs have in common.
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -31,6 +34,7 @@ class Conversation:
         settings: Settings | None = None,
         stats: Stats | None = None,
         access_log: AccessLog | None = None,
+        event_log: "EventLog | None" = None,
     ) -> None:
         self.table = RouteTable()
         for endpoint in endpoints or [Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one", instance_index="0")]:
@@ -41,7 +45,7 @@ class Conversation:
             self.table,
             settings,
             access_log or AccessLog(self.log.append),
-            lambda *event: self.events.append(event),
+            event_log or (lambda *event: self.events.append(event)),
             stats=stats,
         )
         self.loop = FakeLoop()

@@ -16,18 +16,12 @@ cdef class BackendConnection(Connection):
 
     cdef int on_dialled(self, object transport) except -1:
         """TCP is connected; a TLS handshake may follow."""
-        cdef object probe = self.tripper.settings.keep_alive_probe_interval
         cdef object sock = transport.get_extra_info("socket")
         cdef object local
         self.disarm()
         if sock is None:
             return 0
-        if probe > 0:
-            # K07: what Go's KeepAlive sets.
-            seconds = max(1, int(probe))
-            sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-            sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
-            sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
+        probe_peer(sock, self.tripper.settings.keep_alive_probe_interval)
         self.raw = transport
         local = transport.get_extra_info("sockname")
         if local:
@@ -47,22 +41,6 @@ cdef class BackendConnection(Connection):
 
     # --- asyncio.Protocol
 
-    def connection_made(self, transport):
-        self.dialling = None
-        if self.raw is None:
-            self.on_dialled(transport)
-        self.attach(transport, self.raw)
-        if self.is_closed:
-            transport.abort()
-            return
-        if self.exchange is None and self.endpoint.is_route_service:
-            self.close()
-        elif self.exchange is None:
-            # Nobody waits any more; a fresh connection is as good as a returned one.
-            self.home.release(self)
-        else:
-            self.exchange.send_request()
-
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
         if exchange is None:
@@ -81,6 +59,59 @@ cdef class BackendConnection(Connection):
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
+        try:
+            return self._on_eof(exchange)
+        except Exception as error:
+            self._panic(exchange, error)
+            return False
+
+    def connection_lost(self, error):
+        cdef Exchange exchange = self.exchange
+        if self.dialling is not None:
+            # Lost in its TLS handshake: the dial says so, and why.
+            return
+        self.is_closed = True
+        self.disarm()
+        error = self.detach(error)
+        try:
+            self._on_end(exchange, error)
+        except Exception as fault:
+            self._panic(exchange, fault)
+        self.raw = None
+
+    cdef int on_panic(self, object error) except -1:
+        return self._panic(self.exchange, error)
+
+    cdef int _panic(self, Exchange exchange, object error) except -1:
+        """A fault of ours, in a callback that was about `exchange` (None: nobody's), ends this connection."""
+        self.exchange = None
+        self.home.evict(self)
+        self.abort()
+        return tell_of_panic(self.tripper, error) if exchange is None else respond_panic(exchange, error)
+
+    # --- what the network says
+
+    cdef int on_connection(self) except -1:
+        self.dialling = None
+        if self.is_closed:
+            self.transport.abort()
+            return 0
+        if self.raw is None:
+            self.on_dialled(self.transport)
+        self.attach(self.raw)
+        if self.exchange is not None:
+            return self.exchange.send_request()
+        # Nobody waits any more; a fresh connection is as good as a returned one.
+        return self.close() if self.endpoint.is_route_service else self.home.release(self)
+
+    cdef int on_full(self) except -1:
+        return self.exchange.client.adjust_reading() if self.exchange is not None else 0
+
+    cdef int on_room(self) except -1:
+        return self.exchange.client.on_body_room() if self.exchange is not None else 0
+
+    cdef bint _on_eof(self, Exchange exchange) except -1:
+        """The backend will send no more. Returns whether the connection stays open for writing."""
         if exchange is None:
             self.close()
             return False
@@ -92,46 +123,26 @@ cdef class BackendConnection(Connection):
         self._lose(Failure(FAILURE_EOF, "unexpected EOF" if self.is_in_body else "EOF"))
         return False
 
-    def connection_lost(self, error):
-        cdef Exchange exchange = self.exchange
-        if self.dialling is not None:
-            # Lost in its TLS handshake: the dial says so, and why.
-            return
-        self.is_closed = True
-        self.disarm()
-        error = self.detach(error)
+    cdef int _on_end(self, Exchange exchange, object error) except -1:
         if exchange is None:
-            self.home.evict(self)
-        elif exchange.is_tunnel:
+            return self.home.evict(self)
+        if error is not None and not isinstance(error, OSError):
+            # What the loop makes of a fault of ours.
+            return self._panic(exchange, error)
+        if exchange.is_tunnel:
             self.exchange = None
-            exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
-        elif error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
+            return exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
+        if error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
             # TLS that ends without its closing alert: Go takes that for an end, and so do apps (spec 4.5).
-            self._finish_until_close(exchange)
-        elif error is None:
-            self._lose(Failure(FAILURE_EOF, "EOF"))
-        elif isinstance(error, SSLError):
+            return self._finish_until_close(exchange)
+        if error is None:
+            return self._lose(Failure(FAILURE_EOF, "EOF"))
+        if isinstance(error, SSLError):
             # TLS 1.3 lets a backend refuse our certificate after the handshake.
-            self._lose(tls_failure(error, self.endpoint.server_cert_domain_san or self.endpoint.host))
-        elif isinstance(error, ConnectionResetError):
-            self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
-        else:
-            self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
-        self.raw = None
-
-    def pause_writing(self):
-        cdef Exchange exchange = self.exchange
-        self.is_write_paused = True
-        if exchange is not None:
-            exchange.client.adjust_reading()
-        self.watch_stall()
-
-    def resume_writing(self):
-        cdef Exchange exchange = self.exchange
-        self.is_write_paused = False
-        self.unwatch_stall()
-        if exchange is not None:
-            exchange.client.on_body_room()
+            return self._lose(tls_failure(error, self.endpoint.server_cert_domain_san or self.endpoint.host))
+        if isinstance(error, ConnectionResetError):
+            return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
+        return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
 
     # --- what the exchange asks for
 
@@ -295,7 +306,7 @@ cdef class BackendConnection(Connection):
         ):
             self._refuse("malformed HTTP response framing")
             return -1
-        if head.status == 101 and not self._is_agreed_upgrade(head):
+        if head.status == 101 and not is_agreed_upgrade(exchange, head):
             self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
             return -1
 
@@ -326,16 +337,6 @@ cdef class BackendConnection(Connection):
         return self._relay(
             data, at + head.length,
             exchange.render_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
-        )
-
-    cdef bint _is_agreed_upgrade(self, Head head) noexcept:
-        """Whether a 101 switches to the protocol the client asked for (spec 4.5)."""
-        cdef Exchange exchange = self.exchange
-        cdef Slice asked = exchange.upgrade
-        cdef Slice given = head.value_of(HEADER_UPGRADE)
-        return (
-            exchange.wants_upgrade and head.has_token(HEADER_CONNECTION, b"upgrade") and asked.length == given.length
-            and equals_nocase(PyBytes_AS_STRING(exchange.head) + asked.start, head.base + given.start, given.length)
         )
 
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:

@@ -10,19 +10,6 @@ cdef class ClientConnection(Connection):
 
     # --- asyncio.Protocol
 
-    def connection_made(self, transport):
-        cdef object peer = transport.get_extra_info("peername")
-        self.attach(transport, None if self.is_tls else transport)
-        if peer is None:
-            # Gone before it was looked at.
-            self.abort()
-            return
-        if self.ip is None:
-            self.set_address(peer[0].encode("ascii"), peer[1])
-        self.tripper.clients.add(self)
-        self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
-        self.arm(self.tripper.header_reads)
-
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
         if exchange is not None and exchange.is_tunnel:
@@ -54,40 +41,65 @@ cdef class ClientConnection(Connection):
         return False
 
     def connection_lost(self, error):
-        cdef Exchange exchange = self.exchange
         error = self.detach(error)
         self.is_closing = True
         self.disarm()
         if self in self.tripper.clients:
             self.tripper.clients.remove(self)
             self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
-        if exchange is not None:
-            exchange.on_client_gone(error)
+        try:
+            self._on_end(error)
+        except Exception as fault:
+            self.on_panic(fault)
         self.drop_judge()
         self.pending = None
         self.backlog = None
-
-    def pause_writing(self):
-        cdef Exchange exchange = self.exchange
-        self.is_write_paused = True
-        if exchange is not None and exchange.backend is not None:
-            exchange.backend.pause_reading()
-        self.watch_stall()
-
-    def resume_writing(self):
-        cdef Exchange exchange = self.exchange
-        self.is_write_paused = False
-        self.unwatch_stall()
-        if exchange is not None:
-            if exchange.backend is not None:
-                exchange.backend.resume_reading()
-        else:
-            self._advance()
 
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
         if queue is not self.tripper.stalls or self.is_stalled():
             self.abort()
+
+    cdef int on_panic(self, object error) except -1:
+        """A fault of ours in a callback: an answer, if a request waits for one, and the end of the connection."""
+        self.keep_alive = False
+        if self.exchange is not None:
+            return respond_panic(self.exchange, error)
+        self.abort()
+        return tell_of_panic(self.tripper, error)
+
+    # --- what the network says
+
+    cdef int on_connection(self) except -1:
+        cdef object peer = self.transport.get_extra_info("peername")
+        self.attach(None if self.is_tls else self.transport)
+        if peer is None:
+            # Gone before it was looked at.
+            return self.abort()
+        if self.ip is None:
+            self.set_address(peer[0].encode("ascii"), peer[1])
+        self.tripper.clients.add(self)
+        self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
+        self.arm(self.tripper.header_reads)
+        return 0
+
+    cdef int on_full(self) except -1:
+        if self.exchange is not None and self.exchange.backend is not None:
+            self.exchange.backend.pause_reading()
+        return 0
+
+    cdef int on_room(self) except -1:
+        if self.exchange is None:
+            return self._advance()
+        return self.exchange.backend.resume_reading() if self.exchange.backend is not None else 0
+
+    cdef int _on_end(self, object error) except -1:
+        if error is not None and not isinstance(error, OSError):
+            # What the loop makes of a fault of ours.
+            return self.on_panic(error)
+        if self.exchange is not None:
+            self.exchange.on_client_gone(error)
+        return 0
 
     cdef int set_address(self, bytes ip, int port) except -1:
         """Who the client is; a PROXY header says so before the connection does."""

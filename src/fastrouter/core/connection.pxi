@@ -1,6 +1,45 @@
 # Connection: what a connection to a client and one to a backend have in common.
 
 cdef class Connection(Outlet):
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        self.transport = transport
+        try:
+            self.on_connection()
+        except Exception as error:
+            self.on_panic(error)
+
+    def pause_writing(self):
+        self.is_write_paused = True
+        try:
+            self.on_full()
+            self.watch_stall()
+        except Exception as error:
+            self.on_panic(error)
+
+    def resume_writing(self):
+        self.is_write_paused = False
+        try:
+            self.unwatch_stall()
+            self.on_room()
+        except Exception as error:
+            self.on_panic(error)
+
+    cdef int on_connection(self) except -1:
+        """`transport` is connected."""
+        raise AssertionError("a Connection class defines on_connection")
+
+    cdef int on_full(self) except -1:
+        """The peer does not take what is written as fast as it comes: the other side shall not be read."""
+        raise AssertionError("a Connection class defines on_full")
+
+    cdef int on_room(self) except -1:
+        """More may be written again."""
+        raise AssertionError("a Connection class defines on_room")
+
+    # --- back-pressure
+
     cdef int pause_reading(self) except -1:
         if not self.is_read_paused and self.transport is not None:
             self.is_read_paused = True

@@ -46,6 +46,10 @@ cdef class Timed:
         """`queue`'s time is over for this one, which no longer stands in it."""
         raise AssertionError("a Timed class defines on_deadline")
 
+    cdef int on_panic(self, object error) except -1:
+        """A callback of this one has raised `error`, a fault of ours: end what it was about, and let nobody wait for it."""
+        raise AssertionError("a Timed class defines on_panic")
+
 
 cdef class DeadlineQueue:
     """Those who wait for the same kind of thing, the longest-waiting first. `timeout` in seconds; 0 means no limit."""
@@ -59,4 +63,8 @@ cdef class DeadlineQueue:
         while self.first is not None and self.first.expires_ns <= now_ns:
             waiting = self.first
             waiting.disarm()
-            waiting.on_deadline(self)
+            try:
+                waiting.on_deadline(self)
+            except Exception as error:
+                # Those behind it have nothing to do with it.
+                waiting.on_panic(error)

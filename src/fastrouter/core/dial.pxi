@@ -101,6 +101,16 @@ async def dial(BackendConnection connection):
         connection.on_dial_failed(failure)
 
 
+cdef int probe_peer(object sock, double interval) except -1:
+    """K07: probe an idle connection every `interval` seconds, as Go's KeepAlive does; 0 and less: never."""
+    if interval > 0:
+        seconds = max(1, int(interval))
+        sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
+        sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
+    return 0
+
+
 cdef Failure handshake_failure(BackendConnection connection, object error):
     """What ended a handshake without a word of TLS."""
     if isinstance(error, ConnectionAbortedError):

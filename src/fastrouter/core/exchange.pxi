@@ -3,19 +3,6 @@
 # Client side events come in through `take_body`, `on_client_*`; backend side events through `on_interim`, `on_response_head`,
 # `relay_*`, `on_backend_*`. Whatever happens, it ends in `finish`, once.
 
-cdef class ContinueWait(Timed):
-    """The second a backend is given to answer `Expect: 100-continue` before the body is asked for anyway (spec 4.0)."""
-
-    def __cinit__(self, Exchange exchange):
-        self.exchange = exchange
-
-    cdef on_deadline(self, DeadlineQueue queue):
-        cdef Exchange exchange = self.exchange
-        if not exchange.is_finished and not exchange.is_body_wanted:
-            exchange.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            exchange.open_body()
-
-
 cdef class Exchange(Timed):
     def __cinit__(self, ClientConnection client):
         self.client = client
@@ -346,6 +333,9 @@ cdef class Exchange(Timed):
         })
         self.detach_backend()
         self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)
+
+    cdef int on_panic(self, object error) except -1:
+        return respond_panic(self, error)
 
     cdef str request_id_text(self):
         return self.request_id[:36].decode("ascii")

@@ -11,13 +11,12 @@ cdef class Outlet(Timed):
     def __cinit__(self, *_):
         self.descriptor = -1
 
-    cdef int attach(self, object transport, object tcp) except -1:
-        """Write to `transport`; straight to the socket if it is `tcp` itself, and not something in front of it."""
+    cdef int attach(self, object tcp) except -1:
+        """`tcp`: the TCP transport if it is known. Writes go straight to its socket if there is nothing in front of it."""
         cdef object socket = None if tcp is None else tcp.get_extra_info("socket")
-        self.transport = transport
         if socket is not None:
             self.descriptor = socket.fileno()
-            self.is_direct = transport is tcp
+            self.is_direct = self.transport is tcp
         return 0
 
     cdef object detach(self, object error):

@@ -147,6 +147,10 @@ cdef class ProxyHeaderReader(Timed):
         else:
             self.abort()
 
+    cdef int on_panic(self, object error) except -1:
+        self.abort()
+        return tell_of_panic(self.door.tripper, error)
+
     def abort(self):
         if self.transport is not None:
             self.transport.abort()

@@ -123,19 +123,41 @@ cdef int answer_health(Exchange exchange) except -1:
 
 cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
+    cdef ClientConnection client = exchange.client
     cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
-    exchange.tell(LOG_ERROR, "panic-check", {
-        "host": host.decode("latin-1"), "error": repr(error), "stacktrace": "".join(format_exception(error)),
-    })
-    exchange.detach_backend()
-    if exchange.is_finished:
-        return 0
-    if exchange.is_response_started:
-        exchange.client.abort_response(True)
-    else:
-        exchange.router_error = b"unknown_failure"
-        respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
-    return exchange.finish()
+    try:
+        exchange.tell(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
+    except Exception:
+        # A log that fails costs its lines, not the answer.
+        pass
+    try:
+        exchange.detach_backend()
+        if exchange.is_response_started:
+            if not exchange.is_finished:
+                client.abort_response(True)
+        elif not exchange.is_finished:
+            exchange.router_error = b"unknown_failure"
+            respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
+        exchange.finish()
+    except Exception:
+        # Another fault, in the answer or behind it: below, that is the end of the connection.
+        pass
+    if client.exchange is exchange:
+        exchange.is_finished = True
+        exchange.disarm()
+        exchange.release_count()
+        client.exchange = None
+        client.abort()
+    return 0
+
+
+cdef int tell_of_panic(RoundTripper tripper, object error) except -1:
+    """A fault of the router itself that happened to nobody's request."""
+    return tripper.tell(LOG_ERROR, "panic-check", fault_fields("", error))
+
+
+cdef dict fault_fields(str host, object error):
+    return {"host": host, "error": repr(error), "stacktrace": "".join(format_exception(error))}
 
 
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:

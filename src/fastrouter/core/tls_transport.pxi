@@ -17,7 +17,8 @@ cdef class TLSTransport(Outlet):
     # --- asyncio.Protocol of the TCP connection
 
     def connection_made(self, raw):
-        self.attach(raw, raw)
+        self.transport = raw
+        self.attach(raw)
         self.tripper.arrivals.add(self)
         self.arm(self.tripper.header_reads)
 
@@ -64,6 +65,10 @@ cdef class TLSTransport(Outlet):
     cdef on_deadline(self, DeadlineQueue queue):
         # A handshake that takes too long, or somebody turned away who does not go.
         self.abort()
+
+    cdef int on_panic(self, object error) except -1:
+        self.abort()
+        return tell_of_panic(self.tripper, error)
 
     # --- transport of the client
 

@@ -2,6 +2,16 @@
 #
 # The Exchange stays between them; bytes of the backend go straight to `ClientConnection.send`.
 
+cdef bint is_agreed_upgrade(Exchange exchange, Head head) noexcept:
+    """Whether a 101 switches to the protocol the client asked for (spec 4.5)."""
+    cdef Slice asked = exchange.upgrade
+    cdef Slice given = head.value_of(HEADER_UPGRADE)
+    return (
+        exchange.wants_upgrade and head.has_token(HEADER_CONNECTION, b"upgrade") and asked.length == given.length
+        and equals_nocase(PyBytes_AS_STRING(exchange.head) + asked.start, head.base + given.start, given.length)
+    )
+
+
 cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
     """The 101 is out: bytes that came early are the tunnel's."""
     client.keep_alive = False
