@@ -11,6 +11,8 @@ from fastrouter.server_tls import server_context
 from integration.issuer import Issuer, Pair
 from integration.tls_front import client_context, server_tls
 
+from .wire import Wire
+
 ISSUER = Issuer()
 FIRST, SECOND = ISSUER.pair("first.test"), ISSUER.pair("second.test")
 
@@ -25,19 +27,8 @@ def no_collector() -> Iterator[None]:
 
 def certificate_for(context: ssl.SSLContext, name: str) -> bytes | None:
     """What a listener shows to who asks for `name`."""
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = client_context(ISSUER, checks_names=False).wrap_bio(to_client, to_server, server_hostname=name)
-    server = context.wrap_bio(to_server, to_client, server_side=True)
-    waiting = [client, server]
-    for end in (client, server) * 3:
-        if end in waiting:
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            waiting.remove(end)
-    assert not waiting
-    return client.getpeercert(binary_form=True)
+    wire = Wire(client_context(ISSUER, checks_names=False), context, name).shake_hands()
+    return wire.client.getpeercert(binary_form=True)
 
 
 @pytest.mark.usefixtures("no_collector")

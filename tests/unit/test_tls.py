@@ -9,39 +9,12 @@ import pytest
 from fastrouter.tls import MAX_SESSIONS, BackendContext, backend_context
 from integration.tls_backend import SAN, Authority
 
+from .wire import Wire
+
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 OURS = Authority()
 # Any two suites of TLS 1.2 that go with the certificates of the authority.
 FIRST_SUITE, OTHER_SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
-
-
-class Wire:
-    """A client and a server end, and what they say to each other."""
-
-    def __init__(self, client: ssl.SSLContext, server: ssl.SSLContext, name: str = SAN) -> None:
-        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client.wrap_bio(to_client, to_server, server_hostname=name)
-        self.server = server.wrap_bio(to_server, to_client, server_side=True)
-
-    def shake_hands(self) -> "Wire":
-        waiting = [self.client, self.server]
-        for _ in range(10):
-            for end in list(waiting):
-                try:
-                    end.do_handshake()
-                except ssl.SSLWantReadError:
-                    continue
-                waiting.remove(end)
-        assert not waiting
-        return self
-
-    def answer(self) -> "Wire":
-        """One request and its response, after which a session is there to be kept."""
-        self.client.write(b"ask")
-        assert self.server.read() == b"ask"
-        self.server.write(b"tell")
-        assert self.client.read() == b"tell"
-        return self
 
 
 def resumed(client: BackendContext, server: ssl.SSLContext, name: str = SAN) -> bool:
