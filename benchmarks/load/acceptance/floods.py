@@ -207,13 +207,15 @@ def half_open(message: bytes, count: int = 400) -> Client:
 
     def run(traffic: Traffic) -> None:
         held: deque[Connection] = deque()
-        with contextlib.ExitStack() as stack:
-            stack.callback(lambda: [connection.socket.close() for connection in held])
+        try:
             while True:
                 held.append(traffic.connect())
                 held[-1].send(message)
                 if len(held) > count:
                     held.popleft().socket.close()
+        finally:
+            for connection in held:
+                connection.socket.close()
 
     return run
 
@@ -391,7 +393,10 @@ def tunnel_of_large_frames(traffic: Traffic) -> None:
 
 
 def silent_tunnel(traffic: Traffic) -> None:
-    tunnel(traffic, lambda _connection: threading.Event().wait() and None)
+    def stay(_connection: Connection) -> None:
+        threading.Event().wait()
+
+    tunnel(traffic, stay)
 
 
 # What backends do.
