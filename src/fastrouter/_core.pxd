@@ -89,10 +89,15 @@ cdef enum:
     CHUNK_TRAILER
     CHUNK_LAST_LF
     CHUNK_EXTENSION_MAX = 4096  # bytes of one chunk's extension
+    CHUNK_EXCESS_MAX = 16384    # `Framing.excess`, as Go has it
+    CHUNKS_AT_ONCE = 512        # walked in one step
     TRAILER_MAX = 65536         # bytes of a whole trailer section
+    TRAILER_LINES_MAX = 1000
+    INTERIM_MAX = 64            # interim responses that one request may get
 
 cdef enum:
     FAILURE_DIAL
+    FAILURE_STARVED
     FAILURE_PLAIN_ANSWER
     FAILURE_HOSTNAME_MISMATCH
     FAILURE_REMOTE_CERTIFICATE
@@ -188,6 +193,8 @@ cdef enum:
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
+    TLS_THIN_SLICE = 4096       # the same for a peer whose records hold next to nothing
+    TLS_UNASKED_MAX = 65536     # bytes OpenSSL may write of its own to a peer that takes nothing
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
     CLIENT_HELLO_RECORDS = 64   # it may be cut into; a real one has one or two
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
@@ -222,6 +229,8 @@ cdef struct Framing:
     int state                   # CHUNK_*
     int digits                  # of the chunk size line so far
     int extension               # bytes of this chunk's extension so far
+    int trailer_lines
+    int64_t excess              # bytes of size lines beyond what chunks of any use need
     int64_t remaining           # bytes left in the body, or in the current chunk
     flag is_done                # the last byte of the body was seen
 
@@ -236,8 +245,27 @@ cdef class Timed:
     cdef on_deadline(self, DeadlineQueue queue)
     cdef int on_panic(self, object error) except -1
 
-cdef class Outlet(Timed):
-    cdef object transport       # what is written to, None before and after the connection
+cdef class Reader(Timed):
+    cdef RoundTripper tripper
+    cdef object transport       # what is read from and written to, None before and after the connection
+    cdef flag is_read_paused    # there is nowhere to put what would come
+    cdef flag waits_for_turn    # it has had its share
+    cdef flag is_read_stopped   # what the transport was told last
+    cdef int let_read(self, bint wanted) except -1
+    cdef int wait_for_turn(self) except -1
+    cdef int take_turn(self) except -1
+    cdef int on_turn(self) except -1
+    cdef int _apply(self) except -1
+
+cdef class Turns:
+    cdef object loop
+    cdef object waiting         # deque of Reader
+    cdef flag is_called         # the loop will call
+    cdef int add(self, Reader reader) except -1
+    cdef int _call(self) except -1
+    cdef int clear(self) except -1
+
+cdef class Outlet(Reader):
     cdef int descriptor         # of the TCP socket below it, -1 for none
     cdef flag is_direct         # there is nothing between the two
     cdef flag may_wait          # bytes may wait in `transport`
@@ -259,19 +287,22 @@ cdef class DeadlineQueue:
 
 cdef class Judge:
     cdef object parser_feed     # bound httptools feed_data; None once discarded
+    cdef object parser_goes_on  # bound httptools should_keep_alive
     cdef Judge below            # in the store
     cdef readonly flag head_complete
     cdef readonly flag message_complete
+    cdef flag goes_on           # llhttp would take another message behind this one
     cdef flag upgraded          # llhttp left HTTP behind the head: not to be used again
     cdef str reason             # why it refused
     cdef bint accepts(self, object data) except -1
+    cdef void discard(self) noexcept
 
 cdef class JudgeStore:
     cdef bint for_requests
     cdef Judge top
     cdef int count
     cdef Judge borrow(self)
-    cdef void take_back(self, Judge judge, bint clean) noexcept
+    cdef void take_back(self, Judge judge) noexcept
 
 # What a kind of failure means; the rows are in core/failures.pxi.
 cdef struct FailureRow:
@@ -603,6 +634,7 @@ cdef class Exchange(Timed):
     cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
     cdef flag closes_backend                    # `Connection: close` towards the backend
     cdef flag expects_continue
+    cdef int interims                           # interim responses so far
     cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
     cdef flag is_request_done                   # the client sent all of it
     # the attempts
@@ -668,21 +700,34 @@ cdef class RoundTripper:
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
+    cdef int64_t ticked_ns                      # CLOCK_MONOTONIC of the last tick
+    cdef int late_ticks                         # in a row
+    cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a want of descriptors was told of last
+    cdef int64_t starved_dials                  # since then
+    cdef int starved_errno                      # 0: nothing to tell
     cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections that become idle are closed
     cdef set clients                            # open ClientConnections
+    cdef set backends                           # BackendConnections, from their dial on
+    cdef set resetting                          # clients that are reset once they have what was written
+    cdef Turns turns
     cdef set arrivals                           # connections that no client has yet: TLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
+    cdef DeadlineQueue closings
     cdef DeadlineQueue continue_waits
     cdef DeadlineQueue dials
+    cdef DeadlineQueue handshakes               # of TLS with backends
     cdef DeadlineQueue attempts
     cdef DeadlineQueue stalls
     cdef DeadlineQueue backend_idles
     cdef Stats shared                           # keeps `counters` alive
     cdef int64_t* counters                      # this worker's, by COUNTER_*
+    cdef int _reset_delivered(self) except -1
+    cdef int _look_for_descriptors(self) except -1
+    cdef int on_starved_dial(self, int number) except -1
     cdef int tell(self, int level, str message, dict data) except -1
     cdef int attempt(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange) except -1
@@ -694,16 +739,12 @@ cdef class RoundTripper:
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
 cdef class Connection(Outlet):
-    cdef RoundTripper tripper
     cdef Exchange exchange                      # being served, or None: idle
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
     cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
-    cdef flag is_read_paused                    # the other side cannot take more
     cdef int on_connection(self) except -1
     cdef int on_full(self) except -1
     cdef int on_room(self) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
     cdef int watch_stall(self) except -1
     cdef int unwatch_stall(self) except -1
     cdef bint is_stalled(self) except -1
@@ -719,6 +760,8 @@ cdef class BackendConnection(Connection):
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
+    cdef bytes unread                           # received, and left for the next turn
+    cdef flag has_eof                           # the backend has ended behind that
     cdef flag is_in_body
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
@@ -740,6 +783,8 @@ cdef class BackendConnection(Connection):
     cdef int _continue_head(self, bytes data) except -1
     cdef int _refuse_large_head(self) except -1
     cdef int _consume(self, bytes data) except -1
+    cdef int _drop_judge(self) except -1
+    cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
@@ -789,6 +834,8 @@ cdef class ClientConnection(Connection):
     cdef int _linger(self) except -1
     cdef int close_after_write(self) except -1
     cdef int abort_response(self, bint needs_reset) except -1
+    cdef bint has_delivered(self) except -1
+    cdef int reset(self) except -1
     cdef int abort(self) except -1
     cdef int drop_judge(self) except -1
 
@@ -810,7 +857,6 @@ cdef class ProxyHeaderReader(Timed):
 
 cdef class TLSTransport(Outlet):
     cdef FrontDoor door
-    cdef RoundTripper tripper
     cdef ClientConnection client                # None: turned away
     cdef int stage                              # TLS_*
     cdef object context                         # of the door, when the handshake began: OpenSSL calls it to the end, unasked
@@ -822,6 +868,10 @@ cdef class TLSTransport(Outlet):
     cdef object write_record
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
+    cdef bytes unread                           # encrypted, left for the next turn
+    cdef Py_ssize_t slice                       # bytes given to OpenSSL at once: TLS_SLICE or TLS_THIN_SLICE
+    cdef Py_ssize_t unasked                     # bytes OpenSSL has written of its own since the peer took some last
+    cdef flag is_write_paused                   # the peer does not take what is written as fast as it comes
     cdef flag has_end                           # the peer will send no more
     cdef int _greet(self, bytes data) except -1
     cdef int _shake_hands(self) except -1
@@ -831,6 +881,7 @@ cdef class TLSTransport(Outlet):
     cdef int _decrypt(self, bytes data) except -1
     cdef bint _read_records(self, list texts) except -1
     cdef int _encrypt(self, data) except -1
+    cdef bint _flush_unasked(self) except -1
     cdef int _flush(self) except -1
     cdef bint _on_end(self) except -1
     cdef int _say_goodbye(self) except -1

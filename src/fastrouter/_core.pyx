@@ -14,16 +14,18 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
+from libc.errno cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
+from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
 
 from asyncio import CancelledError, Protocol
 from binascii import b2a_base64
 from calendar import timegm
+from collections import deque
 from email.utils import formatdate
 from hashlib import sha1
 from json.encoder import encode_basestring
@@ -50,11 +52,20 @@ cdef extern from "arpa/inet.h" nogil:
     const char* inet_ntop(int family, const void* packed, char* text, unsigned int size)
 
 cdef extern from "sys/socket.h" nogil:
+    int AF_UNIX
+    int SOCK_STREAM_NUMBER "SOCK_STREAM"
     int MSG_PEEK
     int MSG_DONTWAIT
     int MSG_NOSIGNAL
+    int socket(int family, int kind, int protocol)
     ssize_t recv(int descriptor, void* into, size_t size, int flags)
     ssize_t send(int descriptor, const void* data, size_t size, int flags)
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int descriptor, unsigned long request, ...)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCOUTQ
 
 cdef extern from "time.h" nogil:
     clockid_t CLOCK_MONOTONIC_COARSE
@@ -74,13 +85,24 @@ CYTHON_VERSION = cython.__version__
 
 # Seconds between two looks at the deadlines: every wait may last this much longer than it should.
 cdef double TICK_SECONDS = 0.1
+# How long the loop has to look at the sockets before a deadline that has passed is taken for missed.
+cdef double LOOK_SECONDS = 0.001
+# A tick that comes this much after the one before is late: the process was held up.
+cdef int64_t LATE_NS = 200000000
+# After so many late ticks in a row deadlines hold again.
+cdef int LATE_TICKS_MAX = 20
+# Between two lines that tell of a want of descriptors.
+cdef int64_t STARVED_INTERVAL_NS = 30000000000
 # How long a backend may leave `Expect: 100-continue` unanswered before the body is asked for anyway (spec 5.5).
 cdef double CONTINUE_SECONDS = 1.0
 # How long a client may go on sending after the last answer on its connection.
 cdef double LINGER_SECONDS = 1.0
+# How long a connection that is to be closed may keep what its peer does not take, where no idle timeout says so.
+cdef double CLOSING_SECONDS = 900.0
 
 include "core/scratch.pxi"
 include "core/deadlines.pxi"
+include "core/reader.pxi"
 include "core/outlet.pxi"
 include "core/settings.pxi"
 include "core/header_names.pxi"

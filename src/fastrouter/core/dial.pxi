@@ -22,6 +22,9 @@ class _Blocked(Exception):
     """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
 
 
+cdef double NEVER_SECONDS = 1e6
+
+
 cdef object allowed_address(list found, object is_blocked):
     """The first address in an answer of getaddrinfo(3) that may be connected to. Raises _Blocked without one."""
     for _, _, _, _, address in found:
@@ -50,6 +53,7 @@ async def dial(BackendConnection connection):
             return
         transport, placeholder = await loop.create_connection(_Handshake, host, endpoint.port)
         connection.on_dialled(transport)
+        connection.arm(connection.tripper.handshakes)
         if placeholder.has_spoken:
             failure = plain_answer()
         elif placeholder.end is not None:
@@ -58,7 +62,8 @@ async def dial(BackendConnection connection):
             secured = await loop.start_tls(
                 transport, connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls,
                 server_hostname=name,
-                ssl_handshake_timeout=settings.tls_handshake_timeout or None,
+                # The loop's own limit fires before it looks at the socket; `handshakes` holds ours.
+                ssl_handshake_timeout=NEVER_SECONDS,
             )
             if connection.exchange is not None:
                 connection.exchange.secured_ns = monotonic_ns()
@@ -81,7 +86,7 @@ async def dial(BackendConnection connection):
             )
     except OSError as error:
         if transport is None:
-            failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connect: {errno_text(error)}")
+            failure = dial_failure(connection, error)
         else:
             failure = handshake_failure(connection, error)
     except CancelledError:
@@ -101,6 +106,15 @@ async def dial(BackendConnection connection):
         connection.on_dial_failed(failure)
 
 
+cdef Failure dial_failure(BackendConnection connection, object error):
+    """What an OSError of a dial means."""
+    cdef object number = error.errno
+    if number in STARVED:
+        connection.tripper.on_starved_dial(number)
+        return Failure(FAILURE_STARVED, f"dial tcp {connection.endpoint.address}: {errno_text(error)}")
+    return Failure(FAILURE_DIAL, f"dial tcp {connection.endpoint.address}: connect: {errno_text(error)}")
+
+
 cdef int probe_peer(object sock, double interval) except -1:
     """K07: probe an idle connection every `interval` seconds, as Go's KeepAlive does; 0 and less: never."""
     if interval > 0:
@@ -113,8 +127,6 @@ cdef int probe_peer(object sock, double interval) except -1:
 
 cdef Failure handshake_failure(BackendConnection connection, object error):
     """What ended a handshake without a word of TLS."""
-    if isinstance(error, ConnectionAbortedError):
-        return Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout")
     if isinstance(error, ConnectionResetError) and error.errno:
         return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
     return Failure(FAILURE_INCOMPLETE, "EOF")

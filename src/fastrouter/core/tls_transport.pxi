@@ -13,6 +13,7 @@ cdef class TLSTransport(Outlet):
         self.tripper = door.tripper
         self.client = client
         self.stage = TLS_GREETING
+        self.slice = TLS_SLICE
 
     # --- asyncio.Protocol of the TCP connection
 
@@ -23,7 +24,9 @@ cdef class TLSTransport(Outlet):
         self.arm(self.tripper.header_reads)
 
     def data_received(self, bytes data):
-        if self.stage == TLS_OPEN and not self.has_end:
+        if self.unread is not None:
+            self.unread += data
+        elif self.stage == TLS_OPEN and not self.has_end:
             self._decrypt(data)
         elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
             self._discard(data)
@@ -36,6 +39,8 @@ cdef class TLSTransport(Outlet):
             # What comes right behind a handshake may be long.
             self.data_received(data[:TLS_SLICE])
             self.data_received(data[TLS_SLICE:])
+        if PyBytes_GET_SIZE(data) >= FULL_READ and self.transport is not None:
+            self.wait_for_turn()
 
     def eof_received(self):
         if self.stage == TLS_OPEN:
@@ -55,10 +60,13 @@ cdef class TLSTransport(Outlet):
         self.context = None
 
     def pause_writing(self):
+        self.is_write_paused = True
         if self.client is not None and self.client.transport is self:
             self.client.pause_writing()
 
     def resume_writing(self):
+        self.is_write_paused = False
+        self.unasked = 0
         if self.client is not None and self.client.transport is self:
             self.client.resume_writing()
 
@@ -69,6 +77,13 @@ cdef class TLSTransport(Outlet):
     cdef int on_panic(self, object error) except -1:
         self.abort()
         return tell_of_panic(self.tripper, error)
+
+    cdef int on_turn(self) except -1:
+        cdef bytes data = self.unread
+        self.unread = None
+        if data is not None:
+            self.data_received(data)
+        return 0
 
     # --- transport of the client
 
@@ -82,10 +97,10 @@ cdef class TLSTransport(Outlet):
                 self._encrypt(part)
 
     def pause_reading(self):
-        self.transport.pause_reading()
+        self.let_read(False)
 
     def resume_reading(self):
-        self.transport.resume_reading()
+        self.let_read(True)
 
     def get_extra_info(self, name, default=None):
         return self.transport.get_extra_info(name, default)
@@ -190,16 +205,21 @@ cdef class TLSTransport(Outlet):
     cdef int _decrypt(self, bytes data) except -1:
         """Hand everything that `data` completes to the client, as one piece."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t at = TLS_SLICE
+        cdef Py_ssize_t at = self.slice
         cdef list texts = []
+        cdef int64_t begun = 0
         cdef bint has_end
         # No more at a time than the memory BIO may keep, and not too little: each cut costs an exception.
-        self.incoming.write(data if size <= TLS_SLICE else data[:TLS_SLICE])
+        self.incoming.write(data if size <= at else data[:at])
         has_end = self._read_records(texts)
         while at < size and not has_end:
-            self.incoming.write(data[at : at + TLS_SLICE])
+            if is_share_spent(&begun):
+                self.unread = data[at:]
+                self.wait_for_turn()
+                break
+            self.incoming.write(data[at : at + self.slice])
+            at += self.slice
             has_end = self._read_records(texts)
-            at += TLS_SLICE
         if PyList_GET_SIZE(texts) == 1:
             self.client.data_received(texts[0])
         elif texts:
@@ -211,18 +231,21 @@ cdef class TLSTransport(Outlet):
     cdef bint _read_records(self, list texts) except -1:
         """Decrypt what is in `incoming`. Returns whether it is the last: a goodbye, or nothing anybody can read."""
         cdef bytes text
+        # Of key updates and tiny records a slice has so many that it takes milliseconds.
+        self.slice = TLS_THIN_SLICE
         try:
             while True:
                 text = self.read_record(TLS_RECORD_MAX)
                 if not text:
                     return True
+                if PyBytes_GET_SIZE(text) >= TLS_THIN_SLICE:
+                    self.slice = TLS_SLICE
                 texts.append(text)
                 # What follows is empty or a part of a record, which would raise the exception below.
                 if not self.incoming.pending:
                     return False
         except SSLWantReadError:
-            self._flush()
-            return False
+            return self._flush_unasked()
         except SSLZeroReturnError:
             return True
         except SSLError:
@@ -250,6 +273,18 @@ cdef class TLSTransport(Outlet):
             self.abort()
             return 0
         return self._flush()
+
+    cdef bint _flush_unasked(self) except -1:
+        """Write what OpenSSL says of its own (answers to key updates), unless the peer asks for it and takes none of it.
+
+        Returns whether that was the end of the connection.
+        """
+        self.unasked += self.outgoing.pending
+        if self.is_write_paused and self.unasked > TLS_UNASKED_MAX:
+            self.abort()
+            return True
+        self._flush()
+        return False
 
     cdef int _flush(self) except -1:
         if self.outgoing.pending:
