@@ -207,6 +207,9 @@ cdef struct Field:
     Slice name
     Slice value                 # blanks around it cut off
     int kind                    # HEADER_*
+    uint32_t hash               # of its name, where `Connection` names any
+    int next                    # index of the next field in the same bucket, or -1
+    flag is_kept                # `Connection` cannot have it dropped
     flag is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
     flag is_plain               # one space behind the colon, CRLF behind the value: the line as the router writes it
 
@@ -326,6 +329,7 @@ cdef class Head:
     cdef int capacity
     cdef int first[HEADER_KINDS]    # index of the first field of a kind, or -1
     cdef int seen[HEADER_KINDS]     # how many there are
+    cdef unsigned char named[HEADER_KINDS]  # whether `Connection` has named the kind: what the router would add is left out
     cdef Py_ssize_t length      # bytes up to and with the empty line
     cdef Slice start_line       # without its line end
     cdef Slice method
@@ -355,7 +359,8 @@ cdef class Head:
     cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
-    cdef bint is_dropped(self, int kind) except -1
+    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets) noexcept
+    cdef bint is_dropped(self, int kind) noexcept
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept
     cdef bint has_broken_escape(self) noexcept
@@ -492,6 +497,7 @@ cdef class Endpoint:
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept
     cdef str _cut(self, Slice text)
+    cdef bint has_text(self, Slice which, bytes text) noexcept
     cdef bint is_instance(self, bytes identity) noexcept
     cdef bytes cookie_identity(self)
     cdef ConnectionPool connection_pool(self)

@@ -13,10 +13,12 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from cpython.unicode cimport (
+    PyUnicode_AsUTF8AndSize, PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
+)
 from libc.errno cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
 from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -30,7 +32,6 @@ from email.utils import formatdate
 from hashlib import sha1
 from json.encoder import encode_basestring
 from mmap import mmap
-from operator import itemgetter
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOCK_STREAM, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
@@ -38,9 +39,12 @@ from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
 from traceback import format_exception
-from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
+from urllib.parse import quote, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+cdef extern from "Python.h":
+    bint Py_UNICODE_ISPRINTABLE(uint32_t character) noexcept nogil
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
@@ -121,6 +125,7 @@ include "core/endpoint_pool.pxi"
 include "core/route_table.pxi"
 include "core/sticky.pxi"
 include "core/rewriting.pxi"
+include "core/requoting.pxi"
 include "core/continue_wait.pxi"
 include "core/exchange.pxi"
 include "core/changed_headers.pxi"
