@@ -375,6 +375,7 @@ cdef class Settings:
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
+    cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
@@ -712,7 +713,8 @@ cdef class RoundTripper:
     cdef int64_t starved_dials                  # since then
     cdef int starved_errno                      # 0: nothing to tell
     cdef bint is_healthy                        # what health checks by User-Agent are told
-    cdef bint is_draining                       # connections that become idle are closed
+    cdef bint is_draining                       # connections are closed with their next response
+    cdef bint closes_idle                       # and those that become idle all the same
     cdef set clients                            # open ClientConnections
     cdef set backends                           # BackendConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written

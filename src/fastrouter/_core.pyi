@@ -32,6 +32,7 @@ class Settings:
     read_header_timeout: float
     proxy_header_timeout: float
     backend_idle_timeout: float
+    closing_timeout: float
     keep_alive_probe_interval: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
@@ -75,6 +76,7 @@ class Settings:
         read_header_timeout: float = 0.0,
         proxy_header_timeout: float = 0.1,
         backend_idle_timeout: float = 90.0,
+        closing_timeout: float = 900.0,
         keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,

@@ -101,8 +101,6 @@ cdef int64_t STARVED_INTERVAL_NS = 30000000000
 cdef double CONTINUE_SECONDS = 1.0
 # How long a client may go on sending after the last answer on its connection.
 cdef double LINGER_SECONDS = 1.0
-# How long a connection that is to be closed may keep what its peer does not take, where no idle timeout says so.
-cdef double CLOSING_SECONDS = 900.0
 
 include "core/scratch.pxi"
 include "core/deadlines.pxi"

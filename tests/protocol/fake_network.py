@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -137,6 +138,8 @@ class FakeLoop:
         self.dialled: list[FakeTransport] = []
         self.attempted: list[tuple[str, int]] = []
         self.refusing: set[tuple[str, int]] = set()
+        # The errno that a dial meets there.
+        self.refusal = errno.ECONNREFUSED
         self._ticks: list[Callable[[], None]] = []
         self._looks: list[Callable[[], None]] = []
 
@@ -173,7 +176,7 @@ class FakeLoop:
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[FakeTransport, Any]:
         self.attempted.append((host, port))
         if (host, port) in self.refusing:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+            raise OSError(self.refusal, os.strerror(self.refusal))
         protocol = factory()
         transport = FakeTransport(self, protocol, (host, port))
         self.dialled.append(transport)

@@ -388,6 +388,8 @@ cdef class ClientConnection(Connection):
         if not self.is_advancing:
             if self.pending is not None or self.backlog is not None:
                 self._advance()
+            elif self.tripper.closes_idle and self.is_idle() and not self.has_unread():
+                self.close_after_write()
             elif self.is_read_paused:
                 self.adjust_reading()
         return 0

@@ -22,12 +22,12 @@ cdef class RoundTripper:
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
         self.lingerings = DeadlineQueue(LINGER_SECONDS)
-        self.closings = DeadlineQueue(settings.frontend_idle_timeout or CLOSING_SECONDS)
+        self.closings = DeadlineQueue(settings.closing_timeout)
         self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
         self.dials = DeadlineQueue(settings.dial_timeout)
         self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
-        self.stalls = DeadlineQueue(settings.frontend_idle_timeout or CLOSING_SECONDS)
+        self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
 
     # --- life of the worker
@@ -66,6 +66,7 @@ cdef class RoundTripper:
         self.is_draining = True
         if not closes_idle:
             return
+        self.closes_idle = True
         for client in list(self.clients):
             if client.is_idle() and not client.has_unread():
                 client.close_after_write()
