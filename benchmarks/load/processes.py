@@ -17,6 +17,8 @@ from types import FrameType, TracebackType
 # One core for what is measured, the other for everything that drives it.
 PROXY_CORE = 0
 LOAD_CORE = 1
+# For what several processes do at a time: a list as taskset takes it.
+ALL_CORES = f"0-{(os.cpu_count() or 1) - 1}"
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -38,12 +40,12 @@ class Memory:
 
 
 class PinnedProcess:
-    """A child process and its descendants, bound to one core; a context manager that ends them all.
+    """A child process and its descendants, bound to cores; a context manager that ends them all.
 
     Output goes to `<workdir>/<name>.stdout` and `.stderr`, opened for appending so that both may be truncated.
     """
 
-    def __init__(self, name: str, command: Sequence[str], core: int, workdir: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], core: int | str, workdir: Path) -> None:
         self.name = name
         self.stdout = workdir / f"{name}.stdout"
         self.stderr = workdir / f"{name}.stderr"
@@ -191,7 +193,9 @@ def prepare_driver() -> None:
 
 
 @contextlib.contextmanager
-def listening(name: str, command: Sequence[str], core: int, workdir: Path, port: int) -> Iterator[PinnedProcess]:
+def listening(
+    name: str, command: Sequence[str], core: int | str, workdir: Path, port: int
+) -> Iterator[PinnedProcess]:
     with PinnedProcess(name, command, core, workdir) as process:
         process.wait_until_listening(port)
         yield process

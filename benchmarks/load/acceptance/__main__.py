@@ -1,19 +1,21 @@
 """The acceptance measurements, each against its bar; exits with 1 if one fails.
 
     python -m benchmarks.load.acceptance [--proxy fastrouter] all|SUBJECT …
+    python -m benchmarks.load.acceptance [--seconds N] [--only PATTERN] fairness
 
-The proxy runs with one worker on core 0; clients and backends share core 1. A peer in place of fastrouter shows that
-the harness itself is sound, and how others do.
+The proxy runs with one worker on core 0; clients and backends share core 1 (fairness has places of its own). A peer in
+place of fastrouter shows that the harness itself is sound, and how others do.
 """
 
 import argparse
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from benchmarks.load import results
-from benchmarks.load.acceptance import failover, idle, load, pipeline, registrations, restart, slow, stale, streaming
+from benchmarks.load.acceptance import failover, fairness, idle, load, pipeline, registrations, restart, slow, stale, streaming
 from benchmarks.load.acceptance.subject import Check, Subject
 from benchmarks.load.processes import prepare_driver
 from benchmarks.load.proxies import PROXIES
@@ -28,12 +30,15 @@ _SUBJECTS: dict[str, Subject] = {
     "restart": restart.run,
     "stale": stale.run,
     "registrations": registrations.run,
+    "fairness": fairness.run,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proxy", choices=PROXIES, default="fastrouter")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of one flood of fairness")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="floods of fairness, such as '*chunk*'")
     parser.add_argument("subjects", nargs="+", choices=["all", *_SUBJECTS], metavar="subject")
     options = parser.parse_args()
     prepare_driver()
@@ -41,20 +46,23 @@ def main() -> int:
     checks: dict[str, list[Check]] = {}
     for name in _SUBJECTS if "all" in options.subjects else options.subjects:
         print(f"{name}: {sys.modules[_SUBJECTS[name].__module__].__doc__}", flush=True)
-        checks[name] = _measure(name, options.proxy)
+        subject = _SUBJECTS[name]
+        if name == "fairness":
+            subject = partial(fairness.run, seconds=options.seconds, only=options.only)
+        checks[name] = _measure(name, subject, options.proxy)
         print(*checks[name], sep="\n", end="\n\n", flush=True)
     figures = {"checks": {name: [asdict(check) for check in found] for name, found in checks.items()}}
     print(f"written to {results.write('acceptance', facts, figures)}")
     return 0 if all(check.passed for found in checks.values() for check in found) else 1
 
 
-def _measure(subject: str, proxy: str) -> list[Check]:
-    with tempfile.TemporaryDirectory(prefix=f"fastrouter-{subject}-") as workdir:
+def _measure(name: str, subject: Subject, proxy: str) -> list[Check]:
+    with tempfile.TemporaryDirectory(prefix=f"fastrouter-{name}-") as workdir:
         try:
-            return _SUBJECTS[subject](proxy, Path(workdir))
+            return subject(proxy, Path(workdir))
         except (OSError, RuntimeError) as error:
             # One subject that cannot be measured must not keep the others from it.
-            return [Check(subject, f"not measured: {error!r}", "a measurement", False)]
+            return [Check(name, f"not measured: {error!r}", "a measurement", False)]
 
 
 if __name__ == "__main__":

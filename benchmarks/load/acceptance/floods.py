@@ -1,0 +1,705 @@
+"""The catalogue of floods: what 4 clients, or the 4 backends behind 4 clients, can do to a router as fast as they can.
+
+Run as a process of its own, `python -m benchmarks.load.acceptance.floods NAME`. It prints a line of JSON with the ports
+of its backends, reads a line with the router's two ports (plain and TLS), floods until its standard input ends, and
+prints a line of JSON with what went over the wires. Clients write large prebuilt buffers, so that the router and not
+the generator is what is busy. A client whose connection ends opens the next one.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import socket
+import ssl
+import struct
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+CONNECTIONS = 4
+HOST = "flood.test"
+
+_READ_SIZE = 1 << 20
+# About the size of one write: large enough that the generator sleeps in the kernel most of the time.
+_WRITE_SIZE = 1 << 20
+_ABORT = struct.pack("ii", 1, 0)
+
+
+class Traffic:
+    """Where a flood goes, and how much of it went."""
+
+    def __init__(self) -> None:
+        self.plain_port = 0
+        self.tls_port = 0
+        self.connections = 0
+        self.sent = 0
+        self.received = 0
+
+    def connect(self, port: int | None = None) -> "Connection":
+        self.connections += 1
+        return Connection(socket.create_connection(("127.0.0.1", port or self.plain_port)), self)
+
+
+class Connection:
+    """One end of a connection of a flood; a context manager that closes it."""
+
+    def __init__(self, sock: socket.socket, traffic: Traffic) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = sock
+        self._traffic = traffic
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            # Wakes a thread that drains it, which close alone would not.
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+        self._traffic.sent += len(data)
+
+    def send_for_ever(self, data: bytes) -> None:
+        while True:
+            self.send(data)
+
+    def send_bytes(self, data: bytes) -> None:
+        """One byte a segment."""
+        for number in range(len(data)):
+            self.send(data[number : number + 1])
+
+    def receive(self, size: int = _READ_SIZE) -> bytes:
+        """Raises ConnectionError at the end."""
+        data = self.socket.recv(size)
+        if not data:
+            raise ConnectionError("ended by the peer")
+        self._traffic.received += len(data)
+        return data
+
+    def drain(self) -> None:
+        """Read until the end, and forget what came."""
+        with contextlib.suppress(OSError):
+            while True:
+                self.receive()
+
+    def drain_beside(self) -> None:
+        threading.Thread(target=self.drain, daemon=True).start()
+
+    def read_head(self, buffer: bytearray) -> bytes:
+        """The next head; what came behind it is left in `buffer`."""
+        while (end := buffer.find(b"\r\n\r\n")) < 0:
+            buffer += self.receive()
+        head = bytes(buffer[: end + 4])
+        del buffer[: end + 4]
+        return head
+
+
+Client = Callable[[Traffic], None]
+"""Opens one connection and does to it what it can; returns, or raises OSError, when that is over."""
+
+Backend = Callable[[Connection], None]
+"""The same with a connection from the router."""
+
+
+@dataclass(frozen=True)
+class Flood:
+    """One flood. `configuration` is what the router needs besides."""
+
+    name: str
+    client: Client
+    backend: Backend | None = None
+    configuration: dict[str, Any] = field(default_factory=dict)
+
+
+# What clients do.
+
+
+def request(
+    target: str = "/", *fields: str, method: str = "GET", host: str = HOST, body: bytes = b"", version: str = "1.1"
+) -> bytes:
+    lines = (f"{method} {target} HTTP/{version}", f"Host: {host}", *fields)
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
+
+
+def repeated(data: bytes) -> bytes:
+    """About _WRITE_SIZE of it."""
+    return data * max(1, _WRITE_SIZE // len(data))
+
+
+def pipeline(message: bytes, opening: bytes = b"", *, reads: bool = True) -> Client:
+    """Send one message without end; read the answers, or never."""
+    burst = repeated(message)
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            if reads:
+                connection.drain_beside()
+            if opening:
+                connection.send(opening)
+            connection.send_for_ever(burst)
+
+    return run
+
+
+def segments(message: bytes, opening: bytes = b"") -> Client:
+    """Send one message without end, one byte a segment."""
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            connection.drain_beside()
+            connection.send(opening)
+            while True:
+                connection.send_bytes(message)
+
+    return run
+
+
+def one_by_one(message: bytes = b"", *, aborts: bool = False, reads: bool = True) -> Client:
+    """Send one message over a connection of its own, and end it: after the answer, or at once."""
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            connection.send(message)
+            if reads:
+                connection.receive()
+            if aborts:
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+                connection.socket.close()
+
+    return run
+
+
+def in_turn(message: bytes, *, reads: bool = True) -> Client:
+    """Send a message and read until the connection ends, which it may never do; or don't read at all."""
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            connection.send(message)
+            if reads:
+                connection.drain()
+            else:
+                threading.Event().wait()
+
+    return run
+
+
+def exchanges(message: bytes) -> Client:
+    """Ask again whenever something has come."""
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            while True:
+                connection.send(message)
+                connection.receive()
+
+    return run
+
+
+def half_open(message: bytes, count: int = 400) -> Client:
+    """Hold `count` connections with an unfinished message, always giving up the oldest for a new one."""
+
+    def run(traffic: Traffic) -> None:
+        held: deque[Connection] = deque()
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: [connection.socket.close() for connection in held])
+            while True:
+                held.append(traffic.connect())
+                held[-1].send(message)
+                if len(held) > count:
+                    held.popleft().socket.close()
+
+    return run
+
+
+# What clients with TLS do. They encrypt into memory, and send from there.
+
+
+class Secured:
+    """A connection on which a handshake was made."""
+
+    def __init__(self, connection: Connection, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=HOST)
+        self._connection = connection
+
+    def greeting(self) -> bytes:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self._outgoing.read()
+
+    def shake_hands(self) -> None:
+        self._connection.send(self.greeting())
+        while True:
+            self._incoming.write(self._connection.receive())
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.flush()
+            else:
+                self.flush()
+                return
+
+    def flush(self) -> None:
+        if self._outgoing.pending:
+            self._connection.send(self._outgoing.read())
+
+    def write(self, data: bytes) -> None:
+        """One record for up to 16 KiB."""
+        self.tls.write(data)
+
+    def update_keys(self) -> None:
+        """Write a KeyUpdate that asks for another one (RFC 8446 section 4.6.3). Python has no call for it."""
+        openssl = _openssl()
+        # The pointer that follows the object's header and a weak reference.
+        handle = ctypes.c_void_p.from_address(id(self.tls._sslobj) + object.__basicsize__ + 8)  # type: ignore[attr-defined]
+        if openssl.SSL_key_update(handle, 1) != 1 or openssl.SSL_do_handshake(handle) != 1:
+            raise RuntimeError("OpenSSL does not update keys")
+
+
+def _openssl() -> ctypes.CDLL:
+    """The library that the ssl module has loaded already."""
+    with open("/proc/self/maps") as maps:
+        path = next(line.split()[-1] for line in maps if "libssl" in line)
+    return ctypes.CDLL(path)
+
+
+@contextlib.contextmanager
+def secured(traffic: Traffic, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[tuple[Connection, Secured]]:
+    with traffic.connect(traffic.tls_port) as connection:
+        tls = Secured(connection, version)
+        tls.shake_hands()
+        yield connection, tls
+
+
+def handshakes(version: ssl.TLSVersion) -> Client:
+    def run(traffic: Traffic) -> None:
+        with secured(traffic, version):
+            pass
+
+    return run
+
+
+def greetings(traffic: Traffic) -> None:
+    """Make the router sign, and leave."""
+    with traffic.connect(traffic.tls_port) as connection:
+        connection.send(Secured(connection).greeting())
+        connection.receive()
+
+
+def greeting_in_tiny_records(traffic: Traffic) -> None:
+    """A ClientHello of which every record holds one byte."""
+    with traffic.connect(traffic.tls_port) as connection:
+        greeting = Secured(connection).greeting()
+        for byte in greeting[5:]:
+            connection.send(greeting[:3] + b"\0\1" + bytes([byte]))
+        connection.receive()
+
+
+def noise_on_the_tls_port(traffic: Traffic) -> None:
+    with traffic.connect(traffic.tls_port) as connection:
+        connection.send(b"\x16\x03\x01\x40\x00" + b"x" * 65536)
+        connection.receive()
+
+
+def secured_pipeline(message: bytes, size: int) -> Client:
+    """The same message for ever in records of `size` bytes."""
+
+    def run(traffic: Traffic) -> None:
+        with secured(traffic) as (connection, tls):
+            connection.drain_beside()
+            pieces = [message[start : start + size] for start in range(0, len(message), size)]
+            while True:
+                for piece in pieces * max(1, 65536 // len(message)):
+                    tls.write(piece)
+                tls.flush()
+
+    return run
+
+
+def tiny_records(traffic: Traffic) -> None:
+    """An endless body of records of a byte each."""
+    with secured(traffic) as (connection, tls):
+        connection.drain_beside()
+        tls.write(_ENDLESS_UPLOAD)
+        while True:
+            for _ in range(4096):
+                tls.write(b"x")
+            tls.flush()
+
+
+def key_updates(*, reads: bool) -> Client:
+    def run(traffic: Traffic) -> None:
+        with secured(traffic) as (connection, tls):
+            if reads:
+                connection.drain_beside()
+            while True:
+                for _ in range(512):
+                    tls.update_keys()
+                tls.flush()
+
+    return run
+
+
+# What clients with PROXY headers do.
+
+
+_PROXY_LINE = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n"
+
+
+def dribbled_proxy_lines(traffic: Traffic) -> None:
+    with traffic.connect() as connection:
+        connection.send_bytes(_PROXY_LINE)
+        connection.send(request(host="no.test"))
+        connection.receive()
+
+
+# What clients of tunnels do.
+
+
+_UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+_TINY_FRAME = b"\x82\x81\x01\x02\x03\x04\x01"
+_LARGE_FRAME = b"\x82\xff" + struct.pack("!Q", 65536) + b"\x01\x02\x03\x04" + b"x" * 65536
+
+
+def tunnel(traffic: Traffic, use: Callable[[Connection], None]) -> None:
+    with traffic.connect() as connection:
+        connection.send(request("/", *_UPGRADE))
+        if not connection.read_head(bytearray()).startswith(b"HTTP/1.1 101"):
+            raise ConnectionError("no tunnel")
+        connection.drain_beside()
+        use(connection)
+
+
+def tunnel_of_tiny_segments(traffic: Traffic) -> None:
+    tunnel(traffic, lambda connection: connection.send_for_ever(_TINY_FRAME))
+
+
+def tunnel_of_large_frames(traffic: Traffic) -> None:
+    tunnel(traffic, lambda connection: connection.send_for_ever(repeated(_LARGE_FRAME)))
+
+
+def silent_tunnel(traffic: Traffic) -> None:
+    tunnel(traffic, lambda _connection: threading.Event().wait() and None)
+
+
+# What backends do.
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\n"
+_TINY = _HEAD + b"Content-Length: 2\r\n\r\nok"
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+_ENDLESS = _HEAD + b"Content-Length: 1000000000000\r\n\r\n"
+
+
+def answering(answer: bytes = _TINY) -> Backend:
+    """Answer every request, however many come at once; a body of known length is read, an endless one is only read."""
+
+    def run(connection: Connection) -> None:
+        buffer = bytearray()
+        while True:
+            head = connection.read_head(buffer).lower()
+            if b"\r\ntransfer-encoding:" in head:
+                connection.drain()
+                return
+            length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0] or 0)
+            while length > len(buffer):
+                length -= len(buffer)
+                buffer[:] = connection.receive()
+            del buffer[:length]
+            connection.send(answer)
+
+    return run
+
+
+def without_end(repeats: bytes, opening: bytes = b"") -> Backend:
+    """Begin to answer the first request, and never end."""
+    burst = repeated(repeats)
+
+    def run(connection: Connection) -> None:
+        connection.read_head(bytearray())
+        connection.send(opening)
+        connection.send_for_ever(burst)
+
+    return run
+
+
+def without_end_by_bytes(repeats: bytes, opening: bytes = b"") -> Backend:
+    """The same, one byte a segment."""
+
+    def run(connection: Connection) -> None:
+        connection.read_head(bytearray())
+        connection.send(opening)
+        while True:
+            connection.send_bytes(repeats)
+
+    return run
+
+
+def echoing_tunnel(connection: Connection) -> None:
+    connection.read_head(bytearray())
+    connection.send(_SWITCHING)
+    while True:
+        connection.send(connection.receive())
+
+
+def flooding_tunnel(data: bytes) -> Backend:
+    """Send without end, and take what comes."""
+
+    def run(connection: Connection) -> None:
+        connection.read_head(bytearray())
+        connection.send(_SWITCHING)
+        connection.drain_beside()
+        connection.send_for_ever(data)
+
+    return run
+
+
+def resetting(answer: bytes) -> Backend:
+    def run(connection: Connection) -> None:
+        connection.read_head(bytearray())
+        connection.send(answer)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        connection.socket.close()
+
+    return run
+
+
+# The catalogue.
+
+
+def _fields(count: int, size: int) -> list[str]:
+    return [f"X-Field-{number}: {'v' * size}" for number in range(count)]
+
+
+_GET = request()
+_ENDLESS_UPLOAD = request("/", "Content-Length: 1000000000000", method="POST")
+_CHUNKED_UPLOAD = request("/", "Transfer-Encoding: chunked", method="POST")
+_CONNECT = request("/", "Connection: close")
+_HALF_A_MEGABYTE = 500_000
+_UNKNOWN = request(host="no.test")
+_DATED_COOKIE = b"Set-Cookie: JSESSIONID=%s; Path=/; Expires=Wed, 21 Oct 2035 07:28:00 GMT; Max-Age=3600\r\n" % (b"s" * 32)
+
+
+def _padded(target: str, *fields: str, **options: Any) -> Client:
+    return pipeline(request(target, *fields, **options))
+
+
+_OF_CLIENTS = (
+    # Requests that the router answers by itself.
+    Flood("unknown-host", pipeline(_UNKNOWN)),
+    Flood("unknown-host-unread", pipeline(_UNKNOWN, reads=False)),
+    Flood("options-star", pipeline(request("*", method="OPTIONS"))),
+    Flood("options-star-unread", pipeline(request("*", method="OPTIONS"), reads=False)),
+    Flood("health-checks", pipeline(request("/", "User-Agent: HTTP-Monitor/1.1"))),
+    Flood("health-checks-unread", pipeline(request("/", "User-Agent: HTTP-Monitor/1.1"), reads=False)),
+    Flood("unknown-version", pipeline(request(version="1.2"))),
+    Flood("bad-requests", pipeline(b"GET / HTTP/1.1\r\n\r\n")),
+    Flood("bad-requests-on-new-connections", one_by_one(b"GET / HTTP/1.1\r\n\r\n")),
+    Flood("too-many-headers", pipeline(request("/", *_fields(1100, 4)))),
+    Flood("too-large-heads", pipeline(request("/", *_fields(200, 10_000)))),
+    Flood("unknown-instances", _padded("/", "X-CF-App-Instance: app:9")),
+    Flood("long-instances", _padded("/", "X-CF-App-Instance: " + "a" * _HALF_A_MEGABYTE)),
+    # Requests that are passed on.
+    Flood("tiny-answers", pipeline(_GET)),
+    Flood("tiny-answers-unread", pipeline(_GET, reads=False)),
+    Flood("heads-of-methods", pipeline(request(method="HEAD"))),
+    Flood("large-answers", pipeline(_GET), answering(_HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)),
+    Flood("uploads", pipeline(request("/", "Content-Length: 100000", method="POST", body=b"x" * 100_000))),
+    Flood("endless-upload", pipeline(b"x", _ENDLESS_UPLOAD)),
+    Flood("expectations", pipeline(request("/", "Expect: 100-continue", "Content-Length: 1", method="PUT", body=b"x"))),
+    Flood("refused-upgrades", pipeline(request("/", *_UPGRADE))),
+    Flood("http-1.0", one_by_one(request(version="1.0"))),
+    Flood("blank-lines", pipeline(b"\r\n")),
+    Flood("blank-lines-between-requests", pipeline(_GET + b"\r\n" * 10_000)),
+    Flood("blank-lines-before-unknown-hosts", pipeline(_UNKNOWN + b"\r\n" * 100)),
+    # Bodies.
+    Flood("tiny-chunks", pipeline(b"1\r\nx\r\n", _CHUNKED_UPLOAD)),
+    Flood("tiny-chunks-for-unknown-host", pipeline(b"1\r\nx\r\n", _CHUNKED_UPLOAD.replace(HOST.encode(), b"no.test"))),
+    Flood("chunk-extensions", pipeline(b"1;a=b\r\nx\r\n", _CHUNKED_UPLOAD)),
+    Flood("long-chunk-extensions", pipeline(b"1;" + b"a" * 1000 + b"\r\nx\r\n", _CHUNKED_UPLOAD)),
+    Flood("endless-chunk-extension", pipeline(b"a", _CHUNKED_UPLOAD + b"1;")),
+    Flood("empty-chunked-requests", pipeline(_CHUNKED_UPLOAD + b"0\r\n\r\n")),
+    Flood("trailers", pipeline(b"A: b\r\n", _CHUNKED_UPLOAD + b"0\r\n")),
+    Flood("endless-trailer", pipeline(b"b", _CHUNKED_UPLOAD + b"0\r\nA: ")),
+    Flood("pipelined-trailers", pipeline(_CHUNKED_UPLOAD + b"0\r\n" + b"A: b\r\n" * 1000 + b"\r\n")),
+    Flood("body-in-tiny-segments", segments(b"x" * 1000, _ENDLESS_UPLOAD)),
+    Flood("chunks-in-tiny-segments", segments(b"1\r\nx\r\n", _CHUNKED_UPLOAD)),
+    Flood("heads-in-tiny-segments", segments(_UNKNOWN)),
+    Flood("large-head-in-tiny-segments", segments(b"x" * 1000, _GET[:-2] + b"X-Field: ")),
+    # Heads.
+    Flood("large-heads", pipeline(request("/", *_fields(990, 1000)))),
+    Flood("large-heads-for-unknown-host", pipeline(request("/", *_fields(990, 1000), host="no.test"))),
+    Flood("heads-of-one-line", _padded("/", "X-Field: " + "v" * 1_000_000)),
+    Flood("host-of-labels", pipeline(request(host="a." * 100_000 + "test"))),
+    Flood("short-hosts-of-labels", pipeline(request(host="a." * 120 + "test"))),
+    Flood("host-of-dots", pipeline(request(host="." * 200_000))),
+    Flood("target-of-labels", _padded("http://" + "a." * 100_000 + "test/")),
+    Flood("path-of-slashes", _padded("/" + "x/" * 100_000)),
+    Flood("path-of-slashes-for-unknown-host", _padded("/" + "x/" * 100_000, host="no.test")),
+    Flood("path-of-escapes", _padded("/" + "%2f" * 100_000)),
+    Flood("connection-tokens", _padded("/", "Connection: " + ", ".join(f"t{number}" for number in range(20_000)))),
+    Flood(
+        "connection-tokens-and-fields",
+        _padded("/", "Connection: " + ", ".join(f"x-field-{number}" for number in range(20_000)), *_fields(900, 10)),
+    ),
+    Flood("cookie-of-semicolons", _padded("/", "Cookie: " + ";" * _HALF_A_MEGABYTE)),
+    Flood("cookie-of-pairs", _padded("/", "Cookie: " + "a=b; " * (_HALF_A_MEGABYTE // 5))),
+    Flood("cookie-of-instances", _padded("/", "Cookie: JSESSIONID=a; " + "__VCAP_ID__=i; " * (_HALF_A_MEGABYTE // 15))),
+    Flood("long-instance-cookie", _padded("/", "Cookie: JSESSIONID=a; __VCAP_ID__=" + "i" * _HALF_A_MEGABYTE)),
+    Flood("many-cookies", _padded("/", *("Cookie: JSESSIONID=a; __VCAP_ID__=i" for _ in range(900)))),
+    Flood("forwarded-for", _padded("/", "X-Forwarded-For: " + "10.0.0.1, " * (_HALF_A_MEGABYTE // 10))),
+    Flood("forwarded-client-cert", _padded("/", "X-Forwarded-Client-Cert: " + "c" * _HALF_A_MEGABYTE)),
+    Flood("query-of-pairs", _padded("//x?" + "a&" * (_HALF_A_MEGABYTE // 2))),
+    Flood("query-of-many-names", _padded("//x?" + "&".join(f"{number * 7919 % 80000}=v" for number in range(80_000)))),
+    Flood("query-of-semicolons", _padded("/x?" + "a;" * (_HALF_A_MEGABYTE // 2))),
+    Flood("logged-fields-of-quotes", _padded("/", "User-Agent: " + '"' * _HALF_A_MEGABYTE, 'Referer: "\\' + '"' * 1000)),
+    Flood("trace-fields", _padded("/", "X-B3-TraceId: " + "a" * 250_000, "Traceparent: " + "0" * 250_000)),
+    Flood("signatures", _padded("/", "X-CF-Proxy-Signature: " + "s" * 250_000, "X-CF-Proxy-Metadata: " + "m" * 250_000)),
+    Flood("lists-of-codings", _padded("/", "TE: " + "trailers, " * 40_000)),
+    # Connections.
+    Flood("connects", one_by_one(reads=False)),
+    Flood("connects-and-resets", one_by_one(aborts=True, reads=False)),
+    Flood("a-request-a-connection", one_by_one(_CONNECT)),
+    Flood("requests-and-resets", one_by_one(_GET, aborts=True, reads=False)),
+    Flood("half-open-heads", half_open(_GET[:-2])),
+    Flood("half-open-bodies", half_open(_ENDLESS_UPLOAD)),
+    # Tunnels.
+    Flood("tunnel-of-tiny-segments", tunnel_of_tiny_segments, echoing_tunnel),
+    Flood("tunnel-of-large-frames", tunnel_of_large_frames, echoing_tunnel),
+    # TLS.
+    Flood("handshakes-1.3", handshakes(ssl.TLSVersion.TLSv1_3)),
+    Flood("handshakes-1.2", handshakes(ssl.TLSVersion.TLSv1_2)),
+    Flood("client-hellos", greetings),
+    Flood("client-hellos-in-tiny-records", greeting_in_tiny_records),
+    Flood("noise-on-the-tls-port", noise_on_the_tls_port),
+    Flood("secured-unknown-host", secured_pipeline(_UNKNOWN, 16384)),
+    Flood("secured-tiny-answers", secured_pipeline(_GET, 16384)),
+    Flood("tiny-records", tiny_records),
+    Flood("requests-in-tiny-records", secured_pipeline(_UNKNOWN, 1)),
+    Flood("key-updates", key_updates(reads=True)),
+    Flood("key-updates-unread", key_updates(reads=False)),
+    # PROXY headers.
+    Flood("dribbled-proxy-lines", dribbled_proxy_lines, configuration={"enable_proxy": True}),
+    Flood("proxy-lines", one_by_one(_PROXY_LINE + _UNKNOWN), configuration={"enable_proxy": True}),
+)
+
+_OF_BACKENDS = (
+    Flood("interim-103", in_turn(_GET), without_end(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")),
+    Flood("interim-103-unread", in_turn(_GET, reads=False), without_end(b"HTTP/1.1 103 Early Hints\r\n\r\n")),
+    Flood("interim-100", in_turn(_GET), without_end(b"HTTP/1.1 100 Continue\r\n\r\n")),
+    Flood("interim-102", in_turn(_GET), without_end(b"HTTP/1.1 102 Processing\r\n\r\n")),
+    Flood("answer-of-tiny-chunks", in_turn(_GET), without_end(b"1\r\nx\r\n", _CHUNKED)),
+    Flood("answer-of-tiny-chunks-unread", in_turn(_GET, reads=False), without_end(b"1\r\nx\r\n", _CHUNKED)),
+    Flood("answer-with-chunk-extensions", in_turn(_GET), without_end(b"1;a=b\r\nx\r\n", _CHUNKED)),
+    Flood("answer-in-tiny-segments", in_turn(_GET), without_end_by_bytes(b"x" * 1000, _ENDLESS)),
+    Flood("answer-of-chunks-in-tiny-segments", in_turn(_GET), without_end_by_bytes(b"1\r\nx\r\n", _CHUNKED)),
+    Flood("answer-head-in-tiny-segments", in_turn(_GET), without_end_by_bytes(b"x" * 1000, _HEAD + b"X-Field: ")),
+    Flood("endless-answer-head", in_turn(_GET), without_end(b"X-Field: value\r\n", _HEAD)),
+    Flood("endless-answer-field", in_turn(_GET), without_end(b"x", _HEAD + b"X-Field: ")),
+    Flood("endless-answer-trailers", in_turn(_GET), without_end(b"A: b\r\n", _CHUNKED + b"0\r\n")),
+    Flood("blank-lines-before-answers", in_turn(_GET), without_end(b"\r\n")),
+    Flood("set-cookies", exchanges(_GET), answering(_HEAD + _DATED_COOKIE * 10_000 + b"Content-Length: 0\r\n\r\n")),
+    Flood("allowed-set-cookies", exchanges(_GET), answering(_HEAD + _DATED_COOKIE * 900 + b"Content-Length: 0\r\n\r\n")),
+    Flood(
+        "set-cookie-of-semicolons",
+        exchanges(_GET),
+        answering(_HEAD + b"Set-Cookie: JSESSIONID=s" + b";" * _HALF_A_MEGABYTE + b"\r\nContent-Length: 0\r\n\r\n"),
+    ),
+    Flood(
+        "set-cookie-of-dates",
+        exchanges(_GET),
+        answering(
+            _HEAD
+            + b"Set-Cookie: JSESSIONID=s"
+            + b"; Expires=Wed, 21 Oct 2035 07:28:00 GMT" * 10_000
+            + b"\r\nContent-Length: 0\r\n\r\n"
+        ),
+    ),
+    Flood(
+        "sticky-metadata",
+        exchanges(_GET),
+        answering(_HEAD + b"Set-Cookie: __VCAP_ID_META__=" + b"m" * _HALF_A_MEGABYTE + b"\r\nContent-Length: 0\r\n\r\n"),
+    ),
+    Flood(
+        "answer-connection-tokens",
+        exchanges(_GET),
+        answering(_HEAD + b"Connection: " + b"token, " * 60_000 + b"x\r\nContent-Length: 0\r\n\r\n"),
+    ),
+    Flood("endless-answer", in_turn(_GET), without_end(b"x", _ENDLESS)),
+    Flood("endless-answer-unread", in_turn(_GET, reads=False), without_end(b"x", _ENDLESS)),
+    Flood("endless-answer-of-chunks", in_turn(_GET), without_end(b"10000\r\n" + b"x" * 65536 + b"\r\n", _CHUNKED)),
+    Flood("endless-answer-without-length", in_turn(_GET), without_end(b"x", b"HTTP/1.1 200 OK\r\n\r\n")),
+    Flood("endless-answer-of-1.0", in_turn(_GET), without_end(b"x", b"HTTP/1.0 200 OK\r\n\r\n")),
+    Flood("answers-nobody-asked-for", exchanges(_GET), answering(_TINY * 10_000)),
+    Flood("bytes-behind-answers", exchanges(_GET), without_end(b"x", _TINY)),
+    Flood("head-with-bodies", exchanges(request(method="HEAD")), answering(_TINY * 1000)),
+    Flood("resets", pipeline(_GET), resetting(b"")),
+    Flood("answers-and-resets", pipeline(_GET), resetting(_TINY)),
+    Flood("broken-answers", pipeline(_GET), resetting(_HEAD + b"Content-Length: 1000\r\n\r\nbegin")),
+    Flood("noise-for-answers", exchanges(_GET), without_end(b"\0noise\xff")),
+    Flood("tunnel-of-tiny-frames-down", silent_tunnel, flooding_tunnel(_TINY_FRAME)),
+    Flood("tunnel-of-large-frames-down", silent_tunnel, flooding_tunnel(repeated(_LARGE_FRAME))),
+    Flood("tunnel-of-large-frames-both-ways", tunnel_of_large_frames, flooding_tunnel(repeated(_LARGE_FRAME))),
+)
+
+FLOODS = {flood.name: flood for flood in itertools.chain(_OF_CLIENTS, _OF_BACKENDS)}
+
+
+# The process.
+
+
+def listen(backend: Backend, traffic: Traffic) -> int:
+    """Serve on a free port, each connection in a thread of its own; returns the port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+
+    def serve(connection: Connection) -> None:
+        with contextlib.suppress(OSError, ValueError), connection:
+            backend(connection)
+
+    def accept() -> None:
+        while True:
+            sock, _ = listener.accept()
+            threading.Thread(target=serve, args=(Connection(sock, traffic),), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def attack(client: Client, traffic: Traffic) -> None:
+    """Be one client for ever."""
+    while True:
+        with contextlib.suppress(OSError):
+            client(traffic)
+
+
+def main(name: str) -> None:
+    """Serve, wait for the ports of the router, attack, and tell at the end of input how much it was."""
+    flood = FLOODS[name]
+    traffic = Traffic()
+    ports = [listen(flood.backend or answering(), traffic) for _ in range(CONNECTIONS)]
+    print(json.dumps({"ports": ports}), flush=True)
+    traffic.plain_port, traffic.tls_port = map(int, sys.stdin.readline().split())
+    for _ in range(CONNECTIONS):
+        threading.Thread(target=attack, args=(flood.client, traffic), daemon=True).start()
+    sys.stdin.read()
+    amounts = {"connections": traffic.connections, "sent": traffic.sent, "received": traffic.received}
+    print(json.dumps(amounts), flush=True)
+    # The threads hang in calls that nothing else ends.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
