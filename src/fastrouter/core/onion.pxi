@@ -119,10 +119,14 @@ cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
     return length == ip_length and memcmp(host, ip, length) == 0
 
 
+cdef Py_ssize_t ANSWERED_HOST_MAX = 1024
+
+
 cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) except -1:
     """No pool, or nothing left in it. `message` has one %s for the Host as sent. Always False."""
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    # One that is too long for any route is not repeated at length.
+    cdef bytes host = base[exchange.host.start : exchange.host.start + min(exchange.host.length, ANSWERED_HOST_MAX)]
     if exchange.pool is not None and exchange.tripper.settings.empty_pool_503:
         respond_error(
             exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",

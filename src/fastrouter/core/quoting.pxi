@@ -26,8 +26,16 @@ cdef inline bint is_plain_text(const char* text, Py_ssize_t length) noexcept nog
     return found == 0
 
 
+# Bytes of one field that a log line shows. Who may send heads of a megabyte must not write logs of gigabytes with them.
+cdef Py_ssize_t LOGGED_MAX = 16384
+# Stands where a field was cut.
+cdef const char* CUT = b"..."
+
+
 cdef char* put_escaped(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote)."""
+    """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote), cut at LOGGED_MAX bytes."""
+    if length > LOGGED_MAX:
+        return put_text(put_escaped(out, text, LOGGED_MAX), CUT)
     if not is_plain_text(text, length):
         return put_bytes(out, _go_escaped(text[:length]))
     return put(out, text, length)
@@ -119,10 +127,18 @@ cdef str go_quoted(bytes text):
 
 
 cdef char* put_json_text(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append a JSON string. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times its size."""
+    """Append a JSON string, cut at LOGGED_MAX bytes. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times
+    its size.
+    """
+    cdef bint is_cut = length > LOGGED_MAX
+    if is_cut:
+        length = LOGGED_MAX
     if not is_plain_text(text, length):
-        return put_bytes(out, encode_basestring(text[:length].decode("utf-8", "replace")).encode("utf-8"))
+        shown = text[:length].decode("utf-8", "replace")
+        return put_bytes(out, encode_basestring(shown + "..." if is_cut else shown).encode("utf-8"))
     out[0] = c"\""
     out = put(out + 1, text, length)
+    if is_cut:
+        out = put_text(out, CUT)
     out[0] = c"\""
     return out + 1

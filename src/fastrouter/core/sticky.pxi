@@ -5,6 +5,7 @@ cdef bytes METADATA_COOKIE = b"__VCAP_ID_META__"
 
 cdef enum:
     # No more is read than what a right one can have.
+    COOKIES_MAX = 1000          # cookies of a request: browsers keep less than 200 for one domain
     IDENTITY_MAX = 1026         # bytes of a `__VCAP_ID__`: the longest instance id, in quotes
     METADATA_MAX = 256          # bytes of a `__VCAP_ID_META__`: all it can say, four times
     SET_COOKIE_MAX = 8192       # bytes of a Set-Cookie line: browsers take half of that
@@ -22,6 +23,7 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
     cdef const char* text
     cdef Py_ssize_t at
     cdef int i
+    cdef int count = 0
     if not head.has(HEADER_COOKIE):
         return 0
     for i in range(head.first[HEADER_COOKIE], head.count):
@@ -29,7 +31,8 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
             continue
         text = head.base + head.fields[i].value.start
         at = 0
-        while next_cookie(text, head.fields[i].value.length, &at, &name, &value):
+        while count < COOKIES_MAX and next_cookie(text, head.fields[i].value.length, &at, &name, &value):
+            count += 1
             if equals_bytes(text + name.start, name.length, STICKY_COOKIE):
                 if wanted is None and value.length <= IDENTITY_MAX:
                     wanted = unquoted(text[value.start : value.start + value.length])
