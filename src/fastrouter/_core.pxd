@@ -193,7 +193,7 @@ cdef enum:
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
-    TLS_THIN_SLICE = 4096       # the same for a peer whose records hold next to nothing
+    TLS_RECORDS_AT_ONCE = 8     # and records
     TLS_UNASKED_MAX = 65536     # bytes OpenSSL may write of its own to a peer that takes nothing
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
     CLIENT_HELLO_RECORDS = 64   # it may be cut into; a real one has one or two
@@ -877,11 +877,15 @@ cdef class TLSTransport(Outlet):
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
     cdef bytes unread                           # encrypted, left for the next turn
-    cdef Py_ssize_t slice                       # bytes given to OpenSSL at once: TLS_SLICE or TLS_THIN_SLICE
+    cdef int record_head                        # bytes of a record's head that OpenSSL has been given
+    cdef int record_length                      # what they say of its length
+    cdef Py_ssize_t record_left                 # bytes of it that OpenSSL has not been given
     cdef Py_ssize_t unasked                     # bytes OpenSSL has written of its own since the peer took some last
     cdef flag is_write_paused                   # the peer does not take what is written as fast as it comes
     cdef flag has_end                           # the peer will send no more
     cdef int _greet(self, bytes data) except -1
+    cdef int _go_on_greeting(self, bytes data) except -1
+    cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1
     cdef int _shake_hands(self) except -1
     cdef int _open(self) except -1
     cdef int _turn_away(self, bytes last_words) except -1

@@ -13,7 +13,6 @@ cdef class TLSTransport(Outlet):
         self.tripper = door.tripper
         self.client = client
         self.stage = TLS_GREETING
-        self.slice = TLS_SLICE
 
     # --- asyncio.Protocol of the TCP connection
 
@@ -32,13 +31,8 @@ cdef class TLSTransport(Outlet):
             self._discard(data)
         elif self.stage == TLS_GREETING:
             self._greet(data)
-        elif PyBytes_GET_SIZE(data) <= TLS_SLICE:
-            self.incoming.write(data)
-            self._shake_hands()
         else:
-            # What comes right behind a handshake may be long.
-            self.data_received(data[:TLS_SLICE])
-            self.data_received(data[TLS_SLICE:])
+            self._go_on_greeting(data)
         if PyBytes_GET_SIZE(data) >= FULL_READ and self.transport is not None:
             self.wait_for_turn()
 
@@ -158,6 +152,20 @@ cdef class TLSTransport(Outlet):
         self.data_received(data)
         return 0
 
+    cdef int _go_on_greeting(self, bytes data) except -1:
+        """More of the handshake, and maybe of what comes right behind it."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t end
+        while at < size and self.stage == TLS_HANDSHAKE:
+            end = self._end_of_slice(data, at)
+            self.incoming.write(data if end - at == size else data[at:end])
+            at = end
+            self._shake_hands()
+        if at < size:
+            self.data_received(data[at:])
+        return 0
+
     cdef int _shake_hands(self) except -1:
         try:
             self.tls.do_handshake()
@@ -205,11 +213,11 @@ cdef class TLSTransport(Outlet):
     cdef int _decrypt(self, bytes data) except -1:
         """Hand everything that `data` completes to the client, as one piece."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t at = self.slice
+        cdef Py_ssize_t at = self._end_of_slice(data, 0)
+        cdef Py_ssize_t end
         cdef list texts = []
         cdef int64_t begun = 0
         cdef bint has_end
-        # No more at a time than the memory BIO may keep, and not too little: each cut costs an exception.
         self.incoming.write(data if size <= at else data[:at])
         has_end = self._read_records(texts)
         while at < size and not has_end:
@@ -217,8 +225,9 @@ cdef class TLSTransport(Outlet):
                 self.unread = data[at:]
                 self.wait_for_turn()
                 break
-            self.incoming.write(data[at : at + self.slice])
-            at += self.slice
+            end = self._end_of_slice(data, at)
+            self.incoming.write(data[at:end])
+            at = end
             has_end = self._read_records(texts)
         if PyList_GET_SIZE(texts) == 1:
             self.client.data_received(texts[0])
@@ -228,18 +237,42 @@ cdef class TLSTransport(Outlet):
             self.transport.close()
         return 0
 
+    cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1:
+        """Where what OpenSSL is given next ends: behind so many bytes or records.
+
+        No more bytes than the memory BIO may keep, and not too few: each cut costs an exception. A key update is a record of 22
+        bytes that takes OpenSSL 30 µs.
+        """
+        cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
+        cdef Py_ssize_t end = min(PyBytes_GET_SIZE(data), at + TLS_SLICE)
+        cdef Py_ssize_t step
+        cdef int records = 0
+        while at < end:
+            if self.record_left > 0:
+                step = min(self.record_left, end - at)
+                self.record_left -= step
+                at += step
+                continue
+            if self.record_head == 0:
+                if records == TLS_RECORDS_AT_ONCE:
+                    return at
+                records += 1
+            self.record_length = (self.record_length << 8 | base[at]) & 0xFFFF
+            self.record_head += 1
+            at += 1
+            if self.record_head == 5:
+                self.record_head = 0
+                self.record_left = self.record_length
+        return at
+
     cdef bint _read_records(self, list texts) except -1:
         """Decrypt what is in `incoming`. Returns whether it is the last: a goodbye, or nothing anybody can read."""
         cdef bytes text
-        # Of key updates and tiny records a slice has so many that it takes milliseconds.
-        self.slice = TLS_THIN_SLICE
         try:
             while True:
                 text = self.read_record(TLS_RECORD_MAX)
                 if not text:
                     return True
-                if PyBytes_GET_SIZE(text) >= TLS_THIN_SLICE:
-                    self.slice = TLS_SLICE
                 texts.append(text)
                 # What follows is empty or a part of a record, which would raise the exception below.
                 if not self.incoming.pending:
