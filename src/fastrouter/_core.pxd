@@ -254,6 +254,10 @@ cdef class Reader(Timed):
     cdef flag is_read_paused    # there is nowhere to put what would come
     cdef flag waits_for_turn    # it has had its share
     cdef flag is_read_stopped   # what the transport was told last
+    cdef flag is_heavy          # what it read last has taken long
+    cdef bint must_wait(self) noexcept
+    cdef int64_t begin_read(self, Py_ssize_t size) noexcept
+    cdef int end_read(self, Py_ssize_t size, int64_t begun) except -1
     cdef int let_read(self, bint wanted) except -1
     cdef int wait_for_turn(self) except -1
     cdef int take_turn(self) except -1
@@ -264,7 +268,10 @@ cdef class Turns:
     cdef object loop
     cdef object waiting         # deque of Reader
     cdef flag is_called         # the loop will call
+    cdef int arrivals           # connections that have begun
+    cdef int64_t arrivals_since # CLOCK_MONOTONIC
     cdef int add(self, Reader reader) except -1
+    cdef int add_arrival(self, Reader reader) except -1
     cdef int _call(self) except -1
     cdef int clear(self) except -1
 
@@ -826,6 +833,7 @@ cdef class ClientConnection(Connection):
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _gather(self, bytes data) except -1
+    cdef int _work(self) except -1
     cdef int _advance(self) except -1
     cdef bint _begin(self) except -1
     cdef bint _take_body(self) except -1

@@ -46,6 +46,7 @@ cdef class BackendConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
+        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is None:
             # Nothing was asked: whatever this is, it must not answer the next request.
             self.close()
@@ -57,12 +58,14 @@ cdef class BackendConnection(Connection):
                     self.unread += data
                 elif self.backlog is not None:
                     self._continue_head(data)
+                elif self.must_wait():
+                    self.unread = data
+                    self.wait_for_turn()
                 else:
                     self._consume(data)
             except Exception as error:
                 respond_panic(exchange, error)
-        if PyBytes_GET_SIZE(data) >= FULL_READ:
-            self.wait_for_turn()
+        self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -210,6 +213,7 @@ cdef class BackendConnection(Connection):
         self.is_reusable = False
         self.has_bytes = False
         self.was_used = True
+        self.is_heavy = False
         self.let_read(True)
         return self.home.release(self)
 

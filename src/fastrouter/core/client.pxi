@@ -12,6 +12,7 @@ cdef class ClientConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
+        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is not None and exchange.is_tunnel:
             relay_to_backend(self, exchange, data)
         elif self.is_lingering:
@@ -24,9 +25,8 @@ cdef class ClientConnection(Connection):
         else:
             self.pending = data
             self.at = 0
-            self._advance()
-        if PyBytes_GET_SIZE(data) >= FULL_READ:
-            self.wait_for_turn()
+            self._work()
+        self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -93,7 +93,7 @@ cdef class ClientConnection(Connection):
         self.tripper.clients.add(self)
         self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.tripper.header_reads)
-        return 0
+        return 0 if self.is_tls else self.tripper.turns.add_arrival(self)
 
     cdef int on_full(self) except -1:
         if self.exchange is not None and self.exchange.backend is not None:
@@ -161,10 +161,14 @@ cdef class ClientConnection(Connection):
             return self.adjust_reading()
         # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
-            return self._advance()
+            return self._work()
         if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_received_head:
             return refuse(self, 431, b"")
         return 0
+
+    cdef int _work(self) except -1:
+        """There is something to walk on with, now or in a turn."""
+        return self.wait_for_turn() if self.must_wait() else self._advance()
 
     cdef int _advance(self) except -1:
         """Walk on as far as possible: body bytes to the exchange, then the next request, and so on."""

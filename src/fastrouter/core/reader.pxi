@@ -11,6 +11,13 @@ cdef int64_t TURNS_NS = 500000
 # libuv reads on while it gets as much as it asks for (uvloop: 256,000 bytes, asyncio: 262,144), up to 32 times in a row. After as
 # much as this a connection waits for a turn, whatever it costs to handle.
 cdef Py_ssize_t FULL_READ = 200000
+# Who has worked longer than that on one read leaves the next one for its turn: a turn of the loop has one piece of it, not two. Looked
+# at for reads of LARGE_READ bytes and more; less than that takes longer only if it is cut short by SHARE_NS.
+cdef int64_t HEAVY_NS = 125000
+cdef Py_ssize_t LARGE_READ = 16384
+# Connections that begin within this long; those beyond ARRIVALS_AT_ONCE wait for a turn with their first bytes.
+cdef int64_t ARRIVALS_NS = 1000000
+cdef int ARRIVALS_AT_ONCE = 16
 
 
 cdef class Reader(Timed):
@@ -26,13 +33,30 @@ cdef class Reader(Timed):
             self.tripper.turns.add(self)
         return self._apply()
 
+    cdef inline bint must_wait(self) noexcept:
+        """Whether what has just been read is for a later turn."""
+        return self.is_heavy or self.waits_for_turn
+
+    cdef inline int64_t begin_read(self, Py_ssize_t size) noexcept:
+        return monotonic_ns() if size >= LARGE_READ else 0
+
+    cdef inline int end_read(self, Py_ssize_t size, int64_t begun) except -1:
+        """`size` bytes have been read and worked on since `begin_read`, which returned `begun`."""
+        if begun and monotonic_ns() - begun > HEAVY_NS:
+            self.is_heavy = True
+        if size >= FULL_READ or self.waits_for_turn:
+            return self.wait_for_turn()
+        return 0
+
     cdef int take_turn(self) except -1:
+        cdef int64_t begun = monotonic_ns()
         self.waits_for_turn = False
         if self.transport is not None:
             try:
                 self.on_turn()
             except Exception as error:
                 self.on_panic(error)
+        self.is_heavy = self.waits_for_turn or monotonic_ns() - begun > HEAVY_NS
         return self._apply()
 
     cdef int on_turn(self) except -1:
@@ -63,6 +87,18 @@ cdef class Turns:
         self.waiting.append(reader)
         if not self.is_called:
             self._call()
+        return 0
+
+    cdef int add_arrival(self, Reader reader) except -1:
+        """A connection has begun. When many do at once, it is not worked on before its turn, though uvloop reads it."""
+        cdef int64_t now = monotonic_ns()
+        if now - self.arrivals_since > ARRIVALS_NS:
+            self.arrivals_since = now
+            self.arrivals = 0
+        self.arrivals += 1
+        if self.arrivals > ARRIVALS_AT_ONCE and not reader.waits_for_turn:
+            reader.waits_for_turn = True
+            return self.add(reader)
         return 0
 
     cdef int _call(self) except -1:

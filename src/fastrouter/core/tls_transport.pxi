@@ -21,10 +21,13 @@ cdef class TLSTransport(Outlet):
         self.attach(raw)
         self.tripper.arrivals.add(self)
         self.arm(self.tripper.header_reads)
+        self.tripper.turns.add_arrival(self)
 
     def data_received(self, bytes data):
-        if self.unread is not None:
-            self.unread += data
+        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
+        if self.must_wait():
+            self.unread = data if self.unread is None else self.unread + data
+            self.wait_for_turn()
         elif self.stage == TLS_OPEN and not self.has_end:
             self._decrypt(data)
         elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
@@ -33,8 +36,7 @@ cdef class TLSTransport(Outlet):
             self._greet(data)
         else:
             self._go_on_greeting(data)
-        if PyBytes_GET_SIZE(data) >= FULL_READ and self.transport is not None:
-            self.wait_for_turn()
+        self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
         if self.stage == TLS_OPEN:
@@ -75,6 +77,7 @@ cdef class TLSTransport(Outlet):
     cdef int on_turn(self) except -1:
         cdef bytes data = self.unread
         self.unread = None
+        self.is_heavy = False
         if data is not None:
             self.data_received(data)
         return 0
