@@ -193,9 +193,7 @@ def prepare_driver() -> None:
 
 
 @contextlib.contextmanager
-def listening(
-    name: str, command: Sequence[str], core: int | str, workdir: Path, port: int
-) -> Iterator[PinnedProcess]:
+def listening(name: str, command: Sequence[str], core: int | str, workdir: Path, port: int) -> Iterator[PinnedProcess]:
     with PinnedProcess(name, command, core, workdir) as process:
         process.wait_until_listening(port)
         yield process

@@ -1,7 +1,7 @@
 """The acceptance measurements, each against its bar; exits with 1 if one fails.
 
     python -m benchmarks.load.acceptance [--proxy fastrouter] all|SUBJECT …
-    python -m benchmarks.load.acceptance [--seconds N] [--only PATTERN] fairness
+    python -m benchmarks.load.acceptance [--seconds N] [--only PATTERNS] fairness
 
 The proxy runs with one worker on core 0; clients and backends share core 1 (fairness has places of its own). A peer in
 place of fastrouter shows that the harness itself is sound, and how others do.
@@ -15,7 +15,18 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.load import results
-from benchmarks.load.acceptance import failover, fairness, idle, load, pipeline, registrations, restart, slow, stale, streaming
+from benchmarks.load.acceptance import (
+    failover,
+    fairness,
+    idle,
+    load,
+    pipeline,
+    registrations,
+    restart,
+    slow,
+    stale,
+    streaming,
+)
 from benchmarks.load.acceptance.subject import Check, Subject
 from benchmarks.load.processes import prepare_driver
 from benchmarks.load.proxies import PROXIES
@@ -38,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--proxy", choices=PROXIES, default="fastrouter")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one flood of fairness")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="floods of fairness, such as '*chunk*'")
+    parser.add_argument("--only", default="*", metavar="PATTERNS", help="floods of fairness, such as '*chunk*,tiny-*'")
     parser.add_argument("subjects", nargs="+", choices=["all", *_SUBJECTS], metavar="subject")
     options = parser.parse_args()
     prepare_driver()

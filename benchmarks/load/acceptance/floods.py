@@ -489,7 +489,9 @@ _CHUNKED_UPLOAD = request("/", "Transfer-Encoding: chunked", method="POST")
 _CONNECT = request("/", "Connection: close")
 _HALF_A_MEGABYTE = 500_000
 _UNKNOWN = request(host="no.test")
-_DATED_COOKIE = b"Set-Cookie: JSESSIONID=%s; Path=/; Expires=Wed, 21 Oct 2035 07:28:00 GMT; Max-Age=3600\r\n" % (b"s" * 32)
+_DATED_COOKIE = b"Set-Cookie: JSESSIONID=%s; Path=/; Expires=Wed, 21 Oct 2035 07:28:00 GMT; Max-Age=3600\r\n" % (
+    b"s" * 32
+)
 
 
 def _padded(target: str, *fields: str, **options: Any) -> Client:
@@ -564,9 +566,13 @@ _OF_CLIENTS = (
     Flood("query-of-pairs", _padded("//x?" + "a&" * (_HALF_A_MEGABYTE // 2))),
     Flood("query-of-many-names", _padded("//x?" + "&".join(f"{number * 7919 % 80000}=v" for number in range(80_000)))),
     Flood("query-of-semicolons", _padded("/x?" + "a;" * (_HALF_A_MEGABYTE // 2))),
-    Flood("logged-fields-of-quotes", _padded("/", "User-Agent: " + '"' * _HALF_A_MEGABYTE, 'Referer: "\\' + '"' * 1000)),
+    Flood(
+        "logged-fields-of-quotes", _padded("/", "User-Agent: " + '"' * _HALF_A_MEGABYTE, 'Referer: "\\' + '"' * 1000)
+    ),
     Flood("trace-fields", _padded("/", "X-B3-TraceId: " + "a" * 250_000, "Traceparent: " + "0" * 250_000)),
-    Flood("signatures", _padded("/", "X-CF-Proxy-Signature: " + "s" * 250_000, "X-CF-Proxy-Metadata: " + "m" * 250_000)),
+    Flood(
+        "signatures", _padded("/", "X-CF-Proxy-Signature: " + "s" * 250_000, "X-CF-Proxy-Metadata: " + "m" * 250_000)
+    ),
     Flood("lists-of-codings", _padded("/", "TE: " + "trailers, " * 40_000)),
     # Connections.
     Flood("connects", one_by_one(reads=False)),
@@ -611,7 +617,9 @@ _OF_BACKENDS = (
     Flood("endless-answer-trailers", in_turn(_GET), without_end(b"A: b\r\n", _CHUNKED + b"0\r\n")),
     Flood("blank-lines-before-answers", in_turn(_GET), without_end(b"\r\n")),
     Flood("set-cookies", exchanges(_GET), answering(_HEAD + _DATED_COOKIE * 10_000 + b"Content-Length: 0\r\n\r\n")),
-    Flood("allowed-set-cookies", exchanges(_GET), answering(_HEAD + _DATED_COOKIE * 900 + b"Content-Length: 0\r\n\r\n")),
+    Flood(
+        "allowed-set-cookies", exchanges(_GET), answering(_HEAD + _DATED_COOKIE * 900 + b"Content-Length: 0\r\n\r\n")
+    ),
     Flood(
         "set-cookie-of-semicolons",
         exchanges(_GET),
@@ -630,7 +638,9 @@ _OF_BACKENDS = (
     Flood(
         "sticky-metadata",
         exchanges(_GET),
-        answering(_HEAD + b"Set-Cookie: __VCAP_ID_META__=" + b"m" * _HALF_A_MEGABYTE + b"\r\nContent-Length: 0\r\n\r\n"),
+        answering(
+            _HEAD + b"Set-Cookie: __VCAP_ID_META__=" + b"m" * _HALF_A_MEGABYTE + b"\r\nContent-Length: 0\r\n\r\n"
+        ),
     ),
     Flood(
         "answer-connection-tokens",
