@@ -41,7 +41,7 @@ from fastrouter.handover import (
 from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
-from fastrouter.log import Level, Logger
+from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
@@ -158,6 +158,7 @@ def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Address
 
 def leave(is_healthy: bool) -> NoReturn:
     """End the process with exit code 0 or 1, at once: see `run`."""
+    STDOUT_WRITER.flush()
     # Only errors for the person at the terminal are buffered; the terminal may be gone, or never have been there.
     if sys.stderr is not None:
         with suppress(OSError):

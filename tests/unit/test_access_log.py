@@ -18,9 +18,11 @@ class ProcessLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.logger = Logger(writer=LineWriter(self.fd))
+        self._writer = LineWriter(self.fd)
+        self.logger = Logger(writer=self._writer)
 
     def errors(self) -> list[dict[str, Any]]:
+        self._writer.flush(30.0)
         records = [json.loads(line) for line in self._path.read_text().splitlines()]
         assert all(record["message"] == "error-emitting-access-log-to-writer-accesslog" for record in records)
         assert all(record["log_level"] == 3 for record in records)
