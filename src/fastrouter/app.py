@@ -50,6 +50,7 @@ from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
 from fastrouter.shared_stats import SLOTS, SharedStats
+from fastrouter.slices import in_slices
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
@@ -224,6 +225,7 @@ class Router:
         self._listeners: list[NamedListener] = []
         self._listener_watch: ListenerWatch | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._reload: asyncio.Task[None] | None = None
         self._is_reload_due = False
 
@@ -308,7 +310,7 @@ class Router:
         if not self._is_successor:
             await self._serve_metrics()
         log_descriptors = await self._open_access_log()
-        self._registry.replace_static([*options.routes, *options.file_routes])
+        await self._registry.replace_static([*options.routes, *options.file_routes])
         self._check_tls()
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
@@ -557,7 +559,8 @@ class Router:
     def _prune(self) -> None:
         # Before the pass: a bug in it costs one pass, not all that follow.
         self._prune_later()
-        self._registry.prune()
+        if self._pruning is None or self._pruning.done():
+            self._pruning = self._loop.create_task(in_slices(self._registry.prune()))
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended
@@ -591,7 +594,7 @@ class Router:
         except (RoutesError, OSError) as error:
             self._logger.error("routes-file-refused", file=path, error=str(error))
         else:
-            changed, removed = self._registry.replace_static([*self._options.routes, *routes])
+            changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
 
     async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
@@ -693,6 +696,8 @@ class Router:
         """End everything that was started, as far as it was."""
         if self._prune_timer is not None:
             self._prune_timer.cancel()
+        if self._pruning is not None:
+            self._pruning.cancel()
         self._close_listeners()
         await self._workers.stop()
         self._monitor.stop()

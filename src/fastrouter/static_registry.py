@@ -1,5 +1,6 @@
 """A RouteRegistry with a static part: routes that the operator has given, beside those that apps register."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from fastrouter.address import parse_backend_address
 from fastrouter.messages import Registration
 from fastrouter.registry import RegisteredEndpoint, RouteRegistry, route_key
 from fastrouter.routes import StaticEndpoint, StaticRoute
+from fastrouter.slices import Pace
 
 # Seconds after which a static endpoint is stale, which is never.
 NEVER = 1_000_000_000.0
@@ -41,36 +43,54 @@ class StaticRouteRegistry(RouteRegistry):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._static: dict[_Place, _Static] = {}
+        # A start and a reload may want to replace them at the same time.
+        self._replacing = asyncio.Lock()
         # Registrations with a static endpoint in their place.
         self._waiting: dict[_Place, _Static] = {}
 
-    def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
-        """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed."""
-        before = self._static
-        known = {_identity(static.endpoint): static.endpoint for static in before.values()}
-        wanted: dict[_Place, _Static] = {}
-        made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
-        for route in routes:
-            for given in route.endpoints:
-                endpoint = made.get((route.app_id, given))
-                if endpoint is None:
-                    endpoint = self._new_static_endpoint(route.app_id, given)
-                    # The same object as before, where it stays the same: workers keep its connections.
-                    endpoint = known.get(_identity(endpoint), endpoint)
-                    made[route.app_id, given] = endpoint
-                wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
-        removed = before.keys() - wanted.keys()
-        changed = [place for place, static in wanted.items() if before.get(place) != static]
-        for place in removed:
-            super().unregister(*before[place])
-            if (waiting := self._waiting.pop(place, None)) is not None:
-                super().register(*waiting)
-        for place in changed:
-            if place not in before:
-                self._set_aside(place)
-            super().register(*wanted[place])
-        self._static = wanted
-        return len(changed), len(removed)
+    async def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
+        """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed.
+
+        It takes many turns of the loop; each endpoint of a route has its place from one moment to the next. What is new
+        comes before what is no more goes, so that a route that stays is never without an endpoint.
+        """
+        async with self._replacing:
+            pace = Pace()
+            known = {_identity(static.endpoint): static.endpoint for static in self._static.values()}
+            wanted: dict[_Place, _Static] = {}
+            made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
+            for route in routes:
+                for given in route.endpoints:
+                    endpoint = made.get((route.app_id, given))
+                    if endpoint is None:
+                        endpoint = self._new_static_endpoint(route.app_id, given)
+                        # The same object as before, where it stays the same: workers keep its connections.
+                        endpoint = known.get(_identity(endpoint), endpoint)
+                        made[route.app_id, given] = endpoint
+                    wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
+                    await pace.keep()
+            changed = 0
+            for place, static in wanted.items():
+                if self._static.get(place) != static:
+                    changed += 1
+                    self._put_static(place, static)
+                await pace.keep()
+            gone = [place for place in self._static if place not in wanted]
+            for place in gone:
+                self._take_static(place)
+                await pace.keep()
+            return changed, len(gone)
+
+    def _put_static(self, place: _Place, static: _Static) -> None:
+        if place not in self._static:
+            self._set_aside(place)
+        self._static[place] = static
+        super().register(*static)
+
+    def _take_static(self, place: _Place) -> None:
+        super().unregister(*self._static.pop(place))
+        if (waiting := self._waiting.pop(place, None)) is not None:
+            super().register(*waiting)
 
     def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Put `endpoint` into the route `uri`, or have it wait for a static one to go."""
