@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from enum import IntEnum
 from itertools import islice, starmap
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
@@ -73,11 +73,9 @@ def parse_level(text: str) -> Level | None:
     return LEVELS.get(text.lower()) if text in (text.lower(), text.upper()) else None
 
 
-class _Line(NamedTuple):
-    """A line that waits, and for how many lines it stands: the one that tells of lost lines stands for these."""
-
-    text: bytes
-    stands_for: int = 1
+# A line that waits, and for how many lines it stands: the one that tells of lost lines stands for these. A plain tuple,
+# because the garbage collector leaves those alone, and there may be tens of thousands.
+_Line = tuple[bytes, int]
 
 
 class LineWriter:
@@ -109,7 +107,7 @@ class LineWriter:
                 self._lost += 1
                 return
             self._tell_loss()
-            self._append(_Line(line))
+            self._append((line, 1))
             if self._thread is None:
                 self._start()
 
@@ -131,13 +129,13 @@ class LineWriter:
 
     def _append(self, line: _Line) -> None:
         self._lines.append(line)
-        self._waiting += len(line.text)
+        self._waiting += len(line[0])
         self._changed.notify_all()
 
     def _tell_loss(self) -> None:
         self._is_losing = False
         if self._lost and self.render_loss is not None:
-            self._append(_Line(self.render_loss(self._lost), self._lost))
+            self._append((self.render_loss(self._lost), self._lost))
             self._lost = 0
 
     def _write_for_ever(self) -> None:
@@ -148,7 +146,7 @@ class LineWriter:
                 batch = self._take_batch()
             lost = self._write_batch(batch, is_shared=is_shared)
             with self._changed:
-                self._waiting -= sum(len(line.text) for line in batch)
+                self._waiting -= sum(len(text) for text, _ in batch)
                 self._lost += lost
                 if not lost and not self._lines:
                     # Nobody may have anything to log for long.
@@ -158,14 +156,14 @@ class LineWriter:
     def _take_batch(self) -> list[_Line]:
         lines = self._lines
         batch = [lines.popleft()]
-        size = len(batch[0].text)
-        while lines and (size := size + len(lines[0].text)) <= _MAX_BATCH:
+        size = len(batch[0][0])
+        while lines and (size := size + len(lines[0][0])) <= _MAX_BATCH:
             batch.append(lines.popleft())
         return batch
 
     def _write_batch(self, batch: list[_Line], *, is_shared: bool) -> int:
         """Return how many lines were lost."""
-        text = b"".join(line.text for line in batch)
+        text = b"".join(line for line, _ in batch)
         if self._is_torn:
             # What follows the part of a line is a line nevertheless.
             text = b"\n" + text
@@ -183,10 +181,10 @@ class LineWriter:
             pass
         written = len(text) - len(left)
         lost = 0
-        end = len(text) - sum(len(line.text) for line in batch)
-        for line in batch:
-            end += len(line.text)
-            lost += line.stands_for if end > written else 0
+        end = len(text) - sum(len(line) for line, _ in batch)
+        for line, stands_for in batch:
+            end += len(line)
+            lost += stands_for if end > written else 0
         if written:
             self._is_torn = text[written - 1 : written] != b"\n"
         return lost

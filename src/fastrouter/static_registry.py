@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -16,14 +16,14 @@ from fastrouter.slices import Pace
 NEVER = 1_000_000_000.0
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, frozen=True, gc=False):
     """One endpoint of one route: the key of the route, and `host:port`."""
 
     key: str
     address: str
 
 
-class _Static(NamedTuple):
+class _Static(msgspec.Struct, frozen=True, gc=False):
     uri: str
     endpoint: RegisteredEndpoint
 
@@ -85,12 +85,13 @@ class StaticRouteRegistry(RouteRegistry):
         if place not in self._static:
             self._set_aside(place)
         self._static[place] = static
-        super().register(*static)
+        super().register(static.uri, static.endpoint)
 
     def _take_static(self, place: _Place) -> None:
-        super().unregister(*self._static.pop(place))
+        static = self._static.pop(place)
+        super().unregister(static.uri, static.endpoint)
         if (waiting := self._waiting.pop(place, None)) is not None:
-            super().register(*waiting)
+            super().register(waiting.uri, waiting.endpoint)
 
     def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Put `endpoint` into the route `uri`, or have it wait for a static one to go."""
