@@ -38,7 +38,7 @@ FLUSH_PATIENCE = 0.5
 MAX_TEXT = 4096
 MAX_STACK = 16 * 1024
 _STACK = "stacktrace"
-# Members of a list or an object in a line.
+# Members of a list or an object in a line of more than MAX_TEXT bytes; shorter lines are written as they are.
 MAX_MEMBERS = 256
 # Bytes of a whole line, whatever is in it.
 MAX_LINE = 64 * 1024
@@ -289,11 +289,16 @@ class Logger:
         self._writer.write(self._render(level, message, data))
 
     def _render(self, level: int, message: str, data: dict[str, Any]) -> bytes:
-        record: dict[str, Any] = {"log_level": int(level), "timestamp": self._timestamp(), "message": excerpt(message)}
+        record: dict[str, Any] = {"log_level": int(level), "timestamp": self._timestamp(), "message": message}
         if self.source is not None:
             record["source"] = self.source
-        record["data"] = _bounded(data)
+        record["data"] = data
         line = _encode(record)
+        if len(line) > MAX_TEXT:
+            # Only now is it worth to look at every member.
+            record["message"] = excerpt(message)
+            record["data"] = _bounded(data)
+            line = _encode(record)
         if len(line) >= MAX_LINE:
             # Many members of much text, or much that JSON has to escape.
             record["data"] = {"excerpt": excerpt(_encode(record["data"]), MAX_STACK)}
@@ -342,7 +347,12 @@ def _bounded(value: Any) -> Any:
         if len(value) > MAX_MEMBERS:
             of_list.append(f"... ({len(value) - MAX_MEMBERS} more)")
         return of_list
-    return excerpt(str(value))
+    return _text_of(value)
+
+
+def _text_of(value: Any) -> str:
+    """Return what stands for a value that JSON has no form for."""
+    return excerpt(value if isinstance(value, bytes) else str(value))
 
 
 def _bounded_member(name: Any, value: Any) -> tuple[Any, Any]:
@@ -353,10 +363,10 @@ def _bounded_member(name: Any, value: Any) -> tuple[Any, Any]:
 
 def _encode(record: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(record, default=str)
+        return orjson.dumps(record, default=_text_of)
     except orjson.JSONEncodeError:
         # orjson refuses what JSON itself can carry: lone surrogates (bytes of a client that are no UTF-8) and integers
         # beyond 64 bits. Such a line is rare, and the slower encoder is imported only for it.
         import json  # noqa: PLC0415
 
-        return json.dumps(record, default=str, separators=(",", ":")).encode()
+        return json.dumps(record, default=_text_of, separators=(",", ":")).encode()

@@ -309,11 +309,11 @@ class TestSizes:
         assert pipe.record()["data"] == {"stacktrace": "(10 more) ..." + "y" * MAX_STACK}
 
     def test_lists_and_objects_are_cut(self, pipe: Pipe) -> None:
-        many = [*range(MAX_MEMBERS + 3)]
+        many = [*range(1000, 1000 + MAX_MEMBERS + 3)]
         pipe.logger().info("m", list=many, tuple=tuple(many), object={str(number): 0 for number in many})
         data = pipe.record()["data"]
-        assert data["list"] == data["tuple"] == [*range(MAX_MEMBERS), "... (3 more)"]
-        assert data["object"] == {str(number): 0 for number in range(MAX_MEMBERS)} | {"...": "(3 more)"}
+        assert data["list"] == data["tuple"] == [*many[:MAX_MEMBERS], "... (3 more)"]
+        assert data["object"] == {str(number): 0 for number in many[:MAX_MEMBERS]} | {"...": "(3 more)"}
 
     @pytest.mark.parametrize(
         "data",
