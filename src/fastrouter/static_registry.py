@@ -56,7 +56,11 @@ class StaticRouteRegistry(RouteRegistry):
         """
         async with self._replacing:
             pace = Pace()
-            known = {_identity(static.endpoint): static.endpoint for static in self._static.values()}
+            # Registrations do not touch it: only this function does, one call at a time.
+            known = {}
+            for static in self._static.values():
+                known[_identity(static.endpoint)] = static.endpoint
+                await pace.keep()
             wanted: dict[_Place, _Static] = {}
             made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
             for route in routes:
@@ -75,11 +79,13 @@ class StaticRouteRegistry(RouteRegistry):
                     changed += 1
                     self._put_static(place, static)
                 await pace.keep()
-            gone = [place for place in self._static if place not in wanted]
-            for place in gone:
-                self._take_static(place)
+            removed = 0
+            for place in list(self._static):
+                if place not in wanted:
+                    removed += 1
+                    self._take_static(place)
                 await pace.keep()
-            return changed, len(gone)
+            return changed, removed
 
     def _put_static(self, place: _Place, static: _Static) -> None:
         if place not in self._static:
