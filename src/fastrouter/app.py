@@ -5,6 +5,7 @@ signals, drain and stop.
 """
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -41,7 +42,7 @@ from fastrouter.handover import (
 from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
-from fastrouter.log import Level, Logger
+from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
@@ -50,6 +51,7 @@ from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
 from fastrouter.shared_stats import SLOTS, SharedStats
+from fastrouter.slices import in_slices
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
@@ -158,6 +160,7 @@ def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Address
 
 def leave(is_healthy: bool) -> NoReturn:
     """End the process with exit code 0 or 1, at once: see `run`."""
+    STDOUT_WRITER.flush()
     # Only errors for the person at the terminal are buffered; the terminal may be gone, or never have been there.
     if sys.stderr is not None:
         with suppress(OSError):
@@ -223,6 +226,7 @@ class Router:
         self._listeners: list[NamedListener] = []
         self._listener_watch: ListenerWatch | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._reload: asyncio.Task[None] | None = None
         self._is_reload_due = False
 
@@ -307,7 +311,7 @@ class Router:
         if not self._is_successor:
             await self._serve_metrics()
         log_descriptors = await self._open_access_log()
-        self._registry.replace_static([*options.routes, *options.file_routes])
+        await self._registry.replace_static([*options.routes, *options.file_routes])
         self._check_tls()
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
@@ -327,6 +331,9 @@ class Router:
             )
             await asyncio.sleep(options.start_delay)
         await self._workers.until_ready()
+        # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
+        gc.collect()
+        gc.freeze()
         await self._listen()
         self._logger.info("gorouter.started")
         self._health.set_healthy()
@@ -556,7 +563,8 @@ class Router:
     def _prune(self) -> None:
         # Before the pass: a bug in it costs one pass, not all that follow.
         self._prune_later()
-        self._registry.prune()
+        if self._pruning is None or self._pruning.done():
+            self._pruning = self._loop.create_task(in_slices(self._registry.prune()))
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended
@@ -590,7 +598,7 @@ class Router:
         except (RoutesError, OSError) as error:
             self._logger.error("routes-file-refused", file=path, error=str(error))
         else:
-            changed, removed = self._registry.replace_static([*self._options.routes, *routes])
+            changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
 
     async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
@@ -692,6 +700,8 @@ class Router:
         """End everything that was started, as far as it was."""
         if self._prune_timer is not None:
             self._prune_timer.cancel()
+        if self._pruning is not None:
+            self._pruning.cancel()
         self._close_listeners()
         await self._workers.stop()
         self._monitor.stop()

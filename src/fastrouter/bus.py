@@ -1,7 +1,7 @@
 """The router's end of the bus: connection, subscriber and publishers, put together from their options (spec 3.1)."""
 
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -89,7 +89,7 @@ class Bus:
         """Tell of this router what the deprecated component listener tells."""
         await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
 
-    def announce_active_apps(self, take_active_apps: Callable[[], Collection[str]]) -> None:
+    def announce_active_apps(self, take_active_apps: Callable[[], Iterable[str]]) -> None:
         """Begin to tell which apps had requests, if that is wanted; the argument is ActiveAppsPublisher's."""
         if self._options.active_apps_interval > 0:
             self._active_apps = ActiveAppsPublisher(

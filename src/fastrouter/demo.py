@@ -14,7 +14,7 @@ from fastrouter import app
 from fastrouter.address import Address
 from fastrouter.app import Addresses
 from fastrouter.bus import BusOptions
-from fastrouter.log import LineWriter, Logger
+from fastrouter.log import STDOUT_WRITER, Logger
 from fastrouter.nats_connection import NatsServer
 from fastrouter.status_listeners import StatusOptions
 
@@ -112,4 +112,4 @@ The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl
 
 """
     # As a log line is: a terminal that is gone must not end the demo halfway.
-    LineWriter().write(welcome.encode())
+    STDOUT_WRITER.write(welcome.encode())

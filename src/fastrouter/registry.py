@@ -3,11 +3,13 @@
 It lives in the control process and is the only writer of routes. What it decides reaches the workers as table changes.
 
 There may be a hundred thousand routes, and most have one endpoint: the objects per route are few and small, texts are
-packed, and whatever many endpoints have in common is kept once.
+packed, and whatever many endpoints have in common is kept once. Nothing walks over all of them in one go: what has to
+is an iterator, whose steps are small and between which the registry may change (slices).
 """
 
+import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -18,6 +20,7 @@ from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, Logger
 from fastrouter.messages import Registration
 from fastrouter.packed_text import pack_texts, unpack_texts
+from fastrouter.sorted_keys import SortedKeys
 from fastrouter.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 
 # What a pool may be switched to by `options.loadbalancing`.
@@ -26,8 +29,11 @@ ALGORITHMS = frozenset({"round-robin", "least-connection"})
 # Values shared by endpoints: a bound keeps a flood of odd registrations from filling the memory for ever.
 _MAX_SHARED = 10_000
 
-# Routes in a part of `/routes`.
-_SHOWN_AT_ONCE = 256
+# Routes that are looked at, and endpoints of a route that are shown or pruned, in one step.
+_ROUTES_AT_ONCE = 128
+_ENDPOINTS_AT_ONCE = 64
+# Bytes in a part of `/routes`.
+_SHOWN_AT_ONCE = 16 * 1024
 
 # The texts of an endpoint that come before its tag values, in this order.
 _APP, _INSTANCE_ID, _INSTANCE_INDEX, _SAN, _FIXED_TEXTS = range(5)
@@ -192,6 +198,15 @@ _HTML_ESCAPES = (
 )
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
+def _escape(text: bytes) -> bytes:
+    for character, escape in _HTML_ESCAPES:
+        text = text.replace(character, escape)
+    return text
+
+
 class _Shared(Generic[T]):
     """Returns for equal values the same object."""
 
@@ -251,15 +266,21 @@ class RouteRegistry:
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
+        self._keys = SortedKeys()
+        # How many endpoints that routes hold have an address.
+        self._addresses: dict[str, int] = {}
         # Numbers of endpoints: those given back are used first, so that lists of workers stay dense.
         self._next_number = 0
         self._free_numbers: list[int] = []
+        self._by_number: list[RegisteredEndpoint | None] = []
         self._share_text: _Shared[str] = _Shared()
         self._share_names: _Shared[tuple[str, ...]] = _Shared()
         self._share_traits: _Shared[Traits] = _Shared()
         # Texts of the endpoint that was made last, which is the one that is logged and introduced next.
         self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
         self._was_suspended = False
+        # By the clock: whatever was registered before counts as registered then.
+        self._all_fresh_at = -math.inf
 
         # Counters for the metrics of spec 7.4, by (component, action) and by component.
         self.registry_messages: dict[tuple[str, str], int] = {}
@@ -284,18 +305,13 @@ class RouteRegistry:
 
     def count_endpoints(self) -> int:
         """Count the different addresses over all routes."""
-        return len({member.endpoint.address for route in self._routes.values() for member in route.all_members()})
+        return len(self._addresses)
 
-    def app_ids(self, numbers: Collection[int]) -> set[str]:
-        """Return the app ids of the endpoints that have these numbers; those without an app are left out."""
-        wanted = set(numbers)
-        found = {
-            member.endpoint.texts()[0]
-            for route in self._routes.values()
-            for member in route.all_members()
-            if member.endpoint.number in wanted
-        }
-        return found - {""}
+    def app_ids(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Yield the app ids of the endpoints that have these numbers, some repeatedly; `""` for those without one."""
+        for number in numbers:
+            endpoint = self._by_number[number] if number < len(self._by_number) else None
+            yield endpoint.texts()[_APP] if endpoint is not None else ""
 
     def new_endpoint(
         self, registration: Registration, modification_tag: ModificationTag = NO_TAG
@@ -353,6 +369,7 @@ class RouteRegistry:
             # The key is mostly the URI itself: then it is kept once.
             route = Route(key if key == uri else uri, None, "", "", now)
             self._routes[key] = route
+            self._keys.add(key)
             self.routes_registered += 1
             self._logger.info("route-registered", uri=key)
             self._logger.debug("uri-added", uri=key)
@@ -362,7 +379,7 @@ class RouteRegistry:
             self._set_route(key, route, endpoint.traits, is_new=is_new)
         if result is PutResult.ADDED and self._registration_latency is not None:
             self._observe_latency(endpoint, self._registration_latency)
-        label = (self._component(endpoint), result.value)
+        label = (self._counted_component(endpoint), result.value)
         self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
         self._log_registration(uri, endpoint, result)
 
@@ -370,7 +387,7 @@ class RouteRegistry:
         """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
         if not self._is_ours(endpoint):
             return
-        component = self._component(endpoint)
+        component = self._counted_component(endpoint)
         self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
         key = route_key(uri)
         route = self._routes.get(key)
@@ -403,27 +420,20 @@ class RouteRegistry:
         self._remove(route, member, self._clock())
         return True
 
-    def prune(self) -> None:
-        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6)."""
+    def prune(self) -> Iterator[None]:
+        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6).
+
+        It is over when the iterator is exhausted. What is registered in between is fresh.
+        """
         self._logger.debug("start-pruning-routes")
-        if self._is_pruning_suspended():
-            self._logger.info("prune-suspended")
-            self._was_suspended = True
-        else:
+        if not self._suspend_pruning():
             if self._was_suspended:
                 self._was_suspended = False
                 self._logger.debug("prune-unsuspended-refresh-routes-start")
-                self.mark_all_fresh()
+                self._all_fresh_at = self._clock()
                 self._logger.debug("prune-unsuspended-refresh-routes-complete")
-            self._prune_stale(self._clock())
+            yield from self._prune_stale()
         self._logger.debug("finished-pruning-routes")
-
-    def mark_all_fresh(self) -> None:
-        """Treat every endpoint as registered just now."""
-        now = self._clock()
-        for route in self._routes.values():
-            for member in route.all_members():
-                member.refreshed_at = now
 
     def snapshot(self) -> Iterator[Change]:
         """Return the changes that make an empty table equal to this one. The registry must not change meanwhile."""
@@ -447,30 +457,44 @@ class RouteRegistry:
                 yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
 
     def routes_json(self) -> Iterator[bytes]:
-        """Render `/routes` byte for byte as Gorouter does (spec 3.11), in parts that take a few milliseconds each.
+        """Render `/routes` byte for byte as Gorouter does (spec 3.11), in small parts.
 
-        The registry may change between them: of the routes that were there at first, those that go before their turn
-        are left out.
+        The registry may change between them: each route is shown as it is when its turn comes, if it is there then.
         """
-        encoder = msgspec.json.Encoder()
-        separator = b"{"
-        part = bytearray()
-        for count, key in enumerate(sorted(self._routes), 1):
-            if (route := self._routes.get(key)) is not None:
-                shown = [_show(member.endpoint) for member in route.all_members()]
-                text = encoder.encode(key) + b":" + encoder.encode(shown)
-                for character, escape in _HTML_ESCAPES:
-                    text = text.replace(character, escape)
-                part += separator
-                part += text
-                separator = b","
-            if count % _SHOWN_AT_ONCE == 0:
+        part = bytearray(b"{")
+        separator = b""
+        for step in self._walk():
+            if step is None:
+                # A part without anything has taken its time, too.
                 yield bytes(part)
                 part.clear()
-        if separator == b"{":
-            part += separator
-        part += b"}\n"
-        yield bytes(part)
+                continue
+            key, route = step
+            part += separator + _escape(_ENCODER.encode(key)) + b":["
+            separator = b","
+            endpoints = [member.endpoint for member in route.all_members()]
+            for start in range(0, len(endpoints), _ENDPOINTS_AT_ONCE):
+                shown = [_show(endpoint) for endpoint in endpoints[start : start + _ENDPOINTS_AT_ONCE]]
+                # Without the brackets: the list goes on.
+                part += b"," * (start > 0) + _escape(_ENCODER.encode(shown)[1:-1])
+                if len(part) >= _SHOWN_AT_ONCE:
+                    yield bytes(part)
+                    part.clear()
+            part += b"]"
+        yield bytes(part + b"}\n")
+
+    def _walk(self) -> Iterator[tuple[str, Route] | None]:
+        """Yield all routes in the order of their keys, and None where a step is over.
+
+        Routes may change, come and go meanwhile: one that is there all the time is met exactly once.
+        """
+        after = None
+        while keys := self._keys.page(after, _ROUTES_AT_ONCE):
+            for key in keys:
+                if (route := self._routes.get(key)) is not None:
+                    yield key, route
+            yield None
+            after = keys[-1]
 
     def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
         return self._is_every_segment_ours or endpoint.traits.isolation_segment in self._segments
@@ -527,13 +551,21 @@ class RouteRegistry:
             else:
                 endpoint.number = self._next_number
                 self._next_number += 1
+                self._by_number.append(None)
+            self._by_number[endpoint.number] = endpoint
+            self._addresses[endpoint.address] = self._addresses.get(endpoint.address, 0) + 1
             self._emit(self._introduction(endpoint))
         endpoint.uses += 1
 
     def _release(self, endpoint: RegisteredEndpoint) -> None:
         endpoint.uses -= 1
         if endpoint.uses == 0:
+            self._by_number[endpoint.number] = None
             self._free_numbers.append(endpoint.number)
+            if self._addresses[endpoint.address] == 1:
+                del self._addresses[endpoint.address]
+            else:
+                self._addresses[endpoint.address] -= 1
             self._emit(Forget(endpoint.number))
 
     def _remove(self, route: Route, member: Member, now: float) -> None:
@@ -545,32 +577,61 @@ class RouteRegistry:
 
     def _delete(self, key: str, route: Route) -> None:
         del self._routes[key]
+        self._keys.remove(key)
         self._emit(Drop(route.uri))
 
     def _is_overdue(self, route: Route, now: float) -> bool:
         """Whether `route`, which is empty, has lingered long enough."""
         return self._empty_pool_timeout <= 0 or now - route.changed_at > self._empty_pool_timeout
 
-    def _prune_stale(self, now: float) -> None:
-        suspects = [
-            (key, route)
-            for key, route in self._routes.items()
-            if not isinstance(route.members, Member) or _is_stale(route.members, now)
-        ]
-        for key, route in suspects:
-            stale = [member for member in route.all_members() if _is_stale(member, now)]
-            for member in stale:
+    def _suspend_pruning(self) -> bool:
+        """Tell whether pruning is suspended, and remember that it was."""
+        if not self._is_pruning_suspended():
+            return False
+        self._logger.info("prune-suspended")
+        self._was_suspended = True
+        return True
+
+    def _prune_stale(self) -> Iterator[None]:
+        now = self._clock()
+        for step in self._walk():
+            if step is None:
+                yield
+                if self._suspend_pruning():
+                    return
+                now = self._clock()
+                continue
+            key, route = step
+            if not isinstance(route.members, Member) or self._is_stale(route.members, now):
+                yield from self._prune_route(key, route)
+
+    def _prune_route(self, key: str, route: Route) -> Iterator[None]:
+        stale = []
+        for count, member in enumerate(tuple(route.all_members()), 1):
+            now = self._clock()
+            # It may have gone, or been registered anew, since the list was made.
+            if self._is_stale(member, now) and route.find(member.endpoint.address) is member:
                 self._remove(route, member, now)
-            if route.members is None and self._is_overdue(route, now):
-                self._delete(key, route)
-            if stale:
-                self.routes_pruned += len(stale)
-                self._logger.info(
-                    "pruned-route",
-                    uri=key,
-                    endpoints=[member.endpoint.address for member in stale],
-                    isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
-                )
+                stale.append(member)
+            if count % _ENDPOINTS_AT_ONCE == 0:
+                yield
+        if route.members is None and self._routes.get(key) is route and self._is_overdue(route, self._clock()):
+            self._delete(key, route)
+        if stale:
+            self.routes_pruned += len(stale)
+            self._logger.info(
+                "pruned-route",
+                uri=key,
+                endpoints=[member.endpoint.address for member in stale],
+                isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
+            )
+            yield
+
+    def _is_stale(self, member: Member, now: float) -> bool:
+        # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells
+        # (spec 3.6).
+        traits = member.endpoint.traits
+        return not traits.tls and now - max(member.refreshed_at, self._all_fresh_at) > traits.stale_threshold
 
     def _texts(self, endpoint: RegisteredEndpoint) -> list[str]:
         if self._last_texts is not None and self._last_texts[0] is endpoint:
@@ -604,6 +665,11 @@ class RouteRegistry:
         if not names or "component" not in names:
             return ""
         return self._texts(endpoint)[_FIXED_TEXTS + names.index("component")]
+
+    def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
+        """Return the component as a label of counters, of which there are only so many."""
+        component = self._component(endpoint)
+        return component if self.component_rows.row(component) else ""
 
     def _observe_latency(self, endpoint: RegisteredEndpoint, latency: Histogram) -> None:
         """Count how long it took from the update that an endpoint speaks of to its registration here."""
@@ -641,12 +707,6 @@ def route_key(uri: str) -> str:
 
 def _may_remove(stored: ModificationTag, new: ModificationTag) -> bool:
     return stored == new or stored.is_succeeded_by(new)
-
-
-def _is_stale(member: Member, now: float) -> bool:
-    # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells (spec 3.6).
-    traits = member.endpoint.traits
-    return not traits.tls and now - member.refreshed_at > traits.stale_threshold
 
 
 def _tags(endpoint: RegisteredEndpoint, texts: list[str]) -> dict[str, str] | None:

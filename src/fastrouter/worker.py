@@ -27,7 +27,7 @@ from fastrouter.channel import Channel
 from fastrouter.error_template import ErrorTemplate
 from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
-from fastrouter.log import Level, Logger
+from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
 from fastrouter.route_services import new_route_services
@@ -252,6 +252,7 @@ def main(arguments: list[str]) -> NoReturn:
         Logger().error("worker-failed", name=name, error=repr(error))
         traceback.print_exc(file=sys.stderr)
         status = 1
+    STDOUT_WRITER.flush()
     # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
     os._exit(status)
 

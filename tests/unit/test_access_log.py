@@ -18,9 +18,12 @@ class ProcessLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.logger = Logger(writer=LineWriter(self.fd))
+        self._writer = LineWriter(self.fd)
+        self.logger = Logger(writer=self._writer)
 
     def errors(self) -> list[dict[str, Any]]:
+        """Return what was logged, once all of it is written."""
+        self._writer.flush(30.0)
         records = [json.loads(line) for line in self._path.read_text().splitlines()]
         assert all(record["message"] == "error-emitting-access-log-to-writer-accesslog" for record in records)
         assert all(record["log_level"] == 3 for record in records)
@@ -105,7 +108,9 @@ def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLo
         pid = os.fork()
         if pid == 0:
             sink(b"a\n")
-            os._exit(0 if sink.close() and sink.lost_lines == 1 else 1)
+            is_right = sink.close() and sink.lost_lines == 1
+            process_log.errors()
+            os._exit(0 if is_right else 1)
         children.append(pid)
     for pid in children:
         assert os.waitpid(pid, 0)[1] == 0
