@@ -266,10 +266,10 @@ cdef class Reader(Timed):
 
 cdef class Turns:
     cdef object loop
-    cdef object waiting         # deque of Reader
-    cdef flag is_called         # the loop will call
-    cdef int arrivals           # connections that have begun
-    cdef int64_t arrivals_since # CLOCK_MONOTONIC
+    cdef object waiting             # deque of Reader
+    cdef flag is_called             # the loop will call
+    cdef int arrivals               # connections that have begun
+    cdef int64_t arrivals_since     # CLOCK_MONOTONIC
     cdef int add(self, Reader reader) except -1
     cdef int add_arrival(self, Reader reader) except -1
     cdef int _call(self) except -1

@@ -609,7 +609,8 @@ class Router:
 
         try:
             tls = await asyncio.to_thread(read_and_try)
-        except ServerTLSError as error:
+        except (ServerTLSError, OSError) as error:
+            # The latter has little to do with the file: memory or descriptors are at an end.
             self._logger.error("certificates-refused", error=str(error))
         else:
             self._workers.secure_anew(tls)

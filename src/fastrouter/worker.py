@@ -79,11 +79,15 @@ class Worker:
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._applier.feed, on_end=lambda: self._stopped.set_result(None)
+            end, on_message=self._obey, on_batch=self._applier.feed, on_end=self._on_channel_end, on_fault=self._fail
         )
 
     async def run(self) -> None:
-        """Serve until the channel ends, then let go of every client and write the last lines of the access log."""
+        """Serve until the channel ends, then let go of every client and write the last lines of the access log.
+
+        Raises what the handling of an order or of table changes has raised: from that moment on this worker knows less
+        than it should, and only a successor gets everything anew.
+        """
         await self._stopped
         self._stop_accepting()
         if self._round_tripper is not None:
@@ -93,12 +97,21 @@ class Worker:
         for sink in self._sinks:
             sink.close()
 
+    def _on_channel_end(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopped.done():
+            self._stopped.set_exception(error)
+
     def _obey(self, body: bytes) -> None:
         order = self._orders.decode(body)
         match order:
             case Begin():
                 self._begin(order)
             case TableEnd():
+                assert self._round_tripper is not None, "Begin comes first"
                 # What is there now stays; what follows comes and goes.
                 _calm_garbage_collector()
                 self._channel.send_message(Ready())
@@ -183,8 +196,8 @@ class Worker:
 
     def _on_listening(self, task: asyncio.Task[None]) -> None:
         # A worker that cannot accept is of no use: its successor may be luckier.
-        if not task.cancelled() and (error := task.exception()) is not None and not self._stopped.done():
-            self._stopped.set_exception(error)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     def _drain(self, idle_grace: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
@@ -198,6 +211,13 @@ class Worker:
         self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
 
     def _report_when_drained(self, grace_ends_at: float) -> None:
+        try:
+            self._look_whether_drained(grace_ends_at)
+        except Exception as error:
+            # Nobody would ever hear that it is over.
+            self._fail(error)
+
+    def _look_whether_drained(self, grace_ends_at: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
         if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)

@@ -236,20 +236,18 @@ class Workers:
         assert self._begin is not None, "start comes first"
         seat.restart = None
         seat.started_at = time.monotonic()
-        ours, theirs = socket.socketpair()
         try:
-            seat.process = _spawn(seat.name, theirs)
+            seat.process, seat.exit_watch, ours = _spawn(seat.name)
         except OSError as error:
-            ours.close()
             self._replace(seat, f"cannot be started: {error.strerror}")
             return
-        finally:
-            theirs.close()
         seat.starts += 1
-        seat.exit_watch = os.pidfd_open(seat.process.pid)
         self._loop.add_reader(seat.exit_watch, self._on_exit, seat)
         channel = Channel(
-            ours, on_message=lambda body: self._hear(seat, body), on_end=lambda: self._on_channel_end(seat)
+            ours,
+            on_message=lambda body: self._hear(seat, body),
+            on_end=lambda: self._on_channel_end(seat),
+            on_fault=lambda error: self._on_channel_fault(seat, error),
         )
         # The others get what has changed so far; this one finds it in the table.
         self._encoder.flush()
@@ -274,7 +272,10 @@ class Workers:
                 self._kill(seat)
 
     def _hear(self, seat: _Seat, body: bytes) -> None:
-        report = self._reports.decode(body)
+        self._take_note(seat, self._reports.decode(body))
+        self._progress.set()
+
+    def _take_note(self, seat: _Seat, report: Report) -> None:
         match report:
             case Ready():
                 seat.is_ready = True
@@ -288,7 +289,6 @@ class Workers:
                 seat.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
-        self._progress.set()
 
     def _send_listeners(self, seat: _Seat) -> None:
         assert seat.channel is not None
@@ -297,6 +297,11 @@ class Workers:
 
     def _on_channel_end(self, seat: _Seat) -> None:
         # It is dying, or not right in the head.
+        self._kill(seat)
+
+    def _on_channel_fault(self, seat: _Seat, error: Exception) -> None:
+        # What it has said since is lost, or what it should be told: only a successor knows all again.
+        self._logger.error("worker-channel-failed", name=seat.name, error=repr(error))
         self._kill(seat)
 
     def _kill(self, seat: _Seat) -> None:
@@ -341,8 +346,27 @@ class Workers:
                 seat.restart = None
 
 
-def _spawn(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process of a worker. Raises OSError."""
+def _spawn(name: str) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+    """Start the process of a worker; returns it, a pidfd of it, and our end of its channel. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    try:
+        process = _spawn_with(name, theirs)
+        try:
+            return process, os.pidfd_open(process.pid), ours
+        except OSError:
+            # Nobody would hear of its end.
+            process.kill()
+            process.wait()
+            raise
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+
+
+def _spawn_with(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process of a worker, with its end of the channel. Raises OSError."""
     # Signals to the whole group wait until the worker has said that it ignores them.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_BY_WORKERS)
     try:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-
 # Seconds: the router looks at its deadlines sooner than that behind a tick, and ticks more seldom.
 _BETWEEN = 0.05
 
@@ -157,7 +156,8 @@ class FakeLoop:
     def tick(self) -> None:
         """Let the router look at its deadlines. The clock is the real one: only what is due at once is over.
 
-        Two ticks, of which the first may be late, because the test has taken its time; only what the second calls is called.
+        Two ticks, of which the first may be late, because the test has taken its time; only what the second wants called
+        is called.
         """
         for _ in range(2):
             self._looks.clear()

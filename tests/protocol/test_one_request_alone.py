@@ -28,7 +28,9 @@ class TestLineEnds:
     @pytest.mark.parametrize("byte", range(256))
     def test_of_a_request(self, byte: int, behind: bytes) -> None:
         conversation = Conversation()
-        conversation.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\nA: b" + bytes([byte]) + behind + b"\nB: c\r\n\r\n")
+        conversation.from_client(
+            b"GET / HTTP/1.1\r\nHost: app.test\r\nA: b" + bytes([byte]) + behind + b"\nB: c\r\n\r\n"
+        )
         for transport in conversation.loop.dialled:
             self.assert_sound(transport.written)
         self.assert_sound(conversation.client.written)
@@ -69,7 +71,9 @@ class TestParsers:
         conversation.from_backend(OK)
 
     @pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
-    @pytest.mark.parametrize("line", [b"Proxy-Connection: close", b"Proxy-Connection: keep-alive", b"Connection: close"])
+    @pytest.mark.parametrize(
+        "line", [b"Proxy-Connection: close", b"Proxy-Connection: keep-alive", b"Connection: close"]
+    )
     def test_of_a_response(self, version: bytes, line: bytes) -> None:
         conversation = Conversation()
         conversation.from_client(GET)
@@ -92,7 +96,9 @@ class TestParsers:
 
     def test_of_a_body_that_breaks_off(self) -> None:
         conversation = Conversation()
-        conversation.from_client(b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n")
+        conversation.from_client(
+            b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n"
+        )
 
 
 class TestWhatIsOnItsWay:
@@ -160,12 +166,25 @@ class TestWhatIsLeft:
 
     @pytest.mark.parametrize(
         "responses",
-        [(SWITCHING,), (), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",), (b"HTTP/1.1 2",), (b"garbage\r\n\r\n",)],
+        [
+            (SWITCHING,),
+            (),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",),
+            (b"HTTP/1.1 2",),
+            (b"garbage\r\n\r\n",),
+        ],
         ids=["upgrade", "no response", "body", "head", "no HTTP"],
     )
     def test_of_exchanges_that_end_early(self, responses: tuple[bytes, ...]) -> None:
         conversation = Conversation()
-        names = ("Judge", "HttpResponseParser", "HttpRequestParser", "BackendConnection", "ClientConnection", "Exchange")
+        names = (
+            "Judge",
+            "HttpResponseParser",
+            "HttpRequestParser",
+            "BackendConnection",
+            "ClientConnection",
+            "Exchange",
+        )
         self.serve(conversation, UPGRADE, *responses)
         conversation.loop.dialled.clear()
         before = self.count(*names)

@@ -66,7 +66,9 @@ class TestOfAClient:
         conversation.client.deliver(pipeline)
         conversation.loop.run()
         hosts = [f"('no-{number}.test')".encode() for number in range(MANY)]
-        assert [bytes(line).split()[5] for line in conversation.client.written.splitlines() if b"does not" in line] == hosts
+        assert [
+            bytes(line).split()[5] for line in conversation.client.written.splitlines() if b"does not" in line
+        ] == hosts
 
     def test_who_has_ended_gets_all_answers(self) -> None:
         conversation = Conversation()

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import stat
@@ -187,3 +188,77 @@ def test_close_waits_no_longer_than_it_may(
 def test_a_path_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         AccessLogFile.open(f"{tmp_path}/access\0.log")
+
+
+class LockHolder:
+    """Another process that has the record of lost lines to itself, until it is told to let go."""
+
+    def __init__(self, outage: int) -> None:
+        locked, tell_locked = os.pipe()
+        release, self._tell_release = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._tell_release)
+            fcntl.lockf(outage, fcntl.LOCK_EX)
+            os.write(tell_locked, b"!")
+            os.read(release, 1)
+            os._exit(0)
+        assert os.read(locked, 1) == b"!"
+        for descriptor in (locked, tell_locked, release):
+            os.close(descriptor)
+
+    def let_go(self) -> None:
+        os.close(self._tell_release)
+        assert os.waitpid(self._pid, 0)[1] == 0
+
+
+def test_losing_lines_waits_for_no_other_process(process_log: ProcessLog) -> None:
+    file = AccessLogFile.open("/dev/null")
+    sink = FileSink(file, process_log.logger, max_queued=3)
+    holder = LockHolder(file.outage)
+    caller = threading.Thread(target=sink, args=(b"too long for the queue\n",), daemon=True)
+    caller.start()
+    caller.join(30)
+    has_returned = not caller.is_alive()
+    lost, reported = sink.lost_lines, process_log.errors()
+    holder.let_go()
+    caller.join(30)
+    assert has_returned
+    assert (lost, reported) == (1, [])
+    # It is told as soon as the record is free.
+    sink(b"again\n")
+    assert [error["lost_lines"] for error in process_log.errors()] == [2]
+    assert sink.close()
+
+
+def test_a_writer_that_finds_the_record_held_goes_on(process_log: ProcessLog) -> None:
+    file = AccessLogFile.open("/dev/full")
+    sink = FileSink(file, process_log.logger)
+    holder = LockHolder(file.outage)
+    sink(b"a\nb\n")
+    # The thread of the writer ends: nobody waits for the record, and nothing is told.
+    with sink._changed:
+        sink._is_closing = True
+        sink._changed.notify()
+    assert sink._thread is not None
+    sink._thread.join(30)
+    has_ended = not sink._thread.is_alive()
+    holder.let_go()
+    assert has_ended
+    assert sink.lost_lines == 2
+    assert sink.close(30)
+    assert process_log.errors() == [{"error": "write /dev/full: lines were lost", "lost_lines": 2}]
+
+
+def test_without_a_thread_lines_are_lost_and_nothing_is_raised(
+    process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    sink = FileSink(AccessLogFile.open("/dev/null"), process_log.logger)
+    sink(b"a\n")
+    assert sink.lost_lines == 1
+    assert process_log.errors() == [{"error": "write /dev/null: cannot start a thread", "lost_lines": 1}]
+    assert sink.close()

@@ -34,8 +34,8 @@ cdef Py_ssize_t walk_chunked(
 
     `is_rechunked`: the payload goes out as one chunk, whatever chunks it came in, for many small ones would cost the other side
     as much as this one; the last chunk and the trailer are the caller's. Lines of the trailer section are collected in `trailer`.
-    Returns how many bytes were used up, which is not all of them where they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes that
-    are no chunked body (the judge says why).
+    Returns how many bytes were used up, which is not all of them where they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes
+    that are no chunked body (the judge says why).
     """
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t span

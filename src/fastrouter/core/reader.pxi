@@ -3,16 +3,16 @@
 # Nobody holds the loop. A connection that has had its share of a wake-up keeps what is left, is not read, and waits for a turn
 # (Turns); so its sender waits, and everybody else is served in between.
 
-# How long one connection works on what it was given before it waits for a turn. It is looked at between two steps (a message, some
-# chunks, a slice of TLS), each of which takes much less.
+# How long one connection works on what it was given before it waits for a turn. It is looked at between two steps (a message,
+# some chunks, a slice of TLS), each of which takes much less.
 cdef int64_t SHARE_NS = 250000
 # How long all those who wait for a turn work, together, between two looks at the sockets.
 cdef int64_t TURNS_NS = 500000
 # libuv reads on while it gets as much as it asks for (uvloop: 256,000 bytes, asyncio: 262,144), up to 32 times in a row. After as
 # much as this a connection waits for a turn, whatever it costs to handle.
 cdef Py_ssize_t FULL_READ = 200000
-# Who has worked longer than that on one read leaves the next one for its turn: a turn of the loop has one piece of it, not two. Looked
-# at for reads of LARGE_READ bytes and more; less than that takes longer only if it is cut short by SHARE_NS.
+# Who has worked longer than that on one read leaves the next one for its turn: a turn of the loop has one piece of it, not two.
+# Looked at for reads of LARGE_READ bytes and more; less than that takes longer only if it is cut short by SHARE_NS.
 cdef int64_t HEAVY_NS = 125000
 cdef Py_ssize_t LARGE_READ = 16384
 # Connections that begin within this long; those beyond ARRIVALS_AT_ONCE wait for a turn with their first bytes.

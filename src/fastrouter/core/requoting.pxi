@@ -42,7 +42,7 @@ cdef char* put_unescaped(char* out, const char* text, Py_ssize_t length, bint pl
 
 
 cdef char* put_requoted(char* out, const char* text, Py_ssize_t length, const unsigned char* is_plain) noexcept nogil:
-    """Append unescaped `text` with escapes for all that is not plain; up to three times its size. In a query a space is a plus."""
+    """Append unescaped `text`, with escapes for all that is not plain: up to three times its size. A query has + for a space."""
     cdef Py_ssize_t i
     cdef unsigned char byte
     cdef const char* digits = b"0123456789ABCDEF"
@@ -92,7 +92,7 @@ cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
 
 
 cdef bytes sorted_query(bytes query):
-    """A query, with its question mark, as Go encodes one anew: pairs in the order of their names, those it cannot read left out."""
+    """A query, with its question mark, as Go encodes one anew: pairs by the order of their names, without what it cannot read."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(query)
     cdef const char* text = PyBytes_AS_STRING(query)
     cdef const char* end = text + size

@@ -109,8 +109,8 @@ cdef class RoundTripper:
             self._reset_delivered()
         if self.access_log is not None:
             self.access_log.flush()
-        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long ago,
-        # and some of it takes several turns: then the next tick decides, but not the one after many late ones.
+        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
+        # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
         if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
             self.loop.call_later(LOOK_SECONDS, self._expire)
 
