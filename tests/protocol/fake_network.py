@@ -103,6 +103,10 @@ class FakeTransport(asyncio.Transport):
         assert self.is_reading_paused, "resumed without a pause"
         self.is_reading_paused = False
 
+    def is_read(self) -> bool:
+        """Whether what the peer sends is taken; a method, so that it may change between two assertions."""
+        return not self.is_reading_paused
+
     @property
     def can_deliver(self) -> bool:
         return not self.is_closing() and not self.is_reading_paused
@@ -156,8 +160,8 @@ class FakeLoop:
     def tick(self) -> None:
         """Let the router look at its deadlines. The clock is the real one: only what is due at once is over.
 
-        Two ticks, of which the first may be late, because the test has taken its time; only what the second wants called
-        is called.
+        Two ticks, of which the first may be late, because the test has taken its time; only what the second wants is
+        called.
         """
         for _ in range(2):
             self._looks.clear()

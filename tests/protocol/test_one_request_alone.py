@@ -210,9 +210,10 @@ class TestWhatIsLeft:
 
         listener = Listener()
         seen = weakref.ref(listener)
+        lines: list[bytes] = []
         table = RouteTable()
         table.register("app.test", Endpoint("10.0.0.1", 8080))
-        tripper = RoundTripper(table, access_log=AccessLog([].append), on_prune=listener)
+        tripper = RoundTripper(table, access_log=AccessLog(lines.append), on_prune=listener)
         loop: Any = FakeLoop()
         tripper.start(loop)
         client = loop.connect_client(tripper.new_client())

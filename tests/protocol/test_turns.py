@@ -46,10 +46,10 @@ class TestOfAClient:
         client = conversation.client
         client.deliver(request_ * MANY)
         assert 0 < client.written.count(status) < MANY
-        assert client.is_reading_paused
+        assert not client.is_read()
         conversation.loop.run()
         assert client.written.count(status) == MANY
-        assert not client.is_reading_paused
+        assert client.is_read()
 
     def test_two_clients_take_turns(self) -> None:
         conversation = Conversation()
@@ -109,9 +109,9 @@ class TestOfAClient:
         conversation = Conversation()
         conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 900000\r\n\r\n")
         conversation.client.deliver(bytes(FULL_READ))
-        assert conversation.client.is_reading_paused
+        assert not conversation.client.is_read()
         conversation.loop.run()
-        assert not conversation.client.is_reading_paused
+        assert conversation.client.is_read()
 
     def test_a_tunnel(self) -> None:
         conversation = Conversation()
@@ -119,9 +119,9 @@ class TestOfAClient:
         conversation.from_backend(SWITCHING)
         for side in (conversation.client, conversation.backend):
             side.deliver(bytes(FULL_READ))
-            assert side.is_reading_paused
+            assert not side.is_read()
             conversation.loop.run()
-            assert not side.is_reading_paused
+            assert side.is_read()
 
 
 class TestOfABackend:
@@ -131,9 +131,9 @@ class TestOfABackend:
         conversation.from_backend(CHUNKED)
         before = len(conversation.client.written)
         conversation.backend.deliver(b"1\r\nx\r\n" * MANY)
-        assert conversation.backend.is_reading_paused
+        assert not conversation.backend.is_read()
         conversation.loop.run()
-        assert not conversation.backend.is_reading_paused
+        assert conversation.backend.is_read()
         conversation.from_backend(b"0\r\n\r\n")
         sent = bytes(conversation.client.written[before:])
         assert payload(sent) == b"x" * MANY

@@ -207,8 +207,13 @@ def half_open(message: bytes, count: int = 400) -> Client:
 
     def run(traffic: Traffic) -> None:
         held: deque[Connection] = deque()
+
+        def let_go() -> None:
+            for connection in held:
+                connection.socket.close()
+
         with contextlib.ExitStack() as stack:
-            stack.callback(lambda: [connection.socket.close() for connection in held])
+            stack.callback(let_go)
             while True:
                 held.append(traffic.connect())
                 held[-1].send(message)
@@ -391,7 +396,10 @@ def tunnel_of_large_frames(traffic: Traffic) -> None:
 
 
 def silent_tunnel(traffic: Traffic) -> None:
-    tunnel(traffic, lambda _connection: threading.Event().wait() and None)
+    def keep_silent(_connection: Connection) -> None:
+        threading.Event().wait()
+
+    tunnel(traffic, keep_silent)
 
 
 # What backends do.
