@@ -79,14 +79,14 @@ $(VENV)/tools.stamp: requirements/build.txt
 
 # The switches of setup.py that the extension is built with; it is built again when they change. Without any it stays as it is. -O3
 # is for those who measure: it takes the compiler half as long again.
-$(VENV)/switches: always | $(VENV)/tools.stamp
+$(VENV)/switches.env: always | $(VENV)/tools.stamp
 	@new='FASTROUTER_OPT=$(or $(FASTROUTER_OPT),2) FASTROUTER_PROFILE=$(FASTROUTER_PROFILE) FASTROUTER_ANNOTATE=$(FASTROUTER_ANNOTATE)'; \
 	if [ ! -e $@ ] || [ -n '$(FASTROUTER_OPT)$(FASTROUTER_PROFILE)$(FASTROUTER_ANNOTATE)' ]; then \
 		echo "$$new" | cmp -s - $@ || echo "$$new" > $@; \
 	fi
 
-$(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches setup.py $(CYTHON_SOURCES)
-	@env $$(cat $(VENV)/switches) $(BIN)/python setup.py --quiet build_ext --inplace --force
+$(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches.env setup.py $(CYTHON_SOURCES)
+	@env $$(cat $(VENV)/switches.env) $(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
 
 # The project itself goes in as it lies here, with the extension that is compiled meanwhile.
