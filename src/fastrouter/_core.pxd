@@ -423,6 +423,7 @@ cdef class Settings:
     cdef Py_ssize_t rewriting_room              # bytes a response head may grow by it
     cdef readonly RouteServices route_services
     cdef readonly object render_error           # callable(status, status text, message, headers) -> HTML; None: plain text
+    cdef readonly object resolve                # coroutine of a host -> list of IP addresses; None: the event loop resolves
 
 cdef class Rewriting:
     cdef list names                             # keep the bytes of the rules alive, as the next

@@ -5,7 +5,7 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from typing_extensions import Buffer
@@ -17,6 +17,8 @@ EventLog = Callable[[int, str, dict[str, Any]], None]
 
 # (status, its standard text, message, response headers so far) -> an error page; may raise anything.
 ErrorRenderer = Callable[[int, str, str, dict[str, str]], bytes]
+# A host -> its IP addresses, in the order in which they are to be tried; may raise socket.gaierror.
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 class Settings:
     """Bounds, deadlines and policies of one data plane. Immutable once built.
@@ -63,6 +65,7 @@ class Settings:
     sanitizes_proto: bool
     hop_by_hop_filter: frozenset[bytes]
     render_error: ErrorRenderer | None
+    resolve: Resolve | None
     route_services: RouteServices
 
     def __init__(
@@ -112,6 +115,7 @@ class Settings:
         removed_headers: Iterable[str] = (),
         added_headers: Iterable[str] = (),
         render_error: ErrorRenderer | None = None,
+        resolve: Resolve | None = None,
         route_services: RouteServices | None = None,
     ) -> None: ...
 
@@ -176,6 +180,8 @@ class Stats:
     def responses(self, row: int) -> dict[str, int]: ...
     def count_lost_lines(self, count: int) -> None: ...
     def clear_mark(self, slot: int) -> None: ...
+    def mark_of(self, slot: int) -> int: ...
+    def set_mark(self, slot: int, failed_at_ns: int) -> None: ...
     def take_used(self) -> list[int]: ...
     def requests_in_flight(self, worker: int | None = None) -> int: ...
     def clear_worker(self, worker: int) -> None: ...

@@ -57,7 +57,7 @@ from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
 from fastrouter.tls import backend_context, route_service_context
 from fastrouter.traffic import TrafficReader
-from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
+from fastrouter.upgrade import Outcome, Presence, Successor, UpgradeError, tell_outcome
 from fastrouter.worker_messages import (
     AccessLogOptions,
     BackendTLS,
@@ -267,6 +267,7 @@ class Router:
             self._loop.add_signal_handler(number, self._on_signal, number, _Ending.STOP)
         self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
         self._loop.add_signal_handler(signals.UPGRADE, self._on_upgrade_signal)
+        self._presence = Presence()
         if self._options.routes_file is not None or self._options.read_front_tls is not None:
             self._loop.add_signal_handler(signals.RELOAD, self._on_reload_signal)
         signals.release()
@@ -699,6 +700,7 @@ class Router:
 
     async def _let_go(self) -> None:
         """End everything that was started, as far as it was."""
+        self._presence.close()
         if self._prune_timer is not None:
             self._prune_timer.cancel()
         if self._pruning is not None:

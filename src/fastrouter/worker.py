@@ -30,6 +30,7 @@ from fastrouter.listeners import BACKLOG
 from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
+from fastrouter.resolver import Resolver
 from fastrouter.route_services import new_route_services
 from fastrouter.server_tls import admission_of, server_context
 from fastrouter.shared_stats import attach_stats
@@ -139,6 +140,7 @@ class Worker:
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
             route_services=new_route_services(begin.route_services, self._logger.event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
+            resolve=Resolver(),
         )
         self._round_tripper = RoundTripper(
             self._table, settings, self._access_log, self._logger.event, self._on_prune, stats

@@ -129,6 +129,18 @@ class TestInCallbacks:
         assert backend.is_over
         assert panics(conversation) == ["RuntimeError('a bug')"]
 
+    def test_of_a_dial_whose_client_has_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def connect(*_arguments: Any) -> tuple[Any, Any]:
+            conversation.client.break_off()
+            raise RuntimeError("a bug")
+
+        conversation = Conversation()
+        with monkeypatch.context() as patch:
+            patch.setattr(conversation.loop, "create_connection", connect)
+            conversation.from_client(GET)
+        assert panics(conversation) == ["RuntimeError('a bug')"]
+        assert is_served(conversation)
+
     @pytest.mark.parametrize("side", ["client", "backend"])
     @pytest.mark.parametrize("is_paused", [True, False])
     def test_of_back_pressure(self, side: str, is_paused: bool, monkeypatch: pytest.MonkeyPatch) -> None:

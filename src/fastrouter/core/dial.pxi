@@ -25,12 +25,12 @@ class _Blocked(Exception):
 cdef double NEVER_SECONDS = 1e6
 
 
-cdef object allowed_address(list found, object is_blocked):
-    """The first address in an answer of getaddrinfo(3) that may be connected to. Raises _Blocked without one."""
-    for _, _, _, _, address in found:
-        if not is_blocked(address[0]):
-            return address[0]
-    raise _Blocked(found[0][4][0])
+cdef list allowed_addresses(list found, object is_blocked):
+    """Those of some addresses that may be connected to. Raises _Blocked without any."""
+    allowed = [address for address in found if not is_blocked(address)]
+    if not allowed:
+        raise _Blocked(found[0])
+    return allowed
 
 
 async def dial(BackendConnection connection):
@@ -44,14 +44,27 @@ async def dial(BackendConnection connection):
     name = endpoint.server_cert_domain_san or host
     transport = None
     try:
-        if endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin:
-            host = allowed_address(
-                await loop.getaddrinfo(host, endpoint.port, type=SOCK_STREAM), services.is_blocked
-            )
+        is_limited = endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin
+        if settings.resolve is not None:
+            addresses = list(await settings.resolve(host))
+        elif is_limited:
+            found = await loop.getaddrinfo(host, endpoint.port, type=SOCK_STREAM)
+            addresses = [address[0] for _, _, _, _, address in found]
+        else:
+            addresses = [host]
+        if is_limited:
+            addresses = allowed_addresses(addresses, services.is_blocked)
+        while True:
+            try:
+                transport, placeholder = await loop.create_connection(
+                    _Handshake if endpoint.tls else lambda: connection, addresses.pop(0), endpoint.port
+                )
+                break
+            except OSError:
+                if not addresses:
+                    raise
         if not endpoint.tls:
-            await loop.create_connection(lambda: connection, host, endpoint.port)
             return
-        transport, placeholder = await loop.create_connection(_Handshake, host, endpoint.port)
         connection.on_dialled(transport)
         connection.arm(connection.tripper.handshakes)
         if placeholder.has_spoken:
@@ -97,6 +110,8 @@ async def dial(BackendConnection connection):
         # Neither dial nor handshake says this: it is a fault of ours.
         if connection.exchange is not None:
             respond_panic(connection.exchange, error)
+        else:
+            tell_of_panic(connection.tripper, error)
         if transport is not None:
             transport.abort()
         return

@@ -48,6 +48,7 @@ cdef class Settings:
         removed_headers=(),
         added_headers=(),
         render_error=None,
+        resolve=None,
         RouteServices route_services=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
@@ -100,6 +101,7 @@ cdef class Settings:
         self.rewriting = Rewriting(removed_headers, added_headers) if removed_headers or added_headers else None
         self.rewriting_room = 0 if self.rewriting is None else self.rewriting.added_size
         self.render_error = render_error
+        self.resolve = resolve
         self.route_services = RouteServices() if route_services is None else route_services
 
 
