@@ -415,6 +415,7 @@ cdef class Settings:
     cdef bytes healthcheck_user_agent           # who asks for the router's health with it, gets it
     cdef bytes trace_key                        # X-Vcap-Trace with it asks for trace headers; empty: nobody may
     cdef bytes local_ip                         # the router's, for those
+    cdef readonly bint refuses_client_ip        # a request whose Host is its client's address has none (spec 4.2)
     cdef readonly str forwarded_client_cert     # always_forward, forward, sanitize_set
     cdef readonly bint forces_proto_https       # X-Forwarded-Proto is https, whatever it was
     cdef readonly bint sanitizes_proto          # X-Forwarded-Proto of clients does not count

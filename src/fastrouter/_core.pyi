@@ -60,6 +60,7 @@ class Settings:
     traces_w3c: bool
     w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
+    refuses_client_ip: bool
     forwarded_client_cert: str
     forces_proto_https: bool
     sanitizes_proto: bool
@@ -108,6 +109,7 @@ class Settings:
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",
         trace_key: str = "",
         local_ip: str = "127.0.0.1",
+        refuses_client_ip: bool = True,
         forwarded_client_cert: str = "always_forward",
         forces_proto_https: bool = False,
         sanitizes_proto: bool = False,

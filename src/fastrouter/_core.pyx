@@ -89,8 +89,6 @@ CYTHON_VERSION = cython.__version__
 
 # Seconds between two looks at the deadlines: every wait may last this much longer than it should.
 cdef double TICK_SECONDS = 0.1
-# How long the loop has to look at the sockets before a deadline that has passed is taken for missed.
-cdef double LOOK_SECONDS = 0.001
 # A tick that comes this much after the one before is late: the process was held up.
 cdef int64_t LATE_NS = 200000000
 # After so many late ticks in a row deadlines hold again.

@@ -13,7 +13,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, NoReturn
@@ -27,6 +27,7 @@ from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
 from fastrouter.debug_server import new_debug_server
+from fastrouter.handed_table import TableError, offer_table, receive_table
 from fastrouter.handover import (
     CLIENTS,
     CLIENTS_TLS,
@@ -47,6 +48,7 @@ from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
 from fastrouter.nats_connection import NatsConnectionError
+from fastrouter.registry import Adoption
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
@@ -319,7 +321,7 @@ class Router:
             await self._serve_status()
         self._monitor.start()
         if self._bus is not None:
-            await self._bus.start()
+            await self._listen_to_bus(self._bus)
         self._prune_later()
         if self._bus is not None and options.status is not None and options.status.component_host is not None:
             await self._bus.announce_component(self._new_varz(options.status).json)
@@ -353,6 +355,39 @@ class Router:
             clients = Address(*listener.getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
+
+    async def _listen_to_bus(self, bus: Bus) -> None:
+        """Hear registrations from now on, and take over what the predecessor has heard so far.
+
+        What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
+        table had it already or not: an app that has unregistered is not brought back.
+        """
+        table = self._inheritance.table
+        if table is None:
+            await bus.start()
+            return
+        bus.hold()
+        try:
+            await bus.start()
+            await self._inherit_table(table)
+        finally:
+            table.close()
+            bus.release()
+        await bus.until_caught_up()
+
+    async def _inherit_table(self, line: socket.socket) -> None:
+        adoption = Adoption(self._registry, self._shared.mark)
+        started_at = time.monotonic_ns()
+        try:
+            async with aclosing(receive_table(line)) as parts:
+                async for part in parts:
+                    for handed in part:
+                        adoption.take(handed)
+        except (TableError, ValueError) as error:
+            # What was right so far stays, and ages; the rest registers sooner or later.
+            self._logger.error("table-refused", error=str(error), routes=len(self._registry))
+        else:
+            self._logger.info("table-inherited", routes=len(self._registry), took=time.monotonic_ns() - started_at)
 
     async def _open_access_log(self) -> list[int]:
         """Return the descriptors that go to each worker with Begin."""
@@ -632,12 +667,17 @@ class Router:
         self._logger.info("upgrade-started", listeners=[name for name, _ in named])
         try:
             successor = Successor(named)
+            offer = self._loop.create_task(self._offer_table(successor.table))
             try:
                 self._logger.info("upgrade-successor-started", pid=successor.pid)
                 await successor.until_serving(_upgrade_timeout() + self._options.start_delay)
             except BaseException:
+                await _end(offer)
                 await successor.give_up()
                 raise
+            # It has what it wanted, or wanted nothing.
+            await _end(offer)
+            successor.close()
         except UpgradeError as error:
             self._upgrade = None
             self._logger.error("upgrade-failed", error=f"the successor {error}")
@@ -648,6 +688,17 @@ class Router:
         tell_outcome(Outcome(successor.pid))
         if not self._ending.done():
             self._ending.set_result(_Ending.SUCCESSION)
+
+    async def _offer_table(self, line: socket.socket) -> None:
+        catch_up = self._bus.until_caught_up if self._bus is not None else _need_not
+        try:
+            if await offer_table(line, catch_up, lambda: self._registry.hand_over(self._shared.failed_ago)):
+                self._logger.info("upgrade-table-sent", routes=len(self._registry))
+        except Exception as error:
+            # The successor starts without, as it did before there was this.
+            self._logger.error("upgrade-table-failed", error=repr(error))
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     async def _abandon_upgrade(self) -> None:
         if self._upgrade is not None and not self._upgrade.done():
@@ -733,6 +784,15 @@ def _receive_inheritance(logger: Logger) -> Inheritance:
     if inheritance.listeners.names:
         logger.info("listeners-inherited", names=inheritance.listeners.names)
     return inheritance
+
+
+async def _need_not() -> None:
+    """Without a bus there is nothing to catch up with."""
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 def _upgrade_timeout() -> float:

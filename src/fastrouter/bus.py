@@ -85,6 +85,18 @@ class Bus:
         """Ask all apps to register, and listen to them."""
         await self._subscriber.start()
 
+    def hold(self) -> None:
+        """Listen, but change nothing in the registry before `release`. Called before `start`."""
+        self._subscriber.hold()
+
+    def release(self) -> None:
+        """Bring everything that was heard meanwhile into the registry, in its order."""
+        self._subscriber.release()
+
+    async def until_caught_up(self) -> None:
+        """Wait until what was said by now is in the registry, for some seconds at most."""
+        await self._subscriber.until_caught_up()
+
     async def announce_component(self, varz_json: Callable[[], bytes]) -> None:
         """Tell of this router what the deprecated component listener tells."""
         await ComponentAnnouncer(self._logger, self._connection, varz_json).start()

@@ -116,8 +116,41 @@ def decode_registration(payload: bytes) -> Registration:
         raise MessageError("Unable to validate message. route_service_url must be https")
     # JSON has control characters only as escapes, except DEL: short plain messages need no look at each field.
     if len(payload) > _MAX_HEADER_TEXT or b"\\" in payload or b"\x7f" in payload or not payload.isascii():
-        _refuse_unfit_text(registration)
+        refuse_unfit_text(registration)
     return registration
+
+
+def refuse_unfit_text(registration: Registration) -> None:
+    """Raise MessageError for text that could end a header, or that no header may carry."""
+    for name in _HEADER_FIELDS:
+        text = getattr(registration, name)
+        if _NOT_PRINTABLE_ASCII.search(text):
+            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
+        if len(text) > _MAX_HEADER_TEXT:
+            raise MessageError(
+                f"Unable to validate message. {name} must not be longer than {_MAX_HEADER_TEXT} characters"
+            )
+    for name in _PLAIN_FIELDS:
+        text = getattr(registration, name)
+        if _CONTROL.search(text):
+            raise MessageError(f"Unable to validate message. {name} must not have control characters")
+        if len(text) > _MAX_PLAIN_TEXT:
+            raise MessageError(
+                f"Unable to validate message. {name} must not be longer than {_MAX_PLAIN_TEXT} characters"
+            )
+    if _has_control_characters("".join(registration.uris)):
+        raise MessageError("Unable to validate message. uris must not have control characters")
+    tags = registration.tags or {}
+    if sum(map(len, tags)) + sum(map(len, tags.values())) > _MAX_TAGS_TEXT:
+        raise MessageError(f"Unable to validate message. tags must not be longer than {_MAX_TAGS_TEXT} characters")
+    if any(
+        len(option) > _MAX_HEADER_TEXT
+        for option in (registration.options.loadbalancing, registration.options.hash_header)
+    ):
+        raise MessageError(f"Unable to validate message. options must not be longer than {_MAX_HEADER_TEXT} characters")
+    for name in _HEADER_TAGS:
+        if registration.tags and _NOT_PRINTABLE_ASCII.search(registration.tags.get(name, "")):
+            raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")
 
 
 def start_message(router_id: str, host: str, minimum_register_interval: float, prune_threshold: float) -> bytes:
@@ -167,39 +200,6 @@ def _canonical(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any
         if folded in names and value is not None:
             fields[folded] = value
     return fields
-
-
-def _refuse_unfit_text(registration: Registration) -> None:
-    """Raise MessageError for text that could end a header, or that no header may carry."""
-    for name in _HEADER_FIELDS:
-        text = getattr(registration, name)
-        if _NOT_PRINTABLE_ASCII.search(text):
-            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
-        if len(text) > _MAX_HEADER_TEXT:
-            raise MessageError(
-                f"Unable to validate message. {name} must not be longer than {_MAX_HEADER_TEXT} characters"
-            )
-    for name in _PLAIN_FIELDS:
-        text = getattr(registration, name)
-        if _CONTROL.search(text):
-            raise MessageError(f"Unable to validate message. {name} must not have control characters")
-        if len(text) > _MAX_PLAIN_TEXT:
-            raise MessageError(
-                f"Unable to validate message. {name} must not be longer than {_MAX_PLAIN_TEXT} characters"
-            )
-    if _has_control_characters("".join(registration.uris)):
-        raise MessageError("Unable to validate message. uris must not have control characters")
-    tags = registration.tags or {}
-    if sum(map(len, tags)) + sum(map(len, tags.values())) > _MAX_TAGS_TEXT:
-        raise MessageError(f"Unable to validate message. tags must not be longer than {_MAX_TAGS_TEXT} characters")
-    if any(
-        len(option) > _MAX_HEADER_TEXT
-        for option in (registration.options.loadbalancing, registration.options.hash_header)
-    ):
-        raise MessageError(f"Unable to validate message. options must not be longer than {_MAX_HEADER_TEXT} characters")
-    for name in _HEADER_TAGS:
-        if registration.tags and _NOT_PRINTABLE_ASCII.search(registration.tags.get(name, "")):
-            raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")
 
 
 def _has_control_characters(text: str) -> bool:

@@ -15,10 +15,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fastrouter.handed_table import MEMBERS_AT_ONCE, HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.histogram import Histogram
 from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, Logger
-from fastrouter.messages import Registration
+from fastrouter.messages import Options, Registration, refuse_unfit_text
 from fastrouter.packed_text import pack_texts, unpack_texts
 from fastrouter.sorted_keys import SortedKeys
 from fastrouter.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
@@ -38,6 +39,8 @@ _SHOWN_AT_ONCE = 16 * 1024
 # The texts of an endpoint that come before its tag values, in this order.
 _APP, _INSTANCE_ID, _INSTANCE_INDEX, _SAN, _FIXED_TEXTS = range(5)
 _UPDATED_AT_SIZE = 8
+
+_MAX_PORT = 65535
 
 T = TypeVar("T", bound=Hashable)
 
@@ -447,14 +450,144 @@ class RouteRegistry:
                         introduced.add(endpoint.number)
                 yield Put(route.uri, endpoint.number)
             if route.members is None:
-                # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
-                yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
-                yield Put(route.uri, self._next_number)
-                yield Remove(route.uri, ":0")
-                yield Forget(self._next_number)
+                yield from self._empty_route(route.uri)
             latency_row = self._latency_row(key)
             if route.route_service_url or route.algorithm or latency_row:
                 yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
+
+    def _empty_route(self, uri: str) -> Iterator[Change]:
+        # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
+        yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
+        yield Put(uri, self._next_number)
+        yield Remove(uri, ":0")
+        yield Forget(self._next_number)
+
+    def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return the registrations for a successor; `failed_ago` tells seconds by the number of an endpoint.
+
+        The registry may change meanwhile: each part of a route is as it is when its turn comes, and of what comes later
+        the successor hears, too.
+        """
+        # By identity, and kept: an endpoint that goes meanwhile must not lend its place to another.
+        numbers: dict[RegisteredEndpoint, int] = {}
+        count = 0
+        for key in list(self._routes):
+            route = self._routes.get(key)
+            if route is None:
+                continue
+            members = self._registered_members(route)
+            if not members and route.members is not None:
+                continue
+            for start in range(0, max(len(members), 1), MEMBERS_AT_ONCE):
+                now = self._clock()
+                # While nobody could register, nobody ages: afterwards all are taken for fresh.
+                is_ageless = self._was_suspended or self._is_pruning_suspended()
+                handed = []
+                for member in members[start : start + MEMBERS_AT_ONCE]:
+                    endpoint = member.endpoint
+                    if endpoint.uses == 0:
+                        # Gone since its route had its turn.
+                        continue
+                    number = numbers.get(endpoint)
+                    if number is None:
+                        number = count
+                        count += 1
+                        if endpoint.uses > 1:
+                            numbers[endpoint] = number
+                        yield self._handed_endpoint(number, endpoint, failed_ago(endpoint.number))
+                    refreshed_at = max(member.refreshed_at, self._all_fresh_at)
+                    handed.append(HandedMember(number, 0.0 if is_ageless else now - refreshed_at))
+                yield HandedRoute(
+                    route.uri, tuple(handed), route.route_service_url, route.algorithm, now - route.changed_at
+                )
+
+    def _registered_members(self, route: Route) -> list[Member]:
+        """Return those members of a route that were registered over the bus."""
+        return list(route.all_members())
+
+    def _handed_endpoint(self, number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
+        host, _, port = endpoint.address.rpartition(":")
+        texts = endpoint.texts()
+        traits = endpoint.traits
+        return HandedEndpoint(
+            number=number,
+            host=host,
+            port=int(port),
+            tls=traits.tls,
+            app_id=texts[_APP],
+            instance_id=texts[_INSTANCE_ID],
+            instance_index=texts[_INSTANCE_INDEX],
+            server_cert_domain_san=texts[_SAN],
+            tags=_tags(endpoint, texts),
+            availability_zone=endpoint.availability_zone,
+            protocol=traits.protocol,
+            isolation_segment=traits.isolation_segment,
+            route_service_url=traits.route_service_url,
+            algorithm=traits.algorithm,
+            hash_header=traits.hash_header,
+            hash_balance=traits.hash_balance,
+            updated_at_ns=int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True),
+            stale_threshold=traits.stale_threshold,
+            tag_guid=traits.modification_tag.guid,
+            tag_index=traits.modification_tag.index,
+            failed_ago=failed_ago,
+        )
+
+    def new_handed_endpoint(self, handed: HandedEndpoint) -> RegisteredEndpoint:
+        """Make the endpoint that was handed over, as this router's options would have it. Raises ValueError."""
+        if not 0 <= handed.port <= _MAX_PORT:
+            raise ValueError(f"{handed.port} is no port")
+        registration = Registration(
+            host=handed.host,
+            port=0 if handed.tls else handed.port,
+            tls_port=handed.port if handed.tls else 0,
+            app=handed.app_id,
+            private_instance_id=handed.instance_id,
+            private_instance_index=handed.instance_index,
+            tags=handed.tags,
+            route_service_url=handed.route_service_url,
+            server_cert_domain_san=handed.server_cert_domain_san,
+            isolation_segment=handed.isolation_segment,
+            endpoint_updated_at_ns=handed.updated_at_ns,
+            protocol=handed.protocol,
+            availability_zone=handed.availability_zone,
+            options=Options(handed.algorithm, handed.hash_header, handed.hash_balance),
+        )
+        refuse_unfit_text(registration)
+        endpoint = self.new_endpoint(registration, ModificationTag(handed.tag_guid, handed.tag_index))
+        if handed.stale_threshold < endpoint.traits.stale_threshold:
+            endpoint.traits = self._share_traits(
+                msgspec.structs.replace(endpoint.traits, stale_threshold=handed.stale_threshold)
+            )
+        return endpoint
+
+    def adopt(self, handed: HandedRoute, members: Iterable[tuple[RegisteredEndpoint, float]]) -> None:
+        """Take a route over, with its endpoints and their ages, beside what is here."""
+        key = route_key(handed.uri)
+        adopted = [(endpoint, age) for endpoint, age in members if self._may_adopt(handed.uri, endpoint)]
+        is_empty = not handed.members and self._empty_pool_timeout > 0
+        route = self._routes.get(key)
+        if not adopted and (not is_empty or route is not None):
+            return
+        now = self._clock()
+        if route is None:
+            route = Route(key if key == handed.uri else handed.uri, None, "", "", now - handed.unchanged_for)
+            self._routes[key] = route
+            self._keys.add(key)
+        for endpoint, age in adopted:
+            self._put(route, endpoint, now - max(age, 0.0))
+        if is_empty:
+            for change in self._empty_route(route.uri):
+                self._emit(change)
+        route.route_service_url = handed.route_service_url
+        route.algorithm = handed.algorithm if handed.algorithm in ALGORITHMS else ""
+        latency_row = self._latency_row(key)
+        if route.route_service_url or route.algorithm or latency_row:
+            self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row))
+
+    def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
+        del uri
+        return self._is_ours(endpoint)
 
     def routes_json(self) -> Iterator[bytes]:
         """Render `/routes` byte for byte as Gorouter does (spec 3.11), in small parts.
@@ -698,6 +831,36 @@ class RouteRegistry:
             "isolation_segment": traits.isolation_segment or "-",
             "isTLS": traits.tls,
         }
+
+
+class Adoption:
+    """Takes into `registry` what a router hands over to this one.
+
+    `mark` gets the number of each endpoint that has failed, and how many seconds ago.
+    """
+
+    def __init__(self, registry: RouteRegistry, mark: Callable[[int, float], object]) -> None:
+        self._registry = registry
+        self._mark = mark
+        self._endpoints: dict[int, RegisteredEndpoint] = {}
+        self._failed_ago: dict[int, float] = {}
+
+    def take(self, handed: HandedEndpoint | HandedRoute) -> None:
+        """Take the next part. Raises ValueError for what no registration could have brought."""
+        match handed:
+            case HandedEndpoint(number):
+                self._endpoints[number] = self._registry.new_handed_endpoint(handed)
+                if handed.failed_ago is not None:
+                    self._failed_ago[number] = handed.failed_ago
+            case HandedRoute(_, members):
+                numbers = [member.number for member in members]
+                if unknown := [number for number in numbers if number not in self._endpoints]:
+                    raise ValueError(f"endpoint {unknown[0]} was not introduced")
+                self._registry.adopt(handed, [(self._endpoints[member.number], member.age) for member in members])
+                for number in numbers:
+                    endpoint, ago = self._endpoints[number], self._failed_ago.get(number)
+                    if ago is not None and endpoint.uses > 0:
+                        self._mark(endpoint.number, ago)
 
 
 def route_key(uri: str) -> str:

@@ -1,14 +1,15 @@
 """A RouteRegistry with a static part: routes that the operator has given, beside those that apps register."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from fastrouter.address import parse_backend_address
+from fastrouter.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.messages import Registration
-from fastrouter.registry import RegisteredEndpoint, RouteRegistry, route_key
+from fastrouter.registry import Member, RegisteredEndpoint, Route, RouteRegistry, route_key
 from fastrouter.routes import StaticEndpoint, StaticRoute
 from fastrouter.slices import Pace
 
@@ -114,6 +115,30 @@ class StaticRouteRegistry(RouteRegistry):
                 self._waiting.pop(place, None)
             return
         super().unregister(uri, endpoint)
+
+    def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return the registrations for a successor, which has static routes of its own; see RouteRegistry."""
+        count = 0
+        for handed in super().hand_over(failed_ago):
+            if isinstance(handed, HandedEndpoint):
+                count = handed.number + 1
+            yield handed
+        for number, waiting in enumerate(list(self._waiting.values()), count):
+            yield self._handed_endpoint(number, waiting.endpoint, None)
+            # When it was registered, nobody knows.
+            yield HandedRoute(waiting.uri, (HandedMember(number, 0.0),), waiting.endpoint.traits.route_service_url)
+
+    def _registered_members(self, route: Route) -> list[Member]:
+        return [member for member in route.all_members() if member.endpoint.traits.stale_threshold != NEVER]
+
+    def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
+        if not super()._may_adopt(uri, endpoint):
+            return False
+        place = _Place(route_key(uri), endpoint.address)
+        if place in self._static:
+            self._waiting[place] = _Static(uri, endpoint)
+            return False
+        return True
 
     def _set_aside(self, place: _Place) -> None:
         """Remember the registration that a static endpoint is about to replace."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # this long.
 SLICE_WHILE_RECEIVING = 0.001
 SLICE = 0.005
+
+# Seconds that `until_caught_up` waits at most, and between two looks.
+CATCH_UP_PATIENCE = 5.0
+_CATCH_UP_POLL = 0.002
 
 # So many waiting messages have held memory that is worth giving back when they have been handled.
 LARGE_BACKLOG = 10_000
@@ -52,6 +57,7 @@ class Subscriber:
         self._apply: Callable[[str], None] = _nothing
         self._work_handle: asyncio.Handle | None = None
         self._dropped = 0
+        self._is_held = False
 
     @property
     def pending_messages(self) -> int:
@@ -97,8 +103,28 @@ class Subscriber:
         self._inbox.append((message.subject, message.data))
         self._inbox_bytes += size
         self._received += 1
-        if self._work_handle is None:
+        if self._work_handle is None and not self._is_held:
             self._work_handle = asyncio.get_running_loop().call_soon(self._work)
+
+    def hold(self) -> None:
+        """Keep messages that come in, and handle none of them before `release`. Called before `start`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Handle what has come in meanwhile, and everything from now on."""
+        self._is_held = False
+        if self._inbox and self._work_handle is None:
+            self._work_handle = asyncio.get_running_loop().call_soon(self._work)
+
+    async def until_caught_up(self) -> None:
+        """Wait until what the server had for this router by now is handled, for CATCH_UP_PATIENCE at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_PATIENCE):
+                # The server sends in order: its answer comes behind everything else.
+                await self._connection.flush()
+                # Two queues that know nothing of each other.
+                while self._connection.pending_messages or self.pending_messages:  # noqa: ASYNC110
+                    await asyncio.sleep(_CATCH_UP_POLL)
 
     def _work(self) -> None:
         """Handle messages for the length of a slice."""

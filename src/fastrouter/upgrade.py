@@ -91,8 +91,14 @@ class Successor:
 
     def __init__(self, named: Sequence[NamedListener]) -> None:
         """Start it, with the listeners `named`. Raises UpgradeError."""
-        self._line, theirs = socket.socketpair()
-        self._line.setblocking(False)
+        self._line, theirs = _new_line()
+        try:
+            # Where it asks for the routing table, if it knows of that.
+            self.table, their_table = _new_line()
+        except UpgradeError:
+            self._line.close()
+            theirs.close()
+            raise
         environment = {name: value for name, value in os.environ.items() if name not in _FOR_ONE_PROCESS}
         try:
             self._process = subprocess.Popen(
@@ -100,14 +106,15 @@ class Successor:
                 # directory is no module of ours.
                 [sys.executable, "-P", "-m", "fastrouter", *sys.argv[1:]],
                 stdin=subprocess.DEVNULL,
-                env=environment | handover_environment(named, theirs),
-                pass_fds=[theirs.fileno(), *(listener.fileno() for _, listener in named)],
+                env=environment | handover_environment(named, theirs, their_table),
+                pass_fds=[theirs.fileno(), their_table.fileno(), *(listener.fileno() for _, listener in named)],
             )
         except OSError as error:
-            self._line.close()
+            self.close()
             raise UpgradeError(f"cannot be started: {error.strerror}") from error
         finally:
             theirs.close()
+            their_table.close()
 
     @property
     def pid(self) -> int:
@@ -128,15 +135,29 @@ class Successor:
 
     async def give_up(self) -> None:
         """End it, if it has not ended yet."""
-        self._line.close()
+        self.close()
         with suppress(ProcessLookupError):
             self._process.kill()
         await asyncio.to_thread(self._process.wait)
+
+    def close(self) -> None:
+        """Let go of the lines to it."""
+        self._line.close()
+        self.table.close()
 
     async def _end(self) -> str:
         # It holds its end of the line to its last moment.
         code = await asyncio.to_thread(self._process.wait)
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+
+def _new_line() -> tuple[socket.socket, socket.socket]:
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise UpgradeError(f"cannot be started: {error.strerror}") from error
+    ours.setblocking(False)
+    return ours, theirs
 
 
 def tell_outcome(outcome: Outcome) -> None:

@@ -161,6 +161,8 @@ class Workers:
         alone; if there are fewer, workers share them.
         """
         seats = self._seats
+        # Who is accepted must find all that is known by now.
+        self._encoder.flush()
         for name in dict.fromkeys(name for name, _ in named):
             listeners = [listener for listener in named if listener.name == name]
             for turn in range(max(len(seats), len(listeners))):

@@ -7,9 +7,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-# Seconds: the router looks at its deadlines sooner than that behind a tick, and ticks more seldom.
-_BETWEEN = 0.05
-
 
 class FakeHandle:
     """What `call_later` gives back; time passes with FakeLoop.tick."""
@@ -143,8 +140,7 @@ class FakeLoop:
         self.refusing: set[tuple[str, int]] = set()
         # The errno that a dial meets there.
         self.refusal = errno.ECONNREFUSED
-        self._ticks: list[Callable[[], None]] = []
-        self._looks: list[Callable[[], None]] = []
+        self._later: Callable[[], None] | None = None
 
     def run(self) -> None:
         while self._ready:
@@ -153,23 +149,20 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeHandle:
-        (self._looks if delay < _BETWEEN else self._ticks).append(callback)
+    def call_later(self, _delay: float, callback: Callable[[], None]) -> FakeHandle:
+        self._later = callback
         return FakeHandle()
 
     def tick(self) -> None:
         """Let the router look at its deadlines. The clock is the real one: only what is due at once is over.
 
-        Two ticks, of which the first may be late, because the test has taken its time; only what the second wants is
-        called.
+        A tick that comes late, because the test has taken its time, looks at nothing; the next one does.
         """
-        for _ in range(2):
-            self._looks.clear()
-            (tick,) = self._ticks
-            self._ticks.clear()
-            tick()
-        for look in self._looks:
-            look()
+        assert self._later is not None, "nobody waits"
+        self.run()
+        self._later()
+        if not self._ready:
+            self._later()
         self.run()
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:

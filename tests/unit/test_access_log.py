@@ -253,8 +253,12 @@ def test_a_writer_that_finds_the_record_held_goes_on(process_log: ProcessLog) ->
 def test_without_a_thread_lines_are_lost_and_nothing_is_raised(
     process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    start_thread = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "access-log":
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
     sink = FileSink(AccessLogFile.open("/dev/null"), process_log.logger)

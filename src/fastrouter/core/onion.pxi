@@ -66,7 +66,10 @@ cdef bint check_protocol(Exchange exchange) except -1:
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
     cdef int64_t begun_ns = 0
-    if exchange.host.length == 0 or is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start):
+    if exchange.host.length == 0 or (
+        exchange.tripper.settings.refuses_client_ip
+        and is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start)
+    ):
         exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False

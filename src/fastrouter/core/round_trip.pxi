@@ -112,7 +112,11 @@ cdef class RoundTripper:
         # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
         # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
         if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
-            self.loop.call_later(LOOK_SECONDS, self._expire)
+            self.loop.call_soon(self._look)
+
+    def _look(self):
+        # What is called soon comes in front of this turn's look at the sockets, and what is called soon from there behind it.
+        self.loop.call_soon(self._expire)
 
     def _expire(self):
         cdef int64_t now = self.ticked_ns

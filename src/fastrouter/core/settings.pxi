@@ -41,6 +41,7 @@ cdef class Settings:
         str healthcheck_user_agent="HTTP-Monitor/1.1",
         str trace_key="",
         str local_ip="127.0.0.1",
+        bint refuses_client_ip=True,
         str forwarded_client_cert="always_forward",
         bint forces_proto_https=False,
         bint sanitizes_proto=False,
@@ -92,6 +93,7 @@ cdef class Settings:
         self.healthcheck_user_agent = healthcheck_user_agent.encode("utf-8")
         self.trace_key = trace_key.encode("utf-8")
         self.local_ip = local_ip.encode("ascii")
+        self.refuses_client_ip = refuses_client_ip
         self.forwarded_client_cert = _one_of(
             "forwarded_client_cert", forwarded_client_cert, ("always_forward", "forward", "sanitize_set")
         )
