@@ -52,8 +52,8 @@ pre {{ background: #8882; padding: .7rem 1rem; overflow-x: auto }}
 </style>
 <h1>This is fastrouter</h1>
 <p>An HTTP router that takes Gorouter's place in Cloud Foundry. It finds the app that a request is for by its host and
-path, and passes it on to one of the app's instances. This page came from instance {index} (of {count}, from 0): reload it, and it
-comes from the next.</p>
+path, and passes it on to one of the app's instances. This page came from instance {index}: reload it, and it comes from
+another of {count}.</p>
 <h2>Try</h2>
 <ul>
 <li><a href="http://{host}:{port}/">{host}</a>: which instance answers?</li>

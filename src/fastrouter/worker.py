@@ -57,8 +57,8 @@ from fastrouter.worker_messages import (
     TableEnd,
 )
 
-# Seconds between two looks at whether the last request is over.
-_DRAIN_POLL = 0.02
+# Seconds between two looks at whether the last request is over. Each looks at all clients.
+_DRAIN_POLL = 0.1
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -79,6 +79,7 @@ class Worker:
         self._doors: dict[str, FrontDoor] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
+        self._closes_idle = False
         self._channel = Channel(
             end, on_message=self._obey, on_batch=self._applier.feed, on_end=self._on_channel_end, on_fault=self._fail
         )
@@ -224,9 +225,13 @@ class Worker:
         if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
-        self._round_tripper.drain()
-        # What is idle still has a request that has arrived and is about to be read.
         active, idle = self._round_tripper.connection_counts()
+        if idle or not self._closes_idle:
+            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just before,
+            # which need not have been a request.
+            self._closes_idle = True
+            self._round_tripper.drain()
+            active, idle = self._round_tripper.connection_counts()
         if active or idle:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:

@@ -138,10 +138,10 @@ class TestRegistry:
         old.now += 100
         new.adopt(old.handed())
         new.now += 20
-        new.registry.prune()
+        list(new.registry.prune())
         assert new.addresses("a.test") == ["10.0.0.1:80"]
         new.now += 1
-        new.registry.prune()
+        list(new.registry.prune())
         assert new.addresses("a.test") == []
 
     def test_while_nobody_could_register_nobody_ages(self) -> None:
@@ -150,18 +150,18 @@ class TestRegistry:
         old.now += 1000
         old.is_suspended = True
         new.adopt(old.handed())
-        new.registry.prune()
+        list(new.registry.prune())
         assert new.addresses("a.test") == ["10.0.0.1:80"]
 
     def test_what_was_suspended_and_is_not_marked_fresh_yet(self) -> None:
         old, new = Router(), Router()
         old.register("a.test")
         old.is_suspended = True
-        old.registry.prune()
+        list(old.registry.prune())
         old.now += 1000
         old.is_suspended = False
         new.adopt(old.handed())
-        new.registry.prune()
+        list(new.registry.prune())
         assert new.addresses("a.test") == ["10.0.0.1:80"]
 
     def test_marks(self) -> None:
@@ -197,7 +197,7 @@ class TestRegistry:
         assert new.routes() == {"a.test": []}
         assert Put("a.test", 0) in new.changes, "and workers know of it"
         new.now += 11
-        new.registry.prune()
+        list(new.registry.prune())
         assert new.routes() == {}
 
     def test_routes_that_linger_where_none_does(self) -> None:
