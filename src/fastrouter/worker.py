@@ -227,8 +227,8 @@ class Worker:
             return
         active, idle = self._round_tripper.connection_counts()
         if idle or not self._closes_idle:
-            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just before,
-            # which need not have been a request.
+            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
+            # before, which need not have been a request.
             self._closes_idle = True
             self._round_tripper.drain()
             active, idle = self._round_tripper.connection_counts()
