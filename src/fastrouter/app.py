@@ -383,6 +383,8 @@ class Router:
                 async for part in parts:
                     for handed in part:
                         adoption.take(handed)
+                    # Workers take it as fast as they can, and no faster.
+                    await self._workers.until_sent()
         except (TableError, ValueError) as error:
             # What was right so far stays, and ages; the rest registers sooner or later.
             self._logger.error("table-refused", error=str(error), routes=len(self._registry))

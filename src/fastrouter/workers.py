@@ -54,6 +54,8 @@ STOP_GRACE = 3.0
 # Bytes of table changes, besides the table itself, that may wait for one worker. At 5,000 registrations a second, that
 # is a worker that has stood still for more than half a minute.
 MAX_UNSENT = 64 * 1024 * 1024
+# Seconds between two looks at whether workers have taken what was sent to them.
+_SENT_POLL = 0.005
 
 
 class DrainCounts(NamedTuple):
@@ -153,6 +155,14 @@ class Workers:
     async def until_ready(self) -> None:
         """Wait until every worker has the whole table."""
         await self._until(lambda: all(seat.is_ready for seat in self._seats))
+
+    async def until_sent(self) -> None:
+        """Wait until no worker has much to take: for who changes a great many routes at a time."""
+        # Channels tell nobody when they have sent something.
+        while any(  # noqa: ASYNC110
+            seat.channel is not None and seat.channel.unsent > MAX_UNSENT // 8 for seat in self._seats
+        ):
+            await asyncio.sleep(_SENT_POLL)
 
     async def listen(self, named: Sequence[NamedListener]) -> None:
         """Deal the listeners out to the workers, and wait until all of these accept clients.

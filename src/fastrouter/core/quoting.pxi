@@ -27,7 +27,7 @@ cdef inline bint is_plain_text(const char* text, Py_ssize_t length) noexcept nog
 
 
 # Bytes of one field that a log line shows. Who may send heads of a megabyte must not write logs of gigabytes with them.
-cdef Py_ssize_t LOGGED_MAX = 16384
+cdef Py_ssize_t LOGGED_MAX = 65536
 # Stands where a field was cut.
 cdef const char* CUT = b"..."
 
