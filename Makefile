@@ -8,65 +8,95 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The versions in requirements/, and no others; they are complete, so pip has nothing to resolve.
+LOCKED := --require-hashes --no-deps --requirement
 CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastrouter/core/*.pxi)
+# What the packages are for: demo, dev or bench; lowest and newest are dev with other versions.
+PACKAGES := dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint build bench profile clean always
+.PHONY: help run test lint build bench profile lock test-lowest test-newest ready clean always
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(VENV)/demo.stamp $(VENV)/core.stamp ## Install what is needed and serve the demo until Ctrl-C
+run: PACKAGES := demo
+run: ready ## Install what is needed and serve the demo until Ctrl-C
 	@exec $(BIN)/fastrouter demo $(ARGS)
 
-test: $(VENV)/dev.stamp $(VENV)/core.stamp ## Run the whole test suite
+test: ready ## Run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-lint: $(VENV)/dev.stamp $(VENV)/core.stamp ## Check style and types
+lint: ready ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	@# It looks for pycodestyle in PATH.
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON_SOURCES)
 
-build: $(VENV)/tools.stamp $(VENV)/core.stamp ## Compile the data plane, fastrouter._core
+build: $(VENV)/core.stamp ## Compile the data plane, fastrouter._core
 
-bench: $(VENV)/bench.stamp $(VENV)/core.stamp ## Measure: micro benchmarks, then CPU per request beside nginx and HAProxy
+bench: ## Measure: micro benchmarks, then CPU per request beside nginx and HAProxy
+	@$(MAKE) --no-print-directory ready PACKAGES=bench FASTROUTER_OPT=$(or $(FASTROUTER_OPT),3)
 	$(BIN)/python -m pytest benchmarks/micro --benchmark-enable --benchmark-only $(ARGS)
 	$(BIN)/python -m benchmarks.load.compare --workloads W1,W2
 
 # Idle processes count for nothing, so the graph is that of the worker under load.
-profile: $(VENV)/bench.stamp ## Record a flame graph of a worker under load, with native frames, as build/profile.svg
-	$(MAKE) build FASTROUTER_PROFILE=1
+profile: ## Record a flame graph of a worker under load, with native frames, as build/profile.svg
+	@$(MAKE) --no-print-directory ready PACKAGES=bench FASTROUTER_OPT=$(or $(FASTROUTER_OPT),3) FASTROUTER_PROFILE=1
 	$(BIN)/py-spy record --native --subprocesses --rate 500 --output build/profile.svg -- \
 		$(BIN)/python -m benchmarks.load.compare --proxies fastrouter --workloads W1 --rounds 1 --seconds 20
 
+lock: ## Renew requirements/: the newest versions that pyproject.toml admits, and the lowest
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip --disable-pip-version-check --quiet install --upgrade uv
+	build/lock/bin/python requirements/lock.py build/lock/bin/uv
+
+test-lowest: ## Run the test suite with the lowest versions that pyproject.toml admits, in .venv-lowest
+	@$(MAKE) --no-print-directory test VENV=.venv-lowest PACKAGES=lowest
+
+test-newest: ## Run it with the newest ones there are, in .venv-newest
+	@$(MAKE) --no-print-directory test VENV=.venv-newest PACKAGES=newest
+
 clean: ## Remove .venv and everything else that was built
-	rm -rf $(VENV) build dist src/*.egg-info src/fastrouter/*.so
+	rm -rf .venv .venv-lowest .venv-newest build dist src/*.egg-info src/fastrouter/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is touched when its step has succeeded; make repeats the step when a file after the colon is newer.
 
-# Upgraded, because a venv may come with a setuptools that is too old.
-$(VENV)/tools.stamp:
+# The compiler and pip beside each other: most of the time is the compiler's, the rest is mostly downloads.
+ready: $(VENV)/tools.stamp
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/core.stamp $(VENV)/$(PACKAGES).stamp
+
+$(VENV)/tools.stamp: requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit("fastrouter needs Python 3.11 or newer, this is %d.%d: use make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade setuptools Cython
+	@echo 'Once: packages are installed into $(VENV) and the data plane is compiled, which takes half a minute or so.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(LOCKED) requirements/build.txt
 	@touch $@
 
-# Compiled before the package is installed, so that `pip install -e` finds the extension up to date.
-$(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches setup.py $(CYTHON_SOURCES)
-	$(BIN)/python setup.py --quiet build_ext --inplace --force
+# The switches of setup.py that the extension is built with; it is built again when they change. Without any it stays as it is. -O3
+# is for those who measure: it takes the compiler half as long again.
+$(VENV)/switches.env: always | $(VENV)/tools.stamp
+	@new='FASTROUTER_OPT=$(or $(FASTROUTER_OPT),2) FASTROUTER_PROFILE=$(FASTROUTER_PROFILE) FASTROUTER_ANNOTATE=$(FASTROUTER_ANNOTATE)'; \
+	if [ ! -e $@ ] || [ -n '$(FASTROUTER_OPT)$(FASTROUTER_PROFILE)$(FASTROUTER_ANNOTATE)' ]; then \
+		echo "$$new" | cmp -s - $@ || echo "$$new" > $@; \
+	fi
+
+$(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches.env setup.py $(CYTHON_SOURCES)
+	@env $$(cat $(VENV)/switches.env) $(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
 
-# The switches of setup.py that the extension was built with: this file changes when they do, and it is built again.
-SWITCHES := $(FASTROUTER_OPT)/$(FASTROUTER_PROFILE)/$(FASTROUTER_ANNOTATE)
-$(VENV)/switches: always | $(VENV)/tools.stamp
-	@echo '$(SWITCHES)' | cmp -s - $@ || echo '$(SWITCHES)' > $@
+# The project itself goes in as it lies here, with the extension that is compiled meanwhile.
+INSTALL_PROJECT = FASTROUTER_COMPILED=1 $(PIP) install --no-build-isolation --editable
 
-# No build isolation: .venv has the build tools already, a second copy would cost 10 s.
-$(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp: $(VENV)/%.stamp: pyproject.toml | $(VENV)/core.stamp
-	$(PIP) install --no-build-isolation --editable '.[$*]'
+$(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp $(VENV)/lowest.stamp: $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/tools.stamp
+	@$(PIP) install $(LOCKED) $<
+	@$(INSTALL_PROJECT) . --no-deps
+	@touch $@
+
+$(VENV)/newest.stamp: pyproject.toml always | $(VENV)/tools.stamp
+	@$(INSTALL_PROJECT) '.[dev]' --upgrade --upgrade-strategy eager
 	@touch $@

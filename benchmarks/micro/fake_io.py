@@ -15,6 +15,12 @@ class FakeTransport(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.written = data
 
+    def write_eof(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return False
 
@@ -49,6 +55,9 @@ class FakeLoop:
     def call_later(self, _delay: float, _callback: Callable[..., Any], *_: Any) -> FakeTimer:
         return FakeTimer()
 
+    def call_soon(self, _callback: Callable[[], None]) -> None:
+        """Nobody's turn ever comes: what is measured is one wake-up."""
+
     def create_task(self, dial: Coroutine[Any, Any, None]) -> None:
         try:
             dial.send(None)
@@ -56,6 +65,9 @@ class FakeLoop:
             return
         raise AssertionError("a dial on the fake loop never waits")
 
-    async def create_connection(self, new_protocol: Callable[[], asyncio.Protocol], *_: Any) -> None:
+    async def create_connection(
+        self, new_protocol: Callable[[], asyncio.Protocol], *_: Any
+    ) -> tuple[FakeTransport, asyncio.Protocol]:
         self.backend = new_protocol()
         self.backend.connection_made(self.backend_transport)
+        return self.backend_transport, self.backend

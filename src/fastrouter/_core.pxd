@@ -89,10 +89,15 @@ cdef enum:
     CHUNK_TRAILER
     CHUNK_LAST_LF
     CHUNK_EXTENSION_MAX = 4096  # bytes of one chunk's extension
+    CHUNK_EXCESS_MAX = 16384    # `Framing.excess`, as Go has it
+    CHUNKS_AT_ONCE = 512        # walked in one step
     TRAILER_MAX = 65536         # bytes of a whole trailer section
+    TRAILER_LINES_MAX = 1000
+    INTERIM_MAX = 64            # interim responses that one request may get
 
 cdef enum:
     FAILURE_DIAL
+    FAILURE_STARVED
     FAILURE_PLAIN_ANSWER
     FAILURE_HOSTNAME_MISMATCH
     FAILURE_REMOTE_CERTIFICATE
@@ -188,6 +193,8 @@ cdef enum:
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
+    TLS_RECORDS_AT_ONCE = 8     # and records
+    TLS_UNASKED_MAX = 65536     # bytes OpenSSL may write of its own to a peer that takes nothing
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
     CLIENT_HELLO_RECORDS = 64   # it may be cut into; a real one has one or two
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
@@ -200,6 +207,9 @@ cdef struct Field:
     Slice name
     Slice value                 # blanks around it cut off
     int kind                    # HEADER_*
+    uint32_t hash               # of its name, where `Connection` names any
+    int next                    # index of the next field in the same bucket, or -1
+    flag is_kept                # `Connection` cannot have it dropped
     flag is_dropped             # not passed on: hop-by-hop, or a handler has replaced or removed it
     flag is_plain               # one space behind the colon, CRLF behind the value: the line as the router writes it
 
@@ -222,6 +232,8 @@ cdef struct Framing:
     int state                   # CHUNK_*
     int digits                  # of the chunk size line so far
     int extension               # bytes of this chunk's extension so far
+    int trailer_lines
+    int64_t excess              # bytes of size lines beyond what chunks of any use need
     int64_t remaining           # bytes left in the body, or in the current chunk
     flag is_done                # the last byte of the body was seen
 
@@ -236,8 +248,34 @@ cdef class Timed:
     cdef on_deadline(self, DeadlineQueue queue)
     cdef int on_panic(self, object error) except -1
 
-cdef class Outlet(Timed):
-    cdef object transport       # what is written to, None before and after the connection
+cdef class Reader(Timed):
+    cdef RoundTripper tripper
+    cdef object transport       # what is read from and written to, None before and after the connection
+    cdef flag is_read_paused    # there is nowhere to put what would come
+    cdef flag waits_for_turn    # it has had its share
+    cdef flag is_read_stopped   # what the transport was told last
+    cdef flag is_heavy          # what it read last has taken long
+    cdef bint must_wait(self) noexcept
+    cdef int64_t begin_read(self, Py_ssize_t size) noexcept
+    cdef int end_read(self, Py_ssize_t size, int64_t begun) except -1
+    cdef int let_read(self, bint wanted) except -1
+    cdef int wait_for_turn(self) except -1
+    cdef int take_turn(self) except -1
+    cdef int on_turn(self) except -1
+    cdef int _apply(self) except -1
+
+cdef class Turns:
+    cdef object loop
+    cdef object waiting             # deque of Reader
+    cdef flag is_called             # the loop will call
+    cdef int arrivals               # connections that have begun
+    cdef int64_t arrivals_since     # CLOCK_MONOTONIC
+    cdef int add(self, Reader reader) except -1
+    cdef int add_arrival(self, Reader reader) except -1
+    cdef int _call(self) except -1
+    cdef int clear(self) except -1
+
+cdef class Outlet(Reader):
     cdef int descriptor         # of the TCP socket below it, -1 for none
     cdef flag is_direct         # there is nothing between the two
     cdef flag may_wait          # bytes may wait in `transport`
@@ -259,19 +297,22 @@ cdef class DeadlineQueue:
 
 cdef class Judge:
     cdef object parser_feed     # bound httptools feed_data; None once discarded
+    cdef object parser_goes_on  # bound httptools should_keep_alive
     cdef Judge below            # in the store
     cdef readonly flag head_complete
     cdef readonly flag message_complete
+    cdef flag goes_on           # llhttp would take another message behind this one
     cdef flag upgraded          # llhttp left HTTP behind the head: not to be used again
     cdef str reason             # why it refused
     cdef bint accepts(self, object data) except -1
+    cdef void discard(self) noexcept
 
 cdef class JudgeStore:
     cdef bint for_requests
     cdef Judge top
     cdef int count
     cdef Judge borrow(self)
-    cdef void take_back(self, Judge judge, bint clean) noexcept
+    cdef void take_back(self, Judge judge) noexcept
 
 # What a kind of failure means; the rows are in core/failures.pxi.
 cdef struct FailureRow:
@@ -295,6 +336,7 @@ cdef class Head:
     cdef int capacity
     cdef int first[HEADER_KINDS]    # index of the first field of a kind, or -1
     cdef int seen[HEADER_KINDS]     # how many there are
+    cdef unsigned char named[HEADER_KINDS]  # whether `Connection` has named the kind: what the router would add is left out
     cdef Py_ssize_t length      # bytes up to and with the empty line
     cdef Slice start_line       # without its line end
     cdef Slice method
@@ -324,7 +366,8 @@ cdef class Head:
     cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
-    cdef bint is_dropped(self, int kind) except -1
+    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets) noexcept
+    cdef bint is_dropped(self, int kind) noexcept
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept
     cdef bint has_broken_escape(self) noexcept
@@ -339,6 +382,7 @@ cdef class Settings:
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
+    cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
@@ -371,6 +415,7 @@ cdef class Settings:
     cdef bytes healthcheck_user_agent           # who asks for the router's health with it, gets it
     cdef bytes trace_key                        # X-Vcap-Trace with it asks for trace headers; empty: nobody may
     cdef bytes local_ip                         # the router's, for those
+    cdef readonly bint refuses_client_ip        # a request whose Host is its client's address has none (spec 4.2)
     cdef readonly str forwarded_client_cert     # always_forward, forward, sanitize_set
     cdef readonly bint forces_proto_https       # X-Forwarded-Proto is https, whatever it was
     cdef readonly bint sanitizes_proto          # X-Forwarded-Proto of clients does not count
@@ -379,6 +424,7 @@ cdef class Settings:
     cdef Py_ssize_t rewriting_room              # bytes a response head may grow by it
     cdef readonly RouteServices route_services
     cdef readonly object render_error           # callable(status, status text, message, headers) -> HTML; None: plain text
+    cdef readonly object resolve                # coroutine of a host -> list of IP addresses; None: the event loop resolves
 
 cdef class Rewriting:
     cdef list names                             # keep the bytes of the rules alive, as the next
@@ -461,6 +507,7 @@ cdef class Endpoint:
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept
     cdef str _cut(self, Slice text)
+    cdef bint has_text(self, Slice which, bytes text) noexcept
     cdef bint is_instance(self, bytes identity) noexcept
     cdef bytes cookie_identity(self)
     cdef ConnectionPool connection_pool(self)
@@ -603,6 +650,7 @@ cdef class Exchange(Timed):
     cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
     cdef flag closes_backend                    # `Connection: close` towards the backend
     cdef flag expects_continue
+    cdef int interims                           # interim responses so far
     cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
     cdef flag is_request_done                   # the client sent all of it
     # the attempts
@@ -668,21 +716,35 @@ cdef class RoundTripper:
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
+    cdef int64_t ticked_ns                      # CLOCK_MONOTONIC of the last tick
+    cdef int late_ticks                         # in a row
+    cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a want of descriptors was told of last
+    cdef int64_t starved_dials                  # since then
+    cdef int starved_errno                      # 0: nothing to tell
     cdef bint is_healthy                        # what health checks by User-Agent are told
-    cdef bint is_draining                       # connections that become idle are closed
+    cdef bint is_draining                       # connections are closed with their next response
+    cdef bint closes_idle                       # and those that become idle all the same
     cdef set clients                            # open ClientConnections
+    cdef set backends                           # BackendConnections, from their dial on
+    cdef set resetting                          # clients that are reset once they have what was written
+    cdef Turns turns
     cdef set arrivals                           # connections that no client has yet: TLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
+    cdef DeadlineQueue closings
     cdef DeadlineQueue continue_waits
     cdef DeadlineQueue dials
+    cdef DeadlineQueue handshakes               # of TLS with backends
     cdef DeadlineQueue attempts
     cdef DeadlineQueue stalls
     cdef DeadlineQueue backend_idles
     cdef Stats shared                           # keeps `counters` alive
     cdef int64_t* counters                      # this worker's, by COUNTER_*
+    cdef int _reset_delivered(self) except -1
+    cdef int _look_for_descriptors(self) except -1
+    cdef int on_starved_dial(self, int number) except -1
     cdef int tell(self, int level, str message, dict data) except -1
     cdef int attempt(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange) except -1
@@ -694,16 +756,12 @@ cdef class RoundTripper:
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
 cdef class Connection(Outlet):
-    cdef RoundTripper tripper
     cdef Exchange exchange                      # being served, or None: idle
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
     cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
-    cdef flag is_read_paused                    # the other side cannot take more
     cdef int on_connection(self) except -1
     cdef int on_full(self) except -1
     cdef int on_room(self) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
     cdef int watch_stall(self) except -1
     cdef int unwatch_stall(self) except -1
     cdef bint is_stalled(self) except -1
@@ -719,6 +777,8 @@ cdef class BackendConnection(Connection):
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
+    cdef bytes unread                           # received, and left for the next turn
+    cdef flag has_eof                           # the backend has ended behind that
     cdef flag is_in_body
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
@@ -740,6 +800,8 @@ cdef class BackendConnection(Connection):
     cdef int _continue_head(self, bytes data) except -1
     cdef int _refuse_large_head(self) except -1
     cdef int _consume(self, bytes data) except -1
+    cdef int _drop_judge(self) except -1
+    cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
@@ -773,6 +835,7 @@ cdef class ClientConnection(Connection):
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _gather(self, bytes data) except -1
+    cdef int _work(self) except -1
     cdef int _advance(self) except -1
     cdef bint _begin(self) except -1
     cdef bint _take_body(self) except -1
@@ -789,6 +852,8 @@ cdef class ClientConnection(Connection):
     cdef int _linger(self) except -1
     cdef int close_after_write(self) except -1
     cdef int abort_response(self, bint needs_reset) except -1
+    cdef bint has_delivered(self) except -1
+    cdef int reset(self) except -1
     cdef int abort(self) except -1
     cdef int drop_judge(self) except -1
 
@@ -810,7 +875,6 @@ cdef class ProxyHeaderReader(Timed):
 
 cdef class TLSTransport(Outlet):
     cdef FrontDoor door
-    cdef RoundTripper tripper
     cdef ClientConnection client                # None: turned away
     cdef int stage                              # TLS_*
     cdef object context                         # of the door, when the handshake began: OpenSSL calls it to the end, unasked
@@ -822,8 +886,16 @@ cdef class TLSTransport(Outlet):
     cdef object write_record
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
+    cdef bytes unread                           # encrypted, left for the next turn
+    cdef int record_head                        # bytes of a record's head that OpenSSL has been given
+    cdef int record_length                      # what they say of its length
+    cdef Py_ssize_t record_left                 # bytes of it that OpenSSL has not been given
+    cdef Py_ssize_t unasked                     # bytes OpenSSL has written of its own since the peer took some last
+    cdef flag is_write_paused                   # the peer does not take what is written as fast as it comes
     cdef flag has_end                           # the peer will send no more
     cdef int _greet(self, bytes data) except -1
+    cdef int _go_on_greeting(self, bytes data) except -1
+    cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1
     cdef int _shake_hands(self) except -1
     cdef int _open(self) except -1
     cdef int _turn_away(self, bytes last_words) except -1
@@ -831,6 +903,7 @@ cdef class TLSTransport(Outlet):
     cdef int _decrypt(self, bytes data) except -1
     cdef bint _read_records(self, list texts) except -1
     cdef int _encrypt(self, data) except -1
+    cdef bint _flush_unasked(self) except -1
     cdef int _flush(self) except -1
     cdef bint _on_end(self) except -1
     cdef int _say_goodbye(self) except -1

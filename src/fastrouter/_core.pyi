@@ -5,7 +5,7 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from typing_extensions import Buffer
@@ -17,6 +17,8 @@ EventLog = Callable[[int, str, dict[str, Any]], None]
 
 # (status, its standard text, message, response headers so far) -> an error page; may raise anything.
 ErrorRenderer = Callable[[int, str, str, dict[str, str]], bytes]
+# A host -> its IP addresses, in the order in which they are to be tried; may raise socket.gaierror.
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 class Settings:
     """Bounds, deadlines and policies of one data plane. Immutable once built.
@@ -32,6 +34,7 @@ class Settings:
     read_header_timeout: float
     proxy_header_timeout: float
     backend_idle_timeout: float
+    closing_timeout: float
     keep_alive_probe_interval: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
@@ -57,11 +60,13 @@ class Settings:
     traces_w3c: bool
     w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
+    refuses_client_ip: bool
     forwarded_client_cert: str
     forces_proto_https: bool
     sanitizes_proto: bool
     hop_by_hop_filter: frozenset[bytes]
     render_error: ErrorRenderer | None
+    resolve: Resolve | None
     route_services: RouteServices
 
     def __init__(
@@ -75,6 +80,7 @@ class Settings:
         read_header_timeout: float = 0.0,
         proxy_header_timeout: float = 0.1,
         backend_idle_timeout: float = 90.0,
+        closing_timeout: float = 900.0,
         keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
@@ -103,6 +109,7 @@ class Settings:
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",
         trace_key: str = "",
         local_ip: str = "127.0.0.1",
+        refuses_client_ip: bool = True,
         forwarded_client_cert: str = "always_forward",
         forces_proto_https: bool = False,
         sanitizes_proto: bool = False,
@@ -110,6 +117,7 @@ class Settings:
         removed_headers: Iterable[str] = (),
         added_headers: Iterable[str] = (),
         render_error: ErrorRenderer | None = None,
+        resolve: Resolve | None = None,
         route_services: RouteServices | None = None,
     ) -> None: ...
 
@@ -174,6 +182,8 @@ class Stats:
     def responses(self, row: int) -> dict[str, int]: ...
     def count_lost_lines(self, count: int) -> None: ...
     def clear_mark(self, slot: int) -> None: ...
+    def mark_of(self, slot: int) -> int: ...
+    def set_mark(self, slot: int, failed_at_ns: int) -> None: ...
     def take_used(self) -> list[int]: ...
     def requests_in_flight(self, worker: int | None = None) -> int: ...
     def clear_worker(self, worker: int) -> None: ...

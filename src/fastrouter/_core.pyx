@@ -13,22 +13,25 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
+from cpython.unicode cimport (
+    PyUnicode_AsUTF8AndSize, PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
+)
+from libc.errno cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
+from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
 
 from asyncio import CancelledError, Protocol
 from binascii import b2a_base64
 from calendar import timegm
+from collections import deque
 from email.utils import formatdate
 from hashlib import sha1
 from json.encoder import encode_basestring
 from mmap import mmap
-from operator import itemgetter
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOCK_STREAM, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
@@ -36,9 +39,12 @@ from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
 from traceback import format_exception
-from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
+from urllib.parse import quote, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+
+cdef extern from "Python.h":
+    bint Py_UNICODE_ISPRINTABLE(uint32_t character) noexcept nogil
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
@@ -50,11 +56,20 @@ cdef extern from "arpa/inet.h" nogil:
     const char* inet_ntop(int family, const void* packed, char* text, unsigned int size)
 
 cdef extern from "sys/socket.h" nogil:
+    int AF_UNIX
+    int SOCK_STREAM_NUMBER "SOCK_STREAM"
     int MSG_PEEK
     int MSG_DONTWAIT
     int MSG_NOSIGNAL
+    int socket(int family, int kind, int protocol)
     ssize_t recv(int descriptor, void* into, size_t size, int flags)
     ssize_t send(int descriptor, const void* data, size_t size, int flags)
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int descriptor, unsigned long request, ...)
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCOUTQ
 
 cdef extern from "time.h" nogil:
     clockid_t CLOCK_MONOTONIC_COARSE
@@ -74,6 +89,12 @@ CYTHON_VERSION = cython.__version__
 
 # Seconds between two looks at the deadlines: every wait may last this much longer than it should.
 cdef double TICK_SECONDS = 0.1
+# A tick that comes this much after the one before is late: the process was held up.
+cdef int64_t LATE_NS = 200000000
+# After so many late ticks in a row deadlines hold again.
+cdef int LATE_TICKS_MAX = 20
+# Between two lines that tell of a want of descriptors.
+cdef int64_t STARVED_INTERVAL_NS = 30000000000
 # How long a backend may leave `Expect: 100-continue` unanswered before the body is asked for anyway (spec 5.5).
 cdef double CONTINUE_SECONDS = 1.0
 # How long a client may go on sending after the last answer on its connection.
@@ -81,6 +102,7 @@ cdef double LINGER_SECONDS = 1.0
 
 include "core/scratch.pxi"
 include "core/deadlines.pxi"
+include "core/reader.pxi"
 include "core/outlet.pxi"
 include "core/settings.pxi"
 include "core/header_names.pxi"
@@ -99,6 +121,7 @@ include "core/endpoint_pool.pxi"
 include "core/route_table.pxi"
 include "core/sticky.pxi"
 include "core/rewriting.pxi"
+include "core/requoting.pxi"
 include "core/continue_wait.pxi"
 include "core/exchange.pxi"
 include "core/changed_headers.pxi"

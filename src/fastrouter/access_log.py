@@ -82,6 +82,10 @@ class LineSink(ABC):
         self._max_queued = max_queued
         self._report_interval = report_interval
         self._outage = _Outage(outage)
+        # Held for a few instructions at a time, never while anything is waited for.
+        self._counting = threading.Lock()
+        # Lost lines that are not in the record yet.
+        self._untold = 0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -96,10 +100,10 @@ class LineSink(ABC):
                 return
             self._queue.append(batch)
             self._queued += len(batch)
-            if self._thread is None:
-                # A daemon, because the process must be able to end while a write hangs.
-                self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._start_thread():
+                self._queue.pop()
+                self._queued -= len(batch)
+                self._lose(batch.count(b"\n"), "cannot start a thread")
             self._changed.notify()
 
     def close(self, timeout: float = 2.0) -> bool:
@@ -112,7 +116,19 @@ class LineSink(ABC):
             if self._thread.is_alive():
                 return False
         self._release()
+        if self._untold:
+            self._lose(0, "lines were lost")
         self._outage.close()
+        return True
+
+    def _start_thread(self) -> bool:
+        # A daemon, because the process must be able to end while a write hangs.
+        thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
         return True
 
     @abstractmethod
@@ -138,18 +154,34 @@ class LineSink(ABC):
                 self._queued -= len(batch)
 
     def _lose(self, count: int, reason: str) -> None:
-        """Count so many lost lines (0 if there is only something to say), and report them if it is time."""
-        with self._outage.exclusive():
+        """Count so many lost lines (0 if there is only something to say), and report them if it is time.
+
+        The event loop may be who calls, so nothing here waits for anybody.
+        """
+        with self._counting:
             self.lost_lines += count
+            self._untold += count
+            due = self._tell()
+        if count and self._on_lost is not None:
+            self._on_lost(count)
+        if due is not None:
+            self._logger.error(self.complaint, error=f"write {self.place}: {reason}", lost_lines=due)
+
+    def _tell(self) -> int | None:
+        """Add the lines that are lost to the record of all; returns how many are to be reported, None if none yet.
+
+        While another process has the record they stay here, for the next time.
+        """
+        with self._outage.exclusive() as is_ours:
+            if not is_ours:
+                return None
             reported_at, unreported = self._outage.read()
-            unreported += count
+            unreported += self._untold
+            self._untold = 0
             now = time.monotonic()
             is_due = now - reported_at >= self._report_interval
             self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
-        if count and self._on_lost is not None:
-            self._on_lost(count)
-        if is_due:
-            self._logger.error(self.complaint, error=f"write {self.place}: {reason}", lost_lines=unreported)
+        return unreported if is_due else None
 
 
 class FileSink(LineSink):
@@ -197,7 +229,6 @@ class _Outage:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lock = threading.Lock()
 
     def read(self) -> tuple[float, int]:
         reported_at, unreported = _RECORD.unpack(os.pread(self._fd, _RECORD.size, 0))
@@ -207,14 +238,18 @@ class _Outage:
         os.pwrite(self._fd, _RECORD.pack(reported_at, unreported), 0)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other threads and other processes out; the kernel releases the lock of a process that dies."""
-        with self._lock:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+    def exclusive(self) -> Iterator[bool]:
+        """Keep other processes out, or yield False if one is in. The kernel releases the lock of one that dies."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Held, or no locks are left.
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -5,6 +5,7 @@ signals, drain and stop.
 """
 
 import asyncio
+import gc
 import os
 import resource
 import socket
@@ -12,7 +13,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, NoReturn
@@ -26,6 +27,7 @@ from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
 from fastrouter.debug_server import new_debug_server
+from fastrouter.handed_table import TableError, offer_table, receive_table
 from fastrouter.handover import (
     CLIENTS,
     CLIENTS_TLS,
@@ -41,21 +43,23 @@ from fastrouter.handover import (
 from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
-from fastrouter.log import Level, Logger
+from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
 from fastrouter.nats_connection import NatsConnectionError
+from fastrouter.registry import Adoption
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
 from fastrouter.shared_stats import SLOTS, SharedStats
+from fastrouter.slices import in_slices
 from fastrouter.static_registry import StaticRouteRegistry
 from fastrouter.status import StatusServer
 from fastrouter.status_listeners import StatusListeners, StatusOptions
 from fastrouter.tls import backend_context, route_service_context
 from fastrouter.traffic import TrafficReader
-from fastrouter.upgrade import Outcome, Successor, UpgradeError, tell_outcome
+from fastrouter.upgrade import Outcome, Presence, Successor, UpgradeError, tell_outcome
 from fastrouter.worker_messages import (
     AccessLogOptions,
     BackendTLS,
@@ -158,6 +162,7 @@ def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Address
 
 def leave(is_healthy: bool) -> NoReturn:
     """End the process with exit code 0 or 1, at once: see `run`."""
+    STDOUT_WRITER.flush()
     # Only errors for the person at the terminal are buffered; the terminal may be gone, or never have been there.
     if sys.stderr is not None:
         with suppress(OSError):
@@ -223,6 +228,7 @@ class Router:
         self._listeners: list[NamedListener] = []
         self._listener_watch: ListenerWatch | None = None
         self._prune_timer: asyncio.TimerHandle | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._reload: asyncio.Task[None] | None = None
         self._is_reload_due = False
 
@@ -263,6 +269,7 @@ class Router:
             self._loop.add_signal_handler(number, self._on_signal, number, _Ending.STOP)
         self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
         self._loop.add_signal_handler(signals.UPGRADE, self._on_upgrade_signal)
+        self._presence = Presence()
         if self._options.routes_file is not None or self._options.read_front_tls is not None:
             self._loop.add_signal_handler(signals.RELOAD, self._on_reload_signal)
         signals.release()
@@ -307,14 +314,14 @@ class Router:
         if not self._is_successor:
             await self._serve_metrics()
         log_descriptors = await self._open_access_log()
-        self._registry.replace_static([*options.routes, *options.file_routes])
+        await self._registry.replace_static([*options.routes, *options.file_routes])
         self._check_tls()
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
             await self._serve_status()
         self._monitor.start()
         if self._bus is not None:
-            await self._bus.start()
+            await self._listen_to_bus(self._bus)
         self._prune_later()
         if self._bus is not None and options.status is not None and options.status.component_host is not None:
             await self._bus.announce_component(self._new_varz(options.status).json)
@@ -327,6 +334,9 @@ class Router:
             )
             await asyncio.sleep(options.start_delay)
         await self._workers.until_ready()
+        # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
+        gc.collect()
+        gc.freeze()
         await self._listen()
         self._logger.info("gorouter.started")
         self._health.set_healthy()
@@ -345,6 +355,41 @@ class Router:
             clients = Address(*listener.getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
+
+    async def _listen_to_bus(self, bus: Bus) -> None:
+        """Hear registrations from now on, and take over what the predecessor has heard so far.
+
+        What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
+        table had it already or not: an app that has unregistered is not brought back.
+        """
+        table = self._inheritance.table
+        if table is None:
+            await bus.start()
+            return
+        bus.hold()
+        try:
+            await bus.start()
+            await self._inherit_table(table)
+        finally:
+            table.close()
+            bus.release()
+        await bus.until_caught_up()
+
+    async def _inherit_table(self, line: socket.socket) -> None:
+        adoption = Adoption(self._registry, self._shared.mark)
+        started_at = time.monotonic_ns()
+        try:
+            async with aclosing(receive_table(line)) as parts:
+                async for part in parts:
+                    for handed in part:
+                        adoption.take(handed)
+                    # Workers take it as fast as they can, and no faster.
+                    await self._workers.until_sent()
+        except (TableError, ValueError) as error:
+            # What was right so far stays, and ages; the rest registers sooner or later.
+            self._logger.error("table-refused", error=str(error), routes=len(self._registry))
+        else:
+            self._logger.info("table-inherited", routes=len(self._registry), took=time.monotonic_ns() - started_at)
 
     async def _open_access_log(self) -> list[int]:
         """Return the descriptors that go to each worker with Begin."""
@@ -556,7 +601,8 @@ class Router:
     def _prune(self) -> None:
         # Before the pass: a bug in it costs one pass, not all that follow.
         self._prune_later()
-        self._registry.prune()
+        if self._pruning is None or self._pruning.done():
+            self._pruning = self._loop.create_task(in_slices(self._registry.prune()))
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended
@@ -590,7 +636,7 @@ class Router:
         except (RoutesError, OSError) as error:
             self._logger.error("routes-file-refused", file=path, error=str(error))
         else:
-            changed, removed = self._registry.replace_static([*self._options.routes, *routes])
+            changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
 
     async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
@@ -601,7 +647,8 @@ class Router:
 
         try:
             tls = await asyncio.to_thread(read_and_try)
-        except ServerTLSError as error:
+        except (ServerTLSError, OSError) as error:
+            # The latter has little to do with the file: memory or descriptors are at an end.
             self._logger.error("certificates-refused", error=str(error))
         else:
             self._workers.secure_anew(tls)
@@ -622,12 +669,17 @@ class Router:
         self._logger.info("upgrade-started", listeners=[name for name, _ in named])
         try:
             successor = Successor(named)
+            offer = self._loop.create_task(self._offer_table(successor.table))
             try:
                 self._logger.info("upgrade-successor-started", pid=successor.pid)
                 await successor.until_serving(_upgrade_timeout() + self._options.start_delay)
             except BaseException:
+                await _end(offer)
                 await successor.give_up()
                 raise
+            # It has what it wanted, or wanted nothing.
+            await _end(offer)
+            successor.close()
         except UpgradeError as error:
             self._upgrade = None
             self._logger.error("upgrade-failed", error=f"the successor {error}")
@@ -638,6 +690,17 @@ class Router:
         tell_outcome(Outcome(successor.pid))
         if not self._ending.done():
             self._ending.set_result(_Ending.SUCCESSION)
+
+    async def _offer_table(self, line: socket.socket) -> None:
+        catch_up = self._bus.until_caught_up if self._bus is not None else _need_not
+        try:
+            if await offer_table(line, catch_up, lambda: self._registry.hand_over(self._shared.failed_ago)):
+                self._logger.info("upgrade-table-sent", routes=len(self._registry))
+        except Exception as error:
+            # The successor starts without, as it did before there was this.
+            self._logger.error("upgrade-table-failed", error=repr(error))
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     async def _abandon_upgrade(self) -> None:
         if self._upgrade is not None and not self._upgrade.done():
@@ -690,8 +753,11 @@ class Router:
 
     async def _let_go(self) -> None:
         """End everything that was started, as far as it was."""
+        self._presence.close()
         if self._prune_timer is not None:
             self._prune_timer.cancel()
+        if self._pruning is not None:
+            self._pruning.cancel()
         self._close_listeners()
         await self._workers.stop()
         self._monitor.stop()
@@ -720,6 +786,15 @@ def _receive_inheritance(logger: Logger) -> Inheritance:
     if inheritance.listeners.names:
         logger.info("listeners-inherited", names=inheritance.listeners.names)
     return inheritance
+
+
+async def _need_not() -> None:
+    """Without a bus there is nothing to catch up with."""
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 def _upgrade_timeout() -> float:

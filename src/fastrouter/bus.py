@@ -1,7 +1,7 @@
 """The router's end of the bus: connection, subscriber and publishers, put together from their options (spec 3.1)."""
 
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -85,11 +85,23 @@ class Bus:
         """Ask all apps to register, and listen to them."""
         await self._subscriber.start()
 
+    def hold(self) -> None:
+        """Listen, but change nothing in the registry before `release`. Called before `start`."""
+        self._subscriber.hold()
+
+    def release(self) -> None:
+        """Bring everything that was heard meanwhile into the registry, in its order."""
+        self._subscriber.release()
+
+    async def until_caught_up(self) -> None:
+        """Wait until what was said by now is in the registry, for some seconds at most."""
+        await self._subscriber.until_caught_up()
+
     async def announce_component(self, varz_json: Callable[[], bytes]) -> None:
         """Tell of this router what the deprecated component listener tells."""
         await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
 
-    def announce_active_apps(self, take_active_apps: Callable[[], Collection[str]]) -> None:
+    def announce_active_apps(self, take_active_apps: Callable[[], Iterable[str]]) -> None:
         """Begin to tell which apps had requests, if that is wanted; the argument is ActiveAppsPublisher's."""
         if self._options.active_apps_interval > 0:
             self._active_apps = ActiveAppsPublisher(

@@ -220,12 +220,14 @@ def _end(run: Callable[[], bool]) -> NoReturn:
 )
 def upgrade(*, pid: int, timeout: float) -> None:
     """Have a running router replaced by a new process of the installed version, without a lost request."""
-    from fastrouter.upgrade import upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
+    from fastrouter.upgrade import NoRouterError, upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
 
     try:
         outcome = upgrade_and_wait(pid, timeout)
     except TimeoutError as error:
         raise click.ClickException(f"process {pid} says nothing within {timeout:g} s") from error
+    except NoRouterError as error:
+        raise click.ClickException(f"process {pid} {error}") from error
     except OSError as error:
         raise click.ClickException(f"process {pid}: {error.strerror}") from error
     if outcome.successor is None:

@@ -14,7 +14,7 @@ from fastrouter import app
 from fastrouter.address import Address
 from fastrouter.app import Addresses
 from fastrouter.bus import BusOptions
-from fastrouter.log import LineWriter, Logger
+from fastrouter.log import STDOUT_WRITER, Logger
 from fastrouter.nats_connection import NatsServer
 from fastrouter.status_listeners import StatusOptions
 
@@ -36,7 +36,8 @@ def run(listen: Address, logger: Logger) -> bool:
         options = app.RouterOptions(
             listen=listen,
             workers=app.usable_cpus(),
-            settings={},
+            # Whoever types the address of the router into a browser gets a page that says what this is.
+            settings={"refuses_client_ip": False},
             prune_interval=30.0,
             # So long do the apps have to answer to router.start before the first client comes.
             start_delay=0.5,
@@ -97,7 +98,7 @@ def _welcome(addresses: Addresses, nats_port: int) -> None:
     url = f"http://{Address(host, address.port)}"
     welcome = f"""
 fastrouter listens on {address} and routes http://{HOST} to {INSTANCES} instances.
-Try, in another terminal:
+Open {url}/ in a browser, or try in another terminal:
 
   curl -H 'Host: {HOST}' {url}/
   curl -H 'Host: {HOST}' {url}/echo -d 'hello'
@@ -112,4 +113,4 @@ The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl
 
 """
     # As a log line is: a terminal that is gone must not end the demo halfway.
-    LineWriter().write(welcome.encode())
+    STDOUT_WRITER.write(welcome.encode())

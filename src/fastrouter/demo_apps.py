@@ -23,6 +23,8 @@ from fastrouter.parent_death import end_with_parent
 from fastrouter.signals import IGNORED_BY_WORKERS
 
 HOST = "demo.localhost"
+# What somebody with a browser calls the router itself.
+PAGE_HOSTS = ("127.0.0.1", "localhost")
 APP_ID = "demo-app"
 INSTANCES = 3
 
@@ -36,6 +38,36 @@ PACE = 0.3
 STREAM_PIECES = 5
 # Bytes of a request body that /echo takes.
 MAX_ECHO_BODY = 16 * 1024 * 1024
+
+
+# Without a port in its address a browser is at port 80.
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>fastrouter demo</title>
+<style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }}
+pre {{ background: #8882; padding: .7rem 1rem; overflow-x: auto }}
+</style>
+<h1>This is fastrouter</h1>
+<p>An HTTP router that takes Gorouter's place in Cloud Foundry. It finds the app that a request is for by its host and
+path, and passes it on to one of the app's instances. This page came from instance {index}: reload it, and it comes from
+another of {count}.</p>
+<h2>Try</h2>
+<ul>
+<li><a href="http://{host}:{port}/">{host}</a>: which instance answers?</li>
+<li><a href="/echo">/echo</a>: the request as the app gets it, with what the router adds</li>
+<li><a href="/stream">/stream</a>: an answer in pieces</li>
+<li><a href="/events">/events</a>: Server-Sent Events; /ws is a WebSocket that echoes</li>
+<li><a href="http://nowhere.localhost:{port}/">nowhere.localhost</a>: a host that nobody has registered</li>
+</ul>
+<pre>curl -H 'Host: {host}' http://{origin}/
+curl -H 'Host: {host}' http://{origin}/echo -d 'hello'
+curl -N -H 'Host: {host}' http://{origin}/stream</pre>
+<p>An app of your own registers over NATS: the terminal where this runs says where, and the README how.</p>
+</html>
+"""
 
 
 class NatsServer:
@@ -82,7 +114,7 @@ async def register(client: Client, is_asked: asyncio.Event, listeners: Sequence[
             registration = {
                 "host": host,
                 "port": instance_port,
-                "uris": [HOST],
+                "uris": [HOST, *PAGE_HOSTS],
                 "app": APP_ID,
                 "private_instance_id": f"{APP_ID}-{index}",
                 "private_instance_index": str(index),
@@ -125,7 +157,11 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 
 
 def _instance(index: int) -> web.Application:
-    async def greet(_: web.Request) -> web.Response:
+    async def greet(request: web.Request) -> web.Response:
+        name, _, port = request.host.partition(":")
+        if name in PAGE_HOSTS:
+            page = PAGE.format(host=HOST, origin=request.host, port=port or "80", index=index, count=INSTANCES)
+            return web.Response(text=page, content_type="text/html")
         return web.Response(text=f"Hello from instance {index} of {APP_ID}.\n")
 
     async def echo(request: web.Request) -> web.Response:

@@ -5,17 +5,23 @@ environment, so that no child takes them for its own.
 
 `FASTROUTER_LISTENERS=clients:7,clients:8,routes:9` and `FASTROUTER_PREDECESSOR=10` come from a router that this one is
 to succeed (upgrade): descriptor 10 is a socket, on which one line says that the successor serves, and whose end says
-that the predecessor is gone. `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a
-descriptor that is named as one of ours is that one, and every other is for clients.
+that the predecessor is gone. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242, which must be the
+predecessor, hands over its routing table (handed_table); routers that know nothing of it pass it on to successors of
+theirs, which it does not concern.
+
+`LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor that is named as one
+of ours is that one, and every other is for clients.
 """
 
 import os
 import socket
+import struct
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
 LISTENERS = "FASTROUTER_LISTENERS"
 PREDECESSOR = "FASTROUTER_PREDECESSOR"
+TABLE = "FASTROUTER_TABLE"
 
 # Names of listeners.
 CLIENTS = "clients"
@@ -33,6 +39,8 @@ SERVING = b"serving\n"
 
 # The first descriptor that systemd passes.
 _SYSTEMD_FIRST = 3
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 class HandoverError(Exception):
@@ -90,30 +98,49 @@ NOTHING_INHERITED = InheritedListeners([], is_strict=True)
 
 
 class Inheritance(NamedTuple):
-    """What a router is started with; `predecessor` is its end of the line to the router that it is to succeed."""
+    """What a router is started with; `predecessor` is its end of the line to the router that it is to succeed.
+
+    `table` is where that one hands over its routing table, if it does.
+    """
 
     listeners: InheritedListeners
     predecessor: socket.socket | None
+    table: socket.socket | None = None
 
 
 def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> Inheritance:
     """Take what `environment` names, and the names out of it. Raises HandoverError."""
-    listeners, line = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR))
+    listeners, line, table = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE))
     systemd = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if line:
         named = [_parse(entry) for entry in listeners.split(",") if entry]
+        predecessor = _adopt_socket(_number(line))
         return Inheritance(
-            InheritedListeners([_adopt(*entry) for entry in named], is_strict=True), _adopt_socket(_number(line))
+            InheritedListeners([_adopt(*entry) for entry in named], is_strict=True),
+            predecessor,
+            _adopt_table(table, predecessor),
         )
     return Inheritance(InheritedListeners(_adopt_systemd(systemd), is_strict=False), None)
 
 
-def handover_environment(named: Iterable[NamedListener], line: socket.socket) -> dict[str, str]:
+def handover_environment(named: Iterable[NamedListener], line: socket.socket, table: socket.socket) -> dict[str, str]:
     """Return the variables that tell a successor of the descriptors it inherits."""
     return {
         LISTENERS: ",".join(f"{name}:{listener.fileno()}" for name, listener in named),
         PREDECESSOR: str(line.fileno()),
+        TABLE: f"{table.fileno()}:{os.getpid()}",
     }
+
+
+def _adopt_table(text: str, predecessor: socket.socket) -> socket.socket | None:
+    descriptor, _, owner = text.partition(":")
+    # The kernel knows who has made the line.
+    maker, _, _ = _CREDENTIALS.unpack(predecessor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if owner != str(maker):
+        return None
+    table = _adopt_socket(_number(descriptor))
+    table.setblocking(False)
+    return table
 
 
 def _adopt_systemd(variables: Mapping[str, str]) -> list[NamedListener]:

@@ -86,8 +86,16 @@ _HEADER_TAGS = ("component", "process_id")
 # Longer values of header fields are refused by the data plane.
 _MAX_HEADER_TEXT = 1024
 _PLAIN_FIELDS = ("route_service_url", "isolation_segment")
+# Bytes of a registration, which is what a NATS server lets through unless it is told otherwise. To decode so much takes
+# some milliseconds; oddly spelled ones take several times as long, and so must be shorter.
+MAX_REGISTRATION = 1024 * 1024
+MAX_ODD_REGISTRATION = 256 * 1024
+# Characters of what stands once in a message and then with each of its URIs in logs, `/routes` and tables.
+_MAX_PLAIN_TEXT = 8 * 1024
+_MAX_TAGS_TEXT = 64 * 1024
 _NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BYTES = bytes([*range(0x20), 0x7F])
 
 
 def decode_registration(payload: bytes) -> Registration:
@@ -95,17 +103,54 @@ def decode_registration(payload: bytes) -> Registration:
 
     Raises MessageError, and nothing else, whatever the bytes are.
     """
+    if len(payload) > MAX_REGISTRATION:
+        raise MessageError(f"Unable to validate message. It must not be longer than {MAX_REGISTRATION} bytes")
     try:
         registration = _EXACT.decode(payload)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if len(payload) > MAX_ODD_REGISTRATION:
+            raise MessageError(str(error)) from error
         # An odd but legal spelling, or no registration at all: the patient decoder finds out.
         registration = _decode_patiently(payload)
     if registration.route_service_url and not registration.route_service_url.startswith("https"):
         raise MessageError("Unable to validate message. route_service_url must be https")
     # JSON has control characters only as escapes, except DEL: short plain messages need no look at each field.
     if len(payload) > _MAX_HEADER_TEXT or b"\\" in payload or b"\x7f" in payload or not payload.isascii():
-        _refuse_unfit_text(registration)
+        refuse_unfit_text(registration)
     return registration
+
+
+def refuse_unfit_text(registration: Registration) -> None:
+    """Raise MessageError for text that could end a header, or that no header may carry."""
+    for name in _HEADER_FIELDS:
+        text = getattr(registration, name)
+        if _NOT_PRINTABLE_ASCII.search(text):
+            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
+        if len(text) > _MAX_HEADER_TEXT:
+            raise MessageError(
+                f"Unable to validate message. {name} must not be longer than {_MAX_HEADER_TEXT} characters"
+            )
+    for name in _PLAIN_FIELDS:
+        text = getattr(registration, name)
+        if _CONTROL.search(text):
+            raise MessageError(f"Unable to validate message. {name} must not have control characters")
+        if len(text) > _MAX_PLAIN_TEXT:
+            raise MessageError(
+                f"Unable to validate message. {name} must not be longer than {_MAX_PLAIN_TEXT} characters"
+            )
+    if _has_control_characters("".join(registration.uris)):
+        raise MessageError("Unable to validate message. uris must not have control characters")
+    tags = registration.tags or {}
+    if sum(map(len, tags)) + sum(map(len, tags.values())) > _MAX_TAGS_TEXT:
+        raise MessageError(f"Unable to validate message. tags must not be longer than {_MAX_TAGS_TEXT} characters")
+    if any(
+        len(option) > _MAX_HEADER_TEXT
+        for option in (registration.options.loadbalancing, registration.options.hash_header)
+    ):
+        raise MessageError(f"Unable to validate message. options must not be longer than {_MAX_HEADER_TEXT} characters")
+    for name in _HEADER_TAGS:
+        if registration.tags and _NOT_PRINTABLE_ASCII.search(registration.tags.get(name, "")):
+            raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")
 
 
 def start_message(router_id: str, host: str, minimum_register_interval: float, prune_threshold: float) -> bytes:
@@ -157,21 +202,7 @@ def _canonical(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any
     return fields
 
 
-def _refuse_unfit_text(registration: Registration) -> None:
-    """Raise MessageError for text that could end a header, or that no header may carry."""
-    for name in _HEADER_FIELDS:
-        text = getattr(registration, name)
-        if _NOT_PRINTABLE_ASCII.search(text):
-            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
-        if len(text) > _MAX_HEADER_TEXT:
-            raise MessageError(
-                f"Unable to validate message. {name} must not be longer than {_MAX_HEADER_TEXT} characters"
-            )
-    for name in _PLAIN_FIELDS:
-        if _CONTROL.search(getattr(registration, name)):
-            raise MessageError(f"Unable to validate message. {name} must not have control characters")
-    if any(_CONTROL.search(uri) for uri in registration.uris):
-        raise MessageError("Unable to validate message. uris must not have control characters")
-    for name in _HEADER_TAGS:
-        if registration.tags and _NOT_PRINTABLE_ASCII.search(registration.tags.get(name, "")):
-            raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")
+def _has_control_characters(text: str) -> bool:
+    """Tell so of a long text, at a nanosecond per character."""
+    raw = text.encode(errors="surrogatepass")
+    return len(raw.translate(None, _CONTROL_BYTES)) != len(raw)

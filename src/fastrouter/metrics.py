@@ -4,7 +4,8 @@ Names, labels, types and texts are Gorouter's, so that dashboards and alerts go 
 with `fastrouter_`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from fastrouter import __version__
@@ -36,7 +37,7 @@ class _Latency(NamedTuple):
 
     name: str
     meaning: str
-    rows: list[HistogramSample]
+    rows: Iterable[HistogramSample | None]
 
 
 class Metrics:
@@ -65,15 +66,14 @@ class Metrics:
         # By name and labels: how many values there were and their sum, and what the gauge said.
         self._gauged: dict[tuple[str, Labels], tuple[int, float, float]] = {}
 
-    def render(self) -> bytes:
-        """Return the text of all metrics as they are now."""
+    def render(self) -> Iterator[bytes]:
+        """Yield the text of all metrics in small parts; each figure is that of the moment when its part is made."""
         page = Exposition()
         self._add_registry(page)
         self._add_requests(page)
         for latency in self._latencies():
             if self._has_gauges:
-                samples = [self._gauge_of(latency.name, row) for row in latency.rows]
-                page.gauge(latency.name, latency.meaning, samples)
+                page.gauge(latency.name, latency.meaning, map(partial(self._gauge_of, latency.name), latency.rows))
             else:
                 page.histogram(latency.name, latency.meaning, latency.rows)
         page.histogram(
@@ -147,25 +147,26 @@ class Metrics:
         yield _Latency(
             "latency",
             "routing response latency in ms",
-            list(self._by_label("latency", "component", self._registry.component_rows.labels())),
+            self._by_label("latency", "component", self._registry.component_rows.labels()),
         )
         yield _Latency(
             "http_latency_seconds",
             "the latency of http requests from gorouter and back in sec",
-            list(self._by_label("http_latency_seconds", "source_id", self._registry.source_rows.labels())),
+            self._by_label("http_latency_seconds", "source_id", self._registry.source_rows.labels()),
         )
 
-    def _by_label(self, name: str, label: str, values: Sequence[str]) -> Iterator[HistogramSample]:
-        """Yield the histograms that have counted something."""
+    def _by_label(self, name: str, label: str, values: Sequence[str]) -> Iterator[HistogramSample | None]:
+        """Yield the histograms that have counted something, and None for each other."""
         for row, value in enumerate(values):
             buckets = self._of(name, row)
-            if buckets.samples:
-                yield HistogramSample(buckets, ((label, value),))
+            yield HistogramSample(buckets, ((label, value),)) if buckets.samples else None
 
     def _of(self, name: str, row: int = 0) -> Buckets:
         return Buckets(*self._stats.histogram(name, row))
 
-    def _gauge_of(self, name: str, row: HistogramSample) -> Sample:
+    def _gauge_of(self, name: str, row: HistogramSample | None) -> Sample | None:
+        if row is None:
+            return None
         count, total = row.buckets.samples, row.buckets.total
         count_before, total_before, value = self._gauged.get((name, row.labels), (0, 0.0, 0.0))
         if count > count_before:

@@ -1,7 +1,7 @@
 """The listener of `/metrics`, on loopback only (spec 1.2, 7.4)."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastrouter.exposition import CONTENT_TYPE
@@ -26,13 +26,13 @@ class MetricsOptions:
     has_gauges: bool = False
 
 
-def new_metrics_server(options: MetricsOptions, render: Callable[[], bytes]) -> StatusServer:
+def new_metrics_server(options: MetricsOptions, render: Callable[[], Iterator[bytes]]) -> StatusServer:
     """Make the listener, which is not bound yet. Raises OSError for certificates that cannot be read or used."""
     tls = _server_tls(options.tls) if options.tls is not None else None
     return StatusServer(_metrics_handler(render), "127.0.0.1", options.port, tls)
 
 
-def _metrics_handler(render: Callable[[], bytes]) -> StatusHandler:
+def _metrics_handler(render: Callable[[], Iterator[bytes]]) -> StatusHandler:
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path != "/metrics":
             return NOT_FOUND

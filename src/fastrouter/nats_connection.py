@@ -17,6 +17,7 @@ from fastrouter.pem_files import trust
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
 # At start: so many rounds over all servers, so many seconds apart.
 CONNECT_ROUNDS = 3
@@ -89,6 +90,7 @@ class NatsConnection:
         self._ping_interval = ping_interval
         self._on_closed = on_closed
         self._client: Client | None = None
+        self._subscriptions: list[Subscription] = []
         self._last_error = ""
         self._peer = {"host": "", "addr": ""}
         self._still_lost: asyncio.Task[None] | None = None
@@ -151,9 +153,16 @@ class NatsConnection:
     async def subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
         """Have `receive` called with each message to `subject`, one after the other."""
         assert self._client is not None, "connect comes first"
-        await self._client.subscribe(
-            subject, cb=receive, pending_msgs_limit=MAX_PENDING_MESSAGES, pending_bytes_limit=MAX_PENDING_BYTES
+        self._subscriptions.append(
+            await self._client.subscribe(
+                subject, cb=receive, pending_msgs_limit=MAX_PENDING_MESSAGES, pending_bytes_limit=MAX_PENDING_BYTES
+            )
         )
+
+    @property
+    def pending_messages(self) -> int:
+        """How many messages have come in that nobody has received yet."""
+        return sum(subscription.pending_msgs for subscription in self._subscriptions)
 
     async def flush(self) -> None:
         """Wait until the server has taken everything sent so far, for ten seconds at most."""

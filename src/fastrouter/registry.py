@@ -3,21 +3,25 @@
 It lives in the control process and is the only writer of routes. What it decides reaches the workers as table changes.
 
 There may be a hundred thousand routes, and most have one endpoint: the objects per route are few and small, texts are
-packed, and whatever many endpoints have in common is kept once.
+packed, and whatever many endpoints have in common is kept once. Nothing walks over all of them in one go: what has to
+is an iterator, whose steps are small and between which the registry may change (slices).
 """
 
+import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 import msgspec
 
+from fastrouter.handed_table import MEMBERS_AT_ONCE, HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.histogram import Histogram
 from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, Logger
-from fastrouter.messages import Registration
+from fastrouter.messages import Options, Registration, refuse_unfit_text
 from fastrouter.packed_text import pack_texts, unpack_texts
+from fastrouter.sorted_keys import SortedKeys
 from fastrouter.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 
 # What a pool may be switched to by `options.loadbalancing`.
@@ -26,12 +30,17 @@ ALGORITHMS = frozenset({"round-robin", "least-connection"})
 # Values shared by endpoints: a bound keeps a flood of odd registrations from filling the memory for ever.
 _MAX_SHARED = 10_000
 
-# Routes in a part of `/routes`.
-_SHOWN_AT_ONCE = 256
+# Routes that are looked at, and endpoints of a route that are shown or pruned, in one step.
+_ROUTES_AT_ONCE = 128
+_ENDPOINTS_AT_ONCE = 64
+# Bytes in a part of `/routes`.
+_SHOWN_AT_ONCE = 16 * 1024
 
 # The texts of an endpoint that come before its tag values, in this order.
 _APP, _INSTANCE_ID, _INSTANCE_INDEX, _SAN, _FIXED_TEXTS = range(5)
 _UPDATED_AT_SIZE = 8
+
+_MAX_PORT = 65535
 
 T = TypeVar("T", bound=Hashable)
 
@@ -192,6 +201,15 @@ _HTML_ESCAPES = (
 )
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
+def _escape(text: bytes) -> bytes:
+    for character, escape in _HTML_ESCAPES:
+        text = text.replace(character, escape)
+    return text
+
+
 class _Shared(Generic[T]):
     """Returns for equal values the same object."""
 
@@ -251,15 +269,21 @@ class RouteRegistry:
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
+        self._keys = SortedKeys()
+        # How many endpoints that routes hold have an address.
+        self._addresses: dict[str, int] = {}
         # Numbers of endpoints: those given back are used first, so that lists of workers stay dense.
         self._next_number = 0
         self._free_numbers: list[int] = []
+        self._by_number: list[RegisteredEndpoint | None] = []
         self._share_text: _Shared[str] = _Shared()
         self._share_names: _Shared[tuple[str, ...]] = _Shared()
         self._share_traits: _Shared[Traits] = _Shared()
         # Texts of the endpoint that was made last, which is the one that is logged and introduced next.
         self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
         self._was_suspended = False
+        # By the clock: whatever was registered before counts as registered then.
+        self._all_fresh_at = -math.inf
 
         # Counters for the metrics of spec 7.4, by (component, action) and by component.
         self.registry_messages: dict[tuple[str, str], int] = {}
@@ -284,18 +308,13 @@ class RouteRegistry:
 
     def count_endpoints(self) -> int:
         """Count the different addresses over all routes."""
-        return len({member.endpoint.address for route in self._routes.values() for member in route.all_members()})
+        return len(self._addresses)
 
-    def app_ids(self, numbers: Collection[int]) -> set[str]:
-        """Return the app ids of the endpoints that have these numbers; those without an app are left out."""
-        wanted = set(numbers)
-        found = {
-            member.endpoint.texts()[0]
-            for route in self._routes.values()
-            for member in route.all_members()
-            if member.endpoint.number in wanted
-        }
-        return found - {""}
+    def app_ids(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Yield the app ids of the endpoints that have these numbers, some repeatedly; `""` for those without one."""
+        for number in numbers:
+            endpoint = self._by_number[number] if number < len(self._by_number) else None
+            yield endpoint.texts()[_APP] if endpoint is not None else ""
 
     def new_endpoint(
         self, registration: Registration, modification_tag: ModificationTag = NO_TAG
@@ -353,6 +372,7 @@ class RouteRegistry:
             # The key is mostly the URI itself: then it is kept once.
             route = Route(key if key == uri else uri, None, "", "", now)
             self._routes[key] = route
+            self._keys.add(key)
             self.routes_registered += 1
             self._logger.info("route-registered", uri=key)
             self._logger.debug("uri-added", uri=key)
@@ -362,7 +382,7 @@ class RouteRegistry:
             self._set_route(key, route, endpoint.traits, is_new=is_new)
         if result is PutResult.ADDED and self._registration_latency is not None:
             self._observe_latency(endpoint, self._registration_latency)
-        label = (self._component(endpoint), result.value)
+        label = (self._counted_component(endpoint), result.value)
         self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
         self._log_registration(uri, endpoint, result)
 
@@ -370,7 +390,7 @@ class RouteRegistry:
         """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
         if not self._is_ours(endpoint):
             return
-        component = self._component(endpoint)
+        component = self._counted_component(endpoint)
         self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
         key = route_key(uri)
         route = self._routes.get(key)
@@ -403,27 +423,20 @@ class RouteRegistry:
         self._remove(route, member, self._clock())
         return True
 
-    def prune(self) -> None:
-        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6)."""
+    def prune(self) -> Iterator[None]:
+        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6).
+
+        It is over when the iterator is exhausted. What is registered in between is fresh.
+        """
         self._logger.debug("start-pruning-routes")
-        if self._is_pruning_suspended():
-            self._logger.info("prune-suspended")
-            self._was_suspended = True
-        else:
+        if not self._suspend_pruning():
             if self._was_suspended:
                 self._was_suspended = False
                 self._logger.debug("prune-unsuspended-refresh-routes-start")
-                self.mark_all_fresh()
+                self._all_fresh_at = self._clock()
                 self._logger.debug("prune-unsuspended-refresh-routes-complete")
-            self._prune_stale(self._clock())
+            yield from self._prune_stale()
         self._logger.debug("finished-pruning-routes")
-
-    def mark_all_fresh(self) -> None:
-        """Treat every endpoint as registered just now."""
-        now = self._clock()
-        for route in self._routes.values():
-            for member in route.all_members():
-                member.refreshed_at = now
 
     def snapshot(self) -> Iterator[Change]:
         """Return the changes that make an empty table equal to this one. The registry must not change meanwhile."""
@@ -437,40 +450,184 @@ class RouteRegistry:
                         introduced.add(endpoint.number)
                 yield Put(route.uri, endpoint.number)
             if route.members is None:
-                # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
-                yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
-                yield Put(route.uri, self._next_number)
-                yield Remove(route.uri, ":0")
-                yield Forget(self._next_number)
+                yield from self._empty_route(route.uri)
             latency_row = self._latency_row(key)
             if route.route_service_url or route.algorithm or latency_row:
                 yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
 
-    def routes_json(self) -> Iterator[bytes]:
-        """Render `/routes` byte for byte as Gorouter does (spec 3.11), in parts that take a few milliseconds each.
+    def _empty_route(self, uri: str) -> Iterator[Change]:
+        # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
+        yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
+        yield Put(uri, self._next_number)
+        yield Remove(uri, ":0")
+        yield Forget(self._next_number)
 
-        The registry may change between them: of the routes that were there at first, those that go before their turn
-        are left out.
+    def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return the registrations for a successor; `failed_ago` tells seconds by the number of an endpoint.
+
+        The registry may change meanwhile: each part of a route is as it is when its turn comes, and of what comes later
+        the successor hears, too.
         """
-        encoder = msgspec.json.Encoder()
-        separator = b"{"
-        part = bytearray()
-        for count, key in enumerate(sorted(self._routes), 1):
-            if (route := self._routes.get(key)) is not None:
-                shown = [_show(member.endpoint) for member in route.all_members()]
-                text = encoder.encode(key) + b":" + encoder.encode(shown)
-                for character, escape in _HTML_ESCAPES:
-                    text = text.replace(character, escape)
-                part += separator
-                part += text
-                separator = b","
-            if count % _SHOWN_AT_ONCE == 0:
+        # By identity, and kept: an endpoint that goes meanwhile must not lend its place to another.
+        numbers: dict[RegisteredEndpoint, int] = {}
+        count = 0
+        for key in list(self._routes):
+            route = self._routes.get(key)
+            if route is None:
+                continue
+            members = self._registered_members(route)
+            if not members and route.members is not None:
+                continue
+            for start in range(0, max(len(members), 1), MEMBERS_AT_ONCE):
+                now = self._clock()
+                # While nobody could register, nobody ages: afterwards all are taken for fresh.
+                is_ageless = self._was_suspended or self._is_pruning_suspended()
+                handed = []
+                for member in members[start : start + MEMBERS_AT_ONCE]:
+                    endpoint = member.endpoint
+                    if endpoint.uses == 0:
+                        # Gone since its route had its turn.
+                        continue
+                    number = numbers.get(endpoint)
+                    if number is None:
+                        number = count
+                        count += 1
+                        if endpoint.uses > 1:
+                            numbers[endpoint] = number
+                        yield self._handed_endpoint(number, endpoint, failed_ago(endpoint.number))
+                    refreshed_at = max(member.refreshed_at, self._all_fresh_at)
+                    handed.append(HandedMember(number, 0.0 if is_ageless else now - refreshed_at))
+                yield HandedRoute(
+                    route.uri, tuple(handed), route.route_service_url, route.algorithm, now - route.changed_at
+                )
+
+    def _registered_members(self, route: Route) -> list[Member]:
+        """Return those members of a route that were registered over the bus."""
+        return list(route.all_members())
+
+    def _handed_endpoint(self, number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
+        host, _, port = endpoint.address.rpartition(":")
+        texts = endpoint.texts()
+        traits = endpoint.traits
+        return HandedEndpoint(
+            number=number,
+            host=host,
+            port=int(port),
+            tls=traits.tls,
+            app_id=texts[_APP],
+            instance_id=texts[_INSTANCE_ID],
+            instance_index=texts[_INSTANCE_INDEX],
+            server_cert_domain_san=texts[_SAN],
+            tags=_tags(endpoint, texts),
+            availability_zone=endpoint.availability_zone,
+            protocol=traits.protocol,
+            isolation_segment=traits.isolation_segment,
+            route_service_url=traits.route_service_url,
+            algorithm=traits.algorithm,
+            hash_header=traits.hash_header,
+            hash_balance=traits.hash_balance,
+            updated_at_ns=int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True),
+            stale_threshold=traits.stale_threshold,
+            tag_guid=traits.modification_tag.guid,
+            tag_index=traits.modification_tag.index,
+            failed_ago=failed_ago,
+        )
+
+    def new_handed_endpoint(self, handed: HandedEndpoint) -> RegisteredEndpoint:
+        """Make the endpoint that was handed over, as this router's options would have it. Raises ValueError."""
+        if not 0 <= handed.port <= _MAX_PORT:
+            raise ValueError(f"{handed.port} is no port")
+        registration = Registration(
+            host=handed.host,
+            port=0 if handed.tls else handed.port,
+            tls_port=handed.port if handed.tls else 0,
+            app=handed.app_id,
+            private_instance_id=handed.instance_id,
+            private_instance_index=handed.instance_index,
+            tags=handed.tags,
+            route_service_url=handed.route_service_url,
+            server_cert_domain_san=handed.server_cert_domain_san,
+            isolation_segment=handed.isolation_segment,
+            endpoint_updated_at_ns=handed.updated_at_ns,
+            protocol=handed.protocol,
+            availability_zone=handed.availability_zone,
+            options=Options(handed.algorithm, handed.hash_header, handed.hash_balance),
+        )
+        refuse_unfit_text(registration)
+        endpoint = self.new_endpoint(registration, ModificationTag(handed.tag_guid, handed.tag_index))
+        if handed.stale_threshold < endpoint.traits.stale_threshold:
+            endpoint.traits = self._share_traits(
+                msgspec.structs.replace(endpoint.traits, stale_threshold=handed.stale_threshold)
+            )
+        return endpoint
+
+    def adopt(self, handed: HandedRoute, members: Iterable[tuple[RegisteredEndpoint, float]]) -> None:
+        """Take a route over, with its endpoints and their ages, beside what is here."""
+        key = route_key(handed.uri)
+        adopted = [(endpoint, age) for endpoint, age in members if self._may_adopt(handed.uri, endpoint)]
+        is_empty = not handed.members and self._empty_pool_timeout > 0
+        route = self._routes.get(key)
+        if not adopted and (not is_empty or route is not None):
+            return
+        now = self._clock()
+        if route is None:
+            route = Route(key if key == handed.uri else handed.uri, None, "", "", now - handed.unchanged_for)
+            self._routes[key] = route
+            self._keys.add(key)
+        for endpoint, age in adopted:
+            self._put(route, endpoint, now - max(age, 0.0))
+        if is_empty:
+            for change in self._empty_route(route.uri):
+                self._emit(change)
+        route.route_service_url = handed.route_service_url
+        route.algorithm = handed.algorithm if handed.algorithm in ALGORITHMS else ""
+        latency_row = self._latency_row(key)
+        if route.route_service_url or route.algorithm or latency_row:
+            self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row))
+
+    def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
+        del uri
+        return self._is_ours(endpoint)
+
+    def routes_json(self) -> Iterator[bytes]:
+        """Render `/routes` byte for byte as Gorouter does (spec 3.11), in small parts.
+
+        The registry may change between them: each route is shown as it is when its turn comes, if it is there then.
+        """
+        part = bytearray(b"{")
+        separator = b""
+        for step in self._walk():
+            if step is None:
+                # A part without anything has taken its time, too.
                 yield bytes(part)
                 part.clear()
-        if separator == b"{":
-            part += separator
-        part += b"}\n"
-        yield bytes(part)
+                continue
+            key, route = step
+            part += separator + _escape(_ENCODER.encode(key)) + b":["
+            separator = b","
+            endpoints = [member.endpoint for member in route.all_members()]
+            for start in range(0, len(endpoints), _ENDPOINTS_AT_ONCE):
+                shown = [_show(endpoint) for endpoint in endpoints[start : start + _ENDPOINTS_AT_ONCE]]
+                # Without the brackets: the list goes on.
+                part += b"," * (start > 0) + _escape(_ENCODER.encode(shown)[1:-1])
+                if len(part) >= _SHOWN_AT_ONCE:
+                    yield bytes(part)
+                    part.clear()
+            part += b"]"
+        yield bytes(part + b"}\n")
+
+    def _walk(self) -> Iterator[tuple[str, Route] | None]:
+        """Yield all routes in the order of their keys, and None where a step is over.
+
+        Routes may change, come and go meanwhile: one that is there all the time is met exactly once.
+        """
+        after = None
+        while keys := self._keys.page(after, _ROUTES_AT_ONCE):
+            for key in keys:
+                if (route := self._routes.get(key)) is not None:
+                    yield key, route
+            yield None
+            after = keys[-1]
 
     def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
         return self._is_every_segment_ours or endpoint.traits.isolation_segment in self._segments
@@ -527,13 +684,21 @@ class RouteRegistry:
             else:
                 endpoint.number = self._next_number
                 self._next_number += 1
+                self._by_number.append(None)
+            self._by_number[endpoint.number] = endpoint
+            self._addresses[endpoint.address] = self._addresses.get(endpoint.address, 0) + 1
             self._emit(self._introduction(endpoint))
         endpoint.uses += 1
 
     def _release(self, endpoint: RegisteredEndpoint) -> None:
         endpoint.uses -= 1
         if endpoint.uses == 0:
+            self._by_number[endpoint.number] = None
             self._free_numbers.append(endpoint.number)
+            if self._addresses[endpoint.address] == 1:
+                del self._addresses[endpoint.address]
+            else:
+                self._addresses[endpoint.address] -= 1
             self._emit(Forget(endpoint.number))
 
     def _remove(self, route: Route, member: Member, now: float) -> None:
@@ -545,32 +710,61 @@ class RouteRegistry:
 
     def _delete(self, key: str, route: Route) -> None:
         del self._routes[key]
+        self._keys.remove(key)
         self._emit(Drop(route.uri))
 
     def _is_overdue(self, route: Route, now: float) -> bool:
         """Whether `route`, which is empty, has lingered long enough."""
         return self._empty_pool_timeout <= 0 or now - route.changed_at > self._empty_pool_timeout
 
-    def _prune_stale(self, now: float) -> None:
-        suspects = [
-            (key, route)
-            for key, route in self._routes.items()
-            if not isinstance(route.members, Member) or _is_stale(route.members, now)
-        ]
-        for key, route in suspects:
-            stale = [member for member in route.all_members() if _is_stale(member, now)]
-            for member in stale:
+    def _suspend_pruning(self) -> bool:
+        """Tell whether pruning is suspended, and remember that it was."""
+        if not self._is_pruning_suspended():
+            return False
+        self._logger.info("prune-suspended")
+        self._was_suspended = True
+        return True
+
+    def _prune_stale(self) -> Iterator[None]:
+        now = self._clock()
+        for step in self._walk():
+            if step is None:
+                yield
+                if self._suspend_pruning():
+                    return
+                now = self._clock()
+                continue
+            key, route = step
+            if not isinstance(route.members, Member) or self._is_stale(route.members, now):
+                yield from self._prune_route(key, route)
+
+    def _prune_route(self, key: str, route: Route) -> Iterator[None]:
+        stale = []
+        for count, member in enumerate(tuple(route.all_members()), 1):
+            now = self._clock()
+            # It may have gone, or been registered anew, since the list was made.
+            if self._is_stale(member, now) and route.find(member.endpoint.address) is member:
                 self._remove(route, member, now)
-            if route.members is None and self._is_overdue(route, now):
-                self._delete(key, route)
-            if stale:
-                self.routes_pruned += len(stale)
-                self._logger.info(
-                    "pruned-route",
-                    uri=key,
-                    endpoints=[member.endpoint.address for member in stale],
-                    isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
-                )
+                stale.append(member)
+            if count % _ENDPOINTS_AT_ONCE == 0:
+                yield
+        if route.members is None and self._routes.get(key) is route and self._is_overdue(route, self._clock()):
+            self._delete(key, route)
+        if stale:
+            self.routes_pruned += len(stale)
+            self._logger.info(
+                "pruned-route",
+                uri=key,
+                endpoints=[member.endpoint.address for member in stale],
+                isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
+            )
+            yield
+
+    def _is_stale(self, member: Member, now: float) -> bool:
+        # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells
+        # (spec 3.6).
+        traits = member.endpoint.traits
+        return not traits.tls and now - max(member.refreshed_at, self._all_fresh_at) > traits.stale_threshold
 
     def _texts(self, endpoint: RegisteredEndpoint) -> list[str]:
         if self._last_texts is not None and self._last_texts[0] is endpoint:
@@ -605,6 +799,11 @@ class RouteRegistry:
             return ""
         return self._texts(endpoint)[_FIXED_TEXTS + names.index("component")]
 
+    def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
+        """Return the component as a label of counters, of which there are only so many."""
+        component = self._component(endpoint)
+        return component if self.component_rows.row(component) else ""
+
     def _observe_latency(self, endpoint: RegisteredEndpoint, latency: Histogram) -> None:
         """Count how long it took from the update that an endpoint speaks of to its registration here."""
         updated_at_ns = int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True)
@@ -634,6 +833,36 @@ class RouteRegistry:
         }
 
 
+class Adoption:
+    """Takes into `registry` what a router hands over to this one.
+
+    `mark` gets the number of each endpoint that has failed, and how many seconds ago.
+    """
+
+    def __init__(self, registry: RouteRegistry, mark: Callable[[int, float], object]) -> None:
+        self._registry = registry
+        self._mark = mark
+        self._endpoints: dict[int, RegisteredEndpoint] = {}
+        self._failed_ago: dict[int, float] = {}
+
+    def take(self, handed: HandedEndpoint | HandedRoute) -> None:
+        """Take the next part. Raises ValueError for what no registration could have brought."""
+        match handed:
+            case HandedEndpoint(number):
+                self._endpoints[number] = self._registry.new_handed_endpoint(handed)
+                if handed.failed_ago is not None:
+                    self._failed_ago[number] = handed.failed_ago
+            case HandedRoute(_, members):
+                numbers = [member.number for member in members]
+                if unknown := [number for number in numbers if number not in self._endpoints]:
+                    raise ValueError(f"endpoint {unknown[0]} was not introduced")
+                self._registry.adopt(handed, [(self._endpoints[member.number], member.age) for member in members])
+                for number in numbers:
+                    endpoint, ago = self._endpoints[number], self._failed_ago.get(number)
+                    if ago is not None and endpoint.uses > 0:
+                        self._mark(endpoint.number, ago)
+
+
 def route_key(uri: str) -> str:
     """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
     return uri.removesuffix("/").lower().partition("?")[0].removesuffix("/").removeprefix("/")
@@ -641,12 +870,6 @@ def route_key(uri: str) -> str:
 
 def _may_remove(stored: ModificationTag, new: ModificationTag) -> bool:
     return stored == new or stored.is_succeeded_by(new)
-
-
-def _is_stale(member: Member, now: float) -> bool:
-    # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells (spec 3.6).
-    traits = member.endpoint.traits
-    return not traits.tls and now - member.refreshed_at > traits.stale_threshold
 
 
 def _tags(endpoint: RegisteredEndpoint, texts: list[str]) -> dict[str, str] | None:

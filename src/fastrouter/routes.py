@@ -26,7 +26,7 @@ class RoutesError(ValueError):
     """Static routes that break a rule; the text names the place and the rule."""
 
 
-class StaticEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StaticEndpoint(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One backend of a static route; `address` is `HOST:PORT`."""
 
     address: str
@@ -39,7 +39,7 @@ class StaticEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         parse_backend_address(self.address)
 
 
-class StaticRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A route (`HOST[/PATH]`, where HOST may be `*.DOMAIN`) and the backends that serve it."""
 
     route: str
@@ -64,7 +64,7 @@ class StaticRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
 
 
-class RoutesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RoutesFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """The whole of a routes file."""
 
     routes: tuple[StaticRoute, ...]

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import time
 from collections.abc import Sequence
 
 from fastrouter._core import Stats
@@ -28,6 +29,15 @@ class SharedStats:
         """Forget that the endpoint that had the number `slot` has failed."""
         if slot < SLOTS:
             self.stats.clear_mark(slot)
+
+    def failed_ago(self, slot: int) -> float | None:
+        """Return how many seconds ago the endpoint that has the number `slot` failed; None if it did not."""
+        failed_at_ns = self.stats.mark_of(slot)
+        return (time.monotonic_ns() - failed_at_ns) / 1e9 if failed_at_ns else None
+
+    def mark(self, slot: int, failed_ago: float) -> None:
+        """Take the endpoint that has the number `slot` for one that failed so many seconds ago."""
+        self.stats.set_mark(slot, time.monotonic_ns() - int(max(failed_ago, 0.0) * 1e9))
 
 
 def attach_stats(descriptor: int, *, workers: int, slots: int, worker: int, bounds: Sequence[Sequence[float]]) -> Stats:

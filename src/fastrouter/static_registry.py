@@ -1,27 +1,30 @@
 """A RouteRegistry with a static part: routes that the operator has given, beside those that apps register."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
 from fastrouter.address import parse_backend_address
+from fastrouter.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.messages import Registration
-from fastrouter.registry import RegisteredEndpoint, RouteRegistry, route_key
+from fastrouter.registry import Member, RegisteredEndpoint, Route, RouteRegistry, route_key
 from fastrouter.routes import StaticEndpoint, StaticRoute
+from fastrouter.slices import Pace
 
 # Seconds after which a static endpoint is stale, which is never.
 NEVER = 1_000_000_000.0
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, frozen=True, gc=False):
     """One endpoint of one route: the key of the route, and `host:port`."""
 
     key: str
     address: str
 
 
-class _Static(NamedTuple):
+class _Static(msgspec.Struct, frozen=True, gc=False):
     uri: str
     endpoint: RegisteredEndpoint
 
@@ -41,36 +44,61 @@ class StaticRouteRegistry(RouteRegistry):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._static: dict[_Place, _Static] = {}
+        # A start and a reload may want to replace them at the same time.
+        self._replacing = asyncio.Lock()
         # Registrations with a static endpoint in their place.
         self._waiting: dict[_Place, _Static] = {}
 
-    def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
-        """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed."""
-        before = self._static
-        known = {_identity(static.endpoint): static.endpoint for static in before.values()}
-        wanted: dict[_Place, _Static] = {}
-        made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
-        for route in routes:
-            for given in route.endpoints:
-                endpoint = made.get((route.app_id, given))
-                if endpoint is None:
-                    endpoint = self._new_static_endpoint(route.app_id, given)
-                    # The same object as before, where it stays the same: workers keep its connections.
-                    endpoint = known.get(_identity(endpoint), endpoint)
-                    made[route.app_id, given] = endpoint
-                wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
-        removed = before.keys() - wanted.keys()
-        changed = [place for place, static in wanted.items() if before.get(place) != static]
-        for place in removed:
-            super().unregister(*before[place])
-            if (waiting := self._waiting.pop(place, None)) is not None:
-                super().register(*waiting)
-        for place in changed:
-            if place not in before:
-                self._set_aside(place)
-            super().register(*wanted[place])
-        self._static = wanted
-        return len(changed), len(removed)
+    async def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
+        """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed.
+
+        It takes many turns of the loop; each endpoint of a route has its place from one moment to the next. What is new
+        comes before what is no more goes, so that a route that stays is never without an endpoint.
+        """
+        async with self._replacing:
+            pace = Pace()
+            # Registrations do not touch it: only this function does, one call at a time.
+            known = {}
+            for static in self._static.values():
+                known[_identity(static.endpoint)] = static.endpoint
+                await pace.keep()
+            wanted: dict[_Place, _Static] = {}
+            made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
+            for route in routes:
+                for given in route.endpoints:
+                    endpoint = made.get((route.app_id, given))
+                    if endpoint is None:
+                        endpoint = self._new_static_endpoint(route.app_id, given)
+                        # The same object as before, where it stays the same: workers keep its connections.
+                        endpoint = known.get(_identity(endpoint), endpoint)
+                        made[route.app_id, given] = endpoint
+                    wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
+                    await pace.keep()
+            changed = 0
+            for place, static in wanted.items():
+                if self._static.get(place) != static:
+                    changed += 1
+                    self._put_static(place, static)
+                await pace.keep()
+            removed = 0
+            for place in list(self._static):
+                if place not in wanted:
+                    removed += 1
+                    self._take_static(place)
+                await pace.keep()
+            return changed, removed
+
+    def _put_static(self, place: _Place, static: _Static) -> None:
+        if place not in self._static:
+            self._set_aside(place)
+        self._static[place] = static
+        super().register(static.uri, static.endpoint)
+
+    def _take_static(self, place: _Place) -> None:
+        static = self._static.pop(place)
+        super().unregister(static.uri, static.endpoint)
+        if (waiting := self._waiting.pop(place, None)) is not None:
+            super().register(waiting.uri, waiting.endpoint)
 
     def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Put `endpoint` into the route `uri`, or have it wait for a static one to go."""
@@ -87,6 +115,30 @@ class StaticRouteRegistry(RouteRegistry):
                 self._waiting.pop(place, None)
             return
         super().unregister(uri, endpoint)
+
+    def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return the registrations for a successor, which has static routes of its own; see RouteRegistry."""
+        count = 0
+        for handed in super().hand_over(failed_ago):
+            if isinstance(handed, HandedEndpoint):
+                count = handed.number + 1
+            yield handed
+        for number, waiting in enumerate(list(self._waiting.values()), count):
+            yield self._handed_endpoint(number, waiting.endpoint, None)
+            # When it was registered, nobody knows.
+            yield HandedRoute(waiting.uri, (HandedMember(number, 0.0),), waiting.endpoint.traits.route_service_url)
+
+    def _registered_members(self, route: Route) -> list[Member]:
+        return [member for member in route.all_members() if member.endpoint.traits.stale_threshold != NEVER]
+
+    def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
+        if not super()._may_adopt(uri, endpoint):
+            return False
+        place = _Place(route_key(uri), endpoint.address)
+        if place in self._static:
+            self._waiting[place] = _Static(uri, endpoint)
+            return False
+        return True
 
     def _set_aside(self, place: _Place) -> None:
         """Remember the registration that a static endpoint is about to replace."""

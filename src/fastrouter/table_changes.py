@@ -101,10 +101,10 @@ class BatchEncoder:
 
     def add(self, change: Change) -> None:
         """Append one change to the batch."""
+        self._encoder.encode_into(change, self._buffer, -1)
         if not self._count:
             self._schedule(self.flush)
         self._count += 1
-        self._encoder.encode_into(change, self._buffer, -1)
         if len(self._buffer) >= MAX_BATCH:
             self.flush()
 

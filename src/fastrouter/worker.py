@@ -27,9 +27,10 @@ from fastrouter.channel import Channel
 from fastrouter.error_template import ErrorTemplate
 from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
-from fastrouter.log import Level, Logger
+from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
+from fastrouter.resolver import Resolver
 from fastrouter.route_services import new_route_services
 from fastrouter.server_tls import admission_of, server_context
 from fastrouter.shared_stats import attach_stats
@@ -56,8 +57,8 @@ from fastrouter.worker_messages import (
     TableEnd,
 )
 
-# Seconds between two looks at whether the last request is over.
-_DRAIN_POLL = 0.02
+# Seconds between two looks at whether the last request is over. Each looks at all clients.
+_DRAIN_POLL = 0.1
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -78,12 +79,17 @@ class Worker:
         self._doors: dict[str, FrontDoor] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
+        self._closes_idle = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._applier.feed, on_end=lambda: self._stopped.set_result(None)
+            end, on_message=self._obey, on_batch=self._applier.feed, on_end=self._on_channel_end, on_fault=self._fail
         )
 
     async def run(self) -> None:
-        """Serve until the channel ends, then let go of every client and write the last lines of the access log."""
+        """Serve until the channel ends, then let go of every client and write the last lines of the access log.
+
+        Raises what the handling of an order or of table changes has raised: from that moment on this worker knows less
+        than it should, and only a successor gets everything anew.
+        """
         await self._stopped
         self._stop_accepting()
         if self._round_tripper is not None:
@@ -93,12 +99,21 @@ class Worker:
         for sink in self._sinks:
             sink.close()
 
+    def _on_channel_end(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopped.done():
+            self._stopped.set_exception(error)
+
     def _obey(self, body: bytes) -> None:
         order = self._orders.decode(body)
         match order:
             case Begin():
                 self._begin(order)
             case TableEnd():
+                assert self._round_tripper is not None, "Begin comes first"
                 # What is there now stays; what follows comes and goes.
                 _calm_garbage_collector()
                 self._channel.send_message(Ready())
@@ -126,6 +141,7 @@ class Worker:
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
             route_services=new_route_services(begin.route_services, self._logger.event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
+            resolve=Resolver(),
         )
         self._round_tripper = RoundTripper(
             self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
@@ -183,8 +199,8 @@ class Worker:
 
     def _on_listening(self, task: asyncio.Task[None]) -> None:
         # A worker that cannot accept is of no use: its successor may be luckier.
-        if not task.cancelled() and (error := task.exception()) is not None and not self._stopped.done():
-            self._stopped.set_exception(error)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
 
     def _drain(self, idle_grace: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
@@ -198,13 +214,24 @@ class Worker:
         self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
 
     def _report_when_drained(self, grace_ends_at: float) -> None:
+        try:
+            self._look_whether_drained(grace_ends_at)
+        except Exception as error:
+            # Nobody would ever hear that it is over.
+            self._fail(error)
+
+    def _look_whether_drained(self, grace_ends_at: float) -> None:
         assert self._round_tripper is not None, "Begin comes first"
         if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
-        self._round_tripper.drain()
-        # What is idle still has a request that has arrived and is about to be read.
         active, idle = self._round_tripper.connection_counts()
+        if idle or not self._closes_idle:
+            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
+            # before, which need not have been a request.
+            self._closes_idle = True
+            self._round_tripper.drain()
+            active, idle = self._round_tripper.connection_counts()
         if active or idle:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:
@@ -252,6 +279,7 @@ def main(arguments: list[str]) -> NoReturn:
         Logger().error("worker-failed", name=name, error=repr(error))
         traceback.print_exc(file=sys.stderr)
         status = 1
+    STDOUT_WRITER.flush()
     # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
     os._exit(status)
 

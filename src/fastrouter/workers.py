@@ -54,6 +54,8 @@ STOP_GRACE = 3.0
 # Bytes of table changes, besides the table itself, that may wait for one worker. At 5,000 registrations a second, that
 # is a worker that has stood still for more than half a minute.
 MAX_UNSENT = 64 * 1024 * 1024
+# Seconds between two looks at whether workers have taken what was sent to them.
+_SENT_POLL = 0.005
 
 
 class DrainCounts(NamedTuple):
@@ -154,6 +156,14 @@ class Workers:
         """Wait until every worker has the whole table."""
         await self._until(lambda: all(seat.is_ready for seat in self._seats))
 
+    async def until_sent(self) -> None:
+        """Wait until no worker has much to take: for who changes a great many routes at a time."""
+        # Channels tell nobody when they have sent something.
+        while any(  # noqa: ASYNC110
+            seat.channel is not None and seat.channel.unsent > MAX_UNSENT // 8 for seat in self._seats
+        ):
+            await asyncio.sleep(_SENT_POLL)
+
     async def listen(self, named: Sequence[NamedListener]) -> None:
         """Deal the listeners out to the workers, and wait until all of these accept clients.
 
@@ -161,6 +171,8 @@ class Workers:
         alone; if there are fewer, workers share them.
         """
         seats = self._seats
+        # Who is accepted must find all that is known by now.
+        self._encoder.flush()
         for name in dict.fromkeys(name for name, _ in named):
             listeners = [listener for listener in named if listener.name == name]
             for turn in range(max(len(seats), len(listeners))):
@@ -236,20 +248,18 @@ class Workers:
         assert self._begin is not None, "start comes first"
         seat.restart = None
         seat.started_at = time.monotonic()
-        ours, theirs = socket.socketpair()
         try:
-            seat.process = _spawn(seat.name, theirs)
+            seat.process, seat.exit_watch, ours = _spawn(seat.name)
         except OSError as error:
-            ours.close()
             self._replace(seat, f"cannot be started: {error.strerror}")
             return
-        finally:
-            theirs.close()
         seat.starts += 1
-        seat.exit_watch = os.pidfd_open(seat.process.pid)
         self._loop.add_reader(seat.exit_watch, self._on_exit, seat)
         channel = Channel(
-            ours, on_message=lambda body: self._hear(seat, body), on_end=lambda: self._on_channel_end(seat)
+            ours,
+            on_message=lambda body: self._hear(seat, body),
+            on_end=lambda: self._on_channel_end(seat),
+            on_fault=lambda error: self._on_channel_fault(seat, error),
         )
         # The others get what has changed so far; this one finds it in the table.
         self._encoder.flush()
@@ -274,7 +284,10 @@ class Workers:
                 self._kill(seat)
 
     def _hear(self, seat: _Seat, body: bytes) -> None:
-        report = self._reports.decode(body)
+        self._take_note(seat, self._reports.decode(body))
+        self._progress.set()
+
+    def _take_note(self, seat: _Seat, report: Report) -> None:
         match report:
             case Ready():
                 seat.is_ready = True
@@ -288,7 +301,6 @@ class Workers:
                 seat.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
-        self._progress.set()
 
     def _send_listeners(self, seat: _Seat) -> None:
         assert seat.channel is not None
@@ -297,6 +309,11 @@ class Workers:
 
     def _on_channel_end(self, seat: _Seat) -> None:
         # It is dying, or not right in the head.
+        self._kill(seat)
+
+    def _on_channel_fault(self, seat: _Seat, error: Exception) -> None:
+        # What it has said since is lost, or what it should be told: only a successor knows all again.
+        self._logger.error("worker-channel-failed", name=seat.name, error=repr(error))
         self._kill(seat)
 
     def _kill(self, seat: _Seat) -> None:
@@ -341,8 +358,27 @@ class Workers:
                 seat.restart = None
 
 
-def _spawn(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process of a worker. Raises OSError."""
+def _spawn(name: str) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+    """Start the process of a worker; returns it, a pidfd of it, and our end of its channel. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    try:
+        process = _spawn_with(name, theirs)
+        try:
+            return process, os.pidfd_open(process.pid), ours
+        except OSError:
+            # Nobody would hear of its end.
+            process.kill()
+            process.wait()
+            raise
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+
+
+def _spawn_with(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process of a worker, with its end of the channel. Raises OSError."""
     # Signals to the whole group wait until the worker has said that it ignores them.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_BY_WORKERS)
     try:

@@ -98,7 +98,7 @@ class TestConfiguredLimits:
         client.send(head_of_size(tight, 100_000))
         assert client.read_response().values(b"X-Cf-Routererror") == [b"max-request-size-exceeded"]
         client.send(head_of_size(tight, 100_000).replace(tight.host.encode(), b"nowhere.test"))
-        assert client.read_response().status == 404
+        assert client.read_response().status == 431
         client = tight.connect()
         client.send(head_of_size(tight, MIB + SLOP + 512))
         assert_plain_refusal(answer_before_close(client))
@@ -127,10 +127,16 @@ class TestConfiguredLimits:
         assert (response.status, response.body) == (431, b"")
         assert response.values(b"X-Cf-Routererror") == [b"max-request-size-exceeded"]
 
-    def test_unknown_route_comes_before_the_count(self, tight: Lane) -> None:
+    def test_the_count_comes_before_an_unknown_route(self, tight: Lane) -> None:
+        """What is too large is not looked at any closer."""
         client = tight.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n" + b"X: v\r\n" * 30 + b"\r\n")
-        assert client.read_response().status == 404
+        assert client.read_response().status == 431
+
+    def test_no_route_has_a_host_that_long(self, tight: Lane) -> None:
+        client = tight.connect()
+        client.send(b"GET / HTTP/1.1\r\nHost: " + b"a." * 2000 + b"x\r\n\r\n")
+        assert client.read_response().values(b"X-Cf-Routererror") == [b"unknown_route"]
 
     def test_response_head(self, tight: Lane) -> None:
         client = tight.connect()

@@ -17,8 +17,8 @@ from nats.aio.client import Client
 
 from fastrouter import subscriber as subscriber_module
 from fastrouter.component import ComponentAnnouncer
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import start_message
+from fastrouter.log import MAX_TEXT, Level, LineWriter, Logger
+from fastrouter.messages import MAX_REGISTRATION, start_message
 from fastrouter.nats_connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
 from fastrouter.registry import RouteRegistry
 from fastrouter.subscriber import ActiveAppsPublisher, Subscriber
@@ -351,6 +351,42 @@ class TestPending:
         await until(lambda: len(control.registry) == count)
         assert control.subscriber.dropped_messages == 0
         assert control.subscriber.pending_messages == 0
+
+    async def test_one_message_of_many_uris_is_handled_in_slices_and_in_order(
+        self,
+        server: NatsServerProcess,
+        bus: Client,
+        start_control: StartControl,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The loop has its turn within the message, and what comes after it has effect after it."""
+        for name in ("SLICE", "SLICE_WHILE_RECEIVING"):
+            monkeypatch.setattr(subscriber_module, name, 0.0)
+        control = await start_control(server.port)
+        uris = [f"app-{number}.example.com" for number in range(1000)]
+        await bus.publish("router.register", registration(*uris))
+        await bus.publish("router.unregister", registration(*uris[1:]))
+        await bus.publish("router.register", registration("last"))
+        steps = []
+        before = 0
+        async with asyncio.timeout(TIMEOUT):
+            while control.lines.records[-1]["data"].get("uri") != "last":
+                steps.append(abs(len(control.registry) - before))
+                before = len(control.registry)
+                await asyncio.sleep(0)
+        assert max(steps) == 1
+        assert set(control.routes()) == {uris[0], "last"}
+        assert control.subscriber.pending_messages == 0
+
+    async def test_a_message_that_is_too_long_is_refused_in_a_short_line(
+        self, start_server: StartServer, start_control: StartControl
+    ) -> None:
+        control = await start_control(start_server().port)
+        payload = registration("a", app="x" * MAX_REGISTRATION)
+        control.subscriber._handle("router.register", payload)
+        (line,) = control.lines.named("validation-error")
+        assert line["error"] == "Unable to validate message. It must not be longer than 1048576 bytes"
+        assert line["payload"] == f"{payload[:MAX_TEXT].decode()}... ({len(payload) - MAX_TEXT} more)"
 
     @pytest.mark.parametrize(("limit", "value"), [("MAX_PENDING_MESSAGES", 10), ("MAX_PENDING_BYTES", 600)])
     async def test_beyond_the_limit_messages_are_dropped_and_counted(

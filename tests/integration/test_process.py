@@ -18,6 +18,7 @@ import pytest
 from .http_message import response_with
 from .processes import children_of, is_alive, state_of
 from .raw_backend import BackendStream, ServingBackend
+from .raw_client import RawClient
 from .router_process import EXECUTABLE, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -432,6 +433,19 @@ class TestDemo:
         assert demo.errors == []
         assert not any(is_alive(child) for child in children)
 
+    def test_a_browser_is_told_what_this_is(self, start: Start) -> None:
+        demo = start("demo", "--listen", "127.0.0.1:0")
+        wait_for(lambda: any("Ctrl-C stops everything" in line for line in demo.lines) or None, "welcome", PATIENCE)
+        for name in ("127.0.0.1", "localhost"):
+            with RawClient(demo.port) as client:
+                client.send(f"GET / HTTP/1.1\r\nHost: {name}:{demo.port}\r\n\r\n".encode())
+                response = client.read_response()
+            assert response.status == 200
+            assert response.values(b"Content-Type") == [b"text/html; charset=utf-8"]
+            assert f'href="http://demo.localhost:{demo.port}/"'.encode() in response.body
+        assert demo.end() == 0
+        assert demo.errors == []
+
     def test_an_app_registers_as_the_readme_shows(self, start: Start) -> None:
         section = (ROOT / "README.md").read_text().partition("## Register an app by hand")[2]
         script = re.search(r"<<'EOF'\n(.*?)^EOF$", section, re.DOTALL | re.MULTILINE)
@@ -445,7 +459,7 @@ class TestDemo:
             subprocess.run([sys.executable, "-c", text], env={**os.environ, "NATS": bus}, check=True, timeout=PATIENCE)
             wait_for(lambda: status_of(demo.port, "mine.localhost") == 200 or None, "the app", PATIENCE)
             table = subprocess.run(["curl", "--silent", url], capture_output=True, check=True, timeout=PATIENCE).stdout
-        assert sorted(json.loads(table)) == ["demo.localhost", "mine.localhost"]
+        assert sorted(json.loads(table)) == ["127.0.0.1", "demo.localhost", "localhost", "mine.localhost"]
         assert demo.end() == 0
         assert demo.errors == []
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -548,6 +549,62 @@ class TestCommand:
         command = upgrade_command(gone.pid)
         assert command.returncode == 1
         assert command.stderr == f"Error: process {gone.pid}: No such process\n"
+
+    def test_a_process_that_is_no_router(self) -> None:
+        with subprocess.Popen(["sleep", "600"]) as sleep:
+            try:
+                command = upgrade_command(sleep.pid)
+                assert command.returncode == 1
+                assert command.stderr == f"Error: process {sleep.pid} is no control process of a router\n"
+                assert is_alive(sleep.pid)
+            finally:
+                sleep.kill()
+
+    def test_a_worker(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        (worker,) = workers_of(routers.current)
+        command = upgrade_command(worker)
+        assert command.returncode == 1
+        assert command.stderr == f"Error: process {worker} is no control process of a router\n"
+        assert is_alive(worker)
+        assert routers.events("upgrade-started") == []
+
+    def test_a_process_under_a_name_that_is_another_s(self) -> None:
+        with (
+            subprocess.Popen(["sleep", "600"]) as sleep,
+            socket.socket(socket.AF_UNIX) as impostor,
+        ):
+            try:
+                impostor.bind(f"\0fastrouter-router-{sleep.pid}")
+                impostor.listen()
+                command = upgrade_command(sleep.pid)
+                assert command.returncode == 1
+                assert command.stderr == f"Error: process {sleep.pid} is no control process of a router\n"
+                assert is_alive(sleep.pid)
+            finally:
+                sleep.kill()
+
+    def test_a_process_that_would_die_of_the_signal(self) -> None:
+        listens = "import os, socket, sys; s = socket.socket(socket.AF_UNIX); "
+        listens += "s.bind(f'\\0fastrouter-router-{os.getpid()}'); s.listen(); print(flush=True); sys.stdin.read()"
+        with subprocess.Popen([sys.executable, "-c", listens], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as naive:
+            assert naive.stdout is not None
+            naive.stdout.readline()
+            command = upgrade_command(naive.pid)
+            assert command.returncode == 1
+            assert command.stderr == f"Error: process {naive.pid} does not handle SIGUSR2\n"
+            assert is_alive(naive.pid)
+            assert naive.stdin is not None
+            naive.stdin.close()
+
+    def test_many_looks_leave_nothing_behind(self, start: Start, serving: ServingBackend) -> None:
+        routers = start(serving.address)
+        for _ in range(300):
+            with socket.socket(socket.AF_UNIX) as visitor:
+                visitor.settimeout(PATIENCE)
+                visitor.connect(f"\0fastrouter-router-{routers.current}")
+                # Its end is closed at once.
+                assert visitor.recv(1) == b""
 
 
 def upgrade_command(pid: int) -> subprocess.CompletedProcess[str]:

@@ -88,7 +88,7 @@ class World:
         return three_lines(received)
 
 
-_SETTINGS = frozenset({"endpoint_timeout", "dial_timeout", "tls_handshake_timeout", "max_response_headers"})
+_SETTINGS = frozenset({"resolve", "endpoint_timeout", "dial_timeout", "tls_handshake_timeout", "max_response_headers"})
 
 
 def three_lines(request: Request) -> tuple[bytes, ...]:
@@ -768,6 +768,28 @@ class TestEgress:
         response = refused(world)
         assert response.status == 502
         assert b"not allowed" in (response.value(b"X-Cf-Routererror") or b"")
+
+    @pytest.mark.parametrize("found", [["127.0.0.1"], ["127.0.0.2", "127.0.0.1"]])
+    def test_name_that_a_resolver_finds_there(self, new_world: NewWorld, found: list[str]) -> None:
+        async def resolve(_host: str) -> list[str]:
+            return found
+
+        world = new_world(
+            url="https://service.test:PORT/", is_blocked=EgressBlockList(["127.0.0.0/8"]).is_blocked, resolve=resolve
+        )
+        response = refused(world)
+        assert response.status == 502
+        assert f"connection to {found[0]} not allowed".encode() in (response.value(b"X-Cf-Routererror") or b"")
+
+    def test_name_with_one_address_outside(self, new_world: NewWorld) -> None:
+        async def resolve(_host: str) -> list[str]:
+            return ["10.0.0.1", "127.0.0.1"]
+
+        world = new_world(
+            url="https://localhost:PORT/", is_blocked=EgressBlockList(["10.0.0.0/8"]).is_blocked, resolve=resolve
+        )
+        _, stream, _ = world.visit()
+        stream.send(response_with())
 
     def test_other_addresses(self, new_world: NewWorld) -> None:
         world = new_world(is_blocked=EgressBlockList(["10.0.0.0/8"]).is_blocked)

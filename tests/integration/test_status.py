@@ -3,17 +3,20 @@
 import asyncio
 import base64
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import trustme
+import uvloop
 
 from fastrouter import status
 from fastrouter.status import (
     LIVENESS_PATH,
     Credentials,
     StatusHandler,
+    StatusResponse,
     StatusServer,
     component_handler,
     health_handler,
@@ -23,6 +26,16 @@ from fastrouter.status import (
 CREDENTIALS = Credentials("user", "pass")
 ROUTES = b'{"a":[]}\n'
 NOT_FOUND = (404, b"404 page not found\n")
+
+# The hook that replaces the fixture below is younger than the pytest-asyncio that is asked for.
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the control process runs on."""
+    return uvloop.EventLoopPolicy()
+
 
 Serve = Callable[..., Awaitable[StatusServer]]
 
@@ -65,7 +78,11 @@ class Client:
     async def read(self, *, has_body: bool = True) -> Answer:
         head = (await self._reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
         answer = Answer(head, b"")
-        if has_body:
+        if has_body and answer.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(await self._reader.readline(), 16):
+                answer.body += (await self._reader.readexactly(size + 2))[:-2]
+            assert await self._reader.readline() == b"\r\n"
+        elif has_body:
             answer.body = await self._reader.readexactly(int(answer.headers["Content-Length"]))
         return answer
 
@@ -76,6 +93,24 @@ class Client:
                 return await self._reader.read()
         except ConnectionError:
             return b""
+
+
+PIPELINED = 1000
+PIPELINE = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED
+
+
+def small_socket(server: StatusServer) -> socket.socket:
+    """Return a client that takes little by itself; nobody reads from it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", server.port))
+    return client
+
+
+async def send_for_ever(client: socket.socket) -> None:
+    client.setblocking(False)
+    while True:
+        await asyncio.get_running_loop().sock_sendall(client, PIPELINE)
 
 
 def basic(text: str, scheme: str = "Basic") -> str:
@@ -209,12 +244,12 @@ class TestRoutes:
             yield b"{"
             while not may_go_on:
                 begun.set()
-                yield b" "
+                yield b""
             yield b"}\n"
 
         server = await serve(routes_handler(CREDENTIALS, in_parts))
         slow = await Client.connect(server)
-        # What the client says next, and that it says no more, takes nothing away from the answer.
+        # What comes behind the request is none any more.
         slow.send(f"GET /routes HTTP/1.1\r\nHost: x\r\n{basic('user:pass')}\r\n\r\nHEAD /x HTTP/1.1\r\n\r\n".encode())
         slow.send_eof()
         gone = await Client.connect(server)
@@ -226,9 +261,62 @@ class TestRoutes:
         assert (await other.get("/other", basic("user:pass"))).status == 404
         may_go_on = True
         answer = await slow.read()
-        assert (answer.status, answer.body.split()) == (200, [b"{", b"}"])
+        assert (answer.status, answer.body) == (200, b"{}\n")
         assert answer.headers["Connection"] == "close"
         assert await slow.read_end() == b""
+
+    async def test_a_body_of_several_parts(self, serve: Serve) -> None:
+        """In chunks; HTTP/1.0 does not know them, and HEAD has neither parts nor a length."""
+        made = []
+
+        def in_parts() -> Iterator[bytes]:
+            for part in (b"{", b"", b'"a":[]', b"}\n"):
+                made.append(part)
+                yield part
+
+        server = await serve(routes_handler(CREDENTIALS, in_parts))
+        answer = await (await Client.connect(server)).get("/routes", basic("user:pass"), method="HEAD")
+        assert (answer.headers["Transfer-Encoding"], answer.headers["Connection"], made) == ("chunked", "close", [])
+        client = await Client.connect(server)
+        answer = await client.get("/routes", basic("user:pass"))
+        assert (answer.headers["Transfer-Encoding"], answer.body) == ("chunked", ROUTES)
+        assert await client.read_end() == b""
+        old = await Client.connect(server)
+        old.send(f"GET /routes HTTP/1.0\r\nConnection: keep-alive\r\n{basic('user:pass')}\r\n\r\n".encode())
+        head, _, body = (await old.read_end()).partition(b"\r\n\r\n")
+        assert body == ROUTES
+        assert b"\r\nConnection: close" in head
+        assert b"Transfer-Encoding" not in head
+        assert b"Content-Length" not in head
+
+    async def test_a_connection_may_outlive_a_body_of_several_parts(self, serve: Serve) -> None:
+        client = await Client.connect(await serve(lambda _: StatusResponse(200, (), iter([b"a", b"b"]))))
+        client.send(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")
+        assert [(await client.read()).body for _ in range(2)] == [b"ab", b"ab"]
+
+    async def test_a_reader_that_takes_nothing_has_little_made_for_it_and_is_cut_off(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        made = 0
+        closed = asyncio.Event()
+
+        def in_parts() -> Iterator[bytes]:
+            nonlocal made
+            try:
+                while True:
+                    made += 1
+                    yield b"x" * 65536
+            finally:
+                closed.set()
+
+        server = await serve(routes_handler(CREDENTIALS, in_parts))
+        with small_socket(server) as reader:
+            reader.sendall(f"GET /routes HTTP/1.1\r\n{basic('user:pass')}\r\n\r\n".encode())
+            async with asyncio.timeout(20):
+                await closed.wait()
+        # What the kernel takes on both sides, and one part that waits.
+        assert made * 65536 <= 16 * 1024 * 1024
 
 
 class TestComponent:
@@ -311,6 +399,83 @@ class TestConnections:
             client.send(b"X")
             await asyncio.sleep(0.01)
         assert await end == b""
+
+    async def test_whoever_takes_no_answers_is_not_read_and_is_cut_off(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pipelined requests grew the process without end, and each answer gave the client more time."""
+        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        server = await serve(health_handler(lambda: True))
+        with small_socket(server) as client, pytest.raises(ConnectionError):
+            await send_for_ever(client)
+
+    async def test_nor_is_it_over_tls(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        server = await serve(health_handler(lambda: True), context)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=trust, server_hostname="localhost", limit=1
+        )
+
+        async def write_for_ever() -> None:
+            while True:
+                writer.write(PIPELINE)
+                await writer.drain()
+
+        with pytest.raises(ConnectionError):
+            await write_for_ever()
+        assert not reader.at_eof(), "there are answers that nobody has read"
+
+    async def test_a_flood_that_is_read_holds_up_nobody(self, serve: Serve) -> None:
+        server = await serve(health_handler(lambda: True))
+        flood = await Client.connect(server)
+        flood.send(PIPELINE)
+        assert (await (await Client.connect(server)).get("/health")).status == 200
+        assert [(await flood.read()).status for _ in range(PIPELINED)] == [200] * PIPELINED
+
+    async def test_one_connection_too_many_takes_the_place_of_the_one_served_least_recently(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(status, "MAX_CONNECTIONS", 2)
+        server = await serve(health_handler(lambda: True))
+        first, second = [await Client.connect(server) for _ in range(2)]
+        for client in (second, first):
+            assert (await client.get("/health")).status == 200
+        third = await Client.connect(server)
+        assert (await third.get("/health")).status == 200
+        assert await second.read_end() == b""
+        assert (await first.get("/health")).status == 200
+
+    async def test_a_tls_client_that_does_not_shake_hands_counts_and_has_its_time(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(status, "MAX_CONNECTIONS", 1)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("localhost").configure_cert(context)
+        server = await serve(health_handler(lambda: True), context)
+        first, second = [await Client.connect(server) for _ in range(2)]
+        assert await first.read_end() == b""
+        second.send(b"GET /health HTTP/1.1\r\n\r\n")
+        assert b"HTTP" not in await second.read_end()
+        monkeypatch.setattr(status, "READ_TIMEOUT", 0.05)
+        assert await (await Client.connect(server)).read_end() == b""
+
+    @pytest.mark.parametrize(
+        "endless", [b"X: " + b"x" * 512, b"1\r\nx\r\n", b"1;x=" + b"y" * 512], ids=["trailer", "chunks", "extension"]
+    )
+    async def test_chunks_and_trailers_have_an_end(self, health: Client, endless: bytes) -> None:
+        start = b"0\r\n" if endless.startswith(b"X") else b""
+        health.send(b"POST /health HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + start + endless * 100_000)
+        assert (await health.read()).status in (400, 413)
+
+    async def test_another_protocol_is_not_taken_up(self, health: Client) -> None:
+        answer = await health.get("/health", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x")
+        assert (answer.status, answer.headers["Connection"]) == (200, "close")
+        assert await health.read_end() == b""
 
     async def test_stop_ends_connections(self, serve: Serve) -> None:
         server = await serve(health_handler(lambda: True))

@@ -188,11 +188,12 @@ class Sink:
     def __init__(self, directory: Path, network: str, port: int, **options: Any) -> None:
         self._path = directory / "process.log"
         self._log = self._path.open("ab", buffering=0)
+        self._lines = LineWriter(self._log.fileno())
         self.lost = 0
         self.sink = SyslogSink(
             SyslogOptions(network, f"127.0.0.1:{port}", "app"),
             new_outage(),
-            Logger(writer=LineWriter(self._log.fileno())),
+            Logger(writer=self._lines),
             on_lost=self._on_lost,
             report_interval=0.0,
             **options,
@@ -202,6 +203,7 @@ class Sink:
         self.lost += count
 
     def errors(self) -> list[dict[str, Any]]:
+        self._lines.flush(PATIENCE)
         return [json.loads(line)["data"] for line in self._path.read_bytes().splitlines()]
 
     def wait_for_error(self) -> dict[str, Any]:
@@ -209,6 +211,7 @@ class Sink:
 
     def close(self) -> None:
         assert self.sink.close(PATIENCE)
+        self._lines.flush(PATIENCE)
         self._log.close()
 
 

@@ -1,6 +1,7 @@
 """The HTTPS listener of the real executable: start, reload of its certificates, upgrade, drain (spec 1.2, 1.3)."""
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -141,6 +142,26 @@ class TestReload:
         with TlsClient(tls_port(router), client_context(issuer)) as client:
             assert client.server_certificate == new.der
         router.forgive_deaths(1)
+
+    def test_a_worker_that_cannot_load_them_is_replaced_by_one_that_has_them(
+        self, start: Callable[..., GorouterProcess], issuer: Issuer
+    ) -> None:
+        router, new = start(issuer.pair(HOST)), issuer.pair(HOST)
+        (worker,) = router.children()
+        # It keeps what it has open, and can open nothing more: not what a context is made of either.
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (4, 4))
+        configure(router, tls_keys(new))
+        router.send_signal(signal.SIGHUP)
+        failed = router.wait_for_event("worker-failed")["data"]
+        assert failed["name"] == "worker-0"
+        assert "Too many open files" in failed["error"]
+        assert router.wait_for_event("worker-exited")["data"]["error"] == "exited with status 1"
+        with TlsClient(tls_port(router), client_context(issuer)) as client:
+            assert client.server_certificate == new.der
+            assert status(client) == 200, "and the whole table"
+        # Besides the death there is the traceback.
+        assert router.children() != [worker]
+        router.forgive_deaths(1, with_traceback=True)
 
     def test_a_file_that_is_refused_changes_nothing(
         self, start: Callable[..., GorouterProcess], issuer: Issuer

@@ -178,6 +178,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @initialize(empty_pool_timeout=st.sampled_from([0.0, 50.0]), piece=st.integers(1, 40))
     def start(self, empty_pool_timeout: float, piece: int) -> None:
         self.now = 0.0
+        self.is_suspended = False
         self.piece = piece
         self.model = NaiveRegistry(empty_pool_timeout)
         self.direct, self.framed = RouteTable(), RouteTable()
@@ -189,6 +190,7 @@ class RegistryMachine(RuleBasedStateMachine):
             self.emit,
             stale_threshold=THRESHOLD,
             empty_pool_timeout=empty_pool_timeout,
+            is_pruning_suspended=lambda: self.is_suspended,
             clock=lambda: self.now,
         )
 
@@ -223,13 +225,18 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule()
     def prune(self) -> None:
-        self.registry.prune()
+        for _ in self.registry.prune():
+            pass
         self.model.prune(self.now)
 
     @rule()
-    def mark_all_fresh(self) -> None:
-        self.registry.mark_all_fresh()
+    def suspend_pruning_for_one_pass(self) -> None:
+        self.is_suspended = True
+        for _ in self.registry.prune():
+            pass
+        self.is_suspended = False
         self.model.mark_all_fresh(self.now)
+        self.prune()
 
     @invariant()
     def agrees_with_the_model(self) -> None:

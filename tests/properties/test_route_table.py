@@ -52,9 +52,10 @@ class NaiveTable:
                     return key
             if walked and walked[0] in self.routes:
                 return walked[0]
-            # The next wildcard is looked for in the whole key, so it may run into the path of a host without dots.
-            _, dot, behind = candidate.removeprefix("*.").partition(".")
-            candidate = "*." + behind if dot else None
+            # Only the host is cut, other than in Gorouter, where the path of a host without dots may pass for a domain.
+            name, slash, rest = candidate.removeprefix("*.").partition("/")
+            _, dot, behind = name.partition(".")
+            candidate = "*." + behind + slash + rest if dot else None
         return None
 
 

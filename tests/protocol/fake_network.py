@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -99,6 +100,10 @@ class FakeTransport(asyncio.Transport):
         assert self.is_reading_paused, "resumed without a pause"
         self.is_reading_paused = False
 
+    def is_read(self) -> bool:
+        """Whether what the peer sends is taken; a method, so that it may change between two assertions."""
+        return not self.is_reading_paused
+
     @property
     def can_deliver(self) -> bool:
         return not self.is_closing() and not self.is_reading_paused
@@ -133,6 +138,8 @@ class FakeLoop:
         self.dialled: list[FakeTransport] = []
         self.attempted: list[tuple[str, int]] = []
         self.refusing: set[tuple[str, int]] = set()
+        # The errno that a dial meets there.
+        self.refusal = errno.ECONNREFUSED
         self._later: Callable[[], None] | None = None
 
     def run(self) -> None:
@@ -147,9 +154,15 @@ class FakeLoop:
         return FakeHandle()
 
     def tick(self) -> None:
-        """Let the router look at its deadlines. The clock is the real one: only what is due at once is over."""
+        """Let the router look at its deadlines. The clock is the real one: only what is due at once is over.
+
+        A tick that comes late, because the test has taken its time, looks at nothing; the next one does.
+        """
         assert self._later is not None, "nobody waits"
+        self.run()
         self._later()
+        if not self._ready:
+            self._later()
         self.run()
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:
@@ -160,7 +173,7 @@ class FakeLoop:
     async def create_connection(self, factory: Callable[[], Any], host: str, port: int) -> tuple[FakeTransport, Any]:
         self.attempted.append((host, port))
         if (host, port) in self.refusing:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+            raise OSError(self.refusal, os.strerror(self.refusal))
         protocol = factory()
         transport = FakeTransport(self, protocol, (host, port))
         self.dialled.append(transport)

@@ -12,7 +12,8 @@ from .fake_network import FakeTransport
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 # A line of the access log that is handed to the sink at once.
-LONG_GET = GET[:-2] + b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n"
+LONG_HEADERS = [f"X-Long-{number}" for number in range(5)]
+LONG_GET = GET[:-2] + b"".join(f"{name}: {'x' * 16_000}\r\n".encode() for name in LONG_HEADERS) + b"\r\n"
 UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -32,7 +33,7 @@ def panics(conversation: Conversation) -> list[str]:
 
 def with_broken_log(**settings: Any) -> Conversation:
     """A conversation whose access log fails with every line that is long enough."""
-    log = AccessLog(fault, extra_headers=["X-Long"])
+    log = AccessLog(fault, extra_headers=LONG_HEADERS)
     conversation = Conversation(settings=Settings(**settings), access_log=log)
     conversation.from_client(LONG_GET)
     return conversation
@@ -84,7 +85,7 @@ class TestAtTheEndOfAnExchange:
         self.assert_over(conversation)
 
     def test_of_a_tunnel(self) -> None:
-        conversation = Conversation(access_log=AccessLog(fault, extra_headers=["X-Long"]))
+        conversation = Conversation(access_log=AccessLog(fault, extra_headers=LONG_HEADERS))
         conversation.from_client(UPGRADE[:-2] + LONG_GET[len(GET) - 2 :])
         conversation.from_backend(SWITCHING)
         conversation.backend.break_off()
@@ -127,6 +128,18 @@ class TestInCallbacks:
         assert conversation.client.written.startswith(UNKNOWN_FAILURE)
         assert backend.is_over
         assert panics(conversation) == ["RuntimeError('a bug')"]
+
+    def test_of_a_dial_whose_client_has_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def connect(*_arguments: Any) -> tuple[Any, Any]:
+            conversation.client.break_off()
+            raise RuntimeError("a bug")
+
+        conversation = Conversation()
+        with monkeypatch.context() as patch:
+            patch.setattr(conversation.loop, "create_connection", connect)
+            conversation.from_client(GET)
+        assert panics(conversation) == ["RuntimeError('a bug')"]
+        assert is_served(conversation)
 
     @pytest.mark.parametrize("side", ["client", "backend"])
     @pytest.mark.parametrize("is_paused", [True, False])

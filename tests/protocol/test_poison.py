@@ -40,8 +40,8 @@ LAST_RESPONSES = {
     "proxy-connection-beside-keep-alive": b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nProxy-Connection: close\r\n"
     b"Content-Length: 2\r\n\r\nok",
     "trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nConnection: close\r\n\r\n",
-    "proxy-trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"2\r\nok\r\n0\r\nProxy-Connection: close\r\n\r\n",
+    "proxy-trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    b"Proxy-Connection: close\r\n\r\n",
     "interim": b"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n" + OK,
     "proxy-interim": b"HTTP/1.1 103 Early Hints\r\nProxy-Connection: close\r\n\r\n" + OK,
     "no-content": b"HTTP/1.1 204 No Content\r\nProxy-Connection: close\r\n\r\n",

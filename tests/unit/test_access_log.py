@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import stat
@@ -18,9 +19,12 @@ class ProcessLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.logger = Logger(writer=LineWriter(self.fd))
+        self._writer = LineWriter(self.fd)
+        self.logger = Logger(writer=self._writer)
 
     def errors(self) -> list[dict[str, Any]]:
+        """Return what was logged, once all of it is written."""
+        self._writer.flush(30.0)
         records = [json.loads(line) for line in self._path.read_text().splitlines()]
         assert all(record["message"] == "error-emitting-access-log-to-writer-accesslog" for record in records)
         assert all(record["log_level"] == 3 for record in records)
@@ -105,7 +109,9 @@ def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLo
         pid = os.fork()
         if pid == 0:
             sink(b"a\n")
-            os._exit(0 if sink.close() and sink.lost_lines == 1 else 1)
+            is_right = sink.close() and sink.lost_lines == 1
+            process_log.errors()
+            os._exit(0 if is_right else 1)
         children.append(pid)
     for pid in children:
         assert os.waitpid(pid, 0)[1] == 0
@@ -182,3 +188,81 @@ def test_close_waits_no_longer_than_it_may(
 def test_a_path_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         AccessLogFile.open(f"{tmp_path}/access\0.log")
+
+
+class LockHolder:
+    """Another process that has the record of lost lines to itself, until it is told to let go."""
+
+    def __init__(self, outage: int) -> None:
+        locked, tell_locked = os.pipe()
+        release, self._tell_release = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._tell_release)
+            fcntl.lockf(outage, fcntl.LOCK_EX)
+            os.write(tell_locked, b"!")
+            os.read(release, 1)
+            os._exit(0)
+        assert os.read(locked, 1) == b"!"
+        for descriptor in (locked, tell_locked, release):
+            os.close(descriptor)
+
+    def let_go(self) -> None:
+        os.close(self._tell_release)
+        assert os.waitpid(self._pid, 0)[1] == 0
+
+
+def test_losing_lines_waits_for_no_other_process(process_log: ProcessLog) -> None:
+    file = AccessLogFile.open("/dev/null")
+    sink = FileSink(file, process_log.logger, max_queued=3)
+    holder = LockHolder(file.outage)
+    caller = threading.Thread(target=sink, args=(b"too long for the queue\n",), daemon=True)
+    caller.start()
+    caller.join(30)
+    has_returned = not caller.is_alive()
+    lost, reported = sink.lost_lines, process_log.errors()
+    holder.let_go()
+    caller.join(30)
+    assert has_returned
+    assert (lost, reported) == (1, [])
+    # It is told as soon as the record is free.
+    sink(b"again\n")
+    assert [error["lost_lines"] for error in process_log.errors()] == [2]
+    assert sink.close()
+
+
+def test_a_writer_that_finds_the_record_held_goes_on(process_log: ProcessLog) -> None:
+    file = AccessLogFile.open("/dev/full")
+    sink = FileSink(file, process_log.logger)
+    holder = LockHolder(file.outage)
+    sink(b"a\nb\n")
+    # The thread of the writer ends: nobody waits for the record, and nothing is told.
+    with sink._changed:
+        sink._is_closing = True
+        sink._changed.notify()
+    assert sink._thread is not None
+    sink._thread.join(30)
+    has_ended = not sink._thread.is_alive()
+    holder.let_go()
+    assert has_ended
+    assert sink.lost_lines == 2
+    assert sink.close(30)
+    assert process_log.errors() == [{"error": "write /dev/full: lines were lost", "lost_lines": 2}]
+
+
+def test_without_a_thread_lines_are_lost_and_nothing_is_raised(
+    process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_thread = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "access-log":
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    sink = FileSink(AccessLogFile.open("/dev/null"), process_log.logger)
+    sink(b"a\n")
+    assert sink.lost_lines == 1
+    assert process_log.errors() == [{"error": "write /dev/null: cannot start a thread", "lost_lines": 1}]
+    assert sink.close()

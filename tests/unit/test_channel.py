@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
-from fastrouter.channel import Channel
+from fastrouter.channel import Channel, ChannelError
 
 TIMEOUT = 10.0
 
@@ -23,25 +24,35 @@ class Peer:
     def __init__(self, end: socket.socket) -> None:
         self.received: list[tuple[str, bytes]] = []
         self.ends = 0
+        self.faults: list[Exception] = []
+        # What handling a frame raises.
+        self.raises: Exception | None = None
         self._changed = asyncio.Event()
         self.channel = Channel(
             end,
             on_message=lambda body: self._take("message", body),
             on_batch=lambda frame: self._take("batch", frame),
             on_end=self._on_end,
+            on_fault=self._on_fault,
         )
 
     def _take(self, kind: str, data: bytes) -> None:
         self.received.append((kind, data))
+        self._changed.set()
+        if self.raises is not None:
+            raise self.raises
+
+    def _on_fault(self, error: Exception) -> None:
+        self.faults.append(error)
         self._changed.set()
 
     def _on_end(self) -> None:
         self.ends += 1
         self._changed.set()
 
-    async def wait_for(self, count: int = 0, ends: int = 0) -> None:
+    async def wait_for(self, count: int = 0, ends: int = 0, faults: int = 0) -> None:
         async with asyncio.timeout(TIMEOUT):
-            while len(self.received) < count or self.ends < ends:
+            while len(self.received) < count or self.ends < ends or len(self.faults) < faults:
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -157,9 +168,81 @@ async def test_nothing_is_called_after_it_is_closed(ends: tuple[socket.socket, s
         received.append(body)
         one.close()
 
-    one = Channel(ours, on_message=close, on_end=lambda: received.append(b"end"))
+    one = Channel(ours, on_message=close, on_end=lambda: received.append(b"end"), on_fault=lambda _: None)
     other.channel.send_message(Note("first"))
     other.channel.send_message(Note("second"))
     await other.wait_for(ends=1)
     assert len(received) == 1
     other.channel.close()
+
+
+@pytest.mark.parametrize("kind", ["message", "batch"])
+async def test_a_frame_whose_handling_raises_is_the_last(peers: tuple[Peer, Peer], kind: str) -> None:
+    one, other = peers
+    other.raises = RuntimeError("this is not for me")
+    if kind == "message":
+        one.channel.send_message(Note("first"))
+    else:
+        one.channel.send(batch(b"changes"))
+    one.channel.send_message(Note("behind it"))
+    await other.wait_for(faults=1)
+    one.channel.send_message(Note("later"))
+    # Whatever there is to read is read by now, if anybody reads.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert other.faults == [other.raises]
+    assert len(other.received) == 1
+    assert other.ends == 0
+
+
+async def test_table_changes_for_who_takes_none_are_a_fault(ends: tuple[socket.socket, socket.socket]) -> None:
+    failed = asyncio.get_running_loop().create_future()
+    channel = Channel(ends[0], on_message=lambda _: None, on_end=lambda: None, on_fault=failed.set_result)
+    ends[1].send(batch(b"changes"))
+    assert isinstance(await asyncio.wait_for(failed, TIMEOUT), ChannelError)
+    channel.close()
+
+
+async def test_descriptors_that_the_kernel_has_dropped_are_a_fault(peers: tuple[Peer, Peer]) -> None:
+    one, other = peers
+    reader, writer = os.pipe()
+    one.channel.send_message(Note("with descriptors"), [reader, writer])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Nothing but 0 is below this limit, so no room is left.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        await other.wait_for(faults=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(reader)
+        os.close(writer)
+    assert isinstance(other.faults[0], ChannelError)
+    assert str(other.faults[0]) == "descriptors were lost: too many open files"
+    assert other.received == []
+
+
+async def test_a_descriptor_that_never_came_is_a_fault_of_the_channel(peers: tuple[Peer, Peer]) -> None:
+    with pytest.raises(ChannelError, match="descriptor"):
+        peers[0].channel.take_descriptor()
+
+
+async def test_descriptors_that_nobody_took_are_closed_with_the_channel(peers: tuple[Peer, Peer]) -> None:
+    one, other = peers
+    reader, writer = os.pipe()
+    one.channel.send_message(Note("with a descriptor"), [writer])
+    await other.wait_for(1)
+    os.close(writer)
+    other.channel.close()
+    # The last writer is gone, so the pipe has an end.
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+async def test_a_send_that_fails_for_want_of_something_of_ours_is_a_fault(peers: tuple[Peer, Peer]) -> None:
+    one, _ = peers
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    one.channel.send_message(Note("with a descriptor that is none"), [reader])
+    await one.wait_for(faults=1)
+    assert isinstance(one.faults[0], OSError)

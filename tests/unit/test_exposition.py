@@ -39,7 +39,7 @@ def test_text_of_each_kind() -> None:
     page.gauge("z", "last", [Sample(1.5)])
     page.counter("a", "first", [Sample(3, (("one", "1"), ("two", "2")))])
     page.histogram("h", "spread", [HistogramSample(Buckets((1.0, 2.5), (4, 0, 2), 9.5), (("k", "v"),))])
-    assert page.render().decode() == (
+    assert b"".join(page.render()).decode() == (
         '# HELP a first\n# TYPE a counter\na{one="1",two="2"} 3\n'
         "# HELP h spread\n# TYPE h histogram\n"
         'h_bucket{k="v",le="1"} 4\nh_bucket{k="v",le="2.5"} 4\nh_bucket{k="v",le="+Inf"} 6\n'
@@ -52,7 +52,7 @@ def test_text_of_each_kind() -> None:
 def test_every_label_value_comes_back(text: str) -> None:
     page = Exposition()
     page.counter("c", "a \\ b\nc", [Sample(1, (("label", text),))])
-    (family,) = text_string_to_metric_families(page.render().decode())
+    (family,) = text_string_to_metric_families(b"".join(page.render()).decode())
     assert family.documentation == "a \\ b\nc"
     assert family.samples[0].labels == {"label": text}
 
@@ -61,7 +61,7 @@ def test_what_has_no_samples_is_left_out() -> None:
     page = Exposition()
     page.counter("c", "nothing yet", [])
     page.histogram("h", "nothing yet", [])
-    assert page.render() == b""
+    assert b"".join(page.render()) == b""
 
 
 def test_a_value_at_a_bound_is_below_it() -> None:
@@ -89,3 +89,13 @@ def test_percentiles_within_buckets(percent: float, value: float) -> None:
 def test_percentiles_beyond_all_bounds_and_without_values() -> None:
     assert Buckets((1.0, 2.0), (0, 0, 3), 300.0).percentile(50) == 2.0
     assert Buckets((1.0, 2.0), (0, 0, 0), 0.0).percentile(50) == 0.0
+
+
+def test_thousands_of_samples_come_in_parts() -> None:
+    page = Exposition()
+    page.counter("a", "m", [None if number % 2 else Sample(number) for number in range(1000)])
+    page.counter("b", "m", [None] * 1000)
+    parts = list(page.render())
+    assert len(parts) > 20
+    lines = b"".join(parts).decode().splitlines()
+    assert lines == ["# HELP a m", "# TYPE a counter", *(f"a {number}" for number in range(0, 1000, 2))]

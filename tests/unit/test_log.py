@@ -1,14 +1,30 @@
+import contextlib
 import json
 import os
 import re
-import threading
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastrouter.log import Level, LineWriter, Logger, TimestampFormat
+from fastrouter.log import (
+    MAX_LINE,
+    MAX_MEMBERS,
+    MAX_STACK,
+    MAX_TEXT,
+    MAX_WAITING,
+    Level,
+    LineWriter,
+    Logger,
+    TimestampFormat,
+)
+
+PATIENCE = 30.0
 
 
 class Pipe:
@@ -16,21 +32,37 @@ class Pipe:
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
+        self.lines_to_it = LineWriter(self.writer)
+        self._unread = b""
 
     def logger(
         self, source: str | None = "router", *, level: Level = Level.DEBUG, timestamps: TimestampFormat = "unix-epoch"
     ) -> Logger:
-        return Logger(source, level=level, timestamps=timestamps, writer=LineWriter(self.writer))
+        return Logger(source, level=level, timestamps=timestamps, writer=self.lines_to_it)
 
     def lines(self) -> list[bytes]:
+        """Return what was logged so far; all of it must fit into the pipe."""
+        self.lines_to_it.flush(PATIENCE)
+        return self.read().splitlines(keepends=True)
+
+    def read(self) -> bytes:
+        """Return what is in the pipe."""
         os.set_blocking(self.reader, False)
-        data = b""
-        try:
+        data, self._unread = self._unread, b""
+        with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.reader, 1 << 20):
                 data += chunk
-        except BlockingIOError:
-            pass
-        return data.splitlines(keepends=True)
+        return data
+
+    def read_until(self, end: bytes) -> bytes:
+        """Return what comes out of the pipe, up to and including a line that contains `end`."""
+        os.set_blocking(self.reader, True)
+        data = bytearray(self._unread)
+        while (at := data.find(end)) < 0 or (newline := data.find(b"\n", at + len(end) - 1)) < 0:
+            data += os.read(self.reader, 1 << 16)
+        os.set_blocking(self.reader, False)
+        self._unread = bytes(data[newline + 1 :])
+        return bytes(data[: newline + 1])
 
     def line(self) -> bytes:
         (line,) = self.lines()
@@ -123,7 +155,7 @@ def test_rfc3339_timestamps_are_local_time_with_nine_digits_and_z(pipe: Pipe, mo
     ("value", "written"),
     [
         (OSError(5, "broken"), "[Errno 5] broken"),
-        (b"bytes", "b'bytes'"),
+        (b"bytes \xff", "bytes \ufffd"),
         ("\udcff", "\udcff"),
         (2**80, 2**80),
         ("line\nbreak", "line\nbreak"),
@@ -141,40 +173,164 @@ def test_a_closed_reader_is_survived(pipe: Pipe) -> None:
     logger = pipe.logger()
     os.close(pipe.reader)
     logger.info("to nobody")
+    pipe.lines_to_it.flush(PATIENCE)
 
 
 def test_a_closed_descriptor_is_survived(pipe: Pipe) -> None:
     logger = pipe.logger()
     os.close(pipe.writer)
     logger.info("to nowhere")
+    pipe.lines_to_it.flush(PATIENCE)
 
 
 def test_a_full_disk_is_survived() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    Logger(writer=LineWriter(full)).info("no space")
+    writer = LineWriter(full)
+    Logger(writer=writer).info("no space")
+    writer.flush(PATIENCE)
     os.close(full)
 
 
-def test_a_reader_that_stands_still_blocks_nobody_and_is_used_again_when_it_reads(pipe: Pipe) -> None:
-    logger = pipe.logger()
-    os.set_blocking(pipe.writer, False)
-    try:
-        while True:
-            os.write(pipe.writer, b"x" * 4095 + b"\n")
-    except BlockingIOError:
-        os.set_blocking(pipe.writer, True)
+class TestAReaderThatStandsStill:
+    """Whoever logs goes on: each of these would hang if a line was waited for."""
 
-    def log_much() -> None:
-        for _ in range(1000):
+    def test_what_fits_is_kept_whatever_its_length(self, pipe: Pipe) -> None:
+        """A line that is longer than the room of the pipe was what a blocking write waited for."""
+        logger = pipe.logger()
+        for number in range(40):
+            logger.info("long", number=number, stacktrace="x" * MAX_STACK)
+        lines = pipe.read_until(b'"number":39')
+        assert [json.loads(line)["data"]["number"] for line in lines.splitlines()] == list(range(40))
+
+    def test_lost_lines_are_counted_and_told_once_there_is_room(self, pipe: Pipe) -> None:
+        logger = pipe.logger()
+        stack = "x" * MAX_STACK
+        count = 2 * MAX_WAITING // MAX_STACK
+        for number in range(count):
+            logger.info("long", number=number, stacktrace=stack)
+        records = [json.loads(line) for line in pipe.read_until(b"process-log-lines-lost").splitlines()]
+        told = records.pop()
+        assert (told["message"], told["log_level"], told["source"]) == ("process-log-lines-lost", 3, "router")
+        assert [record["data"]["number"] for record in records] == list(range(len(records)))
+        assert told["data"]["lost_lines"] == count - len(records)
+        logger.info("heard")
+        assert pipe.record()["message"] == "heard"
+
+    def test_the_line_that_tells_stands_where_the_lost_ones_would(self, pipe: Pipe) -> None:
+        writer = pipe.lines_to_it
+        pipe.logger()
+        big = b"x" * (MAX_WAITING // 2) + b"\n"
+        writer.write(big)
+        writer.write(b"before\n")
+        writer.write(big)
+        writer.write(big)
+        assert pipe.read_until(b"before\n") == big + b"before\n"
+        told, after = pipe.read_until(b"process-log-lines-lost"), b"after\n"
+        writer.write(after)
+        assert json.loads(told)["data"] == {"lost_lines": 2}
+        assert pipe.lines() == [after]
+
+    def test_a_disk_that_was_full(self, tmp_path: Path) -> None:
+        """What the descriptor refuses is lost, and told when it takes lines again."""
+        full = os.open("/dev/full", os.O_WRONLY)
+        writer = LineWriter(full)
+        logger = Logger("router", writer=writer)
+        for _ in range(3):
             logger.info("lost")
+        writer.flush(PATIENCE)
+        file = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, full)
+        logger.info("written")
+        writer.flush(PATIENCE)
+        records = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+        assert [(record["message"], record["data"]) for record in records] == [
+            ("process-log-lines-lost", {"lost_lines": 3}),
+            ("written", {}),
+        ]
+        os.close(file)
+        os.close(full)
 
-    writer = threading.Thread(target=log_much)
-    writer.start()
-    writer.join(30)
-    assert not writer.is_alive()
-    pipe.lines()
-    logger.info("heard")
-    assert pipe.record()["message"] == "heard"
+    def test_a_descriptor_that_somebody_has_made_non_blocking(self, pipe: Pipe) -> None:
+        os.set_blocking(pipe.writer, False)
+        logger = pipe.logger()
+        for number in range(40):
+            logger.info("long", number=number, stacktrace="x" * MAX_STACK)
+        lines = pipe.read_until(b'"number":39')
+        assert [json.loads(line)["data"]["number"] for line in lines.splitlines()] == list(range(40))
+
+
+SEVERAL = """
+import sys
+from fastrouter.log import LineWriter, Logger
+writer = LineWriter(1)
+logger = Logger(sys.argv[1], writer=writer)
+for number in range(200):
+    logger.info("line", number=number, stacktrace=sys.argv[1] * (number * 60))
+writer.flush(30)
+"""
+
+
+@pytest.mark.parametrize("is_socket", [False, True], ids=["pipe", "socket"])
+def test_lines_of_several_processes_stay_whole_however_long_they_are(is_socket: bool) -> None:
+    """Beyond PIPE_BUF the kernel would mix them as soon as the reader is slower than the writers."""
+    if is_socket:
+        reader, writer = (end.detach() for end in socket.socketpair())
+    else:
+        reader, writer = os.pipe()
+    sources = ["a", "b", "c"]
+    processes = [subprocess.Popen([sys.executable, "-c", SEVERAL, source], stdout=writer) for source in sources]
+    os.close(writer)
+    with open(reader, "rb") as file:
+        records = [json.loads(line) for line in file]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    for source in sources:
+        numbers = [record["data"]["number"] for record in records if record["source"] == source]
+        assert numbers == list(range(200))
+
+
+class TestSizes:
+    def test_a_text_is_cut_and_says_how_much(self, pipe: Pipe) -> None:
+        pipe.logger().info("m", fits="é" * MAX_TEXT, long="é" * (MAX_TEXT + 7), raw=b"\xff" * (MAX_TEXT + 1))
+        assert pipe.record()["data"] == {
+            "fits": "é" * MAX_TEXT,
+            "long": "é" * MAX_TEXT + "... (7 more)",
+            "raw": "\ufffd" * MAX_TEXT + "... (1 more)",
+        }
+
+    def test_wherever_it_is(self, pipe: Pipe) -> None:
+        long, cut = "x" * (MAX_TEXT + 1), "x" * MAX_TEXT + "... (1 more)"
+        pipe.logger().info(long, deep={"list": [long], "error": OSError(long)}, **{long: 1})
+        record = pipe.record()
+        assert record["message"] == cut
+        assert record["data"] == {"deep": {"list": [cut], "error": cut}, cut: 1}
+
+    def test_of_a_stack_the_end_stays(self, pipe: Pipe) -> None:
+        pipe.logger().error("panic-check", stacktrace="x" * 10 + "y" * MAX_STACK)
+        assert pipe.record()["data"] == {"stacktrace": "(10 more) ..." + "y" * MAX_STACK}
+
+    def test_lists_and_objects_are_cut(self, pipe: Pipe) -> None:
+        many = [*range(1000, 1000 + MAX_MEMBERS + 3)]
+        pipe.logger().info("m", list=many, tuple=tuple(many), object={str(number): 0 for number in many})
+        data = pipe.record()["data"]
+        assert data["list"] == data["tuple"] == [*many[:MAX_MEMBERS], "... (3 more)"]
+        assert data["object"] == {str(number): 0 for number in many[:MAX_MEMBERS]} | {"...": "(3 more)"}
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            {str(number): "x" * MAX_TEXT for number in range(MAX_MEMBERS)},
+            {"list": ["\0" * MAX_TEXT] * MAX_MEMBERS},
+            {"stacktrace": "\0" * MAX_STACK},
+            {"list": ["\udcff\U0001f600" * MAX_TEXT] * MAX_MEMBERS},
+        ],
+    )
+    def test_a_line_has_an_end_whatever_is_in_it(self, pipe: Pipe, data: dict[str, Any]) -> None:
+        pipe.logger().event(1, "much", data)
+        line = pipe.read_until(b"much")
+        assert len(line) <= MAX_LINE
+        record = json.loads(line)
+        assert list(record) == ["log_level", "timestamp", "message", "source", "data"]
+        assert list(record["data"]) == ["excerpt"]
 
 
 def test_callers_can_ask_whether_a_level_is_written(pipe: Pipe) -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from fastrouter._core import Endpoint
 from fastrouter.messages import (
+    MAX_ODD_REGISTRATION,
+    MAX_REGISTRATION,
     MessageError,
     Options,
     Registration,
@@ -96,7 +98,7 @@ def test_no_tags_and_empty_tags_differ() -> None:
         (b'"x"', "a registration is a JSON object"),
         (b"", "Input data was truncated"),
         (b"{} {}", "JSON is malformed: trailing characters (byte 4)"),
-        (b"[" * 100_000, "the message is nested too deeply"),
+        (b"[" * 50_000, "the message is nested too deeply"),
     ],
 )
 def test_what_is_no_registration_is_rejected_with_the_reason(payload: bytes, text: str) -> None:
@@ -132,6 +134,36 @@ def test_text_that_would_break_a_header_is_rejected(name: str, value: str) -> No
 def test_control_characters_are_rejected_wherever_they_could_travel_on(fields: dict[str, object]) -> None:
     with pytest.raises(MessageError, match=r"^Unable to validate message\. .* must "):
         decode_registration(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        (encode(app="x" * MAX_REGISTRATION), "It must not be longer than 1048576 bytes"),
+        (
+            encode(route_service_url="https://" + "x" * 8192),
+            "route_service_url must not be longer than 8192 characters",
+        ),
+        (encode(isolation_segment="x" * 8193), "isolation_segment must not be longer than 8192 characters"),
+        (encode(tags={"a": "x" * 32768, "b": "x" * 32768}), "tags must not be longer than 65536 characters"),
+        (encode(tags={f"{n:05}": "" for n in range(20_000)}), "tags must not be longer than 65536 characters"),
+        (encode(options={"loadbalancing": "x" * 1025}), "options must not be longer than 1024 characters"),
+        (encode(uris=["x"] * 100_000 + ["\0"]), "uris must not have control characters"),
+    ],
+)
+def test_what_is_too_long(payload: bytes, error: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        decode_registration(payload)
+    assert str(caught.value) == f"Unable to validate message. {error}"
+
+
+def test_a_long_message_must_be_spelled_exactly() -> None:
+    """The patient decoder takes several times as long as the exact one."""
+    uris = ["app.example.com"] * (MAX_ODD_REGISTRATION // 19 + 50)
+    assert decode_registration(encode(uris=uris)).uris == tuple(uris)
+    assert decode_registration(encode(Uris=uris[:-100])).uris == tuple(uris[:-100])
+    with pytest.raises(MessageError, match="unknown field `Uris`"):
+        decode_registration(encode(Uris=uris))
 
 
 def test_other_tags_may_say_what_users_call_their_spaces() -> None:

@@ -79,7 +79,9 @@ class Router:
         )
 
     def families(self) -> dict[str, Metric]:
-        return {family.name: family for family in text_string_to_metric_families(self._metrics.render().decode())}
+        return {
+            family.name: family for family in text_string_to_metric_families(b"".join(self._metrics.render()).decode())
+        }
 
     def value(self, name: str, **labels: str) -> float:
         for family in self.families().values():

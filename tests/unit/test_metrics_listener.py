@@ -31,7 +31,7 @@ async def ask(port: int, request: bytes, tls: ssl.SSLContext | None = None) -> b
 
 @pytest.fixture
 async def server() -> AsyncIterator[StatusServer]:
-    server = new_metrics_server(MetricsOptions(port=0), lambda: PAGE)
+    server = new_metrics_server(MetricsOptions(port=0), lambda: iter([PAGE]))
     await server.start()
     yield server
     await server.stop()
@@ -80,7 +80,7 @@ def authorities(tmp_path: Path) -> Authorities:
 
 @pytest.fixture
 async def tls_server(authorities: Authorities) -> AsyncIterator[StatusServer]:
-    server = new_metrics_server(MetricsOptions(port=0, tls=authorities.files), lambda: PAGE)
+    server = new_metrics_server(MetricsOptions(port=0, tls=authorities.files), lambda: iter([PAGE]))
     await server.start()
     yield server
     await server.stop()
@@ -118,7 +118,7 @@ async def test_a_client_without_tls_is_not_served(tls_server: StatusServer) -> N
 def test_a_file_that_is_not_there_is_told(authorities: Authorities) -> None:
     files = MetricsTLS(cert_path="/nowhere/cert.pem", key_path=authorities.files.key_path, ca_path="")
     with pytest.raises(FileNotFoundError):
-        new_metrics_server(MetricsOptions(port=0, tls=files), lambda: PAGE)
+        new_metrics_server(MetricsOptions(port=0, tls=files), lambda: iter([PAGE]))
 
 
 class TestConfiguration:

@@ -52,6 +52,10 @@ class Harness:
     def unregister(self, uri: str, tag: tuple[str, int] = ("", 0), **fields: Any) -> None:
         self.registry.unregister(uri, self.endpoint(tag, **fields))
 
+    def prune(self) -> None:
+        for _ in self.registry.prune():
+            pass
+
     def routes(self) -> dict[str, list[dict[str, Any]]]:
         routes: dict[str, list[dict[str, Any]]] = json.loads(b"".join(self.registry.routes_json()))
         return routes
@@ -212,7 +216,7 @@ class TestPut:
         assert harness.new_lines() == [(0, "endpoint-not-registered" if is_unmodified else "endpoint-registered")]
         assert any(isinstance(change, SetRoute) for change in harness.new_changes()) != is_unmodified
         assert harness.registry.ms_since_last_update == 0, "any result counts as an update of the registry"
-        harness.registry.prune()
+        harness.prune()
         assert ("a" not in harness.routes()) == is_unmodified, "an older one does not refresh either"
 
     def test_an_equal_tag_of_an_equal_endpoint_refreshes(self, harness: Harness) -> None:
@@ -325,14 +329,14 @@ class TestUnregister:
         harness.unregister("a")
         assert harness.routes() == {"a": []}
         harness.now += 10
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {"a": []}
         harness.unregister("a")
         assert harness.routes() == {"a": []}
         harness.now += 0.1
         harness.new_changes()
         harness.new_lines()
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {}
         assert harness.new_changes() == [Drop("a")]
         assert harness.new_lines() == [(0, "start-pruning-routes"), (0, "finished-pruning-routes")]
@@ -361,12 +365,12 @@ class TestPruning:
         harness.register("a", port=81)
         harness.register("b", stale_threshold_in_seconds=10)
         harness.now += 10
-        harness.registry.prune()
+        harness.prune()
         assert set(harness.routes()) == {"a", "b"}
         harness.now += 0.1
         harness.new_changes()
         harness.new_lines()
-        harness.registry.prune()
+        harness.prune()
         assert harness.addresses("a") == ["10.0.0.1:81"]
         assert set(harness.routes()) == {"a"}
         assert harness.new_changes() == [Remove("a", PLAIN), Forget(0), Remove("b", PLAIN), Forget(2), Drop("b")]
@@ -386,7 +390,7 @@ class TestPruning:
     def test_tls_endpoints_do_not_age(self, harness: Harness) -> None:
         harness.register("a", tls_port=443)
         harness.now += 1e6
-        harness.registry.prune()
+        harness.prune()
         assert harness.addresses("a") == [TLS]
 
     def test_a_registration_refreshes_its_own_uris_only(self, harness: Harness) -> None:
@@ -396,17 +400,17 @@ class TestPruning:
         harness.now += 100
         harness.register("a")
         harness.now += 100
-        harness.registry.prune()
+        harness.prune()
         assert set(harness.routes()) == {"a"}
 
     def test_a_pruned_out_route_lingers_when_it_shall(self) -> None:
         harness = Harness(empty_pool_timeout=10.0)
         harness.register("a")
         harness.now += 121
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {"a": []}
         harness.now += 11
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {}
 
     def test_suspended_while_registrations_cannot_come(self, harness: Harness) -> None:
@@ -414,14 +418,14 @@ class TestPruning:
         harness.is_suspended = True
         harness.now += 1000
         harness.new_lines()
-        harness.registry.prune()
+        harness.prune()
         assert harness.new_lines() == [
             (0, "start-pruning-routes"),
             (1, "prune-suspended"),
             (0, "finished-pruning-routes"),
         ]
         harness.is_suspended = False
-        harness.registry.prune()
+        harness.prune()
         assert harness.new_lines() == [
             (0, "start-pruning-routes"),
             (0, "prune-unsuspended-refresh-routes-start"),
@@ -430,7 +434,7 @@ class TestPruning:
         ]
         assert harness.addresses("a") == [PLAIN]
         harness.now += 120.1
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {}
 
     def test_a_failed_tls_endpoint_is_taken_off_and_its_route_goes_with_the_next_pass(self, harness: Harness) -> None:
@@ -439,7 +443,7 @@ class TestPruning:
         assert harness.registry.prune_endpoint("A/", TLS)
         assert harness.new_changes() == [Remove("a", TLS), Forget(0)]
         assert harness.routes() == {"a": []}
-        harness.registry.prune()
+        harness.prune()
         assert harness.routes() == {}
 
     def test_a_report_of_what_is_not_there_or_not_tls_is_ignored(self, harness: Harness) -> None:
@@ -538,9 +542,18 @@ class TestRoutesJson:
         for number in range(1000):
             harness.unregister(f"{number:04}")
         harness.register("new")
-        shown = json.loads(begin + b"".join(parts))
-        assert list(shown) == [f"{number:04}" for number in range(len(shown))]
+        *shown, last = json.loads(begin + b"".join(parts))
+        assert shown == [f"{number:04}" for number in range(len(shown))]
         assert 0 < len(shown) < 1000
+        assert last == "new", "its turn had not come yet"
+
+    def test_a_route_of_many_endpoints_is_in_parts_too(self, harness: Harness) -> None:
+        addresses = [f"10.0.0.1:{port}" for port in range(1, 1001)]
+        for port in range(1, 1001):
+            harness.register("a", port=port)
+        parts = list(harness.registry.routes_json())
+        assert len(parts) > 2
+        assert [shown["address"] for shown in json.loads(b"".join(parts))["a"]] == addresses
 
     def test_a_lingering_route_is_an_empty_list(self) -> None:
         harness = Harness(empty_pool_timeout=1.0)
@@ -549,7 +562,90 @@ class TestRoutesJson:
         assert b"".join(harness.registry.routes_json()) == b'{"a":[]}\n'
 
 
+class TestPrunePassInSteps:
+    """The loop has its turn between the steps, and the table changes there."""
+
+    @pytest.fixture
+    def stale(self, harness: Harness) -> Harness:
+        """A thousand routes that are stale by now."""
+        for number in range(1000):
+            harness.register(f"{number:04}")
+        harness.now += 121
+        return harness
+
+    def test_what_is_registered_meanwhile_stays(self, stale: Harness) -> None:
+        steps = stale.registry.prune()
+        next(steps)
+        gone = 1000 - len(stale.registry)
+        assert 0 < gone < 500
+        # One behind the walk, one in front of it, one that was pruned and comes back, one that is new.
+        for uri in ("0999", "0000", "0000x", "0998"):
+            stale.register(uri)
+        stale.unregister("0998")
+        for _ in steps:
+            pass
+        assert list(stale.routes()) == ["0000", "0000x", "0999"]
+        assert stale.registry.routes_pruned == 998
+
+    def test_a_step_is_small(self, stale: Harness) -> None:
+        before, most = len(stale.registry), 0
+        for _ in stale.registry.prune():
+            most = max(most, before - len(stale.registry))
+            before = len(stale.registry)
+        assert (len(stale.registry), most) == (0, 1)
+
+    def test_a_route_of_many_endpoints_takes_several(self, harness: Harness) -> None:
+        for port in range(1, 1001):
+            harness.register("a", port=port)
+        harness.now += 121
+        steps = harness.registry.prune()
+        next(steps)
+        assert 0 < 1000 - len(harness.addresses("a")) < 500
+        harness.register("a", port=1000)
+        for _ in steps:
+            pass
+        assert harness.addresses("a") == ["10.0.0.1:1000"]
+        assert harness.registry.routes_pruned == 999
+
+    def test_it_ends_when_pruning_is_suspended(self, stale: Harness) -> None:
+        steps = stale.registry.prune()
+        next(steps)
+        stale.is_suspended = True
+        for _ in steps:
+            pass
+        left = len(stale.registry)
+        assert 500 < left < 1000
+        stale.is_suspended = False
+        stale.prune()
+        assert len(stale.registry) == left, "all of them count as registered now"
+
+
 class TestFigures:
+    def test_endpoints_are_counted_by_address(self, harness: Harness) -> None:
+        harness.register("a")
+        harness.register("b", app="another")
+        harness.register("b", port=81)
+        assert harness.registry.count_endpoints() == 2
+        harness.unregister("a")
+        assert harness.registry.count_endpoints() == 2
+        harness.unregister("b")
+        assert harness.registry.count_endpoints() == 1
+
+    def test_apps_by_the_numbers_of_their_endpoints(self, harness: Harness) -> None:
+        harness.register("a", app="one")
+        harness.register("b", app="two", port=81)
+        harness.register("c", port=82)
+        assert list(harness.registry.app_ids([2, 1, 0, 99])) == ["", "two", "one", ""]
+        harness.unregister("a")
+        assert list(harness.registry.app_ids([0])) == [""]
+
+    def test_components_beyond_the_room_for_labels_are_counted_without_one(self, harness: Harness) -> None:
+        for number in range(100):
+            harness.register("a", tags={"component": str(number)}, port=number + 1)
+            harness.unregister("a", tags={"component": str(number)}, port=number + 1)
+        assert len(harness.registry.registry_messages) == len(harness.registry.unregistry_messages) == 64
+        assert harness.registry.registry_messages["", "added"] == harness.registry.unregistry_messages[""] == 37
+
     def test_time_since_the_last_update(self, harness: Harness) -> None:
         assert harness.registry.ms_since_last_update == -1
         harness.register("a")

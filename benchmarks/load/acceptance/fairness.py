@@ -65,7 +65,7 @@ def run(proxy_name: str, workdir: Path, *, seconds: float = 5.0, only: str = "*"
             directory = workdir / flood.name
             directory.mkdir()
             try:
-                check = _measure(flood, directory, backend, nats_port, pem, seconds=seconds)
+                check = _measure(flood, directory, backend, nats_port=nats_port, pem=pem, seconds=seconds)
             except (OSError, RuntimeError) as error:
                 # One flood that cannot be measured must not keep the others from it.
                 check = Check(f"beside {flood.name}", f"not measured: {error!r}", "a measurement", False)
@@ -274,7 +274,7 @@ class _Bystander:
         self._direct.close()
 
 
-def _measure(flood: Flood, workdir: Path, backend: str, nats_port: int, pem: Path, *, seconds: float) -> Check:
+def _measure(flood: Flood, workdir: Path, backend: str, *, nats_port: int, pem: Path, seconds: float) -> Check:
     with _Generator(flood) as generator:
         flooding = [f"127.0.0.1:{port}" for port in generator.ports]
         router = _FloodedRouter(workdir, backend, flooding, nats_port, pem)

@@ -207,15 +207,18 @@ def half_open(message: bytes, count: int = 400) -> Client:
 
     def run(traffic: Traffic) -> None:
         held: deque[Connection] = deque()
-        try:
+
+        def let_go() -> None:
+            for connection in held:
+                connection.socket.close()
+
+        with contextlib.ExitStack() as stack:
+            stack.callback(let_go)
             while True:
                 held.append(traffic.connect())
                 held[-1].send(message)
                 if len(held) > count:
                     held.popleft().socket.close()
-        finally:
-            for connection in held:
-                connection.socket.close()
 
     return run
 
@@ -393,10 +396,10 @@ def tunnel_of_large_frames(traffic: Traffic) -> None:
 
 
 def silent_tunnel(traffic: Traffic) -> None:
-    def stay(_connection: Connection) -> None:
+    def keep_silent(_connection: Connection) -> None:
         threading.Event().wait()
 
-    tunnel(traffic, stay)
+    tunnel(traffic, keep_silent)
 
 
 # What backends do.

@@ -13,8 +13,9 @@ import yaml
 
 from fastrouter.config.error import ConfigError
 
-# As in yaml.v3. Without a limit a small file could make any recursive reader run out of stack.
-MAX_DEPTH = 10_000
+# Without a limit a small file could make any recursive reader run out of stack. Go's yaml.v3 has 10,000, later versions
+# of libyaml have 1,000; a configuration has less than ten.
+MAX_DEPTH = 500
 
 # Python refuses to convert longer ones, and none of them fits in 64 bits.
 _MAX_DIGITS = 4000

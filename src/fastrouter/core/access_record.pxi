@@ -68,6 +68,8 @@ cdef class AccessLog:
         if self.extra_headers:
             # The header fields may stand in the line once more.
             size += PyBytes_GET_SIZE(exchange.head) + changed_size(exchange)
+        # No field is longer than that: seven of the request, the router's error, the endpoint's three, and those configured.
+        size = min(size, (11 + PyList_GET_SIZE(self.extra_headers)) * (LOGGED_MAX + 8))
         # Go makes at most four bytes of one (\xNN), JSON six (\u00NN).
         return (6 if self.is_json else 4) * size + self.extra_room + ACCESS_LINE_FIXED
 
@@ -152,7 +154,7 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
     cdef const char* head = PyBytes_AS_STRING(exchange.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
-    out = put(out, head + exchange.host.start, exchange.host.length)
+    out = put(out, head + exchange.host.start, min(exchange.host.length, LOGGED_MAX))
     out = put_text(out, b" - [")
     out = put_local_time(out, exchange.received_wall_ns)
     out = put_text(out, b"] \"")

@@ -34,7 +34,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     elif not judge.accepts(raw):
         if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
             return refuse_blamed(client, head)
-        request_judges.take_back(judge, False)
+        judge.discard()
         judge = client.judge = Judge(True)
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, head)

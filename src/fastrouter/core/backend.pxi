@@ -10,6 +10,7 @@ cdef class BackendConnection(Connection):
 
     cdef int dial(self) except -1:
         self.arm(self.tripper.dials)
+        self.tripper.backends.add(self)
         self.exchange.dial_started_ns = monotonic_ns()
         self.dialling = self.tripper.loop.create_task(dial(self))
         return 0
@@ -34,6 +35,8 @@ cdef class BackendConnection(Connection):
         cdef Exchange exchange = self.exchange
         self.disarm()
         self.is_closed = True
+        self.dialling = None
+        self.tripper.backends.discard(self)
         if exchange is not None:
             self.exchange = None
             exchange.on_backend_lost(failure, False, False)
@@ -43,6 +46,7 @@ cdef class BackendConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
+        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is None:
             # Nothing was asked: whatever this is, it must not answer the next request.
             self.close()
@@ -50,15 +54,24 @@ cdef class BackendConnection(Connection):
             relay_to_client(exchange.client, exchange, data)
         else:
             try:
-                if self.backlog is not None:
+                if self.unread is not None:
+                    self.unread += data
+                elif self.backlog is not None:
                     self._continue_head(data)
+                elif self.must_wait():
+                    self.unread = data
+                    self.wait_for_turn()
                 else:
                     self._consume(data)
             except Exception as error:
                 respond_panic(exchange, error)
+        self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
+        if self.unread is not None:
+            self.has_eof = True
+            return True
         try:
             return self._on_eof(exchange)
         except Exception as error:
@@ -72,11 +85,16 @@ cdef class BackendConnection(Connection):
             return
         self.is_closed = True
         self.disarm()
+        self.tripper.backends.discard(self)
         error = self.detach(error)
         try:
-            self._on_end(exchange, error)
+            if self.unread is not None:
+                # It came before the end.
+                self._go_on()
+            self._on_end(self.exchange, error)
         except Exception as fault:
             self._panic(exchange, fault)
+        self._drop_judge()
         self.raw = None
 
     cdef int on_panic(self, object error) except -1:
@@ -93,6 +111,7 @@ cdef class BackendConnection(Connection):
 
     cdef int on_connection(self) except -1:
         self.dialling = None
+        self.disarm()
         if self.is_closed:
             self.transport.abort()
             return 0
@@ -109,6 +128,25 @@ cdef class BackendConnection(Connection):
 
     cdef int on_room(self) except -1:
         return self.exchange.client.on_body_room() if self.exchange is not None else 0
+
+    cdef int on_turn(self) except -1:
+        if self.unread is not None:
+            self._go_on()
+        if self.has_eof and self.unread is None and not self.is_closed and not self._on_eof(self.exchange):
+            self.transport.close()
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """With what was left for this turn."""
+        cdef bytes data = self.unread
+        cdef Exchange exchange = self.exchange
+        self.unread = None
+        if exchange is None:
+            return self.close()
+        try:
+            return self._consume(data)
+        except Exception as error:
+            return respond_panic(exchange, error)
 
     cdef bint _on_eof(self, Exchange exchange) except -1:
         """The backend will send no more. Returns whether the connection stays open for writing."""
@@ -151,7 +189,10 @@ cdef class BackendConnection(Connection):
         return 0
 
     cdef bint has_ended(self) except -1:
-        """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for."""
+        """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for.
+
+        Such bytes would be taken for the answer to the next request. What comes when that is on its way cannot be told from one.
+        """
         cdef char byte
         if self.raw is None:
             return False
@@ -166,13 +207,14 @@ cdef class BackendConnection(Connection):
 
     cdef int release(self) except -1:
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
-        if self.is_closed or not self.is_reusable or self.is_write_paused:
+        if self.is_closed or not self.is_reusable or self.is_write_paused or self.unread is not None:
             return self.close()
         self.is_in_body = False
         self.is_reusable = False
         self.has_bytes = False
         self.was_used = True
-        self.resume_reading()
+        self.is_heavy = False
+        self.let_read(True)
         return self.home.release(self)
 
     cdef int close(self) except -1:
@@ -182,7 +224,7 @@ cdef class BackendConnection(Connection):
             self.is_closed = True
             self.home.evict(self)
             if self.transport is not None:
-                self.arm(self.tripper.backend_idles)
+                self.arm(self.tripper.closings)
                 self.transport.close()
         return 0
 
@@ -192,9 +234,13 @@ cdef class BackendConnection(Connection):
         if not self.is_closed:
             self.is_closed = True
             if self.dialling is not None:
+                # The task and this one hold each other.
                 self.dialling.cancel()
+                self.dialling = None
+                self.tripper.backends.discard(self)
             if self.transport is not None:
                 self.transport.abort()
+        self._drop_judge()
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
@@ -202,6 +248,9 @@ cdef class BackendConnection(Connection):
             if self.dialling is not None:
                 self.dialling.cancel()
             self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
+        elif queue is self.tripper.handshakes:
+            self.dialling.cancel()
+            self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
         elif self.is_closed:
             self.transport.abort()
         elif queue is not self.tripper.stalls:
@@ -219,9 +268,6 @@ cdef class BackendConnection(Connection):
             # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
             failure = Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: unexpected EOF")
         self.abort()
-        if self.judge is not None:
-            response_judges.take_back(self.judge, False)
-            self.judge = None
         if exchange is not None:
             exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
         return 0
@@ -247,10 +293,11 @@ cdef class BackendConnection(Connection):
         )
 
     cdef int _consume(self, bytes data) except -1:
-        """Walk the messages in `data`: interim heads, the final head, its body."""
+        """Walk the messages in `data`: interim heads, the final head, its body. What takes too long waits in `unread`."""
         cdef Exchange exchange = self.exchange
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
+        cdef int64_t begun = 0
         self.has_bytes = True
         while at < size and self.exchange is exchange:
             if exchange.is_tunnel:
@@ -262,6 +309,15 @@ cdef class BackendConnection(Connection):
                 at = self._take_head(data, at)
             if at < 0:
                 return 0
+            if at < size and self.exchange is exchange and self.transport is not None and is_share_spent(&begun):
+                self.unread = data[at:]
+                return self.wait_for_turn()
+        return 0
+
+    cdef int _drop_judge(self) except -1:
+        if self.judge is not None:
+            self.judge.discard()
+            self.judge = None
         return 0
 
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2:
@@ -344,13 +400,21 @@ cdef class BackendConnection(Connection):
         cdef Judge judge = self.judge
         cdef Py_ssize_t behind = at + head.length
         if head.status == 101:
-            self.judge = None
+            self._drop_judge()
             exchange.switch_protocols(head)
             return behind
+        exchange.interims += 1
+        if exchange.interims > INTERIM_MAX:
+            self._refuse("net/http: too many 1xx informational responses")
+            return -1
         if not judge.message_complete:
             self._refuse("malformed HTTP response: informational response with a body")
             return -1
-        judge.head_complete = judge.message_complete = False
+        if judge.goes_on:
+            judge.head_complete = judge.message_complete = judge.goes_on = False
+        else:
+            # `Connection: close` in it is about the connection, which goes on to the final response; llhttp does not.
+            self._drop_judge()
         exchange.on_interim(head)
         return behind
 
@@ -441,7 +505,7 @@ cdef class BackendConnection(Connection):
         self.trailer = None
         if has_more:
             self.is_reusable = False
-        response_judges.take_back(judge, self.is_reusable and not exchange.is_head)
+        response_judges.take_back(judge)
         return exchange.on_response_end()
 
     cdef str ends(self):

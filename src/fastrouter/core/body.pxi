@@ -7,17 +7,23 @@ cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nog
     framing.kind = kind
     framing.state = CHUNK_SIZE
     framing.remaining = length if kind == FRAMING_LENGTH else 0
-    framing.digits = 0
+    framing.digits = framing.extension = framing.trailer_lines = 0
+    framing.excess = 0
     framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
 
 
 cdef inline Py_ssize_t chunked_bound(Py_ssize_t size) noexcept nogil:
-    """Room the walk may need for `size` bytes of input.
-
-    A chunk that begins and ends in the input never grows; only the first span may lack its size line there, and the last one
-    its line end.
-    """
+    """Room the walk may need for `size` bytes of input: their payload as one chunk."""
     return size + 64
+
+
+cdef inline int hex_width(uint64_t number) noexcept nogil:
+    """How many hexadecimal digits `number` has."""
+    cdef int width = 1
+    while number > 15:
+        number >>= 4
+        width += 1
+    return width
 
 
 cdef Py_ssize_t walk_chunked(
@@ -26,30 +32,44 @@ cdef Py_ssize_t walk_chunked(
 ) except -2:
     """Walk chunked bytes up to the end of the body, appending the payload at `into[0]` (which moves on).
 
-    `is_rechunked`: the payload goes out as chunks again, one per span; the last chunk and the trailer are the caller's.
-    Lines of the trailer section are collected in `trailer`. Returns how many bytes were used up, -1 for bytes that are no
-    chunked body (the judge says why).
+    `is_rechunked`: the payload goes out as one chunk, whatever chunks it came in, for many small ones would cost the other side
+    as much as this one; the last chunk and the trailer are the caller's. Lines of the trailer section are collected in `trailer`.
+    Returns how many bytes were used up, which is not all of them where they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes
+    that are no chunked body (the judge says why).
     """
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t span
-    cdef char* out = into[0]
+    cdef char* start = into[0]
+    cdef Py_ssize_t gap = hex_width(size) + 2 if is_rechunked else 0
+    cdef char* out = start + gap
+    cdef const char* newline
     cdef unsigned char byte
     cdef int digit
+    cdef int chunks = 0
     while at < size and not framing.is_done:
         if framing.state == CHUNK_DATA:
             span = min(framing.remaining, size - at)
-            if is_rechunked:
-                out = put_text(put_hex(out, span), b"\r\n")
             out = put(out, data + at, span)
-            if is_rechunked:
-                out = put_text(out, b"\r\n")
-            body_bytes[0] += span
             framing.remaining -= span
             at += span
             if framing.remaining == 0:
                 framing.state = CHUNK_DATA_CR
             continue
+        if framing.state == CHUNK_TRAILER:
+            newline = <const char*>memchr(data + at, c"\n", size - at)
+            span = size - at if newline == NULL else newline + 1 - (data + at)
+            if PyByteArray_GET_SIZE(trailer) + span > TRAILER_MAX:
+                return -1
+            trailer += data[at : at + span]
+            at += span
+            if newline != NULL:
+                framing.state = CHUNK_TRAILER_START
+            continue
         byte = <unsigned char>data[at]
+        if framing.state == CHUNK_SIZE and framing.digits == 0:
+            if chunks == CHUNKS_AT_ONCE:
+                break
+            chunks += 1
         at += 1
         if framing.state == CHUNK_SIZE:
             digit = hex_digit(byte)
@@ -65,7 +85,6 @@ cdef Py_ssize_t walk_chunked(
                 framing.state = CHUNK_SIZE_LF
             elif byte == c";":
                 framing.state = CHUNK_EXTENSION
-                framing.extension = 0
             else:
                 return -1
         elif framing.state == CHUNK_EXTENSION:
@@ -77,7 +96,11 @@ cdef Py_ssize_t walk_chunked(
         elif framing.state == CHUNK_SIZE_LF:
             if byte != c"\n":
                 return -1
-            framing.digits = 0
+            # What Go forgives: 16 bytes a chunk, and as much again as there is data.
+            framing.excess = max(0, framing.excess + framing.digits + framing.extension + 2 - 16 - 2 * framing.remaining)
+            if framing.excess > CHUNK_EXCESS_MAX:
+                return -1
+            framing.digits = framing.extension = 0
             if framing.remaining == 0:
                 framing.state = CHUNK_TRAILER_START
             else:
@@ -94,18 +117,24 @@ cdef Py_ssize_t walk_chunked(
             if byte == c"\r":
                 framing.state = CHUNK_LAST_LF
             else:
-                trailer.append(byte)
+                framing.trailer_lines += 1
+                if framing.trailer_lines > TRAILER_LINES_MAX:
+                    return -1
                 framing.state = CHUNK_TRAILER
-        elif framing.state == CHUNK_TRAILER:
-            trailer.append(byte)
-            if len(trailer) > TRAILER_MAX:
-                return -1
-            if byte == c"\n":
-                framing.state = CHUNK_TRAILER_START
+                at -= 1
         else:   # CHUNK_LAST_LF
             if byte != c"\n":
                 return -1
             framing.is_done = True
+    span = out - start - gap
+    body_bytes[0] += span
+    if is_rechunked and span == 0:
+        out = start
+    elif is_rechunked:
+        if hex_width(span) + 2 < gap:
+            memmove(start + hex_width(span) + 2, start + gap, span)
+        out = put_text(put_hex(start, span), b"\r\n") + span
+        out = put_text(out, b"\r\n")
     into[0] = out
     return at
 

@@ -12,6 +12,7 @@ cdef class ClientConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
+        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is not None and exchange.is_tunnel:
             relay_to_backend(self, exchange, data)
         elif self.is_lingering:
@@ -24,12 +25,19 @@ cdef class ClientConnection(Connection):
         else:
             self.pending = data
             self.at = 0
-            self._advance()
+            self._work()
+        self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
-        if exchange is None or self.is_closing:
+        if self.is_closing:
             return False
+        if self.has_eof:
+            return True
+        if exchange is None:
+            # Requests that wait for their turn are still answered.
+            self.has_eof = self.waits_for_turn and self._unconsumed() > 0
+            return self.has_eof
         if exchange.is_tunnel:
             return on_client_half_close(self, exchange)
         if self.framing.is_done and self._unconsumed():
@@ -44,6 +52,7 @@ cdef class ClientConnection(Connection):
         error = self.detach(error)
         self.is_closing = True
         self.disarm()
+        self.tripper.resetting.discard(self)
         if self in self.tripper.clients:
             self.tripper.clients.remove(self)
             self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
@@ -57,7 +66,10 @@ cdef class ClientConnection(Connection):
 
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
-        if queue is not self.tripper.stalls or self.is_stalled():
+        if queue is self.tripper.lingerings and self.count_unsent() > 0:
+            # It is still taking what it was answered.
+            self.arm(self.tripper.closings)
+        elif queue is not self.tripper.stalls or self.is_stalled():
             self.abort()
 
     cdef int on_panic(self, object error) except -1:
@@ -81,17 +93,20 @@ cdef class ClientConnection(Connection):
         self.tripper.clients.add(self)
         self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.tripper.header_reads)
-        return 0
+        return 0 if self.is_tls else self.tripper.turns.add_arrival(self)
 
     cdef int on_full(self) except -1:
         if self.exchange is not None and self.exchange.backend is not None:
-            self.exchange.backend.pause_reading()
+            self.exchange.backend.let_read(False)
         return 0
 
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
-        return self.exchange.backend.resume_reading() if self.exchange.backend is not None else 0
+        return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
+
+    cdef int on_turn(self) except -1:
+        return 0 if self.is_closing else self._advance()
 
     cdef int _on_end(self, object error) except -1:
         if error is not None and not isinstance(error, OSError):
@@ -146,18 +161,23 @@ cdef class ClientConnection(Connection):
             return self.adjust_reading()
         # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
-            return self._advance()
+            return self._work()
         if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_received_head:
             return refuse(self, 431, b"")
         return 0
 
+    cdef int _work(self) except -1:
+        """There is something to walk on with, now or in a turn."""
+        return self.wait_for_turn() if self.must_wait() else self._advance()
+
     cdef int _advance(self) except -1:
         """Walk on as far as possible: body bytes to the exchange, then the next request, and so on."""
+        cdef int64_t begun = 0
         if self.is_advancing:
             return 0
         self.is_advancing = True
         try:
-            while not self.is_closing and not self.is_lingering:
+            while not self.is_closing and not self.is_lingering and not self.waits_for_turn:
                 if self.pending is None:
                     if self.backlog is None:
                         break
@@ -173,8 +193,13 @@ cdef class ClientConnection(Connection):
                     break
                 if self.pending is not None and self.at >= PyBytes_GET_SIZE(self.pending):
                     self.pending = None
+                if (self.pending is not None or self.backlog is not None) and is_share_spent(&begun):
+                    self.wait_for_turn()
         finally:
             self.is_advancing = False
+        if self.has_eof and self.exchange is None and self.pending is None and not self.is_lingering:
+            # What is left is no whole request.
+            return self.close_after_write()
         return self.adjust_reading()
 
     cdef bint _begin(self) except -1:
@@ -307,7 +332,9 @@ cdef class ClientConnection(Connection):
         """Whether a request is in progress: its head is on the way in, or its answer on the way out."""
         if self.exchange is not None:
             return not self.exchange.is_tunnel
-        return self.backlog is not None or self.is_closing or self.is_lingering or self.is_discarding
+        return (
+            self.backlog is not None or self.pending is not None or self.is_closing or self.is_lingering or self.is_discarding
+        )
 
     cdef bint is_idle(self) noexcept:
         """Whether it waits for another request after the first."""
@@ -344,12 +371,12 @@ cdef class ClientConnection(Connection):
                 wanted = waiting == 0 and exchange.can_take_body()
             elif exchange is not None or self.is_write_paused:
                 wanted = waiting < self.tripper.settings.max_buffered
-        return self.resume_reading() if wanted else self.pause_reading()
+        return self.let_read(wanted)
 
     cdef int on_exchange_end(self) except -1:
         """The exchange is over: the next request, the rest of an unwanted body, or the end of the connection."""
         self.exchange = None
-        if self.is_closing:
+        if self.is_closing or self.is_lingering:
             return 0
         if not self.keep_alive:
             if self.framing.is_done:
@@ -365,13 +392,15 @@ cdef class ClientConnection(Connection):
         if not self.is_advancing:
             if self.pending is not None or self.backlog is not None:
                 self._advance()
+            elif self.tripper.closes_idle and self.is_idle() and not self.has_unread():
+                self.close_after_write()
             elif self.is_read_paused:
                 self.adjust_reading()
         return 0
 
     cdef int end_message(self) except -1:
         """A request has been read to its end and answered."""
-        request_judges.take_back(self.judge, True)
+        request_judges.take_back(self.judge)
         self.judge = None
         self.is_discarding = False
         if self.has_eof and not self._unconsumed():
@@ -383,10 +412,13 @@ cdef class ClientConnection(Connection):
         """Bytes nobody wants any more; a client that goes on sending is cut off."""
         self.discarded += size
         if self.discarded > DISCARD_MAX:
-            if self.is_lingering:
-                self.abort()
-            else:
+            if not self.is_lingering:
                 self._linger()
+            elif self.count_unsent() > 0:
+                # It is still taking what it was answered; only it is not read any more.
+                self.let_read(False)
+            else:
+                self.abort()
         return 0
 
     # --- endings
@@ -414,17 +446,41 @@ cdef class ClientConnection(Connection):
         """Close once everything written is out; a peer that does not read is cut off after the idle timeout."""
         if self.transport is not None and not self.is_closing:
             self.is_closing = True
-            self.arm(self.tripper.client_idles)
+            self.arm(self.tripper.closings)
             self.transport.close()
         return 0
 
     cdef int abort_response(self, bint needs_reset) except -1:
         """Break the connection in the middle of a response, so that the client can tell (spec 4.5).
 
-        `needs_reset`: the body ends with the connection, so a plain close would look complete; only a reset does not.
+        Not before it has what was written until now, which may be the end of the response before. `needs_reset`: the body ends
+        with the connection, so a plain close would look complete; only a reset does not.
         """
-        if self.transport is not None and needs_reset:
-            self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if self.transport is None or self.is_closing:
+            return 0
+        if not needs_reset:
+            # To close with bytes unread would be a reset, too.
+            return self._linger() if self.is_read_stopped or not self.framing.is_done else self.close_after_write()
+        self.is_closing = True
+        self.let_read(False)
+        if self.has_delivered():
+            return self.reset()
+        self.arm(self.tripper.closings)
+        self.tripper.resetting.add(self)
+        return 0
+
+    cdef bint has_delivered(self) except -1:
+        """Whether everything written has been acknowledged: a reset takes away what is still on its way."""
+        cdef object raw = self.transport.get_extra_info("socket")
+        cdef int unacknowledged = 0
+        if self.count_unsent() > 0:
+            return False
+        return raw is None or ioctl(raw.fileno(), SIOCOUTQ, &unacknowledged) != 0 or unacknowledged == 0
+
+    cdef int reset(self) except -1:
+        cdef object raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(SOL_SOCKET, SO_LINGER, b"\1\0\0\0\0\0\0\0")
         return self.abort()
 
     cdef int abort(self) except -1:
@@ -436,6 +492,6 @@ cdef class ClientConnection(Connection):
 
     cdef int drop_judge(self) except -1:
         if self.judge is not None:
-            request_judges.take_back(self.judge, False)
+            self.judge.discard()
             self.judge = None
         return 0

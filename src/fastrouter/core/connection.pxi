@@ -40,18 +40,6 @@ cdef class Connection(Outlet):
 
     # --- back-pressure
 
-    cdef int pause_reading(self) except -1:
-        if not self.is_read_paused and self.transport is not None:
-            self.is_read_paused = True
-            self.transport.pause_reading()
-        return 0
-
-    cdef int resume_reading(self) except -1:
-        if self.is_read_paused and self.transport is not None:
-            self.is_read_paused = False
-            self.transport.resume_reading()
-        return 0
-
     cdef int watch_stall(self) except -1:
         """Let the wait for a peer that takes nothing of what was written end, where nothing else would end it.
 

@@ -22,12 +22,15 @@ class _Blocked(Exception):
     """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
 
 
-cdef object allowed_address(list found, object is_blocked):
-    """The first address in an answer of getaddrinfo(3) that may be connected to. Raises _Blocked without one."""
-    for _, _, _, _, address in found:
-        if not is_blocked(address[0]):
-            return address[0]
-    raise _Blocked(found[0][4][0])
+cdef double NEVER_SECONDS = 1e6
+
+
+cdef list allowed_addresses(list found, object is_blocked):
+    """Those of some addresses that may be connected to. Raises _Blocked without any."""
+    allowed = [address for address in found if not is_blocked(address)]
+    if not allowed:
+        raise _Blocked(found[0])
+    return allowed
 
 
 async def dial(BackendConnection connection):
@@ -41,15 +44,29 @@ async def dial(BackendConnection connection):
     name = endpoint.server_cert_domain_san or host
     transport = None
     try:
-        if endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin:
-            host = allowed_address(
-                await loop.getaddrinfo(host, endpoint.port, type=SOCK_STREAM), services.is_blocked
-            )
+        is_limited = endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin
+        if settings.resolve is not None:
+            addresses = list(await settings.resolve(host))
+        elif is_limited:
+            found = await loop.getaddrinfo(host, endpoint.port, type=SOCK_STREAM)
+            addresses = [address[0] for _, _, _, _, address in found]
+        else:
+            addresses = [host]
+        if is_limited:
+            addresses = allowed_addresses(addresses, services.is_blocked)
+        while True:
+            try:
+                transport, placeholder = await loop.create_connection(
+                    _Handshake if endpoint.tls else lambda: connection, addresses.pop(0), endpoint.port
+                )
+                break
+            except OSError:
+                if not addresses:
+                    raise
         if not endpoint.tls:
-            await loop.create_connection(lambda: connection, host, endpoint.port)
             return
-        transport, placeholder = await loop.create_connection(_Handshake, host, endpoint.port)
         connection.on_dialled(transport)
+        connection.arm(connection.tripper.handshakes)
         if placeholder.has_spoken:
             failure = plain_answer()
         elif placeholder.end is not None:
@@ -58,7 +75,8 @@ async def dial(BackendConnection connection):
             secured = await loop.start_tls(
                 transport, connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls,
                 server_hostname=name,
-                ssl_handshake_timeout=settings.tls_handshake_timeout or None,
+                # The loop's own limit fires before it looks at the socket; `handshakes` holds ours.
+                ssl_handshake_timeout=NEVER_SECONDS,
             )
             if connection.exchange is not None:
                 connection.exchange.secured_ns = monotonic_ns()
@@ -81,7 +99,7 @@ async def dial(BackendConnection connection):
             )
     except OSError as error:
         if transport is None:
-            failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connect: {errno_text(error)}")
+            failure = dial_failure(connection, error)
         else:
             failure = handshake_failure(connection, error)
     except CancelledError:
@@ -92,6 +110,8 @@ async def dial(BackendConnection connection):
         # Neither dial nor handshake says this: it is a fault of ours.
         if connection.exchange is not None:
             respond_panic(connection.exchange, error)
+        else:
+            tell_of_panic(connection.tripper, error)
         if transport is not None:
             transport.abort()
         return
@@ -99,6 +119,15 @@ async def dial(BackendConnection connection):
         transport.abort()
     if not connection.is_closed:
         connection.on_dial_failed(failure)
+
+
+cdef Failure dial_failure(BackendConnection connection, object error):
+    """What an OSError of a dial means."""
+    cdef object number = error.errno
+    if number in STARVED:
+        connection.tripper.on_starved_dial(number)
+        return Failure(FAILURE_STARVED, f"dial tcp {connection.endpoint.address}: {errno_text(error)}")
+    return Failure(FAILURE_DIAL, f"dial tcp {connection.endpoint.address}: connect: {errno_text(error)}")
 
 
 cdef int probe_peer(object sock, double interval) except -1:
@@ -113,8 +142,6 @@ cdef int probe_peer(object sock, double interval) except -1:
 
 cdef Failure handshake_failure(BackendConnection connection, object error):
     """What ended a handshake without a word of TLS."""
-    if isinstance(error, ConnectionAbortedError):
-        return Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout")
     if isinstance(error, ConnectionResetError) and error.errno:
         return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
     return Failure(FAILURE_INCOMPLETE, "EOF")

@@ -119,11 +119,15 @@ cdef class Endpoint:
     def instance_index(self):
         return self._cut(self.index)
 
+    cdef bint has_text(self, Slice which, bytes text) noexcept:
+        """Whether `which` of its texts (app, instance, index) is `text`."""
+        return which.length == <uint32_t>PyBytes_GET_SIZE(text) and memcmp(
+            PyBytes_AS_STRING(self.headers) + which.start, PyBytes_AS_STRING(text), which.length
+        ) == 0
+
     cdef bint is_instance(self, bytes identity) noexcept:
         """Whether `identity` is its instance id."""
-        return self.instance.length > 0 and self.instance.length == PyBytes_GET_SIZE(identity) and memcmp(
-            PyBytes_AS_STRING(self.headers) + self.instance.start, PyBytes_AS_STRING(identity), self.instance.length
-        ) == 0
+        return self.instance.length > 0 and self.has_text(self.instance, identity)
 
     cdef bytes cookie_identity(self):
         """The instance id as a cookie value, empty without one."""

@@ -22,6 +22,8 @@ cdef const char* UNAVAILABLE = b"503 Service Unavailable\n"
 
 #           kind                       status body              retriable failable prunable counter
 failure_row(FAILURE_DIAL,                 502, BAD_GATEWAY,          True,  True,  True,  COUNTER_BAD_GATEWAYS)
+# The router itself has no descriptor, port or memory for it: nobody else's fault.
+failure_row(FAILURE_STARVED,              502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
 failure_row(FAILURE_PLAIN_ANSWER,         525, HANDSHAKE_FAILED,     True,  True,  True,  COUNTER_BACKEND_TLS_HANDSHAKE_FAILED)
 failure_row(FAILURE_HOSTNAME_MISMATCH,    503, UNAVAILABLE,          True,  True,  True,  COUNTER_BACKEND_INVALID_ID)
 failure_row(FAILURE_REMOTE_CERTIFICATE,   496, CERTIFICATE_REQUIRED, True,  True,  True,  COUNTER_NONE)
@@ -67,6 +69,10 @@ cdef str errno_text(object error):
     """The C library's words for an OSError, as Go prints them (lower case)."""
     cdef object number = getattr(error, "errno", None)
     return os_strerror(number).lower() if number else str(error).lower()
+
+
+# What a system call says when this process or machine has used up its own.
+cdef frozenset STARVED = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
 
 
 # --- TLS: what OpenSSL reports, in Go's words ---------------------------------------------------------------------------

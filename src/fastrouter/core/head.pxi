@@ -24,6 +24,22 @@ cdef inline bint is_hex(char digit) noexcept:
     return c"0" <= digit <= c"9" or c"a" <= (digit | 32) <= c"f"
 
 
+cdef enum:
+    NAME_BUCKETS = 1024         # a power of two
+
+# Nobody outside can know which names meet in one bucket.
+cdef uint32_t _name_seed = int.from_bytes(os_urandom(4), "little")
+
+
+cdef inline uint32_t hash_of_name(const char* name, Py_ssize_t length) noexcept nogil:
+    """Of a header name in any spelling (FNV-1a)."""
+    cdef uint32_t hash = _name_seed
+    cdef Py_ssize_t i
+    for i in range(length):
+        hash = (hash ^ _lower[<unsigned char>name[i]]) * <uint32_t>16777619
+    return hash ^ (hash >> 15)
+
+
 # --- the scan ------------------------------------------------------------------------------------------------------------
 
 cdef class Head:
@@ -49,6 +65,7 @@ cdef class Head:
         cdef const char* stop
         cdef const char* colon
         cdef const char* value
+        cdef const char* line_end
         cdef Field* field
         cdef int i
         cdef int kind
@@ -61,6 +78,7 @@ cdef class Head:
         for i in range(HEADER_KINDS):
             self.first[i] = -1
             self.seen[i] = 0
+            self.named[i] = False
 
         newline = <const char*>memchr(at, c"\n", end - at)
         if newline == NULL:
@@ -106,12 +124,13 @@ cdef class Head:
             field.name.start = <uint32_t>(at - data)
             field.name.length = <uint32_t>(colon - at)
             field.value.start = <uint32_t>(value - data)
+            line_end = stop
             while stop > value and ((stop - 1)[0] == c" " or (stop - 1)[0] == c"\t"):
                 stop -= 1
             field.value.length = <uint32_t>(stop - value)
             field.kind = kind
             field.is_dropped = False
-            field.is_plain = (value == colon + 2) & (colon[1] == c" ") & (stop + 1 == newline)
+            field.is_plain = (value == colon + 2) & (colon[1] == c" ") & (stop == line_end) & (line_end + 1 == newline)
             if kind != HEADER_OTHER:
                 if self.first[kind] < 0:
                     self.first[kind] = self.count
@@ -265,52 +284,61 @@ cdef class Head:
         return 0
 
     cdef int _drop_named_by_connection(self) except -1:
+        """Each name is looked up among the fields by its hash: a hostile list has hundreds of thousands."""
+        cdef int buckets[NAME_BUCKETS]
         cdef Field* field
-        cdef Field* other
         cdef Slice token
         cdef Py_ssize_t at
-        cdef const char* text
-        cdef set many = None
-        cdef int i, j
-        cdef int tokens = 0
+        cdef const char* name
+        cdef int* bucket
+        cdef int i
+        for i in range(NAME_BUCKETS):
+            buckets[i] = -1
+        for i in range(self.count):
+            field = &self.fields[i]
+            name = self.base + field.name.start
+            field.hash = hash_of_name(name, field.name.length)
+            bucket = &buckets[field.hash & (NAME_BUCKETS - 1)]
+            field.next = bucket[0]
+            bucket[0] = i
+            field.is_kept = self.kept_names is not None and name[:field.name.length].lower() in self.kept_names
         for i in range(self.first[HEADER_CONNECTION], self.count):
             field = &self.fields[i]
             if field.kind != HEADER_CONNECTION:
                 continue
             at = 0
             while next_token(self.base + field.value.start, field.value.length, &at, &token):
-                text = self.base + field.value.start + token.start
-                if known_kind(text, token.length) == HEADER_KEEP_ALIVE or is_token(text, token.length, b"close"):
-                    continue
-                if self.kept_names is not None and text[:token.length].lower() in self.kept_names:
-                    continue
-                tokens += 1
-                if tokens > 16:
-                    # A hostile list: one set instead of a scan of all fields per token.
-                    if many is None:
-                        many = set()
-                    many.add(text[:token.length].lower())
-                    continue
-                for j in range(self.count):
-                    other = &self.fields[j]
-                    if other.name.length == token.length and equals_nocase(
-                        self.base + other.name.start, text, token.length
-                    ):
-                        other.is_dropped = True
-        if many is not None:
-            for j in range(self.count):
-                other = &self.fields[j]
-                text = self.base + other.name.start
-                if text[:other.name.length].lower() in many:
-                    other.is_dropped = True
+                self._drop_named(self.base + field.value.start + token.start, token.length, buckets)
+        if self.kept_names is not None:
+            for i in range(HEADER_KINDS):
+                self.named[i] = self.named[i] and <bytes>_known_names[i].lower not in self.kept_names
         return 0
 
-    cdef bint is_dropped(self, int kind) except -1:
-        """Whether `Connection` named this known header, or would have named it were it there."""
-        cdef const char* name = _known_names[kind].lower
-        return self.has_token(HEADER_CONNECTION, name) and (
-            self.kept_names is None or <bytes>name not in self.kept_names
-        )
+    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets) noexcept:
+        cdef int kind = known_kind(name, length)
+        cdef Field* field
+        cdef uint32_t hash
+        cdef int i
+        if kind == HEADER_KEEP_ALIVE or is_token(name, length, b"close"):
+            return 0
+        if kind != HEADER_OTHER:
+            if self.named[kind]:
+                return 0
+            self.named[kind] = True
+        hash = hash_of_name(name, length)
+        i = buckets[hash & (NAME_BUCKETS - 1)]
+        while i >= 0:
+            field = &self.fields[i]
+            if field.hash == hash and not field.is_kept and field.name.length == length and equals_nocase(
+                self.base + field.name.start, name, length
+            ):
+                field.is_dropped = True
+            i = field.next
+        return 0
+
+    cdef bint is_dropped(self, int kind) noexcept:
+        """Whether `Connection` named this known header, or would have named it were it there; after `drop_hop_by_hop`."""
+        return self.named[kind]
 
     cdef void drop(self, int kind, bint only_empty=False) noexcept:
         """Mark every field of a known header, or those without a value, as not to be passed on."""

@@ -9,12 +9,15 @@ cdef class Judge:
     def __cinit__(self, bint for_requests):
         parser = (HttpRequestParser if for_requests else HttpResponseParser)(self)
         self.parser_feed = parser.feed_data
+        self.parser_goes_on = parser.should_keep_alive
 
     def on_headers_complete(self):
         self.head_complete = True
 
     def on_message_complete(self):
         self.message_complete = True
+        # To be asked now: behind the message llhttp has forgotten what it has seen.
+        self.goes_on = self.parser_goes_on()
 
     cdef bint accepts(self, object data) except -1:
         """Feed the next bytes of the message (bytes or memoryview). False: not HTTP, `reason` says why.
@@ -29,6 +32,10 @@ cdef class Judge:
             self.reason = str(error)
             return False
         return True
+
+    cdef void discard(self) noexcept:
+        """Never to be used again. Parser and judge hold each other: let both go without the collector."""
+        self.parser_feed = self.parser_goes_on = None
 
 
 cdef class JudgeStore:
@@ -46,15 +53,15 @@ cdef class JudgeStore:
         self.count -= 1
         return judge
 
-    cdef void take_back(self, Judge judge, bint clean) noexcept:
-        """`clean`: its last message ended and llhttp would accept another one behind it."""
-        if clean and not judge.upgraded and judge.message_complete and self.count < JUDGES_KEPT:
-            judge.head_complete = judge.message_complete = False
+    cdef void take_back(self, Judge judge) noexcept:
+        """Both readers agree that the message is over. The judge serves another one only if llhttp itself would go on."""
+        if judge.message_complete and judge.goes_on and not judge.upgraded and self.count < JUDGES_KEPT:
+            judge.head_complete = judge.message_complete = judge.goes_on = False
             judge.below = self.top
             self.top = judge
             self.count += 1
         else:
-            judge.parser_feed = None    # parser and judge hold each other: let both go without the collector
+            judge.discard()
 
 
 cdef int JUDGES_KEPT = 1024

@@ -15,9 +15,10 @@ cdef int serve(Exchange exchange, Head head) except -1:
             return 0
         if not check_protocol(exchange):                        # 14 protocol check
             return 0
-        if not look_up(exchange, head):                         # 15 lookup
-            return 0
+        # Before the lookup, other than in Gorouter: what is too large is not looked at any closer.
         if not check_request_size(exchange, head):              # 16 max request size
+            return 0
+        if not look_up(exchange, head):                         # 15 lookup
             return 0
         if not check_client_certificate(exchange, head):        # 17 X-Forwarded-Client-Cert
             return 0
@@ -64,18 +65,17 @@ cdef bint check_protocol(Exchange exchange) except -1:
 
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    cdef const char* host = base + exchange.host.start
     cdef int64_t begun_ns = 0
-    if exchange.host.length == 0 or is_client_ip(exchange, host):
+    if exchange.host.length == 0 or (
+        exchange.tripper.settings.refuses_client_ip
+        and is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start)
+    ):
         exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
     if exchange.tripper.settings.observes_requests:
         begun_ns = monotonic_ns()
-    exchange.pool = exchange.tripper.table.find(
-        host, exchange.host.length, base + exchange.path.start, exchange.path.length
-    )
+    exchange.pool = find_pool(exchange)
     if exchange.tripper.settings.observes_requests:
         exchange.tripper.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
@@ -83,6 +83,14 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
     if exchange.pool is None or not exchange.pool.endpoints:
         return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return check_connection_limit(exchange)
+
+
+cdef EndpointPool find_pool(Exchange exchange):
+    """The pool of the route that the request goes to, or None."""
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    return exchange.tripper.table.find(
+        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
+    )
 
 
 cdef bint check_connection_limit(Exchange exchange) except -1:
@@ -114,10 +122,14 @@ cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
     return length == ip_length and memcmp(host, ip, length) == 0
 
 
+cdef Py_ssize_t ANSWERED_HOST_MAX = 1024
+
+
 cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) except -1:
     """No pool, or nothing left in it. `message` has one %s for the Host as sent. Always False."""
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    # One that is too long for any route is not repeated at length.
+    cdef bytes host = base[exchange.host.start : exchange.host.start + min(exchange.host.length, ANSWERED_HOST_MAX)]
     if exchange.pool is not None and exchange.tripper.settings.empty_pool_503:
         respond_error(
             exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
@@ -130,6 +142,7 @@ cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) exc
 
 
 cdef object APP_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}):(\d+)")
+cdef Py_ssize_t INSTANCE_NAME_MAX = 64
 cdef object PROCESS_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?::(\d+))?")
 
 cdef bint look_up_instance(Exchange exchange, Head head) except -1:
@@ -137,18 +150,20 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     cdef EndpointPool pool = exchange.pool
     cdef Endpoint endpoint
     cdef list chosen = []
+    cdef bytes guid, index
+    cdef str process_id
     cdef object app = None
     cdef object process = None
     cdef bytes message = b""
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length:
-        app = APP_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_APP_INSTANCE))
+        app = instance_match(APP_INSTANCE, head.text_of(HEADER_X_CF_APP_INSTANCE))
         if app is None:
             return refuse_instance_header(
                 exchange, "app", head.text_of(HEADER_X_CF_APP_INSTANCE), b"invalid_cf_app_instance_header", b"X-CF-App-Instance"
             )
         message = b"Requested instance ('%s') with guid ('%s') does not exist for route ('%%s')" % (app[2], app[1])
     if head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
-        process = PROCESS_INSTANCE.fullmatch(head.text_of(HEADER_X_CF_PROCESS_INSTANCE))
+        process = instance_match(PROCESS_INSTANCE, head.text_of(HEADER_X_CF_PROCESS_INSTANCE))
         if process is None:
             return refuse_instance_header(
                 exchange, "process", head.text_of(HEADER_X_CF_PROCESS_INSTANCE),
@@ -161,14 +176,14 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
                 process[2], process[1]
             )
     if pool is not None:
+        guid, index = (process if app is None else app).groups()
+        process_id = guid.decode("ascii")
         for endpoint in pool.endpoints:
             if app is not None:
-                if endpoint.app_id.encode() == app[1] and endpoint.instance_index.encode() == app[2]:
+                if endpoint.has_text(endpoint.app, guid) and endpoint.has_text(endpoint.index, index):
                     # Of several matches Gorouter keeps the last (spec 3.8).
                     chosen = [endpoint]
-            elif endpoint.process_id.encode() == process[1] and (
-                process[2] is None or endpoint.instance_index.encode() == process[2]
-            ):
+            elif endpoint.process_id == process_id and (index is None or endpoint.has_text(endpoint.index, index)):
                 chosen.append(endpoint)
     if not chosen:
         if pool is not None and pool.endpoints:
@@ -181,6 +196,11 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     exchange.pool.latency_row = pool.latency_row
     exchange.pool.is_thrown_away = True
     return check_connection_limit(exchange)
+
+
+cdef object instance_match(object pattern, bytes text):
+    """A match of the whole `text`, None for what names no instance; none that there is has a longer name."""
+    return pattern.fullmatch(text) if PyBytes_GET_SIZE(text) <= INSTANCE_NAME_MAX else None
 
 
 cdef bint refuse_instance_header(Exchange exchange, str kind, bytes value, bytes router_error, bytes name) except -1:
@@ -218,7 +238,9 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
                 count += 1
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
-    exchange.endpoint = exchange.pool.select(exchange)
+    exchange.pool = find_pool(exchange)
+    if exchange.pool is not None:
+        exchange.endpoint = exchange.pool.select(exchange)
     exchange.router_error = b"max-request-size-exceeded"
     respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")
     exchange.finish()
@@ -388,27 +410,4 @@ cdef bytes absolute_target(Exchange exchange, bytes target):
     cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
     path, _, query = target.partition(b"?")
     exchange.lacks_scheme = True
-    return b"//" + host + quote(unquote_to_bytes(path), safe="/$&+:=@").encode("ascii") + sorted_query(query)
-
-
-cdef bytes sorted_query(bytes query):
-    """A query as Go encodes one anew: pairs in the order of their names, those it cannot read left out."""
-    cdef list pairs = []
-    for pair in query.split(b"&"):
-        name, _, value = pair.partition(b"=")
-        if pair and b";" not in pair and is_unescapable(name) and is_unescapable(value):
-            pairs.append((unescaped(name), unescaped(value)))
-    pairs.sort(key=itemgetter(0))
-    if not pairs:
-        return b""
-    return b"?" + "&".join([f"{quote_plus(name)}={quote_plus(value)}" for name, value in pairs]).encode("ascii")
-
-
-cdef bytes unescaped(bytes text):
-    return unquote_to_bytes(text.replace(b"+", b" "))
-
-
-cdef object BAD_ESCAPE = re_compile(rb"%(?![0-9A-Fa-f]{2})")
-
-cdef bint is_unescapable(bytes text) except -1:
-    return BAD_ESCAPE.search(text) is None
+    return b"//" + host + requoted_path(path) + sorted_query(query)

@@ -7,7 +7,7 @@
 # A transport closes its socket right after it has called `connection_lost`, never before; so the descriptor is this connection's
 # until then, and `detach` must be called there.
 
-cdef class Outlet(Timed):
+cdef class Outlet(Reader):
     def __cinit__(self, *_):
         self.descriptor = -1
 

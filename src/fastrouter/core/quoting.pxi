@@ -26,8 +26,16 @@ cdef inline bint is_plain_text(const char* text, Py_ssize_t length) noexcept nog
     return found == 0
 
 
+# Bytes of one field that a log line shows. Who may send heads of a megabyte must not write logs of gigabytes with them.
+cdef Py_ssize_t LOGGED_MAX = 65536
+# Stands where a field was cut.
+cdef const char* CUT = b"..."
+
+
 cdef char* put_escaped(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote)."""
+    """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote), cut at LOGGED_MAX bytes."""
+    if length > LOGGED_MAX:
+        return put_text(put_escaped(out, text, LOGGED_MAX), CUT)
     if not is_plain_text(text, length):
         return put_bytes(out, _go_escaped(text[:length]))
     return put(out, text, length)
@@ -43,29 +51,74 @@ cdef inline char* put_quoted(char* out, const char* base, Slice text) except NUL
     return out + 1
 
 
-cdef dict _GO_ESCAPES = {
-    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\",
-}
-
 cdef bytes _go_escaped(bytes text):
-    cdef list parts = []
-    cdef int code
+    """`text` as it stands between the quotes of a Go string literal; at most four times as long."""
     # surrogateescape leaves every byte that is no UTF-8 as a lone surrogate U+DC80..U+DCFF.
-    for character in text.decode("utf-8", "surrogateescape"):
-        code = ord(character)
-        if character in _GO_ESCAPES:
-            parts.append(_GO_ESCAPES[character])
-        elif 0xDC80 <= code <= 0xDCFF:
-            parts.append("\\x%02x" % (code - 0xDC00))
-        elif character.isprintable():
-            parts.append(character)
-        elif code < 32 or code == 127:
-            parts.append("\\x%02x" % code)
-        elif code < 0x10000:
-            parts.append("\\u%04x" % code)
-        else:
-            parts.append("\\U%08x" % code)
-    return "".join(parts).encode("utf-8")
+    cdef str characters = text.decode("utf-8", "surrogateescape")
+    cdef bytes escaped = PyBytes_FromStringAndSize(NULL, 4 * PyBytes_GET_SIZE(text))
+    cdef char* start = PyBytes_AS_STRING(escaped)
+    cdef char* out = start
+    cdef int kind = PyUnicode_KIND(characters)
+    cdef void* data = PyUnicode_DATA(characters)
+    cdef Py_ssize_t i
+    for i in range(PyUnicode_GET_LENGTH(characters)):
+        out = put_go_character(out, <uint32_t>PyUnicode_READ(kind, data, i))
+    return escaped[: out - start]
+
+
+cdef inline char* put_go_character(char* out, uint32_t character) noexcept:
+    cdef const char* digits = b"0123456789abcdef"
+    cdef const char* letters = b"abtnvfr"
+    cdef int width = 0
+    if character == 34 or character == 92:
+        out[0] = c"\\"
+        out[1] = <char>character
+        return out + 2
+    if 7 <= character <= 13:
+        out[0] = c"\\"
+        out[1] = letters[character - 7]
+        return out + 2
+    if character < 127:
+        if character >= 32:
+            out[0] = <char>character
+            return out + 1
+        out = put_text(out, b"\\x")
+        width = 2
+    elif character == 127 or 0xDC80 <= character <= 0xDCFF:
+        character &= 0xFF
+        out = put_text(out, b"\\x")
+        width = 2
+    elif Py_UNICODE_ISPRINTABLE(character):
+        return put_utf8(out, character)
+    elif character < 0x10000:
+        out = put_text(out, b"\\u")
+        width = 4
+    else:
+        out = put_text(out, b"\\U")
+        width = 8
+    while width:
+        width -= 1
+        out[0] = digits[character >> (4 * width) & 15]
+        out += 1
+    return out
+
+
+cdef inline char* put_utf8(char* out, uint32_t character) noexcept:
+    """Append a character beyond ASCII."""
+    if character < 0x800:
+        out[0] = <char>(0xC0 | character >> 6)
+        out[1] = <char>(0x80 | character & 63)
+        return out + 2
+    if character < 0x10000:
+        out[0] = <char>(0xE0 | character >> 12)
+        out[1] = <char>(0x80 | character >> 6 & 63)
+        out[2] = <char>(0x80 | character & 63)
+        return out + 3
+    out[0] = <char>(0xF0 | character >> 18)
+    out[1] = <char>(0x80 | character >> 12 & 63)
+    out[2] = <char>(0x80 | character >> 6 & 63)
+    out[3] = <char>(0x80 | character & 63)
+    return out + 4
 
 
 cdef str go_quoted(bytes text):
@@ -74,10 +127,18 @@ cdef str go_quoted(bytes text):
 
 
 cdef char* put_json_text(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append a JSON string. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times its size."""
+    """Append a JSON string, cut at LOGGED_MAX bytes. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times
+    its size.
+    """
+    cdef bint is_cut = length > LOGGED_MAX
+    if is_cut:
+        length = LOGGED_MAX
     if not is_plain_text(text, length):
-        return put_bytes(out, encode_basestring(text[:length].decode("utf-8", "replace")).encode("utf-8"))
+        shown = text[:length].decode("utf-8", "replace")
+        return put_bytes(out, encode_basestring(shown + "..." if is_cut else shown).encode("utf-8"))
     out[0] = c"\""
     out = put(out + 1, text, length)
+    if is_cut:
+        out = put_text(out, CUT)
     out[0] = c"\""
     return out + 1

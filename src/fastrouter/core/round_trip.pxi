@@ -15,14 +15,19 @@ cdef class RoundTripper:
         self.is_healthy = True
         self.clients = set()
         self.arrivals = set()
+        self.backends = set()
+        self.resetting = set()
+        self.turns = Turns()
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
         self.lingerings = DeadlineQueue(LINGER_SECONDS)
+        self.closings = DeadlineQueue(settings.closing_timeout)
         self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
         self.dials = DeadlineQueue(settings.dial_timeout)
+        self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
-        self.stalls = DeadlineQueue(settings.frontend_idle_timeout)
+        self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
 
     # --- life of the worker
@@ -30,6 +35,7 @@ cdef class RoundTripper:
     def start(self, loop):
         """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
         self.loop = loop
+        self.turns.loop = loop
         self._tick()
 
     def stop(self):
@@ -44,6 +50,9 @@ cdef class RoundTripper:
             client.abort()
         for arrival in list(self.arrivals):
             arrival.abort()
+        for backend in list(self.backends):
+            (<BackendConnection>backend).abort()
+        self.turns.clear()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -57,6 +66,7 @@ cdef class RoundTripper:
         self.is_draining = True
         if not closes_idle:
             return
+        self.closes_idle = True
         for client in list(self.clients):
             if client.is_idle() and not client.has_unread():
                 client.close_after_write()
@@ -91,18 +101,71 @@ cdef class RoundTripper:
 
     def _tick(self):
         cdef int64_t now = monotonic_ns()
+        self.late_ticks = self.late_ticks + 1 if self.ticked_ns and now - self.ticked_ns > LATE_NS else 0
+        self.ticked_ns = now
         self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
+        self._look_for_descriptors()
+        if self.resetting:
+            self._reset_delivered()
+        if self.access_log is not None:
+            self.access_log.flush()
+        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
+        # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
+        if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
+            self.loop.call_soon(self._look)
+
+    def _look(self):
+        # What is called soon comes in front of this turn's look at the sockets, and what is called soon from there behind it.
+        self.loop.call_soon(self._expire)
+
+    def _expire(self):
+        cdef int64_t now = self.ticked_ns
+        if self.tick_handle is None:
+            return
         self.proxy_headers.expire(now)
         self.header_reads.expire(now)
         self.client_idles.expire(now)
         self.lingerings.expire(now)
+        self.closings.expire(now)
         self.continue_waits.expire(now)
         self.dials.expire(now)
+        self.handshakes.expire(now)
         self.attempts.expire(now)
         self.stalls.expire(now)
         self.backend_idles.expire(now)
-        if self.access_log is not None:
-            self.access_log.flush()
+
+    cdef int _reset_delivered(self) except -1:
+        cdef ClientConnection client
+        for client in list(self.resetting):
+            if client.has_delivered():
+                client.reset()
+        return 0
+
+    cdef int _look_for_descriptors(self) except -1:
+        """Tell, once an interval, that connections are refused or cannot be dialled because this process may open no more.
+
+        libuv accepts and closes them without a word; so a socket is opened to see whether it can be.
+        """
+        cdef int descriptor = socket(AF_UNIX, SOCK_STREAM_NUMBER, 0)
+        if descriptor >= 0:
+            close(descriptor)
+        else:
+            self.starved_errno = errno
+        if self.starved_errno and (self.starved_ns == 0 or self.ticked_ns - self.starved_ns > STARVED_INTERVAL_NS):
+            self.tell(LOG_ERROR, "out-of-resources", {
+                "error": os_strerror(self.starved_errno).lower(), "refuses-clients": descriptor < 0,
+                "failed-dials": self.starved_dials,
+            })
+            self.starved_ns = self.ticked_ns
+            self.starved_errno = 0
+            self.starved_dials = 0
+        return 0
+
+    cdef int on_starved_dial(self, int number) except -1:
+        """A dial has failed with errno `number`, for want of what this process or machine may use."""
+        self.starved_errno = number
+        self.starved_dials += 1
+        return 0
 
     cdef int tell(self, int level, str message, dict data) except -1:
         """Write to the process log, if there is one."""
@@ -150,11 +213,9 @@ cdef class RoundTripper:
         """Send on an idle connection, or dial when there is none."""
         cdef ConnectionPool pool = exchange.endpoint.connection_pool()
         cdef BackendConnection connection = pool.acquire()
-        if not exchange.is_replayable():
-            # It could not be sent again, so a connection the backend has closed meanwhile must not get it.
-            while connection is not None and connection.has_ended():
-                connection.close()
-                connection = pool.acquire()
+        while connection is not None and connection.has_ended():
+            connection.close()
+            connection = pool.acquire()
         if connection is None:
             connection = BackendConnection(self, exchange.endpoint)
             connection.exchange = exchange

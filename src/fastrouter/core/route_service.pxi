@@ -227,6 +227,7 @@ cdef object route_mismatch(Exchange exchange):
     return None
 
 
+cdef object BAD_ESCAPE = re_compile(rb"%(?![0-9A-Fa-f]{2})")
 cdef object BAD_HOST = re_compile(r"[ \\^`{|}]")
 
 cdef str fault_of_url(str url, str scheme, str authority, str path):

@@ -3,6 +3,10 @@
 # A tree over the segments of `host/path`: the root's children are hosts (a wildcard host is the segment `*.example.com`), below
 # them one node per path segment. A lookup walks it for the exact host, then for ever wider wildcards.
 
+# Bytes of a host: no name of the DNS is longer, so no route of a longer one is ever reached.
+cdef Py_ssize_t HOST_MAX = 255
+
+
 @cython.no_gc
 cdef class RouteNode:
     """One segment. `pool` is None where no route ends. A tree, so the collector need not know it."""
@@ -107,7 +111,10 @@ cdef class RouteTable:
         )
 
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
-        """Lookup by the raw Host value and the raw target path; port, query and a trailing slash do not count."""
+        """Lookup by the raw Host value and the raw target path; port, query and a trailing slash do not count.
+
+        Linear in the length of both, but for the wildcards of a host, of which one of HOST_MAX bytes has at most half as many.
+        """
         cdef const char* cut
         cdef char* key
         cdef Py_ssize_t i, length, start, dot
@@ -115,6 +122,8 @@ cdef class RouteTable:
         cut = <const char*>memchr(host, c":", host_length)
         if cut != NULL:
             host_length = cut - host
+        if host_length > HOST_MAX:
+            return None
         cut = <const char*>memchr(path, c"?", path_length)
         if cut != NULL:
             path_length = cut - path
@@ -129,6 +138,8 @@ cdef class RouteTable:
         for i in range(2):
             if length > 0 and key[length - 1] == c"/":
                 length -= 1
+        # Only a host can be a wildcard.
+        host_length = min(host_length, length)
         start = 0
         if length > 0 and key[0] == c"/":
             start = 1
@@ -137,11 +148,11 @@ cdef class RouteTable:
             if pool is not None:
                 return pool
             dot = start
-            if length - dot >= 2 and key[dot] == c"*" and key[dot + 1] == c".":
+            if host_length - dot >= 2 and key[dot] == c"*" and key[dot + 1] == c".":
                 dot += 2
-            while dot < length and key[dot] != c".":
+            while dot < host_length and key[dot] != c".":
                 dot += 1
-            if dot >= length:
+            if dot >= host_length:
                 return None
             start = dot - 1
             key[start] = c"*"

@@ -12,6 +12,7 @@ cdef class Settings:
         double read_header_timeout=0.0,
         double proxy_header_timeout=0.1,
         double backend_idle_timeout=90.0,
+        double closing_timeout=900.0,
         double keep_alive_probe_interval=1.0,
         bint backend_keep_alive=True,
         int max_idle_per_endpoint=100,
@@ -40,6 +41,7 @@ cdef class Settings:
         str healthcheck_user_agent="HTTP-Monitor/1.1",
         str trace_key="",
         str local_ip="127.0.0.1",
+        bint refuses_client_ip=True,
         str forwarded_client_cert="always_forward",
         bint forces_proto_https=False,
         bint sanitizes_proto=False,
@@ -47,6 +49,7 @@ cdef class Settings:
         removed_headers=(),
         added_headers=(),
         render_error=None,
+        resolve=None,
         RouteServices route_services=None,
     ):
         self.max_attempts = _at_least("max_attempts", max_attempts, 1)
@@ -57,6 +60,7 @@ cdef class Settings:
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
+        self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)
         self.keep_alive_probe_interval = keep_alive_probe_interval
         self.backend_keep_alive = backend_keep_alive
         self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
@@ -89,6 +93,7 @@ cdef class Settings:
         self.healthcheck_user_agent = healthcheck_user_agent.encode("utf-8")
         self.trace_key = trace_key.encode("utf-8")
         self.local_ip = local_ip.encode("ascii")
+        self.refuses_client_ip = refuses_client_ip
         self.forwarded_client_cert = _one_of(
             "forwarded_client_cert", forwarded_client_cert, ("always_forward", "forward", "sanitize_set")
         )
@@ -98,6 +103,7 @@ cdef class Settings:
         self.rewriting = Rewriting(removed_headers, added_headers) if removed_headers or added_headers else None
         self.rewriting_room = 0 if self.rewriting is None else self.rewriting.added_size
         self.render_error = render_error
+        self.resolve = resolve
         self.route_services = RouteServices() if route_services is None else route_services
 
 

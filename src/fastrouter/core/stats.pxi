@@ -171,6 +171,15 @@ cdef class Stats:
         if 0 <= slot < self.slots:
             self.failed_at_ns[slot] = 0
 
+    def mark_of(self, int slot):
+        """When the endpoint of a slot has failed, by the monotonic clock in ns; 0 if it has not."""
+        return self.failed_at_ns[slot] if 0 <= slot < self.slots else 0
+
+    def set_mark(self, int slot, int64_t failed_at_ns):
+        """Mark the endpoint of a slot as failed at this time of the monotonic clock."""
+        if 0 <= slot < self.slots:
+            self.failed_at_ns[slot] = failed_at_ns
+
     def take_used(self):
         """Slots whose endpoints had an attempt since the last call."""
         cdef Py_ssize_t slot

@@ -3,6 +3,16 @@
 cdef bytes STICKY_COOKIE = b"__VCAP_ID__"
 cdef bytes METADATA_COOKIE = b"__VCAP_ID_META__"
 
+cdef enum:
+    # No more is read than what a right one can have.
+    COOKIES_MAX = 1000          # cookies of a request: browsers keep less than 200 for one domain
+    IDENTITY_MAX = 1026         # bytes of a `__VCAP_ID__`: the longest instance id, in quotes
+    METADATA_MAX = 256          # bytes of a `__VCAP_ID_META__`: all it can say, four times
+    SET_COOKIE_MAX = 8192       # bytes of a Set-Cookie line: browsers take half of that
+    ATTRIBUTES_MAX = 16         # attributes of one: there are nine
+    SESSION_COOKIES_MAX = 16    # of one response
+    DATE_MAX = 64               # bytes of a date
+
 
 cdef int read_sticky(Exchange exchange, Head head) except -1:
     """Note the instance the request wants: a session cookie or Negotiate makes `__VCAP_ID__` count; alone it does not."""
@@ -13,6 +23,7 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
     cdef const char* text
     cdef Py_ssize_t at
     cdef int i
+    cdef int count = 0
     if not head.has(HEADER_COOKIE):
         return 0
     for i in range(head.first[HEADER_COOKIE], head.count):
@@ -20,11 +31,15 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
             continue
         text = head.base + head.fields[i].value.start
         at = 0
-        while next_cookie(text, head.fields[i].value.length, &at, &name, &value):
+        while count < COOKIES_MAX and next_cookie(text, head.fields[i].value.length, &at, &name, &value):
+            count += 1
             if equals_bytes(text + name.start, name.length, STICKY_COOKIE):
-                if wanted is None:
+                if wanted is None and value.length <= IDENTITY_MAX:
                     wanted = unquoted(text[value.start : value.start + value.length])
-            elif settings.keeps_sticky_metadata and equals_bytes(text + name.start, name.length, METADATA_COOKIE):
+            elif (
+                settings.keeps_sticky_metadata and value.length <= METADATA_MAX
+                and equals_bytes(text + name.start, name.length, METADATA_COOKIE)
+            ):
                 exchange.sticky_metadata = unquoted(text[value.start : value.start + value.length])
             elif not has_session:
                 has_session = is_session_cookie(settings, text + name.start, name.length)
@@ -61,6 +76,10 @@ cdef bint next_cookie(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice
     return True
 
 
+cdef inline bint is_blank(char byte) noexcept nogil:
+    return byte == c" " or byte == c"\t"
+
+
 cdef inline bint equals_bytes(const char* text, Py_ssize_t length, bytes other) noexcept:
     return length == PyBytes_GET_SIZE(other) and memcmp(text, PyBytes_AS_STRING(other), length) == 0
 
@@ -95,10 +114,13 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
     """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
     cdef Settings settings = exchange.tripper.settings
     cdef Endpoint endpoint = exchange.endpoint
-    cdef bytes identity, name, lines
+    cdef bytes identity, lines
     cdef list sessions = []
     cdef StickyAttributes attributes
-    cdef bint is_negotiated
+    cdef bint is_negotiated, is_own
+    cdef const char* text
+    cdef Py_ssize_t length, at
+    cdef Slice name, value
     cdef int i
     if endpoint.instance.length == 0:
         return b""
@@ -110,18 +132,27 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
         for i in range(head.first[HEADER_SET_COOKIE], head.count):
             if head.fields[i].kind != HEADER_SET_COOKIE:
                 continue
-            text = head.field_text(i)
-            name, equals, value = text.partition(b";")[0].partition(b"=")
-            if not equals or COOKIE_VALUE.fullmatch(value.rstrip(b" \t")) is None:
+            text = head.base + head.fields[i].value.start
+            length = head.fields[i].value.length
+            at = 0
+            if length > SET_COOKIE_MAX or not next_cookie(text, length, &at, &name, &value):
+                continue
+            while name.length and is_blank(text[name.start + name.length - 1]):
+                name.length -= 1
+            is_own = equals_bytes(text + name.start, name.length, STICKY_COOKIE)
+            if not (is_own or is_session_cookie(settings, text + name.start, name.length)):
+                continue
+            if value.start == name.start + name.length or (
+                COOKIE_VALUE.fullmatch(text[value.start : value.start + value.length]) is None
+            ):
                 # No cookie to Go, which so does not see it here.
                 continue
-            name = name.strip(b" \t")
-            if name == STICKY_COOKIE:
+            if is_own:
                 # The app manages affinity itself.
                 return b""
             # With metadata every session cookie counts: to browsers partitioned ones are cookies of their own.
-            if is_session_cookie(settings, name, len(name)) and (not sessions or settings.keeps_sticky_metadata):
-                sessions.append(StickyAttributes.of_session(text, settings.keeps_sticky_metadata))
+            if not sessions or (settings.keeps_sticky_metadata and len(sessions) < SESSION_COOKIES_MAX):
+                sessions.append(StickyAttributes.of_session(text[:length], settings.keeps_sticky_metadata))
     if is_negotiated or not sessions:
         if exchange.sticky == identity or not (is_negotiated or exchange.sticky is not None):
             return b""
@@ -166,7 +197,7 @@ cdef class StickyAttributes:
         """Those of an app's session cookie that are copied (RFC 6265 5.2, read as Go does)."""
         cdef StickyAttributes self = StickyAttributes()
         cdef bytes key, value
-        for part in text.split(b";")[1:]:
+        for part in text.split(b";", ATTRIBUTES_MAX + 1)[1 : ATTRIBUTES_MAX + 1]:
             key, _, value = part.strip(b" \t").partition(b"=")
             key = key.lower()
             if key == b"secure":
@@ -262,7 +293,10 @@ cdef bint is_deletion(bytes age) except -1:
 
 cdef object unix_time(bytes value):
     """Seconds since 1970 of a cookie's date, None for a date Go does not read."""
-    cdef str text = value.decode("latin-1")
+    cdef str text
+    if PyBytes_GET_SIZE(value) > DATE_MAX:
+        return None
+    text = value.decode("latin-1")
     for form in ("%a, %d %b %Y %H:%M:%S %Z", "%a, %d-%b-%Y %H:%M:%S %Z"):
         try:
             at = strptime(text, form)

@@ -17,16 +17,16 @@ cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
     client.keep_alive = False
     client.drop_judge()
     client.disarm()
-    if client.pending is not None:
-        if client.at < PyBytes_GET_SIZE(client.pending):
-            exchange.backend.send(client.pending[client.at:])
-        client.pending = None
-    if client.backlog is not None:
-        exchange.backend.send(bytes(client.backlog))
-        client.backlog = None
-    client.watch_stall()
+    # The write of the 101 may have found the client gone, and the exchange be over with it.
     if exchange.backend is not None:
+        if client.pending is not None and client.at < PyBytes_GET_SIZE(client.pending):
+            exchange.backend.send(client.pending[client.at:])
+        if client.backlog is not None:
+            exchange.backend.send(bytes(client.backlog))
         exchange.backend.watch_stall()
+    client.pending = None
+    client.backlog = None
+    client.watch_stall()
     return client.adjust_reading()
 
 

@@ -1,0 +1,73 @@
+"""Names of backends and route services, looked up without a thread for each (ADR 0007)."""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+import pycares
+from aiodns import DNSResolver
+from aiodns.error import DNSError
+
+# Lookups under way at a time, each for another name. What one costs is a datagram every two seconds and some memory; a
+# bound there must be.
+MAX_LOOKUPS = 10_000
+
+
+class Resolver:
+    """Looks up names as `/etc/hosts`, `/etc/resolv.conf` and `/etc/nsswitch.conf` say, which may change meanwhile.
+
+    Has the shape of `_core.Resolve`. However many ask for a name, there is one lookup of it, and names whose servers do
+    not answer are in nobody's way. A lookup ends when the servers had as many chances as `resolv.conf` gives them; who
+    asks waits no longer than he likes. `options` are those of `pycares.Channel`, in place of what the files say.
+    """
+
+    def __init__(self, *, max_lookups: int = MAX_LOOKUPS, **options: Any) -> None:
+        self._max_lookups = max_lookups
+        self._options = options
+        self._servers: DNSResolver | None = None
+        self._lookups: dict[str, asyncio.Task[list[str]]] = {}
+
+    async def __call__(self, host: str) -> list[str]:
+        """Return the IP addresses of `host`, best first; an IP address is its own. Raises socket.gaierror."""
+        if _is_address(host):
+            return [host]
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            if len(self._lookups) >= self._max_lookups:
+                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups at a time")
+            lookup = asyncio.get_running_loop().create_task(self._look_up(host))
+            self._lookups[host] = lookup
+            lookup.add_done_callback(lambda ended: self._on_end(host, ended))
+        # Others wait for it, too, and those who come next will.
+        return await asyncio.shield(lookup)
+
+    async def _look_up(self, host: str) -> list[str]:
+        try:
+            if self._servers is None:
+                self._servers = DNSResolver(**self._options)
+            found = await self._servers.getaddrinfo(host, type=socket.SOCK_STREAM)
+        except (DNSError, pycares.AresError) as error:
+            raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
+        addresses = [_text(node.addr[0]) for node in found.nodes]
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
+        return addresses
+
+    def _on_end(self, host: str, lookup: asyncio.Task[list[str]]) -> None:
+        del self._lookups[host]
+        if not lookup.cancelled():
+            # Those who have asked may all have left.
+            lookup.exception()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(address: str | bytes) -> str:
+    return address.decode("ascii") if isinstance(address, bytes) else address

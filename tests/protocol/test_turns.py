@@ -1,0 +1,239 @@
+"""Nobody holds the loop: whatever comes in one piece is worked on in turns, and nothing of it is lost."""
+
+import errno
+
+import pytest
+
+from fastrouter._core import Endpoint, Settings
+
+from .conversation import Conversation
+
+GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
+NO_ROUTE = b"GET /%d HTTP/1.1\r\nHost: no.test\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+# Far more than can be done in one go, whatever the machine.
+MANY = 20_000
+# libuv would read on at once.
+FULL_READ = 200_000
+
+
+def payload(chunked: bytes) -> bytes:
+    """The data of complete chunks."""
+    parts = []
+    while chunked:
+        size, _, chunked = chunked.partition(b"\r\n")
+        parts.append(chunked[: int(size, 16)])
+        chunked = chunked[int(size, 16) + 2 :]
+    return b"".join(parts)
+
+
+class TestOfAClient:
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (b"GET / HTTP/1.1\r\nHost: no.test\r\n\r\n", b"HTTP/1.1 404 "),
+            (b"OPTIONS * HTTP/1.1\r\nHost: no.test\r\n\r\n", b"HTTP/1.1 200 "),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: HTTP-Monitor/1.1\r\n\r\n", b"HTTP/1.1 200 "),
+            (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b"HTTP/1.1 400 "),
+        ],
+        ids=["no route", "options", "health", "no host"],
+    )
+    def test_a_pipeline(self, request_: bytes, status: bytes) -> None:
+        conversation = Conversation()
+        client = conversation.client
+        client.deliver(request_ * MANY)
+        assert 0 < client.written.count(status) < MANY
+        assert not client.is_read()
+        conversation.loop.run()
+        assert client.written.count(status) == MANY
+        assert client.is_read()
+
+    def test_two_clients_take_turns(self) -> None:
+        conversation = Conversation()
+        first = conversation.client
+        second = conversation.loop.connect_client(conversation.tripper.new_client())
+        first.deliver(NO_ROUTE % 1 * MANY)
+        second.deliver(NO_ROUTE % 2)
+        assert second.written.count(b"HTTP/1.1 404 ") == 1
+        assert first.written.count(b"HTTP/1.1 404 ") < MANY
+
+    def test_answers_keep_their_order(self) -> None:
+        conversation = Conversation()
+        pipeline = b"".join(b"GET / HTTP/1.1\r\nHost: no-%d.test\r\n\r\n" % number for number in range(MANY))
+        conversation.client.deliver(pipeline)
+        conversation.loop.run()
+        hosts = [f"('no-{number}.test')".encode() for number in range(MANY)]
+        assert [
+            bytes(line).split()[5] for line in conversation.client.written.splitlines() if b"does not" in line
+        ] == hosts
+
+    def test_who_has_ended_gets_all_answers(self) -> None:
+        conversation = Conversation()
+        conversation.client.deliver(GET.replace(b"app", b"no") * MANY + GET[:9])
+        conversation.client.deliver_eof()
+        conversation.loop.run()
+        assert conversation.client.written.count(b"HTTP/1.1 404 ") == MANY
+        assert conversation.client.is_over
+
+    def test_a_request_that_waits_for_its_turn_is_in_progress(self) -> None:
+        conversation = Conversation()
+        conversation.client.deliver(NO_ROUTE % 1 * MANY)
+        assert conversation.tripper.connection_counts() == (1, 0)
+        conversation.tripper.drain()
+        conversation.loop.run()
+        assert conversation.client.is_over
+
+    def test_tiny_chunks_go_on_as_large_ones(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(POST)
+        before = len(conversation.backend.written)
+        conversation.client.deliver(b"1\r\nx\r\n" * MANY + b"0\r\n\r\n")
+        conversation.loop.run()
+        sent = bytes(conversation.backend.written[before:])
+        assert payload(sent) == b"x" * MANY
+        assert sent.endswith(b"\r\n0\r\n\r\n")
+        assert len(sent) < 2 * MANY
+
+    def test_what_ends_the_connection_ends_its_turns(self) -> None:
+        conversation = Conversation()
+        conversation.client.deliver(NO_ROUTE % 1 * MANY)
+        answered = conversation.client.written.count(b"HTTP/1.1 404 ")
+        conversation.client.break_off()
+        conversation.loop.run()
+        assert conversation.client.written.count(b"HTTP/1.1 404 ") == answered
+
+    def test_who_sends_as_much_as_is_read_is_not_read_on_at_once(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 900000\r\n\r\n")
+        conversation.client.deliver(bytes(FULL_READ))
+        assert not conversation.client.is_read()
+        conversation.loop.run()
+        assert conversation.client.is_read()
+
+    def test_a_tunnel(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(UPGRADE)
+        conversation.from_backend(SWITCHING)
+        for side in (conversation.client, conversation.backend):
+            side.deliver(bytes(FULL_READ))
+            assert not side.is_read()
+            conversation.loop.run()
+            assert side.is_read()
+
+
+class TestOfABackend:
+    def test_tiny_chunks_go_on_as_large_ones(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(CHUNKED)
+        before = len(conversation.client.written)
+        conversation.backend.deliver(b"1\r\nx\r\n" * MANY)
+        assert not conversation.backend.is_read()
+        conversation.loop.run()
+        assert conversation.backend.is_read()
+        conversation.from_backend(b"0\r\n\r\n")
+        sent = bytes(conversation.client.written[before:])
+        assert payload(sent) == b"x" * MANY
+        assert len(sent) < 2 * MANY
+
+    @pytest.mark.parametrize("ends_in_order", [True, False])
+    def test_what_came_before_the_end_counts(self, ends_in_order: bool) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(CHUNKED)
+        backend = conversation.backend
+        backend.deliver(b"1\r\nx\r\n" * MANY + b"0\r\n\r\n")
+        assert not conversation.client.written.endswith(b"\r\n0\r\n\r\n")
+        if ends_in_order:
+            backend.deliver_eof()
+        else:
+            backend.break_off()
+        conversation.loop.run()
+        assert conversation.client.written.endswith(b"\r\n0\r\n\r\n")
+        assert not conversation.client.is_over
+
+    def test_a_client_that_leaves_meanwhile(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(CHUNKED)
+        conversation.backend.deliver(b"1\r\nx\r\n" * MANY)
+        conversation.client.break_off()
+        conversation.loop.run()
+        assert conversation.backend.is_over
+
+    @pytest.mark.parametrize("count", [64, 65])
+    def test_interim_responses(self, count: int) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(b"HTTP/1.1 103 Early Hints\r\n\r\n" * count)
+        assert conversation.client.written.count(b"HTTP/1.1 103 ") == 64
+        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        final = bytes(conversation.client.written).rpartition(b"103 Early Hints\r\n\r\n")[2]
+        assert final.startswith(b"HTTP/1.1 200 " if count == 64 else b"HTTP/1.1 502 ")
+        assert (b"too many 1xx informational responses" in final) == (count == 65)
+
+
+class TestChunks:
+    """Size lines and trailers may not be most of a body."""
+
+    def send(self, body: bytes) -> bytes:
+        conversation = Conversation()
+        conversation.from_client(POST, body)
+        return bytes(conversation.client.written[:13])
+
+    @pytest.mark.parametrize("extension", [b";x", b";" + b"e" * 2000])
+    def test_extensions_in_sum(self, extension: bytes) -> None:
+        chunk = b"1" + extension + b"\r\nx\r\n"
+        assert self.send(chunk * 8 + b"0\r\n\r\n") == b""
+        assert self.send(chunk * 3000) == (b"" if len(extension) < 8 else b"HTTP/1.1 400 ")
+
+    def test_what_belongs_to_large_chunks(self) -> None:
+        """Signatures of 64 KiB chunks, say, are little beside the data."""
+        assert self.send((b"10000;chunk-signature=" + b"f" * 64 + b"\r\n" + bytes(65536) + b"\r\n") * 40) == b""
+
+    @pytest.mark.parametrize("count", [1000, 1001])
+    def test_trailer_lines(self, count: int) -> None:
+        assert self.send(b"0\r\n" + b"a: b\r\n" * count + b"\r\n") == (b"" if count == 1000 else b"HTTP/1.1 400 ")
+
+
+class TestWantOfResources:
+    """What the router itself has used up is nobody else's fault."""
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL])
+    def test_nobody_is_marked_or_pruned(self, number: int) -> None:
+        endpoints = [Endpoint("10.0.0.1", 8080, tls=True), Endpoint("10.0.0.2", 8080)]
+        conversation = Conversation(endpoints)
+        conversation.loop.refusing = {("10.0.0.1", 8080), ("10.0.0.2", 8080)}
+        conversation.loop.refusal = number
+        for _ in range(3):
+            conversation.from_client(GET)
+            conversation.loop.run()
+        assert conversation.client.written.count(b"HTTP/1.1 502 ") == 3
+        pool = conversation.table.lookup("app.test")
+        assert pool is not None
+        assert len(pool) == 2
+        told = [message for _, message, _ in conversation.events]
+        assert "endpoint-marked-as-ineligible" not in told
+        assert "prune-failed-endpoint" not in told
+        conversation.loop.tick()
+        conversation.loop.tick()
+        (line,) = [data for _, message, data in conversation.events if message == "out-of-resources"]
+        assert line["failed-dials"] == 6
+        assert not line["refuses-clients"]
+
+
+class TestClosing:
+    """Without an idle timeout, too, nobody keeps a connection that is to be closed."""
+
+    def test_a_client_that_takes_nothing(self) -> None:
+        conversation = Conversation(settings=Settings(frontend_idle_timeout=0, closing_timeout=0.001))
+        conversation.client.unsent = 1000
+        conversation.from_client(GET[:-2] + b"Connection: close\r\n\r\n")
+        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert conversation.client.is_closing_down
+        assert not conversation.client.is_over
+        while not conversation.client.is_over:
+            conversation.loop.tick()
