@@ -27,7 +27,7 @@ from benchmarks.load.acceptance.floods import FLOODS, HOST, Flood
 from benchmarks.load.acceptance.slow import Latencies
 from benchmarks.load.acceptance.subject import Check, connect, read_response
 from benchmarks.load.nats import nats_server
-from benchmarks.load.processes import ALL_CORES, MIB, PinnedProcess, free_port, listening
+from benchmarks.load.processes import ALL_CORES, KIB, MIB, PinnedProcess, free_port, listening
 from benchmarks.load.proxies import Fastrouter
 
 _MAX_P99_MS = 8.0
@@ -39,6 +39,9 @@ _THINKING_SECONDS = 0.001
 _REQUESTS_PER_CONNECTION = 100
 # Connections that may be opened until one is with the wanted worker.
 _CONNECTION_ATTEMPTS = 12
+# Less is a generator that does not work, beside which everybody is well.
+_LEAST_BYTES = 64 * KIB
+_LEAST_CONNECTIONS = 100
 _WARM_UP_SECONDS = 0.3
 # What the process log calls a fault of an endpoint, or of the router itself.
 _MARKS = ("backend-endpoint-failed", "ineligible", "prune")
@@ -308,12 +311,14 @@ def _judge(flood: Flood, client: _Bystander, amounts: dict[str, int], rise: int,
     latencies = Latencies.of(client.seconds)
     # A router that has stopped altogether leaves nothing to compare with.
     direct = Latencies.of(client.seconds_past_the_router or [0.0])
+    is_flood = amounts["sent"] >= _LEAST_BYTES or amounts["connections"] >= _LEAST_CONNECTIONS
     passed = (
         latencies.p99_ms <= _MAX_P99_MS
         and latencies.max_ms <= _MAX_LONGEST_MS
         and not client.failures
         and not amiss
         and len(client.met) == _WORKERS
+        and is_flood
     )
     told = [
         f"{latencies} of {len(client.seconds)}",
@@ -322,6 +327,8 @@ def _judge(flood: Flood, client: _Bystander, amounts: dict[str, int], rise: int,
         f"{amounts['connections']} connections",
         f"router grew {rise / MIB:.0f} MiB",
     ]
+    if not is_flood:
+        told.append("that is no FLOOD")
     if client.failures:
         told.append(f"{len(client.failures)} FAILED, first: {client.failures[0]}")
     if amiss:

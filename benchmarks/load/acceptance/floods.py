@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 CONNECTIONS = 4
@@ -272,6 +273,7 @@ class Secured:
             raise RuntimeError("OpenSSL does not update keys")
 
 
+@cache
 def _openssl() -> ctypes.CDLL:
     """The library that the ssl module has loaded already."""
     with open("/proc/self/maps") as maps:
@@ -412,23 +414,41 @@ _ENDLESS = _HEAD + b"Content-Length: 1000000000000\r\n\r\n"
 
 
 def answering(answer: bytes = _TINY) -> Backend:
-    """Answer every request, however many come at once; a body of known length is read, an endless one is only read."""
+    """Answer every request, however many come at once, when its body has come; an endless one is read for ever."""
 
     def run(connection: Connection) -> None:
         buffer = bytearray()
         while True:
             head = connection.read_head(buffer).lower()
+            if b"\r\nexpect:" in head:
+                connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             if b"\r\ntransfer-encoding:" in head:
-                connection.drain()
-                return
-            length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0] or 0)
-            while length > len(buffer):
-                length -= len(buffer)
-                buffer[:] = connection.receive()
-            del buffer[:length]
+                _skip_chunks(connection, buffer)
+            else:
+                _skip(connection, buffer, int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0] or 0))
             connection.send(answer)
 
     return run
+
+
+def _skip(connection: Connection, buffer: bytearray, length: int) -> None:
+    while length > len(buffer):
+        length -= len(buffer)
+        buffer[:] = connection.receive()
+    del buffer[:length]
+
+
+def _skip_chunks(connection: Connection, buffer: bytearray) -> None:
+    """Skip a body that begins with its last chunk; any other is taken for an endless one."""
+    while len(buffer) < 3:
+        buffer += connection.receive()
+    if not buffer.startswith(b"0\r\n"):
+        connection.drain()
+        raise ConnectionError("ended by the router")
+    # Without trailers the empty line follows at once.
+    while (end := buffer.find(b"\r\n\r\n")) < 0:
+        buffer += connection.receive()
+    del buffer[: end + 4]
 
 
 def without_end(repeats: bytes, opening: bytes = b"") -> Backend:
