@@ -366,7 +366,8 @@ cdef class Head:
     cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1
-    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets) noexcept
+    cdef int _drop_other_names(self, int others) except -1
+    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets, int last) noexcept
     cdef bint is_dropped(self, int kind) noexcept
     cdef bytes stand_in(self, bytes raw, bint is_request)
     cdef bint has_raw_target(self) noexcept

@@ -197,7 +197,9 @@ cdef class BackendConnection(Connection):
         if self.raw is None:
             return False
         # A TLS transport is told of the end one turn of the loop later than the socket below it.
-        return self.raw.is_closing() or recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
+        if self.raw is not self.transport and self.raw.is_closing():
+            return True
+        return recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
 
     cdef Py_ssize_t count_unsent(self) except -1:
         cdef Py_ssize_t size = self.transport.get_write_buffer_size()

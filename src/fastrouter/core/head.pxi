@@ -284,21 +284,47 @@ cdef class Head:
         return 0
 
     cdef int _drop_named_by_connection(self) except -1:
-        """Each name is looked up among the fields by its hash: a hostile list has hundreds of thousands."""
+        """Known names are marked by their kind, others looked up: by their hash, when a hostile list has thousands."""
+        cdef Field* field
+        cdef Slice token
+        cdef Py_ssize_t at
+        cdef const char* name
+        cdef int i, kind
+        cdef int others = 0
+        for i in range(self.first[HEADER_CONNECTION], self.count):
+            field = &self.fields[i]
+            if field.kind != HEADER_CONNECTION:
+                continue
+            at = 0
+            while next_token(self.base + field.value.start, field.value.length, &at, &token):
+                name = self.base + field.value.start + token.start
+                kind = known_kind(name, token.length)
+                if kind == HEADER_OTHER:
+                    others += not is_token(name, token.length, b"close")
+                elif kind != HEADER_KEEP_ALIVE and not self.named[kind]:
+                    if self.kept_names is None or name[:token.length].lower() not in self.kept_names:
+                        self.named[kind] = True
+                        self.drop(kind)
+        if others:
+            self._drop_other_names(others)
+        return 0
+
+    cdef int _drop_other_names(self, int others) except -1:
         cdef int buckets[NAME_BUCKETS]
+        cdef int last = NAME_BUCKETS - 1 if others > 4 else 0
         cdef Field* field
         cdef Slice token
         cdef Py_ssize_t at
         cdef const char* name
         cdef int* bucket
         cdef int i
-        for i in range(NAME_BUCKETS):
+        for i in range(last + 1):
             buckets[i] = -1
         for i in range(self.count):
             field = &self.fields[i]
             name = self.base + field.name.start
             field.hash = hash_of_name(name, field.name.length)
-            bucket = &buckets[field.hash & (NAME_BUCKETS - 1)]
+            bucket = &buckets[field.hash & last]
             field.next = bucket[0]
             bucket[0] = i
             field.is_kept = self.kept_names is not None and name[:field.name.length].lower() in self.kept_names
@@ -308,25 +334,15 @@ cdef class Head:
                 continue
             at = 0
             while next_token(self.base + field.value.start, field.value.length, &at, &token):
-                self._drop_named(self.base + field.value.start + token.start, token.length, buckets)
-        if self.kept_names is not None:
-            for i in range(HEADER_KINDS):
-                self.named[i] = self.named[i] and <bytes>_known_names[i].lower not in self.kept_names
+                name = self.base + field.value.start + token.start
+                if known_kind(name, token.length) == HEADER_OTHER and not is_token(name, token.length, b"close"):
+                    self._drop_named(name, token.length, buckets, last)
         return 0
 
-    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets) noexcept:
-        cdef int kind = known_kind(name, length)
+    cdef int _drop_named(self, const char* name, Py_ssize_t length, const int* buckets, int last) noexcept:
+        cdef uint32_t hash = hash_of_name(name, length)
+        cdef int i = buckets[hash & last]
         cdef Field* field
-        cdef uint32_t hash
-        cdef int i
-        if kind == HEADER_KEEP_ALIVE or is_token(name, length, b"close"):
-            return 0
-        if kind != HEADER_OTHER:
-            if self.named[kind]:
-                return 0
-            self.named[kind] = True
-        hash = hash_of_name(name, length)
-        i = buckets[hash & (NAME_BUCKETS - 1)]
         while i >= 0:
             field = &self.fields[i]
             if field.hash == hash and not field.is_kept and field.name.length == length and equals_nocase(
