@@ -287,13 +287,24 @@ def _measure(flood: Flood, workdir: Path, backend: str, *, nats_port: int, pem: 
             client.seconds.clear()
             client.seconds_past_the_router.clear()
             client.met.clear()
-            before = process.rss()
+            before, waits = process.rss(), _waits(process)
             generator.begin(router.port, router.tls_port)
             client.run(seconds)
             rise = process.rss() - before
+            waited = max(after - waits.get(pid, 0.0) for pid, after in _waits(process).items()) / seconds
             amounts = generator.end()
         log = [json.loads(line) for line in process.stdout.read_text(errors="replace").splitlines() if line[:1] == "{"]
-    return _judge(flood, client, amounts, rise, _amiss(log, backend))
+    told = [f"router grew {rise / MIB:.0f} MiB", f"a worker waited {waited:.0%} of the time for a core"]
+    return _judge(flood, client, amounts, told, _amiss(log, backend))
+
+
+def _waits(process: PinnedProcess) -> dict[int, float]:
+    """Seconds that each process of the router was ready to run and was not let: the machine is slow there."""
+    found = {}
+    for pid in process.tree():
+        with contextlib.suppress(OSError):
+            found[pid] = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return found
 
 
 def _amiss(log: list[dict[str, Any]], backend: str) -> list[str]:
@@ -307,7 +318,7 @@ def _amiss(log: list[dict[str, Any]], backend: str) -> list[str]:
     return found
 
 
-def _judge(flood: Flood, client: _Bystander, amounts: dict[str, int], rise: int, amiss: list[str]) -> Check:
+def _judge(flood: Flood, client: _Bystander, amounts: dict[str, int], told: list[str], amiss: list[str]) -> Check:
     latencies = Latencies.of(client.seconds)
     # A router that has stopped altogether leaves nothing to compare with.
     direct = Latencies.of(client.seconds_past_the_router or [0.0])
@@ -325,7 +336,7 @@ def _judge(flood: Flood, client: _Bystander, amounts: dict[str, int], rise: int,
         f"past the router p99 {direct.p99_ms:.2f} ms, max {direct.max_ms:.2f} ms",
         f"flood {amounts['sent'] / MIB:.0f} MiB out, {amounts['received'] / MIB:.0f} MiB back over "
         f"{amounts['connections']} connections",
-        f"router grew {rise / MIB:.0f} MiB",
+        *told,
     ]
     if not is_flood:
         told.append("that is no FLOOD")
