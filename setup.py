@@ -2,8 +2,8 @@
 
 Environment variables:
 
-FASTROUTER_OPT       optimisation level of the C compiler, `3` if not given (`1`: 2 to 3 % more CPU per request, and half the
-                     time to compile; `0`: a third of it)
+FASTROUTER_OPT       optimisation level of the C compiler, `3` if not given (`1` compiles in half the time, for 2 to 3 %
+                     more CPU per request; `0` in a third of it)
 FASTROUTER_PROFILE   `1`: debug symbols and frame pointers, so that `py-spy --native` and `perf` can name lines
 FASTROUTER_COMPILED  `1`: the extension is there already (`build_ext --inplace`), beside which this is installed
 FASTROUTER_ANNOTATE  `1`: writes build/cython/src/fastrouter/_core.html, which shows where Python is called from C
