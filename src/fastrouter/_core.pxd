@@ -255,6 +255,8 @@ cdef class Reader(Timed):
     cdef flag waits_for_turn    # it has had its share
     cdef flag is_read_stopped   # what the transport was told last
     cdef flag is_heavy          # what it read last has taken long
+    cdef bytes unread           # received, and left for the next turn
+    cdef int keep_for_turn(self, bytes data) except -1
     cdef bint must_wait(self) noexcept
     cdef int64_t begin_read(self, Py_ssize_t size) noexcept
     cdef int end_read(self, Py_ssize_t size, int64_t begun) except -1
@@ -757,12 +759,14 @@ cdef class RoundTripper:
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
 cdef class Connection(Outlet):
+    cdef Judge judge                            # of the message being read
     cdef Exchange exchange                      # being served, or None: idle
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
     cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
     cdef int on_connection(self) except -1
     cdef int on_full(self) except -1
     cdef int on_room(self) except -1
+    cdef int drop_judge(self) except -1
     cdef int watch_stall(self) except -1
     cdef int unwatch_stall(self) except -1
     cdef bint is_stalled(self) except -1
@@ -774,11 +778,9 @@ cdef class BackendConnection(Connection):
     cdef object dialling                        # the Task, until connected
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef str local_address                      # ip:port of our end
-    cdef Judge judge
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
-    cdef bytes unread                           # received, and left for the next turn
     cdef flag has_eof                           # the backend has ended behind that
     cdef flag is_in_body
     cdef flag is_reusable                       # by what the response said
@@ -801,7 +803,6 @@ cdef class BackendConnection(Connection):
     cdef int _continue_head(self, bytes data) except -1
     cdef int _refuse_large_head(self) except -1
     cdef int _consume(self, bytes data) except -1
-    cdef int _drop_judge(self) except -1
     cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
@@ -815,8 +816,7 @@ cdef class ClientConnection(Connection):
     cdef bytes address                          # ip:port
     cdef flag is_tls
     cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
-    cdef Judge judge                            # of the request being read
-    cdef Framing framing                        # of its body
+    cdef Framing framing                        # of the body of the request being read
     cdef bytes pending                          # received, being walked
     cdef Py_ssize_t at                          # how far
     cdef bytearray backlog                      # received behind it, or an incomplete head
@@ -856,7 +856,6 @@ cdef class ClientConnection(Connection):
     cdef bint has_delivered(self) except -1
     cdef int reset(self) except -1
     cdef int abort(self) except -1
-    cdef int drop_judge(self) except -1
 
 cdef class FrontDoor:
     cdef RoundTripper tripper
@@ -887,7 +886,6 @@ cdef class TLSTransport(Outlet):
     cdef object write_record
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
-    cdef bytes unread                           # encrypted, left for the next turn
     cdef int record_head                        # bytes of a record's head that OpenSSL has been given
     cdef int record_length                      # what they say of its length
     cdef Py_ssize_t record_left                 # bytes of it that OpenSSL has not been given

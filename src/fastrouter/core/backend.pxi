@@ -54,13 +54,10 @@ cdef class BackendConnection(Connection):
             relay_to_client(exchange.client, exchange, data)
         else:
             try:
-                if self.unread is not None:
-                    self.unread += data
+                if self.unread is not None or (self.backlog is None and self.must_wait()):
+                    self.keep_for_turn(data)
                 elif self.backlog is not None:
                     self._continue_head(data)
-                elif self.must_wait():
-                    self.unread = data
-                    self.wait_for_turn()
                 else:
                     self._consume(data)
             except Exception as error:
@@ -94,7 +91,7 @@ cdef class BackendConnection(Connection):
             self._on_end(self.exchange, error)
         except Exception as fault:
             self._panic(exchange, fault)
-        self._drop_judge()
+        self.drop_judge()
         self.raw = None
 
     cdef int on_panic(self, object error) except -1:
@@ -242,7 +239,7 @@ cdef class BackendConnection(Connection):
                 self.tripper.backends.discard(self)
             if self.transport is not None:
                 self.transport.abort()
-        self._drop_judge()
+        self.drop_judge()
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
@@ -312,14 +309,7 @@ cdef class BackendConnection(Connection):
             if at < 0:
                 return 0
             if at < size and self.exchange is exchange and self.transport is not None and is_share_spent(&begun):
-                self.unread = data[at:]
-                return self.wait_for_turn()
-        return 0
-
-    cdef int _drop_judge(self) except -1:
-        if self.judge is not None:
-            self.judge.discard()
-            self.judge = None
+                return self.keep_for_turn(data[at:])
         return 0
 
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2:
@@ -402,7 +392,7 @@ cdef class BackendConnection(Connection):
         cdef Judge judge = self.judge
         cdef Py_ssize_t behind = at + head.length
         if head.status == 101:
-            self._drop_judge()
+            self.drop_judge()
             exchange.switch_protocols(head)
             return behind
         exchange.interims += 1
@@ -416,7 +406,7 @@ cdef class BackendConnection(Connection):
             judge.head_complete = judge.message_complete = judge.goes_on = False
         else:
             # `Connection: close` in it is about the connection, which goes on to the final response; llhttp does not.
-            self._drop_judge()
+            self.drop_judge()
         exchange.on_interim(head)
         return behind
 

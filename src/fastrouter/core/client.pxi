@@ -489,9 +489,3 @@ cdef class ClientConnection(Connection):
         if self.transport is not None:
             self.transport.abort()
         return 0
-
-    cdef int drop_judge(self) except -1:
-        if self.judge is not None:
-            self.judge.discard()
-            self.judge = None
-        return 0

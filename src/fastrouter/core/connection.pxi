@@ -38,6 +38,13 @@ cdef class Connection(Outlet):
         """More may be written again."""
         raise AssertionError("a Connection class defines on_room")
 
+    cdef int drop_judge(self) except -1:
+        """The message being read comes to no good end, or there is none."""
+        if self.judge is not None:
+            self.judge.discard()
+            self.judge = None
+        return 0
+
     # --- back-pressure
 
     cdef int watch_stall(self) except -1:

@@ -20,8 +20,19 @@ cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, Py_ssize_t star
             return at + 2
 
 
-cdef inline bint is_hex(char digit) noexcept:
+cdef inline bint is_hex(char digit) noexcept nogil:
     return c"0" <= digit <= c"9" or c"a" <= (digit | 32) <= c"f"
+
+
+cdef bint has_bad_escape(const char* text, Py_ssize_t length) noexcept nogil:
+    """Whether a percent sign has no two hex digits behind it."""
+    cdef const char* end = text + length
+    cdef const char* at = <const char*>memchr(text, c"%", length)
+    while at != NULL:
+        if end - at < 3 or not (is_hex(at[1]) and is_hex(at[2])):
+            return True
+        at = <const char*>memchr(at + 3, c"%", end - at - 3)
+    return False
 
 
 cdef enum:
@@ -118,14 +129,14 @@ cdef class Head:
             if self.count == self.capacity:
                 self._grow()
             value = colon + 1
-            while value < stop and (value[0] == c" " or value[0] == c"\t"):
+            while value < stop and is_blank(value[0]):
                 value += 1
             field = &self.fields[self.count]
             field.name.start = <uint32_t>(at - data)
             field.name.length = <uint32_t>(colon - at)
             field.value.start = <uint32_t>(value - data)
             line_end = stop
-            while stop > value and ((stop - 1)[0] == c" " or (stop - 1)[0] == c"\t"):
+            while stop > value and is_blank((stop - 1)[0]):
                 stop -= 1
             field.value.length = <uint32_t>(stop - value)
             field.kind = kind
@@ -423,21 +434,10 @@ cdef class Head:
         return False
 
     cdef bint has_broken_escape(self) noexcept:
-        """Whether a percent sign in front of the query has no two hex digits behind it, which Go refuses to parse."""
-        cdef const char* at = self.base + self.target.start
-        cdef const char* end = at + self.target.length
-        cdef const char* query
-        at = <const char*>memchr(at, c"%", end - at)
-        if at == NULL:
-            return False
-        query = <const char*>memchr(self.base + self.target.start, c"?", self.target.length)
-        if query != NULL:
-            end = query
-        while at != NULL and at < end:
-            if end - at < 3 or not (is_hex(at[1]) and is_hex(at[2])):
-                return True
-            at = <const char*>memchr(at + 3, c"%", end - at - 3)
-        return False
+        """Whether there is one in front of the query, which Go refuses to parse."""
+        cdef const char* target = self.base + self.target.start
+        cdef const char* query = <const char*>memchr(target, c"?", self.target.length)
+        return has_bad_escape(target, self.target.length if query == NULL else query - target)
 
     cdef Verdict blame(self) noexcept:
         """Which of Go's complaints fits a head the judge refused (spec 4.0)."""

@@ -149,18 +149,22 @@ cdef inline bint is_token(const char* text, Py_ssize_t length, const char* lower
     return length == <Py_ssize_t>strlen(lower) and is_same_text(text, lower, length)
 
 
+cdef inline bint is_blank(char byte) noexcept nogil:
+    return byte == c" " or byte == c"\t"
+
+
 cdef bint next_token(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice* token) noexcept nogil:
     """Step to the next non-empty element of a comma-separated list, surrounding blanks cut off."""
     cdef Py_ssize_t start, stop
     while at[0] < length:
         start = at[0]
-        while start < length and (text[start] == c" " or text[start] == c"\t"):
+        while start < length and is_blank(text[start]):
             start += 1
         stop = start
         while stop < length and text[stop] != c",":
             stop += 1
         at[0] = stop + 1
-        while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
+        while stop > start and is_blank(text[stop - 1]):
             stop -= 1
         if stop > start:
             token.start = <uint32_t>start

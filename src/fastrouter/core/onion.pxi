@@ -141,8 +141,9 @@ cdef bint refuse_unknown_route(Exchange exchange, int status, bytes message) exc
     return False
 
 
-cdef object APP_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}):(\d+)")
+# Bytes of a GUID, a colon and an index.
 cdef Py_ssize_t INSTANCE_NAME_MAX = 64
+cdef object APP_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}):(\d+)")
 cdef object PROCESS_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?::(\d+))?")
 
 cdef bint look_up_instance(Exchange exchange, Head head) except -1:

@@ -33,6 +33,11 @@ cdef class Reader(Timed):
             self.tripper.turns.add(self)
         return self._apply()
 
+    cdef int keep_for_turn(self, bytes data) except -1:
+        """Leave `data`, behind what is left already, for the next turn."""
+        self.unread = data if self.unread is None else self.unread + data
+        return self.wait_for_turn()
+
     cdef inline bint must_wait(self) noexcept:
         """Whether what has just been read is for a later turn."""
         return self.is_heavy or self.waits_for_turn

@@ -71,14 +71,6 @@ cdef bytes requoted_path(bytes path):
     return quoted[: end - PyBytes_AS_STRING(quoted)]
 
 
-cdef bint has_bad_escape(const char* text, Py_ssize_t length) noexcept nogil:
-    cdef Py_ssize_t at
-    for at in range(length):
-        if text[at] == c"%" and (length - at < 3 or hex_digit(text[at + 1]) < 0 or hex_digit(text[at + 2]) < 0):
-            return True
-    return False
-
-
 cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
     """By name, and of equal names by their place."""
     cdef const Pair* a = <const Pair*>left

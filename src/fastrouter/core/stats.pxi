@@ -168,8 +168,7 @@ cdef class Stats:
 
     def clear_mark(self, int slot):
         """Forget the failure mark of a slot, which is to be another endpoint's."""
-        if 0 <= slot < self.slots:
-            self.failed_at_ns[slot] = 0
+        self.set_mark(slot, 0)
 
     def mark_of(self, int slot):
         """When the endpoint of a slot has failed, by the monotonic clock in ns; 0 if it has not."""

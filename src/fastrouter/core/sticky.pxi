@@ -63,9 +63,9 @@ cdef bint next_cookie(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice
     mark = <const char*>memchr(text + start, c";", length - start)
     stop = length if mark == NULL else mark - text
     at[0] = stop + 1
-    while start < stop and (text[start] == c" " or text[start] == c"\t"):
+    while start < stop and is_blank(text[start]):
         start += 1
-    while stop > start and (text[stop - 1] == c" " or text[stop - 1] == c"\t"):
+    while stop > start and is_blank(text[stop - 1]):
         stop -= 1
     mark = <const char*>memchr(text + start, c"=", stop - start)
     equals = stop if mark == NULL else mark - text
@@ -74,10 +74,6 @@ cdef bint next_cookie(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice
     value.start = <uint32_t>min(equals + 1, stop)
     value.length = <uint32_t>(stop - value.start)
     return True
-
-
-cdef inline bint is_blank(char byte) noexcept nogil:
-    return byte == c" " or byte == c"\t"
 
 
 cdef inline bint equals_bytes(const char* text, Py_ssize_t length, bytes other) noexcept:

@@ -26,8 +26,7 @@ cdef class TLSTransport(Outlet):
     def data_received(self, bytes data):
         cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
         if self.must_wait():
-            self.unread = data if self.unread is None else self.unread + data
-            self.wait_for_turn()
+            self.keep_for_turn(data)
         elif self.stage == TLS_OPEN and not self.has_end:
             self._decrypt(data)
         elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
@@ -225,8 +224,7 @@ cdef class TLSTransport(Outlet):
         has_end = self._read_records(texts)
         while at < size and not has_end:
             if is_share_spent(&begun):
-                self.unread = data[at:]
-                self.wait_for_turn()
+                self.keep_for_turn(data[at:])
                 break
             end = self._end_of_slice(data, at)
             self.incoming.write(data[at:end])
