@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 import msgspec
 
+from fastrouter.slices import SLICE
 from fastrouter.table_changes import MAX_FRAME
 
 REQUEST = b"table 1\n"
@@ -19,8 +20,6 @@ REQUEST = b"table 1\n"
 # Members of a route that are handed over at a time: some have thousands.
 MEMBERS_AT_ONCE = 256
 
-# Seconds between two looks at the network and the clients' status requests.
-_SLICE = 0.002
 # Seconds that a frame may take to come. The first comes when the predecessor has handled what it was told by then.
 _PATIENCE = 10.0
 
@@ -116,13 +115,13 @@ async def offer_table(
 
 def _frames(table: Iterator[Handed]) -> Iterator[bytes]:
     part: list[Handed] = []
-    until = time.perf_counter() + _SLICE
+    until = time.perf_counter() + SLICE
     for handed in table:
         part.append(handed)
         if time.perf_counter() >= until:
             yield _frame(part)
             part.clear()
-            until = time.perf_counter() + _SLICE
+            until = time.perf_counter() + SLICE
     part.append(HandedEnd())
     yield _frame(part)
 

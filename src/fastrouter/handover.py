@@ -15,9 +15,10 @@ of ours is that one, and every other is for clients.
 
 import os
 import socket
-import struct
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
+
+from fastrouter.peer_credentials import peer_pid
 
 LISTENERS = "FASTROUTER_LISTENERS"
 PREDECESSOR = "FASTROUTER_PREDECESSOR"
@@ -39,8 +40,6 @@ SERVING = b"serving\n"
 
 # The first descriptor that systemd passes.
 _SYSTEMD_FIRST = 3
-
-_CREDENTIALS = struct.Struct("3i")
 
 
 class HandoverError(Exception):
@@ -135,8 +134,7 @@ def handover_environment(named: Iterable[NamedListener], line: socket.socket, ta
 def _adopt_table(text: str, predecessor: socket.socket) -> socket.socket | None:
     descriptor, _, owner = text.partition(":")
     # The kernel knows who has made the line.
-    maker, _, _ = _CREDENTIALS.unpack(predecessor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if owner != str(maker):
+    if owner != str(peer_pid(predecessor)):
         return None
     table = _adopt_socket(_number(descriptor))
     table.setblocking(False)

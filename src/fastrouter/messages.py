@@ -126,31 +126,26 @@ def refuse_unfit_text(registration: Registration) -> None:
         text = getattr(registration, name)
         if _NOT_PRINTABLE_ASCII.search(text):
             raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
-        if len(text) > _MAX_HEADER_TEXT:
-            raise MessageError(
-                f"Unable to validate message. {name} must not be longer than {_MAX_HEADER_TEXT} characters"
-            )
+        _refuse_long(name, len(text), _MAX_HEADER_TEXT)
     for name in _PLAIN_FIELDS:
         text = getattr(registration, name)
         if _CONTROL.search(text):
             raise MessageError(f"Unable to validate message. {name} must not have control characters")
-        if len(text) > _MAX_PLAIN_TEXT:
-            raise MessageError(
-                f"Unable to validate message. {name} must not be longer than {_MAX_PLAIN_TEXT} characters"
-            )
+        _refuse_long(name, len(text), _MAX_PLAIN_TEXT)
     if _has_control_characters("".join(registration.uris)):
         raise MessageError("Unable to validate message. uris must not have control characters")
     tags = registration.tags or {}
-    if sum(map(len, tags)) + sum(map(len, tags.values())) > _MAX_TAGS_TEXT:
-        raise MessageError(f"Unable to validate message. tags must not be longer than {_MAX_TAGS_TEXT} characters")
-    if any(
-        len(option) > _MAX_HEADER_TEXT
-        for option in (registration.options.loadbalancing, registration.options.hash_header)
-    ):
-        raise MessageError(f"Unable to validate message. options must not be longer than {_MAX_HEADER_TEXT} characters")
+    _refuse_long("tags", sum(map(len, tags)) + sum(map(len, tags.values())), _MAX_TAGS_TEXT)
+    for option in (registration.options.loadbalancing, registration.options.hash_header):
+        _refuse_long("options", len(option), _MAX_HEADER_TEXT)
     for name in _HEADER_TAGS:
-        if registration.tags and _NOT_PRINTABLE_ASCII.search(registration.tags.get(name, "")):
+        if _NOT_PRINTABLE_ASCII.search(tags.get(name, "")):
             raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")
+
+
+def _refuse_long(name: str, length: int, limit: int) -> None:
+    if length > limit:
+        raise MessageError(f"Unable to validate message. {name} must not be longer than {limit} characters")
 
 
 def start_message(router_id: str, host: str, minimum_register_interval: float, prune_threshold: float) -> bytes:

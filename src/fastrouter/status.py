@@ -22,6 +22,7 @@ import httptools
 
 from fastrouter.address import Address
 from fastrouter.handover import NOTHING_INHERITED, InheritedListeners
+from fastrouter.slices import SLICE
 
 # Seconds for a request to arrive; a connection that is idle for so long is closed too.
 READ_TIMEOUT = 10.0
@@ -43,8 +44,6 @@ _MAX_DISCARDED = 1024 * 1024
 # Bytes taken off a connection at a time, and bytes of them that are parsed at a time: some two dozen requests at most.
 _READ_SIZE = 4096
 _PARSED_AT_ONCE = 512
-# Seconds that all connections of a listener may hold the loop in one turn.
-_SLICE = 0.002
 # Seconds without new connections when one could not be accepted.
 _ACCEPT_PAUSE = 0.1
 # Pieces of work for a TLS client that has said goodbye behind its request: there is no later turn for it.
@@ -269,8 +268,9 @@ class StatusServer:
             self._turn = asyncio.get_running_loop().call_soon(self._work)
 
     def _work(self) -> None:
+        """Let connections work for the length of a slice, all of them together."""
         self._turn = None
-        until = time.perf_counter() + _SLICE
+        until = time.perf_counter() + SLICE
         try:
             while self._busy and time.perf_counter() < until:
                 connection = self._busy.popleft()

@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -17,11 +16,11 @@ from contextlib import suppress
 import msgspec
 
 from fastrouter.handover import SERVING, NamedListener, handover_environment
+from fastrouter.peer_credentials import CREDENTIALS_SIZE, credentials_pid, peer_pid
 
 # Variables that a service manager addresses to one process by its number.
 _FOR_ONE_PROCESS = ("WATCHDOG_PID",)
 
-_CREDENTIALS = struct.Struct("3i")
 
 # Seconds that the kernel may take to connect two processes of one machine, and a router to be accepted again.
 _PATIENCE = 1.0
@@ -191,10 +190,8 @@ def _tell_and_wait(pid: int, process: int, seconds: float) -> Outcome:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             listener.settimeout(left)
-            data, ancillary, _, _ = listener.recvmsg(65536, socket.CMSG_SPACE(_CREDENTIALS.size))
-            senders = [
-                _CREDENTIALS.unpack(content)[0] for _, kind, content in ancillary if kind == socket.SCM_CREDENTIALS
-            ]
+            data, ancillary, _, _ = listener.recvmsg(65536, socket.CMSG_SPACE(CREDENTIALS_SIZE))
+            senders = [credentials_pid(content) for _, kind, content in ancillary if kind == socket.SCM_CREDENTIALS]
             if senders == [pid]:
                 return msgspec.json.decode(data, type=Outcome)
     raise TimeoutError
@@ -206,11 +203,11 @@ def _raise_unless_router(pid: int) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
             visitor.settimeout(_PATIENCE)
             visitor.connect(_presence_address(pid))
-            credentials = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            listener = peer_pid(visitor)
     except OSError as error:
         raise NoRouterError("is no control process of a router") from error
     # Anybody may take such a name, but nobody another's process id.
-    if _CREDENTIALS.unpack(credentials)[0] != pid:
+    if listener != pid:
         raise NoRouterError("is no control process of a router")
     if not _catches(pid, signal.SIGUSR2):
         raise NoRouterError("does not handle SIGUSR2")

@@ -11,7 +11,6 @@ import gc
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -30,6 +29,7 @@ from fastrouter.listeners import BACKLOG
 from fastrouter.log import STDOUT_WRITER, Level, Logger
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
+from fastrouter.peer_credentials import peer_pid
 from fastrouter.resolver import Resolver
 from fastrouter.route_services import new_route_services
 from fastrouter.server_tls import admission_of, server_context
@@ -59,8 +59,6 @@ from fastrouter.worker_messages import (
 
 # Seconds between two looks at whether the last request is over. Each looks at all clients.
 _DRAIN_POLL = 0.1
-
-_CREDENTIALS = struct.Struct("3i")
 
 
 class Worker:
@@ -291,8 +289,7 @@ def _end_with_control_process(end: socket.socket) -> None:
     gathered since the last tick. When the control process ends by itself, its workers have ended before.
     """
     end_with_parent()
-    control, _, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    if os.getppid() != control:
+    if os.getppid() != peer_pid(end):
         # Too late: it was gone before the kernel knew.
         os._exit(0)
 
