@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from .byte_stream import PATIENCE
-from .gorouter_process import GorouterProcess, configuration, get, listening_addresses
+from .generations import Generations, with_route
+from .gorouter_process import configuration, get, listening_addresses
 from .http_message import response_with
 from .issuer import Issuer
 from .nats_server import NatsServerProcess
@@ -33,67 +34,6 @@ HOST = "app.test"
 REQUEST = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 
 
-class Generations:
-    """A router and its successors, all of which write to one log. `document` is the configuration of the next."""
-
-    def __init__(self, directory: Path, nats: NatsServerProcess, address: str, **keys: Any) -> None:
-        self._directory = directory
-        self.document = configuration(nats.port, **keys)
-        routes = directory / "routes.yml"
-        routes.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": [{"address": address}]}]}))
-        self.first = GorouterProcess(directory, self.document, "-routes", str(routes))
-        self.first.wait_until_started()
-        self.pids = [self.first.pid]
-        self.port = self.first.port
-
-    @property
-    def current(self) -> int:
-        """The process id of the youngest that has ever served."""
-        return self.pids[-1]
-
-    def configure(self, **keys: Any) -> None:
-        """Change the configuration that the next router will read."""
-        (self._directory / "gorouter.yml").write_text(yaml.safe_dump(self.document | keys))
-
-    def events(self, message: str) -> list[dict[str, Any]]:
-        return self.first.events(message)
-
-    def wait_for(self, message: str, count: int = 1) -> dict[str, Any]:
-        found = wait_for(
-            lambda: found if len(found := self.events(message)) >= count else None,
-            f"{message}, number {count}, after {self.first.messages()[-10:]}",
-            START_PATIENCE,
-        )
-        return found[count - 1]["data"]  # type: ignore[no-any-return]
-
-    def begin_upgrade(self) -> int:
-        """Have the current router start a successor; returns its process id."""
-        count = len(self.events("upgrade-successor-started")) + 1
-        os.kill(self.current, signal.SIGUSR2)
-        pid: int = self.wait_for("upgrade-successor-started", count)["pid"]
-        return pid
-
-    def upgrade(self) -> None:
-        """Have the current router replaced."""
-        count = len(self.events("upgrade-succeeded")) + 1
-        pid = self.begin_upgrade()
-        assert self.wait_for("upgrade-succeeded", count)["pid"] == pid
-        self.pids.append(pid)
-
-    def wait_gone(self, pid: int) -> None:
-        if pid == self.first.pid:
-            assert self.first._process.wait(PATIENCE) == 0
-        wait_for(lambda: None if is_alive(pid) else True, f"the end of {pid}")
-
-    def stop(self) -> None:
-        for pid in reversed(self.pids):
-            if pid != self.first.pid and is_alive(pid):
-                os.kill(pid, signal.SIGTERM)
-        self.first.stop()
-        for pid in self.pids:
-            self.wait_gone(pid)
-
-
 Start = Callable[..., Generations]
 
 
@@ -102,7 +42,7 @@ def start(nats_server: NatsServerProcess, tmp_path: Path) -> Iterator[Start]:
     started: list[Generations] = []
 
     def start(address: str, **keys: Any) -> Generations:
-        started.append(Generations(tmp_path, nats_server, address, **keys))
+        started.append(Generations(tmp_path, nats_server, *with_route(tmp_path, HOST, address), **keys))
         return started[-1]
 
     yield start

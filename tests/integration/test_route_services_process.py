@@ -18,6 +18,7 @@ from fastrouter.route_service_signature import derive_key
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter
+from .generations import Generations, with_route
 from .gorouter_process import register
 from .http_message import Request, Response, response_with
 from .issuer import CLIENT, Issuer, Pair
@@ -25,7 +26,6 @@ from .nats_server import NatsServerProcess, RawNatsClient
 from .raw_backend import BackendStream, RawBackend, ServingBackend
 from .raw_client import RawClient
 from .router_process import START_PATIENCE, wait_for
-from .test_restart import Generations
 from .test_route_services import FORWARDED_URL, METADATA, SIGNATURE, THREE, signed, three_lines
 from .test_tls_listener import tls_port
 from .tls_backend import Authority, TlsBackend
@@ -346,7 +346,7 @@ def test_hairpinning_goes_on_through_an_upgrade(nats_server: NatsServerProcess, 
         keys = {"access_log": log, "route_services_secret": SECRET, "start_response_delay_interval": "2s", **HAIRPIN}
         service = {"address": backend.address, "service": f"https://{SERVICE}/"}
         registrar = Registrar(nats_server.port, {"bound.test": service, SERVICE: {"address": backend.address}})
-        generations = Generations(tmp_path, nats_server, backend.address, **keys)
+        generations = Generations(tmp_path, nats_server, *with_route(tmp_path, APP, backend.address), **keys)
 
         statuses: list[int] = []
         is_over = threading.Event()

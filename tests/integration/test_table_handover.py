@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +13,10 @@ import pytest
 import yaml
 
 from .byte_stream import PATIENCE
-from .gorouter_process import PASSWORD, USER, GorouterProcess, configuration, get, register, unregister
+from .generations import Generations
+from .gorouter_process import PASSWORD, USER, configuration, get, register, unregister
 from .http_message import response_with
 from .nats_server import NatsServerProcess, RawNatsClient
-from .processes import is_alive
 from .raw_backend import BackendStream, ServingBackend
 from .router_process import LoggingProcess, wait_for
 from .steady_load import SteadyLoad
@@ -36,38 +35,6 @@ def answer(stream: BackendStream) -> None:
 def backend() -> Iterator[ServingBackend]:
     with ServingBackend(answer) as backend:
         yield backend
-
-
-class Generations:
-    """A router and its successors, all of which write to one log."""
-
-    def __init__(self, directory: Path, nats: NatsServerProcess, **keys: Any) -> None:
-        self.first = GorouterProcess(directory, configuration(nats.port, **keys))
-        self.first.wait_until_started()
-        self.pids = [self.first.pid]
-
-    def upgrade(self) -> None:
-        count = len(self.first.events("upgrade-succeeded")) + 1
-        os.kill(self.pids[-1], signal.SIGUSR2)
-        succeeded = wait_for(
-            lambda: found if len(found := self.first.events("upgrade-succeeded")) >= count else None,
-            f"upgrade {count}",
-            PATIENCE,
-        )
-        self.pids.append(succeeded[-1]["data"]["pid"])
-
-    def wait_gone(self, pid: int) -> None:
-        if pid == self.first.pid:
-            assert self.first._process.wait(PATIENCE) == 0
-        wait_for(lambda: None if is_alive(pid) else True, f"the end of {pid}")
-
-    def stop(self) -> None:
-        for pid in reversed(self.pids):
-            if pid != self.first.pid and is_alive(pid):
-                os.kill(pid, signal.SIGTERM)
-        self.first.stop()
-        for pid in self.pids:
-            self.wait_gone(pid)
 
 
 @pytest.fixture
