@@ -96,12 +96,19 @@ class LoggingProcess:
 
     def wait_for_event(self, message: str, patience: float = PATIENCE) -> dict[str, Any]:
         """Wait for the first process log line with this message."""
+        return self.wait_for_events(message, 1, patience)[0]
+
+    def wait_for_events(self, message: str, count: int, patience: float = PATIENCE) -> list[dict[str, Any]]:
+        """Wait until so many process log lines have this message; returns all that have.
+
+        A thread of the router writes them: an answer may be there before the line that tells of it.
+        """
         deadline = time.monotonic() + patience
         with self._changed:
             while True:
-                for event in self._events:
-                    if event.get("message") == message:
-                        return event
+                found = [event for event in self._events if event.get("message") == message]
+                if len(found) >= count:
+                    return found
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._reader.is_alive():
                     raise AssertionError(f"no {message!r} in the log: {self._last_words()}")

@@ -109,9 +109,7 @@ class TestLostLines:
         for _ in range(5):
             assert router.status_of("unknown.test") == 404
         wait_for(lambda: self.lost(router) == 5 or None, "the count of lost lines")
-        # It is written by another thread than the one that counts.
-        router.wait_for_event(SINK_ERROR)
-        assert len(router.events(SINK_ERROR)) == 1
+        assert len(router.wait_for_events(SINK_ERROR, 1)) == 1
 
     def test_a_pipe_nobody_reads_stops_nothing(self, start_gorouter: StartGorouter, tmp_path: Path) -> None:
         path = tmp_path / "pipe"

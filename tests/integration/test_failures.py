@@ -86,7 +86,7 @@ class TestDial:
         client.send(b"GET / HTTP/1.1\r\nHost: dead.test\r\n\r\n")
         assert_bad_gateway(client.read_response(), rb"dial tcp 127\.0\.0\.1:\d+: connect: connection refused")
         router.wait_for_log_lines("dead.test")
-        assert len(router.events("backend-endpoint-failed")) == 3
+        assert len(router.wait_for_events("backend-endpoint-failed", 3)) == 3
         for port in dead:
             port.close()
 

@@ -180,7 +180,7 @@ def test_a_bad_message_is_logged_and_disturbs_nothing(
     nats.publish(b"router.unregister", payload)
     register(nats, backend.address, "after.test")
     wait_for(lambda: gorouter.addresses("after.test"), "what came after it")
-    errors = gorouter.events("validation-error")
+    errors = gorouter.wait_for_events("validation-error", 2)
     assert [error["data"]["subject"] for error in errors] == ["router.register", "router.unregister"]
     assert {(error["log_level"], error["source"]) for error in errors} == {(3, "gorouter.stdout.subscriber")}
     assert sorted(gorouter.routes()) == ["after.test", "app.test"]
