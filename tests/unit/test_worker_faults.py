@@ -1,21 +1,19 @@
 """A worker never lives on with a stale table: whatever goes wrong with a frame ends it, and the reason is logged."""
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import typing
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from fastrouter import workers as supervision
-from fastrouter.log import LineWriter, Logger
 from fastrouter.table_changes import Forget, Put, encode_changes
 from fastrouter.worker_messages import (
     AccessLogOptions,
@@ -38,6 +36,8 @@ from fastrouter.worker_messages import (
     TableEnd,
 )
 from fastrouter.workers import Workers
+
+from .process_log import ProcessLog
 
 TIMEOUT = 20.0
 
@@ -196,14 +196,20 @@ async def puppets(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Puppets]:
 
 
 @pytest.fixture
-async def start(tmp_path: Path, puppets: Puppets) -> AsyncIterator[Callable[[type | None], Workers]]:
+def process_log(tmp_path: Path) -> Iterator[ProcessLog]:
+    log = ProcessLog(tmp_path / "log")
+    yield log
+    log.close()
+
+
+@pytest.fixture
+async def start(process_log: ProcessLog, puppets: Puppets) -> AsyncIterator[Callable[[type | None], Workers]]:
     started: list[Workers] = []
-    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def start(faulty: type | None) -> Workers:
         workers = FaultyWorkers(
             1,
-            Logger(writer=LineWriter(log)),
+            process_log.logger,
             on_hopeless=lambda: None,
             on_prune=lambda _uri, _address: None,
             on_death=lambda _: None,
@@ -215,12 +221,10 @@ async def start(tmp_path: Path, puppets: Puppets) -> AsyncIterator[Callable[[typ
 
     yield start
     for workers in started:
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, log)
-            # They would take their time: nobody listens.
-            for process in puppets.processes:
-                process.kill()
-            await asyncio.wait_for(workers.stop(), TIMEOUT)
+        # They would take their time: nobody listens.
+        for process in puppets.processes:
+            process.kill()
+        await asyncio.wait_for(workers.stop(), TIMEOUT)
 
 
 REPORTS: dict[type, msgspec.Struct] = {
@@ -237,12 +241,12 @@ Start = Callable[[type | None], Workers]
 class TestControlProcess:
     @pytest.mark.parametrize("kind", typing.get_args(Report))
     async def test_a_report_that_it_cannot_handle_ends_the_worker(
-        self, kind: type, start: Start, puppets: Puppets, tmp_path: Path
+        self, kind: type, start: Start, puppets: Puppets, process_log: ProcessLog
     ) -> None:
         start(kind)
         puppets.ends[0].sendall(message(REPORTS[kind]))
         await puppets.wait_for(2)
-        assert_replaced(tmp_path, "this is not for me")
+        assert_replaced(process_log, "this is not for me")
 
     @pytest.mark.parametrize(
         "frame",
@@ -250,15 +254,15 @@ class TestControlProcess:
         ids=["unknown", "unreadable", "table changes"],
     )
     async def test_a_report_that_is_none_ends_the_worker(
-        self, frame: bytes, start: Start, puppets: Puppets, tmp_path: Path
+        self, frame: bytes, start: Start, puppets: Puppets, process_log: ProcessLog
     ) -> None:
         start(None)
         puppets.ends[0].sendall(frame)
         await puppets.wait_for(2)
-        assert_replaced(tmp_path, "")
+        assert_replaced(process_log, "")
 
     async def test_a_worker_that_cannot_be_started_for_want_of_descriptors_is_started_later(
-        self, start: Start, puppets: Puppets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, start: Start, puppets: Puppets, process_log: ProcessLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = os.pidfd_open
         failures = [OSError(24, "Too many open files")]
@@ -272,12 +276,12 @@ class TestControlProcess:
         start(None)
         await puppets.wait_for(2)
         assert puppets.processes[0].poll() is not None, "nobody would look after it"
-        (line,) = lines_of((tmp_path / "log").read_bytes())
+        (line,) = process_log.records()
         assert line["data"]["error"] == "cannot be started: Too many open files"
 
 
-def assert_replaced(directory: Path, reason: str) -> None:
-    failed, exited = lines_of((directory / "log").read_bytes())
+def assert_replaced(process_log: ProcessLog, reason: str) -> None:
+    failed, exited = process_log.records()
     assert failed["message"] == "worker-channel-failed"
     assert failed["data"]["name"] == "worker-0"
     assert reason in failed["data"]["error"]
