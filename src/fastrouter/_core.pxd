@@ -185,9 +185,9 @@ cdef enum:
     RULE_LENGTHS = 32           # a power of two
 
 cdef enum:
-    TLS_GREETING                # before the whole ClientHello
+    TLS_GREETING                # of a client, before the whole ClientHello
     TLS_HANDSHAKE
-    TLS_OPEN                    # a client's connection
+    TLS_OPEN                    # the owner's transport
     TLS_SHUT                    # the last words are out
     TLS_RECORD_HANDSHAKE = 22   # first byte of a connection that speaks TLS
     TLS_EXTENSION_ALPN = 16
@@ -513,6 +513,7 @@ cdef class Endpoint:
     cdef bint has_text(self, Slice which, bytes text) noexcept
     cdef bint is_instance(self, bytes identity) noexcept
     cdef bytes cookie_identity(self)
+    cdef str certificate_name(self)
     cdef ConnectionPool connection_pool(self)
     cdef int take_over(self, Endpoint predecessor) except -1
 
@@ -731,7 +732,7 @@ cdef class RoundTripper:
     cdef set backends                           # BackendConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
-    cdef set arrivals                           # connections that no client has yet: TLSTransports, ProxyHeaderReaders
+    cdef set arrivals                           # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue client_idles
@@ -775,7 +776,7 @@ cdef class Connection(Outlet):
 cdef class BackendConnection(Connection):
     cdef Endpoint endpoint                      # it was dialled for
     cdef ConnectionPool home
-    cdef object dialling                        # the Task, until connected
+    cdef object dialling                        # the Task, then the TLS handshake, until connected; `cancel` ends either
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef str local_address                      # ip:port of our end
     cdef bytearray backlog                      # a response head that came in pieces
@@ -874,17 +875,14 @@ cdef class ProxyHeaderReader(Timed):
     cdef int _let_in(self, ClientConnection client, bytes data) except -1
 
 cdef class TLSTransport(Outlet):
-    cdef FrontDoor door
-    cdef ClientConnection client                # None: turned away
+    cdef Connection owner                       # None: nobody's, any more
     cdef int stage                              # TLS_*
-    cdef object context                         # of the door, when the handshake began: OpenSSL calls it to the end, unasked
+    cdef object context                         # when the handshake began: OpenSSL calls it to the end, unasked
     cdef object tls                             # ssl.SSLObject, from the handshake on, as its BIOs
-    cdef object incoming                        # encrypted, from the client
+    cdef object incoming                        # encrypted, from the peer
     cdef object outgoing
-    cdef object admits                          # of the door, when the handshake began
     cdef object read_record                     # bound methods of `tls`
     cdef object write_record
-    cdef bytes greeting                         # a ClientHello that is not complete
     cdef Py_ssize_t discarded                   # bytes thrown away behind the last words of either side
     cdef int record_head                        # bytes of a record's head that OpenSSL has been given
     cdef int record_length                      # what they say of its length
@@ -892,13 +890,18 @@ cdef class TLSTransport(Outlet):
     cdef Py_ssize_t unasked                     # bytes OpenSSL has written of its own since the peer took some last
     cdef flag is_write_paused                   # the peer does not take what is written as fast as it comes
     cdef flag has_end                           # the peer will send no more
-    cdef int _greet(self, bytes data) except -1
+    cdef flag is_cut                            # TCP has ended behind what is left for a turn
+    cdef bint has_owner(self) noexcept
+    cdef int forget(self) except -1
+    cdef int begin_handshake(self, object context, bint is_server, object peer_name) except -1
+    cdef int shake_hands(self) except -1
+    cdef int open(self) except -1
+    cdef int on_greeting(self, bytes data) except -1
+    cdef int on_handshake(self) except -1
+    cdef int on_handshake_failed(self, object error) except -1
+    cdef int on_broken(self, object error) except -1
     cdef int _go_on_greeting(self, bytes data) except -1
     cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1
-    cdef int _shake_hands(self) except -1
-    cdef int _open(self) except -1
-    cdef int _turn_away(self, bytes last_words) except -1
-    cdef int _leave(self) except -1
     cdef int _decrypt(self, bytes data) except -1
     cdef bint _read_records(self, list texts) except -1
     cdef int _encrypt(self, data) except -1
@@ -907,3 +910,16 @@ cdef class TLSTransport(Outlet):
     cdef bint _on_end(self) except -1
     cdef int _say_goodbye(self) except -1
     cdef int _discard(self, bytes data) except -1
+
+cdef class ClientTLSTransport(TLSTransport):
+    cdef FrontDoor door
+    cdef object admits                          # of the door, when the handshake began
+    cdef bytes greeting                         # a ClientHello that is not complete
+    cdef int _turn_away(self, bytes last_words) except -1
+    cdef int _leave(self) except -1
+
+cdef class BackendTLSTransport(TLSTransport):
+    cdef object _reason(self, object error)
+    cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1
+    cdef int _greet(self, str name) except -1
+    cdef int _fail(self, Failure failure) except -1

@@ -24,7 +24,7 @@ from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
 
-from asyncio import CancelledError, Protocol
+from asyncio import CancelledError
 from binascii import b2a_base64
 from calendar import timegm
 from collections import deque
@@ -130,13 +130,15 @@ include "core/onion.pxi"
 include "core/respond.pxi"
 include "core/route_service.pxi"
 include "core/round_trip.pxi"
-include "core/dial.pxi"
 include "core/connection.pxi"
 include "core/backend.pxi"
+include "core/tls_transport.pxi"
+include "core/backend_tls.pxi"
+include "core/dial.pxi"
 include "core/tunnel.pxi"
 include "core/admission.pxi"
 include "core/client.pxi"
 include "core/client_hello.pxi"
-include "core/tls_transport.pxi"
+include "core/client_tls.pxi"
 include "core/proxy_protocol.pxi"
 include "core/front_door.pxi"

@@ -80,8 +80,11 @@ class Process:
         """The `count`th log line with this message; waits for it."""
 
         def find() -> dict[str, Any] | None:
+            has_ended = self.popen.poll() is not None
+            if has_ended:
+                self._read_to_end()
             found = self.events(message)
-            assert found[count - 1 :] or self.popen.poll() is None, (self.lines, self.errors)
+            assert found[count - 1 :] or not has_ended, (self.lines, self.errors)
             return found[count - 1] if len(found) >= count else None
 
         return wait_for(find, f"{message} in {self.lines} {self.errors}", PATIENCE)
@@ -100,11 +103,14 @@ class Process:
 
     def wait(self) -> int:
         code = self.popen.wait(PATIENCE)
-        # The streams end when the last process that holds them has ended.
+        self._read_to_end()
+        return code
+
+    def _read_to_end(self) -> None:
+        """The streams end when the last process that holds them has ended."""
         for reader in self._readers:
             reader.join(PATIENCE)
             assert not reader.is_alive(), "somebody still holds the output"
-        return code
 
     def close(self) -> None:
         if self.popen.poll() is None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastrouter._core import Endpoint, RoundTripper, RouteTable, Settings
-from protocol.fake_network import FakeLoop, FakeTransport
+from protocol.fake_network import FakeLoop, FakeTransport, Unencrypted
 
 HOST = "10.0.0.1"
 HERE, ELSEWHERE = "z1", "z2"
@@ -183,6 +183,7 @@ class Selection(RuleBasedStateMachine):
         self.open: list[Asked] = []
         self.prunes: list[tuple[str, str]] = []
         self.table = RouteTable()
+        unencrypted: Any = Unencrypted()
         self.tripper = RoundTripper(
             self.table,
             Settings(
@@ -195,6 +196,7 @@ class Selection(RuleBasedStateMachine):
                 sticky_for_negotiate=True,
                 # Every attempt is a dial then, which is what can be seen of it.
                 backend_keep_alive=False,
+                backend_tls=unencrypted,
             ),
             on_prune=lambda uri, address: self.prunes.append((uri, address)),
         )

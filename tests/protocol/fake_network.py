@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -130,6 +131,32 @@ class FakeTransport(asyncio.Transport):
             self._protocol.resume_writing()
 
 
+class Unencrypted:
+    """In place of an SSLContext for backends: agrees to everything at once, and tests see what would be encrypted."""
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *_: Any) -> "UnencryptedConnection":
+        return UnencryptedConnection(incoming, outgoing)
+
+
+class UnencryptedConnection:
+    """In place of an SSLObject."""
+
+    def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        self._incoming = incoming
+        self.write = outgoing.write
+
+    def do_handshake(self) -> None:
+        pass
+
+    def read(self, size: int) -> bytes:
+        if data := self._incoming.read(size):
+            return data
+        raise ssl.SSLWantReadError
+
+    def unwrap(self) -> None:
+        pass
+
+
 class FakeLoop:
     """Runs callbacks and dials in the order they came, when `run` is called."""
 
@@ -179,13 +206,6 @@ class FakeLoop:
         self.dialled.append(transport)
         protocol.connection_made(transport)
         return transport, protocol
-
-    async def start_tls(self, transport: FakeTransport, protocol: Any, _context: Any, **_options: Any) -> FakeTransport:
-        """Hand the connection over as it is: the tests see what would be encrypted."""
-        if transport.is_reading_paused:
-            transport.resume_reading()
-        transport.set_protocol(protocol)
-        return transport
 
     def connect_client(self, protocol: Any) -> FakeTransport:
         transport = FakeTransport(self, protocol, ("10.0.0.9", 4321))

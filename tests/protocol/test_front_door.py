@@ -1,12 +1,10 @@
 """What stands in front of a client's first request, cut at every byte: PROXY headers, handshakes, records."""
 
-import ctypes
 import gc
 import re
 import ssl
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +15,8 @@ from hypothesis import strategies as st
 from fastrouter._core import FrontDoor
 
 from .conversation import Conversation, timeless
-from .test_splits import EXCHANGES, OK, cut, cuts, splits
+from .secure_end import SecureEnd
+from .test_splits import EXCHANGES, OK, cuts, splits
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 LINE = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n"
@@ -92,76 +91,27 @@ class SecureConversation(Conversation):
         door = FrontDoor(self.tripper)
         door.secure(server_side)
         through(door, self)
-        self._sizes = list(sizes)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = client_side.wrap_bio(self._incoming, self._outgoing, server_hostname="app.test")
-        self._taken = 0
-        self.got = bytearray()
-        self.has_goodbye = False
+        self.far = SecureEnd(
+            lambda: self.client,
+            super().from_client,
+            lambda incoming, outgoing: client_side.wrap_bio(incoming, outgoing, server_hostname="app.test"),
+            sizes,
+        )
 
-    def shake_hands(self) -> None:
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._exchange()
-            else:
-                return self._exchange()
-
-    def begin_handshake(self) -> None:
-        with suppress(ssl.SSLWantReadError):
-            self._tls.do_handshake()
-        self._exchange()
-
-    def shake_hands_and_send(self, data: bytes) -> None:
-        """Let `data` come in one piece with the client's last words of the handshake (TLS 1.3)."""
-        for _ in range(2):
-            with suppress(ssl.SSLWantReadError):
-                self._tls.do_handshake()
-                break
-            self._exchange()
-        self.from_client(data)
+    @property
+    def got(self) -> bytearray:
+        return self.far.got
 
     def from_client(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            if piece:
-                self._tls.write(piece)
-                self._exchange()
+        self.far.send(*pieces)
 
     def from_backend(self, *pieces: bytes) -> None:
         super().from_backend(*pieces)
-        self._exchange()
+        self.far.read()
 
     def from_backend_only(self, piece: bytes) -> None:
         """Deliver it, and leave alone what the client gets: after its goodbye, OpenSSL reads no more."""
         super().from_backend(piece)
-
-    def key_updates(self, count: int) -> bytes:
-        """Records that ask for new keys of the router (RFC 8446 4.6.3), which Python's ssl has no word for."""
-        with open("/proc/self/maps") as maps:
-            openssl = ctypes.CDLL(next(line.split()[-1] for line in maps if "libssl" in line))
-        # CPython's object begins with the module's socket, and then OpenSSL's connection.
-        handle = ctypes.c_void_p.from_address(id(self._tls._sslobj) + object.__basicsize__ + 8)  # type: ignore[attr-defined]
-        for _ in range(count):
-            assert openssl.SSL_key_update(handle, 1) == 1
-            assert openssl.SSL_do_handshake(handle) == 1
-        return self._outgoing.read()
-
-    def say_goodbye(self) -> None:
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
-        super().from_client(self._outgoing.read())
-
-    def _exchange(self) -> None:
-        super().from_client(*cut(self._outgoing.read(), self._sizes))
-        self._incoming.write(bytes(self.client.written[self._taken :]))
-        self._taken = len(self.client.written)
-        try:
-            while data := self._tls.read(65536):
-                self.got += data
-            self.has_goodbye = True
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError) as end:
-            self.has_goodbye |= isinstance(end, ssl.SSLZeroReturnError)
 
 
 def without_scheme(text: bytes) -> bytes:
@@ -179,13 +129,13 @@ def test_exchanges_are_the_same_as_without_tls(
     request, response = EXCHANGES[name]
     plain = Conversation()
     secure = SecureConversation(server_side, client_side, cuts)
-    secure.shake_hands()
+    secure.far.shake_hands()
     for conversation in (plain, secure):
         conversation.from_client(request)
         if response and conversation.loop.dialled:
             conversation.from_backend(response)
     assert timeless(secure.got) == timeless(plain.client.written)
-    assert secure.has_goodbye == (plain.client.is_over or plain.client.has_eof)
+    assert secure.far.has_goodbye == (plain.client.is_over or plain.client.has_eof)
     _, requests_in_the_clear, lines_in_the_clear = plain.outcome()
     _, requests, lines = secure.outcome()
     assert [without_scheme(one) for one in lines] == [without_scheme(one) for one in lines_in_the_clear]
@@ -195,7 +145,7 @@ def test_exchanges_are_the_same_as_without_tls(
 @pytest.fixture
 def conversation(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> SecureConversation:
     conversation = SecureConversation(server_side, client_side)
-    conversation.shake_hands()
+    conversation.far.shake_hands()
     return conversation
 
 
@@ -206,7 +156,7 @@ class TestEnd:
     def end(self, request: pytest.FixtureRequest, conversation: SecureConversation) -> Callable[[], None]:
         def end() -> None:
             if request.param != "end":
-                conversation.say_goodbye()
+                conversation.far.say_goodbye()
             if request.param != "goodbye":
                 conversation.client.deliver_eof()
             conversation.loop.run()
@@ -308,8 +258,11 @@ class WatchedContext:
         self._context = context
         self.waiting: list[int] = []
 
-    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool) -> WatchedTLS:
-        return WatchedTLS(self._context.wrap_bio(incoming, outgoing, server_side), incoming, self.waiting)
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool, server_hostname: str | None
+    ) -> WatchedTLS:
+        tls = self._context.wrap_bio(incoming, outgoing, server_side, server_hostname)
+        return WatchedTLS(tls, incoming, self.waiting)
 
 
 class TestMemory:
@@ -322,7 +275,8 @@ class TestMemory:
         watched: Any = WatchedContext(server_side)
         client_side.maximum_version = ssl.TLSVersion.TLSv1_3
         conversation = SecureConversation(watched, client_side)
-        conversation.shake_hands_and_send(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 200000\r\n\r\n" + body)
+        head = b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 200000\r\n\r\n"
+        conversation.far.shake_hands_and_send(head + body)
         assert conversation.backend.written.endswith(b"\r\n\r\n" + body)
         assert 0 < max(watched.waiting) <= self.SLICE
 
@@ -330,7 +284,7 @@ class TestMemory:
     def test_behind_a_goodbye(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, is_tunnel: bool) -> None:
         watched: Any = WatchedContext(server_side)
         conversation = SecureConversation(watched, client_side)
-        conversation.shake_hands()
+        conversation.far.shake_hands()
         if is_tunnel:
             conversation.from_client(GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
             conversation.from_backend(
@@ -338,7 +292,7 @@ class TestMemory:
             )
         else:
             conversation.from_client(GET + GET)
-        conversation.say_goodbye()
+        conversation.far.say_goodbye()
         assert conversation.client.can_deliver
         for _ in range(8):
             conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
@@ -380,12 +334,12 @@ def test_a_handshake_goes_on_under_the_certificates_it_began_with(
     door.secure(greeting)
     through(door, conversation)
     is_alive = weakref.ref(greeting)
-    conversation.begin_handshake()
+    conversation.far.begin_handshake()
     door.secure(server_side)
     del greeting
     gc.collect()
     assert is_alive() is not None
-    conversation.shake_hands()
+    conversation.far.shake_hands()
     assert asked == ["app.test", "app.test"]
     conversation.from_client(GET)
     conversation.from_backend(OK)
@@ -407,7 +361,7 @@ def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLConte
     door = FrontDoor(conversation.tripper)
     door.secure(server_side, admits=admits)
     through(door, conversation)
-    conversation.shake_hands()
+    conversation.far.shake_hands()
     written = len(conversation.client.written)
     conversation.from_client(GET)
     assert len(asked) == 1
@@ -423,11 +377,11 @@ class TestKeyUpdates:
     def updating(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> SecureConversation:
         client_side.maximum_version = ssl.TLSVersion.TLSv1_3
         conversation = SecureConversation(server_side, client_side)
-        conversation.shake_hands()
+        conversation.far.shake_hands()
         return conversation
 
     def test_many_are_worked_on_in_turns(self, updating: SecureConversation) -> None:
-        updating.client.deliver(updating.key_updates(2_000))
+        updating.client.deliver(updating.far.key_updates(2_000))
         assert not updating.client.is_read()
         updating.loop.run()
         assert updating.client.is_read()
@@ -439,7 +393,7 @@ class TestKeyUpdates:
         updating.client.set_writing_paused(True)
         before = len(updating.client.written)
         for _ in range(10):
-            updating.client.deliver(updating.key_updates(1_000))
+            updating.client.deliver(updating.far.key_updates(1_000))
             updating.loop.run()
         assert updating.client.is_over
         assert len(updating.client.written) - before < 100_000

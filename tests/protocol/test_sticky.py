@@ -385,3 +385,39 @@ def test_a_switch_of_protocols_brings_the_cookie_as_well() -> None:
     written = bytes(conversation.client.written)
     assert written.startswith(b"HTTP/1.1 101 ")
     assert b"\r\nSet-Cookie: __VCAP_ID__=one; Path=/; HttpOnly\r\n" in written
+
+
+class TestBounds:
+    """Of a cookie only as much is looked at as a right one can have."""
+
+    def test_cookies_of_a_request(self) -> None:
+        session_and_id = b"JSESSIONID=x; __VCAP_ID__=two"
+        assert all_served_by(b"Cookie: " + b"a=b; " * 998 + session_and_id) == {"two"}
+        assert all_served_by(b"Cookie: " + b"a=b; " * 999 + session_and_id) == set(IDS)
+
+    @pytest.mark.parametrize("form", [b"%s", b'"%s"'])
+    def test_the_longest_id(self, form: bytes) -> None:
+        identity = "i" * 1024
+        cookie = b"Cookie: JSESSIONID=x; __VCAP_ID__="
+        assert issued(ask(cookie + form % identity.encode(), ids=(identity,))) is None
+        # Who is not found gets a cookie that says where it went instead.
+        assert issued(ask(cookie + form % (identity.encode() + b"i"), ids=(identity,))) is not None
+
+    def test_a_set_cookie(self) -> None:
+        line = b"JSESSIONID=" + b"x" * (8192 - len("JSESSIONID=; Secure")) + b"; Secure"
+        assert issued_for(line) == b"__VCAP_ID__=one; Path=/; HttpOnly; Secure"
+        assert issued_for(line + b" ") is not None, "blanks at the end are no part of it"
+        assert issued_for(b"y" + line) is None
+        assert issued_for(line.replace(b"=x", b"=xx")) is None
+
+    def test_attributes_of_a_set_cookie(self) -> None:
+        assert issued_for(b"JSESSIONID=x" + b"; a" * 15 + b"; Secure") == b"__VCAP_ID__=one; Path=/; HttpOnly; Secure"
+        assert issued_for(b"JSESSIONID=x" + b"; a" * 16 + b"; Secure") == b"__VCAP_ID__=one; Path=/; HttpOnly"
+
+    @pytest.mark.parametrize(("blanks", "is_read"), [(64 - 29, True), (65 - 29, False)])
+    def test_a_date(self, blanks: int, is_read: bool) -> None:
+        date = b"Thu, 01 Jan 2099 00:00:00 GMT"
+        assert len(date) == 29
+        cookie = issued_for(b"JSESSIONID=x; Expires=" + date.replace(b" 2099", b" " * blanks + b" 2099"))
+        assert cookie is not None
+        assert (b"Expires=Thu, 01 Jan 2099" in cookie) == is_read

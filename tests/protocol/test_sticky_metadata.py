@@ -165,3 +165,18 @@ def test_a_client_sticks_on_every_attempt() -> None:
             assert conversation.loop.attempted[0] == ("10.0.0.1", 82)
             asked |= {port for _, port in conversation.loop.attempted}
         assert asked == attempts
+
+
+class TestBounds:
+    """Of metadata only as much is looked at as the router's own can have."""
+
+    def test_metadata_of_a_request(self) -> None:
+        cookie = b"JSESSIONID=1; __VCAP_ID__=gone; __VCAP_ID_META__="
+        # 256 bytes, and 257 of the same meaning.
+        whole, too_long = b"secure&" * 34 + b"partitioned&secure", b"secure&" * 29 + b"partitioned&" * 4 + b"secure"
+        assert (len(whole), len(too_long)) == (256, 257)
+        assert issued(cookie + whole) == [b"__VCAP_ID__=one; Path=/; HttpOnly; Secure; Partitioned"]
+        assert issued(cookie + too_long) == [b"__VCAP_ID__=one; Path=/; HttpOnly"]
+
+    def test_session_cookies_of_a_response(self) -> None:
+        assert len(issued(b"", *[b"JSESSIONID=%d" % number for number in range(20)])) == 2 * 16

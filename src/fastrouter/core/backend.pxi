@@ -77,15 +77,12 @@ cdef class BackendConnection(Connection):
 
     def connection_lost(self, error):
         cdef Exchange exchange = self.exchange
-        if self.dialling is not None:
-            # Lost in its TLS handshake: the dial says so, and why.
-            return
         self.is_closed = True
         self.disarm()
         self.tripper.backends.discard(self)
         error = self.detach(error)
         try:
-            if self.unread is not None:
+            while self.unread is not None:
                 # It came before the end.
                 self._go_on()
             self._on_end(self.exchange, error)
@@ -174,7 +171,7 @@ cdef class BackendConnection(Connection):
             return self._lose(Failure(FAILURE_EOF, "EOF"))
         if isinstance(error, SSLError):
             # TLS 1.3 lets a backend refuse our certificate after the handshake.
-            return self._lose(tls_failure(error, self.endpoint.server_cert_domain_san or self.endpoint.host))
+            return self._lose(tls_failure(error, self.endpoint.certificate_name()))
         if isinstance(error, ConnectionResetError):
             return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
         return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
@@ -197,12 +194,6 @@ cdef class BackendConnection(Connection):
         if self.raw is not self.transport and self.raw.is_closing():
             return True
         return recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
-
-    cdef Py_ssize_t count_unsent(self) except -1:
-        cdef Py_ssize_t size = self.transport.get_write_buffer_size()
-        if self.raw is not None and self.raw is not self.transport:
-            size += self.raw.get_write_buffer_size()
-        return size
 
     cdef int release(self) except -1:
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""

@@ -1,28 +1,7 @@
-# Dial: how a BackendConnection comes to be, with or without TLS. The one place of the data plane that awaits.
-
-class _Handshake(Protocol):
-    """Holds a dialled connection until its TLS handshake takes it over."""
-
-    has_spoken = False
-    # What ended the connection already: nothing would ever come of a handshake over it.
-    end = None
-
-    def data_received(self, data):
-        # In TLS the client speaks first: whatever this is, it is something else.
-        self.has_spoken = True
-
-    def eof_received(self):
-        self.end = EOFError()
-
-    def connection_lost(self, error):
-        self.end = error or EOFError()
-
+# Dial: how a BackendConnection comes to be. The one place of the data plane that awaits.
 
 class _Blocked(Exception):
     """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
-
-
-cdef double NEVER_SECONDS = 1e6
 
 
 cdef list allowed_addresses(list found, object is_blocked):
@@ -40,10 +19,12 @@ async def dial(BackendConnection connection):
     loop = connection.tripper.loop
     cdef RouteServices services = settings.route_services
     host = endpoint.host
-    # An endpoint without a name for its certificate is verified by its address (spec 5.6).
-    name = endpoint.server_cert_domain_san or host
-    transport = None
     try:
+        protocol = connection
+        if endpoint.tls:
+            protocol = BackendTLSTransport(
+                connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls
+            )
         is_limited = endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin
         if settings.resolve is not None:
             addresses = list(await settings.resolve(host))
@@ -56,67 +37,25 @@ async def dial(BackendConnection connection):
             addresses = allowed_addresses(addresses, services.is_blocked)
         while True:
             try:
-                transport, placeholder = await loop.create_connection(
-                    _Handshake if endpoint.tls else lambda: connection, addresses.pop(0), endpoint.port
-                )
-                break
+                await loop.create_connection(lambda: protocol, addresses.pop(0), endpoint.port)
+                return
             except OSError:
                 if not addresses:
                     raise
-        if not endpoint.tls:
-            return
-        connection.on_dialled(transport)
-        connection.arm(connection.tripper.handshakes)
-        if placeholder.has_spoken:
-            failure = plain_answer()
-        elif placeholder.end is not None:
-            failure = handshake_failure(connection, placeholder.end)
-        else:
-            secured = await loop.start_tls(
-                transport, connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls,
-                server_hostname=name,
-                # The loop's own limit fires before it looks at the socket; `handshakes` holds ours.
-                ssl_handshake_timeout=NEVER_SECONDS,
-            )
-            if connection.exchange is not None:
-                connection.exchange.secured_ns = monotonic_ns()
-            connection.connection_made(secured)
-            return
     except _Blocked as error:
         failure = Failure(FAILURE_DIAL, f"dial tcp {endpoint.address}: connection to {error} not allowed")
-    except gaierror:
+    except (gaierror, UnicodeError):
+        # A name that nobody knows, or that no DNS name can be.
         failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
-    except SSLError as error:
-        failure = tls_failure(error, name)
-    except UnicodeError:
-        # A name that no DNS name can be, and that no certificate can have.
-        if transport is None:
-            failure = Failure(FAILURE_DIAL, f"dial tcp: lookup {host}: no such host")
-        else:
-            failure = Failure(
-                FAILURE_HOSTNAME_MISMATCH,
-                f"tls: failed to verify certificate: x509: certificate is valid for other names, not {name}",
-            )
     except OSError as error:
-        if transport is None:
-            failure = dial_failure(connection, error)
-        else:
-            failure = handshake_failure(connection, error)
-    except CancelledError:
-        if transport is not None:
-            transport.abort()
-        raise
+        failure = dial_failure(connection, error)
     except Exception as error:
-        # Neither dial nor handshake says this: it is a fault of ours.
+        # No dial says this: it is a fault of ours.
         if connection.exchange is not None:
             respond_panic(connection.exchange, error)
         else:
             tell_of_panic(connection.tripper, error)
-        if transport is not None:
-            transport.abort()
         return
-    if transport is not None:
-        transport.abort()
     if not connection.is_closed:
         connection.on_dial_failed(failure)
 

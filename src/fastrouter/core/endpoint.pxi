@@ -138,6 +138,10 @@ cdef class Endpoint:
         """The name its certificate must have; empty: its address."""
         return self.instance_id if self.san is None else self.san
 
+    cdef str certificate_name(self):
+        """Whose certificate it must show: without a name of its own, its address (spec 5.6)."""
+        return self.server_cert_domain_san or self.host
+
     cdef ConnectionPool connection_pool(self):
         """Its idle connections; made when the first request needs them."""
         if self.connections is None:

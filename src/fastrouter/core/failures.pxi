@@ -105,28 +105,28 @@ cdef frozenset NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "REC
 # X509_V_ERR_*: of OpenSSL's verification errors these are about names or time, the rest about trust.
 cdef frozenset NAME_ERRORS = frozenset((62, 63, 64))
 cdef frozenset TIME_ERRORS = frozenset((9, 10))
+cdef str UNVERIFIED = "tls: failed to verify certificate: x509: "
 
 
-cdef Failure plain_answer():
-    return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
+cdef Failure hostname_mismatch(str name):
+    return Failure(FAILURE_HOSTNAME_MISMATCH, UNVERIFIED + f"certificate is valid for other names, not {name}")
 
 
 cdef Failure tls_failure(object error, str name):
     """Classify what the TLS layer raised while talking to a backend that should be `name`."""
     cdef str reason = getattr(error, "reason", None) or ""
     cdef object code = getattr(error, "verify_code", None)
-    cdef str verification = "tls: failed to verify certificate: x509: "
     if code:
         if code in NAME_ERRORS:
-            return Failure(FAILURE_HOSTNAME_MISMATCH, f"{verification}certificate is valid for other names, not {name}")
+            return hostname_mismatch(name)
         if code in TIME_ERRORS:
-            return Failure(FAILURE_UNTRUSTED, verification + "certificate has expired or is not yet valid")
-        return Failure(FAILURE_UNTRUSTED, verification + "certificate signed by unknown authority")
+            return Failure(FAILURE_UNTRUSTED, UNVERIFIED + "certificate has expired or is not yet valid")
+        return Failure(FAILURE_UNTRUSTED, UNVERIFIED + "certificate signed by unknown authority")
     if not reason and "alert no application protocol" in str(error):
         # Python's table of reasons ends before this one.
         reason = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
     if reason in NOT_TLS:
-        return plain_answer()
+        return Failure(FAILURE_PLAIN_ANSWER, "tls: first record does not look like a TLS handshake")
     if reason in REMOTE_ALERTS:
         kind, text = REMOTE_ALERTS[reason]
         return Failure(kind, "remote error: tls: " + text)

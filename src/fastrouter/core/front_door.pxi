@@ -20,4 +20,4 @@ cdef class FrontDoor:
 
     cdef object open(self, ClientConnection client):
         """The protocol that the connection of `client` has once its PROXY header, if any, is read."""
-        return client if self.context is None else TLSTransport(self, client)
+        return client if self.context is None else ClientTLSTransport(self, client)

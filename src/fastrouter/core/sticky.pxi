@@ -34,8 +34,9 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
         while count < COOKIES_MAX and next_cookie(text, head.fields[i].value.length, &at, &name, &value):
             count += 1
             if equals_bytes(text + name.start, name.length, STICKY_COOKIE):
-                if wanted is None and value.length <= IDENTITY_MAX:
-                    wanted = unquoted(text[value.start : value.start + value.length])
+                if wanted is None:
+                    # What is longer is nobody's, and so is the part of it that is kept.
+                    wanted = unquoted(text[value.start : value.start + min(value.length, IDENTITY_MAX + 1)])
             elif (
                 settings.keeps_sticky_metadata and value.length <= METADATA_MAX
                 and equals_bytes(text + name.start, name.length, METADATA_COOKIE)

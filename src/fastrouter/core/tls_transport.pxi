@@ -1,27 +1,11 @@
-# TLSTransport: TLS between a client's TCP connection, whose protocol it is, and its ClientConnection, whose transport it is.
+# TLSTransport: TLS between a TCP connection, whose protocol it is, and its Connection, whose transport it is.
 #
 # OpenSSL works on memory. Whatever the TCP connection delivers is decrypted at once and handed on as one piece, so that nothing
-# waits in here and the back-pressure of both sides passes through: who does not want plain text does not read TCP.
-
-# What Go answers a client that forgot the s of https (spec 4.0).
-cdef bytes PLAIN_HTTP_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-
+# waits in here and the back-pressure of both sides passes through: who does not want plain text does not read TCP. A
+# ClientTLSTransport (client_tls.pxi) and a BackendTLSTransport (backend_tls.pxi) differ in how they begin, and how they fail.
 
 cdef class TLSTransport(Outlet):
-    def __cinit__(self, FrontDoor door, ClientConnection client):
-        self.door = door
-        self.tripper = door.tripper
-        self.client = client
-        self.stage = TLS_GREETING
-
     # --- asyncio.Protocol of the TCP connection
-
-    def connection_made(self, raw):
-        self.transport = raw
-        self.attach(raw)
-        self.tripper.arrivals.add(self)
-        self.arm(self.tripper.header_reads)
-        self.tripper.turns.add_arrival(self)
 
     def data_received(self, bytes data):
         cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
@@ -31,47 +15,32 @@ cdef class TLSTransport(Outlet):
             self._decrypt(data)
         elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
             self._discard(data)
-        elif self.stage == TLS_GREETING:
-            self._greet(data)
-        else:
+        elif self.stage == TLS_HANDSHAKE:
             self._go_on_greeting(data)
+        else:
+            self.on_greeting(data)
         self.end_read(PyBytes_GET_SIZE(data), begun)
 
     def eof_received(self):
+        if self.unread is not None:
+            # It came before the end.
+            self.is_cut = True
+            return True
         if self.stage == TLS_OPEN:
             # Cut off without a goodbye: HTTP can tell by itself what is complete.
             return self._on_end()
         return False
 
-    def connection_lost(self, error):
-        cdef ClientConnection client = self.client
-        self._leave()
-        error = self.detach(error)
-        self.client = None
-        if client is not None and client.transport is self:
-            client.connection_lost(error)
-        self.tls = self.incoming = self.outgoing = None
-        self.read_record = self.write_record = None
-        self.context = None
-
     def pause_writing(self):
         self.is_write_paused = True
-        if self.client is not None and self.client.transport is self:
-            self.client.pause_writing()
+        if self.has_owner():
+            self.owner.pause_writing()
 
     def resume_writing(self):
         self.is_write_paused = False
         self.unasked = 0
-        if self.client is not None and self.client.transport is self:
-            self.client.resume_writing()
-
-    cdef on_deadline(self, DeadlineQueue queue):
-        # A handshake that takes too long, or somebody turned away who does not go.
-        self.abort()
-
-    cdef int on_panic(self, object error) except -1:
-        self.abort()
-        return tell_of_panic(self.tripper, error)
+        if self.has_owner():
+            self.owner.resume_writing()
 
     cdef int on_turn(self) except -1:
         cdef bytes data = self.unread
@@ -79,9 +48,25 @@ cdef class TLSTransport(Outlet):
         self.is_heavy = False
         if data is not None:
             self.data_received(data)
+        if self.is_cut and self.unread is None:
+            self.is_cut = False
+            if not self.eof_received():
+                self.transport.close()
         return 0
 
-    # --- transport of the client
+    cdef bint has_owner(self) noexcept:
+        """Whether this is the owner's transport yet, and still."""
+        return self.owner is not None and self.owner.transport is self
+
+    cdef int forget(self) except -1:
+        """The TCP connection is gone."""
+        self.owner = None
+        self.tls = self.incoming = self.outgoing = None
+        self.read_record = self.write_record = None
+        self.context = None
+        return 0
+
+    # --- transport of the connection
 
     def write(self, data):
         if self.stage == TLS_OPEN:
@@ -127,31 +112,13 @@ cdef class TLSTransport(Outlet):
 
     # --- handshake
 
-    cdef int _greet(self, bytes data) except -1:
-        """Look at the first bytes: is this TLS at all, and for a protocol that is spoken here?"""
-        cdef FrontDoor door = self.door
-        cdef bytes hello
-        if self.greeting is not None:
-            data = self.greeting + data
-        if <unsigned char>PyBytes_AS_STRING(data)[0] != TLS_RECORD_HANDSHAKE:
-            return self._turn_away(PLAIN_HTTP_ANSWER if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else b"")
-        if door.protocols:
-            hello = gather_client_hello(data)
-            if hello is None:
-                if PyBytes_GET_SIZE(data) > CLIENT_HELLO_MAX:
-                    return self._turn_away(b"")
-                self.greeting = data
-                return 0
-            if offers_only_foreign_protocols(hello, door.protocols):
-                return self._turn_away(NO_APPLICATION_PROTOCOL)
-        self.greeting = None
+    cdef int begin_handshake(self, object context, bint is_server, object peer_name) except -1:
+        """`peer_name`: what the certificate must be for, where the peer is the server. Raises ValueError if none can be."""
         self.incoming = MemoryBIO()
         self.outgoing = MemoryBIO()
-        self.context = door.context
-        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, True)
-        self.admits = door.admits
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, is_server, peer_name)
+        self.context = context
         self.stage = TLS_HANDSHAKE
-        self.data_received(data)
         return 0
 
     cdef int _go_on_greeting(self, bytes data) except -1:
@@ -159,61 +126,57 @@ cdef class TLSTransport(Outlet):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
         cdef Py_ssize_t end
+        cdef int64_t begun = 0
         while at < size and self.stage == TLS_HANDSHAKE:
+            if is_share_spent(&begun):
+                return self.keep_for_turn(data[at:])
             end = self._end_of_slice(data, at)
             self.incoming.write(data if end - at == size else data[at:end])
             at = end
-            self._shake_hands()
+            self.shake_hands()
         if at < size:
             self.data_received(data[at:])
         return 0
 
-    cdef int _shake_hands(self) except -1:
+    cdef int shake_hands(self) except -1:
         try:
             self.tls.do_handshake()
         except SSLWantReadError:
             return self._flush()
-        except SSLError:
+        except SSLError as error:
             # OpenSSL has written the alert.
-            return self._turn_away(self.outgoing.read())
-        if self.admits is not None and not self.admits(self.tls):
-            # Before the last flight leaves, and with it a ticket to come back.
-            return self._turn_away(b"")
-        self._flush()
-        return self._open()
+            return self.on_handshake_failed(error)
+        return self.on_handshake()
 
-    cdef int _open(self) except -1:
-        cdef ClientConnection client = self.client
-        self._leave()
+    cdef int open(self) except -1:
+        """The handshake is over, and has been agreed to: from now on this is the transport of `owner`."""
+        self._flush()
         self.read_record = self.tls.read
         self.write_record = self.tls.write
         self.stage = TLS_OPEN
-        client.is_tls = True
-        client.peer_certificate = self.tls.getpeercert(True)
-        client.connection_made(self)
+        self.owner.connection_made(self)
         return self._decrypt(b"")
 
-    cdef int _turn_away(self, bytes last_words) except -1:
-        """End a connection that no client has yet; reading on for a moment lets the last words arrive."""
-        self.stage = TLS_SHUT
-        self.client = None
-        self.greeting = None
-        if last_words:
-            self.write_out(last_words)
-        self.transport.write_eof()
-        self.arm(self.tripper.lingerings)
-        return 0
+    cdef int on_greeting(self, bytes data) except -1:
+        """Bytes that come before the handshake."""
+        raise AssertionError("a TLSTransport class that waits for them defines on_greeting")
 
-    cdef int _leave(self) except -1:
-        """It is a client's connection now, or none at all."""
-        self.disarm()
-        self.tripper.arrivals.discard(self)
-        return 0
+    cdef int on_handshake(self) except -1:
+        """Both sides are content, as far as OpenSSL can tell."""
+        raise AssertionError("a TLSTransport class defines on_handshake")
+
+    cdef int on_handshake_failed(self, object error) except -1:
+        """`error`: an SSLError. Its alert waits in `outgoing`."""
+        raise AssertionError("a TLSTransport class defines on_handshake_failed")
+
+    cdef int on_broken(self, object error) except -1:
+        """What the peer sends cannot be read (an SSLError). The alert is out."""
+        raise AssertionError("a TLSTransport class defines on_broken")
 
     # --- records
 
     cdef int _decrypt(self, bytes data) except -1:
-        """Hand everything that `data` completes to the client, as one piece."""
+        """Hand everything that `data` completes to the owner, as one piece."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = self._end_of_slice(data, 0)
         cdef Py_ssize_t end
@@ -231,9 +194,9 @@ cdef class TLSTransport(Outlet):
             at = end
             has_end = self._read_records(texts)
         if PyList_GET_SIZE(texts) == 1:
-            self.client.data_received(texts[0])
+            self.owner.data_received(texts[0])
         elif texts:
-            self.client.data_received(b"".join(texts))
+            self.owner.data_received(b"".join(texts))
         if has_end and self.stage == TLS_OPEN and not self._on_end():
             self.transport.close()
         return 0
@@ -282,12 +245,12 @@ cdef class TLSTransport(Outlet):
             return self._flush_unasked()
         except SSLZeroReturnError:
             return True
-        except SSLError:
+        except SSLError as error:
             # Of what was changed on the way, nothing is handed on. OpenSSL has written the alert.
             texts.clear()
             self.stage = TLS_SHUT
             self._flush()
-            self.transport.close()
+            self.on_broken(error)
             return True
 
     cdef int _encrypt(self, data) except -1:
@@ -331,7 +294,7 @@ cdef class TLSTransport(Outlet):
         """The peer will send no more. Returns whether there is still something to be written."""
         if not self.has_end:
             self.has_end = True
-            if not self.client.eof_received():
+            if not self.owner.eof_received():
                 self._say_goodbye()
                 return False
         return True

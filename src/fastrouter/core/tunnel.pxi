@@ -60,7 +60,10 @@ cdef bint on_client_half_close(ClientConnection client, Exchange exchange) excep
 
 cdef bint on_backend_half_close(ClientConnection client, Exchange exchange) except -1:
     """The backend will send no more; the client may. Returns whether the backend's side stays open for writing."""
-    if exchange.is_half_closed or client.transport is None or not client.transport.can_write_eof():
+    if (
+        exchange.is_half_closed or client.transport is None
+        or not (client.transport.can_write_eof() and exchange.backend.transport.can_write_eof())
+    ):
         exchange.finish()
         return False
     exchange.is_half_closed = True

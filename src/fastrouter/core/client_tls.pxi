@@ -1,0 +1,92 @@
+# ClientTLSTransport: TLS with a client, from its first byte on.
+
+# What Go answers a client that forgot the s of https (spec 4.0).
+cdef bytes PLAIN_HTTP_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+
+cdef class ClientTLSTransport(TLSTransport):
+    def __cinit__(self, FrontDoor door, ClientConnection client):
+        self.door = door
+        self.tripper = door.tripper
+        self.owner = client
+        self.stage = TLS_GREETING
+
+    def connection_made(self, raw):
+        self.transport = raw
+        self.attach(raw)
+        self.tripper.arrivals.add(self)
+        self.arm(self.tripper.header_reads)
+        self.tripper.turns.add_arrival(self)
+
+    def connection_lost(self, error):
+        cdef Connection client = self.owner if self.has_owner() else None
+        self._leave()
+        error = self.detach(error)
+        if client is not None:
+            client.connection_lost(error)
+        self.forget()
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        # A handshake that takes too long, or somebody turned away who does not go.
+        self.abort()
+
+    cdef int on_panic(self, object error) except -1:
+        self.abort()
+        return tell_of_panic(self.tripper, error)
+
+    cdef int on_greeting(self, bytes data) except -1:
+        """Look at the first bytes: is this TLS at all, and for a protocol that is spoken here?"""
+        cdef FrontDoor door = self.door
+        cdef bytes hello
+        if self.greeting is not None:
+            data = self.greeting + data
+        if <unsigned char>PyBytes_AS_STRING(data)[0] != TLS_RECORD_HANDSHAKE:
+            return self._turn_away(PLAIN_HTTP_ANSWER if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else b"")
+        if door.protocols:
+            hello = gather_client_hello(data)
+            if hello is None:
+                if PyBytes_GET_SIZE(data) > CLIENT_HELLO_MAX:
+                    return self._turn_away(b"")
+                self.greeting = data
+                return 0
+            if offers_only_foreign_protocols(hello, door.protocols):
+                return self._turn_away(NO_APPLICATION_PROTOCOL)
+        self.greeting = None
+        self.admits = door.admits
+        self.begin_handshake(door.context, True, None)
+        self.data_received(data)
+        return 0
+
+    cdef int on_handshake(self) except -1:
+        cdef ClientConnection client = <ClientConnection>self.owner
+        if self.admits is not None and not self.admits(self.tls):
+            # Before the last flight leaves, and with it a ticket to come back.
+            return self._turn_away(b"")
+        self._leave()
+        client.is_tls = True
+        client.peer_certificate = self.tls.getpeercert(True)
+        return self.open()
+
+    cdef int on_handshake_failed(self, object error) except -1:
+        return self._turn_away(self.outgoing.read())
+
+    cdef int on_broken(self, object error) except -1:
+        self.transport.close()
+        return 0
+
+    cdef int _turn_away(self, bytes last_words) except -1:
+        """End a connection that no client has yet; reading on for a moment lets the last words arrive."""
+        self.stage = TLS_SHUT
+        self.owner = None
+        self.greeting = None
+        if last_words:
+            self.write_out(last_words)
+        self.transport.write_eof()
+        self.arm(self.tripper.lingerings)
+        return 0
+
+    cdef int _leave(self) except -1:
+        """It is a client's connection now, or none at all."""
+        self.disarm()
+        self.tripper.arrivals.discard(self)
+        return 0
