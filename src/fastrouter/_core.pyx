@@ -24,7 +24,6 @@ from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
 
-from asyncio import CancelledError
 from binascii import b2a_base64
 from calendar import timegm
 from collections import deque
