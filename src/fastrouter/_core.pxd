@@ -256,10 +256,12 @@ cdef class Reader(Timed):
     cdef flag is_read_stopped   # what the transport was told last
     cdef flag is_heavy          # what it read last has taken long
     cdef bytes unread           # received, and left for the next turn
+    cdef int64_t begun_ns       # CLOCK_MONOTONIC, of a large read or a turn while it is worked on; otherwise 0
     cdef int keep_for_turn(self, bytes data) except -1
     cdef bint must_wait(self) noexcept
-    cdef int64_t begin_read(self, Py_ssize_t size) noexcept
-    cdef int end_read(self, Py_ssize_t size, int64_t begun) except -1
+    cdef void begin_read(self, Py_ssize_t size) noexcept
+    cdef int end_read(self, Py_ssize_t size) except -1
+    cdef bint is_share_spent(self) noexcept
     cdef int let_read(self, bint wanted) except -1
     cdef int wait_for_turn(self) except -1
     cdef int take_turn(self) except -1

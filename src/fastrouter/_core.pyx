@@ -47,6 +47,7 @@ cdef extern from "Python.h":
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size)
+    void* memrchr(const void* haystack, int byte, size_t size)
 
 cdef extern from "arpa/inet.h" nogil:
     int AF_INET

@@ -64,14 +64,15 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
 
 cdef bint is_authority(const char* text, Py_ssize_t length) noexcept:
     """Whether Go takes this for the host, and maybe port, of an absolute-form target."""
-    cdef Py_ssize_t at = length
     cdef char mark = c"]" if length and text[0] == c"[" else c":"
+    cdef const char* last
+    cdef Py_ssize_t at
     if not has_only(_is_host, text, length) or memchr(text, c"%", length) != NULL:
         return False
-    while at > 0 and text[at - 1] != mark:
-        at -= 1
-    if at == 0:
+    last = <const char*>memrchr(text, mark, length)
+    if last == NULL:
         return mark == c":"
+    at = last + 1 - text
     if mark == c"]":
         if at == length:
             return True

@@ -46,7 +46,7 @@ cdef class BackendConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
-        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
+        self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is None:
             # Nothing was asked: whatever this is, it must not answer the next request.
             self.close()
@@ -62,7 +62,7 @@ cdef class BackendConnection(Connection):
                     self._consume(data)
             except Exception as error:
                 respond_panic(exchange, error)
-        self.end_read(PyBytes_GET_SIZE(data), begun)
+        self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -287,7 +287,6 @@ cdef class BackendConnection(Connection):
         cdef Exchange exchange = self.exchange
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
-        cdef int64_t begun = 0
         self.has_bytes = True
         while at < size and self.exchange is exchange:
             if exchange.is_tunnel:
@@ -299,7 +298,7 @@ cdef class BackendConnection(Connection):
                 at = self._take_head(data, at)
             if at < 0:
                 return 0
-            if at < size and self.exchange is exchange and self.transport is not None and is_share_spent(&begun):
+            if at < size and self.exchange is exchange and self.transport is not None and self.is_share_spent():
                 return self.keep_for_turn(data[at:])
         return 0
 

@@ -12,7 +12,7 @@ cdef class ClientConnection(Connection):
 
     def data_received(self, bytes data):
         cdef Exchange exchange = self.exchange
-        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
+        self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is not None and exchange.is_tunnel:
             relay_to_backend(self, exchange, data)
         elif self.is_lingering:
@@ -26,7 +26,7 @@ cdef class ClientConnection(Connection):
             self.pending = data
             self.at = 0
             self._work()
-        self.end_read(PyBytes_GET_SIZE(data), begun)
+        self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -172,7 +172,6 @@ cdef class ClientConnection(Connection):
 
     cdef int _advance(self) except -1:
         """Walk on as far as possible: body bytes to the exchange, then the next request, and so on."""
-        cdef int64_t begun = 0
         if self.is_advancing:
             return 0
         self.is_advancing = True
@@ -193,7 +192,7 @@ cdef class ClientConnection(Connection):
                     break
                 if self.pending is not None and self.at >= PyBytes_GET_SIZE(self.pending):
                     self.pending = None
-                if (self.pending is not None or self.backlog is not None) and is_share_spent(&begun):
+                if (self.pending is not None or self.backlog is not None) and self.is_share_spent():
                     self.wait_for_turn()
         finally:
             self.is_advancing = False

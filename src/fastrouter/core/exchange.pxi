@@ -17,6 +17,8 @@ cdef class Exchange(Timed):
         cdef const char* base = head.base
         cdef Slice target = head.target
         cdef const char* mark
+        cdef const char* path
+        cdef const char* cut
         cdef const char* end
         self.head = raw
         self.minor = head.minor
@@ -29,14 +31,16 @@ cdef class Exchange(Timed):
             mark = <const char*>memmem(base + target.start, target.length, b"://", 3)
             if mark != NULL:
                 mark += 3
+                cut = <const char*>memchr(mark, c"?", end - mark)
+                path = cut if cut != NULL else end
+                cut = <const char*>memchr(mark, c"/", path - mark)
+                path = cut if cut != NULL else path
+                cut = <const char*>memrchr(mark, c"@", path - mark)
+                mark = cut + 1 if cut != NULL else mark
                 self.host.start = <uint32_t>(mark - base)
-                while mark < end and mark[0] != c"/" and mark[0] != c"?":
-                    if mark[0] == c"@":
-                        self.host.start = <uint32_t>(mark + 1 - base)
-                    mark += 1
-                self.host.length = <uint32_t>(mark - base) - self.host.start
-                self.path.start = <uint32_t>(mark - base)
-                self.path.length = <uint32_t>(end - mark)
+                self.host.length = <uint32_t>(path - mark)
+                self.path.start = <uint32_t>(path - base)
+                self.path.length = <uint32_t>(end - path)
         self.referer = head.value_of(HEADER_REFERER)
         self.user_agent = head.value_of(HEADER_USER_AGENT)
         self.forwarded_for = head.value_of(HEADER_X_FORWARDED_FOR)

@@ -7,7 +7,7 @@
 # some chunks, a slice of TLS), each of which takes much less.
 cdef int64_t SHARE_NS = 250000
 # How long all those who wait for a turn work, together, between two looks at the sockets.
-cdef int64_t TURNS_NS = 500000
+cdef int64_t TURNS_NS = 100000
 # libuv reads on while it gets as much as it asks for (uvloop: 256,000 bytes, asyncio: 262,144), up to 32 times in a row. After as
 # much as this a connection waits for a turn, whatever it costs to handle.
 cdef Py_ssize_t FULL_READ = 200000
@@ -42,19 +42,28 @@ cdef class Reader(Timed):
         """Whether what has just been read is for a later turn."""
         return self.is_heavy or self.waits_for_turn
 
-    cdef inline int64_t begin_read(self, Py_ssize_t size) noexcept:
-        return monotonic_ns() if size >= LARGE_READ else 0
+    cdef inline void begin_read(self, Py_ssize_t size) noexcept:
+        self.begun_ns = monotonic_ns() if size >= LARGE_READ else 0
 
-    cdef inline int end_read(self, Py_ssize_t size, int64_t begun) except -1:
-        """`size` bytes have been read and worked on since `begin_read`, which returned `begun`."""
-        if begun and monotonic_ns() - begun > HEAVY_NS:
+    cdef inline int end_read(self, Py_ssize_t size) except -1:
+        """`size` bytes have been read, and worked on since `begin_read`."""
+        if size >= LARGE_READ and monotonic_ns() - self.begun_ns > HEAVY_NS:
             self.is_heavy = True
+        self.begun_ns = 0
         if size >= FULL_READ or self.waits_for_turn:
             return self.wait_for_turn()
         return 0
 
+    cdef inline bint is_share_spent(self) noexcept:
+        """Between two steps: whether SHARE_NS have passed, since a large read or a turn began, or else since the first step."""
+        cdef int64_t now = monotonic_ns()
+        if self.begun_ns == 0:
+            self.begun_ns = now
+        return now - self.begun_ns > SHARE_NS
+
     cdef int take_turn(self) except -1:
         cdef int64_t begun = monotonic_ns()
+        self.begun_ns = begun
         self.waits_for_turn = False
         if self.transport is not None:
             try:
@@ -62,6 +71,7 @@ cdef class Reader(Timed):
             except Exception as error:
                 self.on_panic(error)
         self.is_heavy = self.waits_for_turn or monotonic_ns() - begun > HEAVY_NS
+        self.begun_ns = 0
         return self._apply()
 
     cdef int on_turn(self) except -1:
@@ -125,11 +135,3 @@ cdef class Turns:
     cdef int clear(self) except -1:
         self.waiting.clear()
         return 0
-
-
-cdef inline bint is_share_spent(int64_t* begun) noexcept:
-    """Between two steps: whether SHARE_NS have passed. `begun` is 0 at first; the first step is free."""
-    cdef int64_t now = monotonic_ns()
-    if begun[0] == 0:
-        begun[0] = now
-    return now - begun[0] > SHARE_NS

@@ -8,7 +8,7 @@ cdef class TLSTransport(Outlet):
     # --- asyncio.Protocol of the TCP connection
 
     def data_received(self, bytes data):
-        cdef int64_t begun = self.begin_read(PyBytes_GET_SIZE(data))
+        self.begin_read(PyBytes_GET_SIZE(data))
         if self.must_wait():
             self.keep_for_turn(data)
         elif self.stage == TLS_OPEN and not self.has_end:
@@ -19,7 +19,7 @@ cdef class TLSTransport(Outlet):
             self._go_on_greeting(data)
         else:
             self.on_greeting(data)
-        self.end_read(PyBytes_GET_SIZE(data), begun)
+        self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         if self.unread is not None:
@@ -126,9 +126,8 @@ cdef class TLSTransport(Outlet):
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
         cdef Py_ssize_t end
-        cdef int64_t begun = 0
         while at < size and self.stage == TLS_HANDSHAKE:
-            if is_share_spent(&begun):
+            if self.is_share_spent():
                 return self.keep_for_turn(data[at:])
             end = self._end_of_slice(data, at)
             self.incoming.write(data if end - at == size else data[at:end])
@@ -181,12 +180,11 @@ cdef class TLSTransport(Outlet):
         cdef Py_ssize_t at = self._end_of_slice(data, 0)
         cdef Py_ssize_t end
         cdef list texts = []
-        cdef int64_t begun = 0
         cdef bint has_end
         self.incoming.write(data if size <= at else data[:at])
         has_end = self._read_records(texts)
         while at < size and not has_end:
-            if is_share_spent(&begun):
+            if self.is_share_spent():
                 self.keep_for_turn(data[at:])
                 break
             end = self._end_of_slice(data, at)
