@@ -179,7 +179,7 @@ cdef enum:
     RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
-    ACCESS_BATCH = 65536        # bytes of log lines handed over at once
+    ACCESS_BATCH = 131072       # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
     RULE_LENGTHS = 32           # a power of two
@@ -301,11 +301,9 @@ cdef class DeadlineQueue:
 
 cdef class Judge:
     cdef object parser_feed     # bound httptools feed_data; None once discarded
-    cdef object parser_goes_on  # bound httptools should_keep_alive
     cdef Judge below            # in the store
     cdef readonly flag head_complete
     cdef readonly flag message_complete
-    cdef flag goes_on           # llhttp would take another message behind this one
     cdef flag upgraded          # llhttp left HTTP behind the head: not to be used again
     cdef str reason             # why it refused
     cdef bint accepts(self, object data) except -1
@@ -723,6 +721,7 @@ cdef class RoundTripper:
     cdef object loop
     cdef object tick_handle
     cdef int64_t ticked_ns                      # CLOCK_MONOTONIC of the last tick
+    cdef int64_t wall_offset_ns                 # CLOCK_REALTIME less CLOCK_MONOTONIC, as of then
     cdef int late_ticks                         # in a row
     cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a want of descriptors was told of last
     cdef int64_t starved_dials                  # since then

@@ -13,7 +13,8 @@ from .fake_network import FakeTransport
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 # A line of the access log that is handed to the sink at once.
 LONG_HEADERS = [f"X-Long-{number}" for number in range(5)]
-LONG_GET = GET[:-2] + b"".join(f"{name}: {'x' * 16_000}\r\n".encode() for name in LONG_HEADERS) + b"\r\n"
+# Together longer than a batch of lines, so that each line is handed over at once.
+LONG_GET = GET[:-2] + b"".join(f"{name}: {'x' * 60_000}\r\n".encode() for name in LONG_HEADERS) + b"\r\n"
 UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

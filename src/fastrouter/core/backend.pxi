@@ -392,11 +392,7 @@ cdef class BackendConnection(Connection):
         if not judge.message_complete:
             self._refuse("malformed HTTP response: informational response with a body")
             return -1
-        if judge.goes_on:
-            judge.head_complete = judge.message_complete = judge.goes_on = False
-        else:
-            # `Connection: close` in it is about the connection, which goes on to the final response; llhttp does not.
-            self.drop_judge()
+        judge.head_complete = judge.message_complete = False
         exchange.on_interim(head)
         return behind
 

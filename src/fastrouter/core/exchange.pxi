@@ -8,7 +8,7 @@ cdef class Exchange(Timed):
         self.client = client
         self.tripper = client.tripper
         self.received_ns = monotonic_ns()
-        self.received_wall_ns = wall_ns()
+        self.received_wall_ns = self.received_ns + self.tripper.wall_offset_ns
         self.cursor = -1
         self.is_body_wanted = True
 

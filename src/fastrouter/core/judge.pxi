@@ -1,4 +1,4 @@
-# Judge: httptools (llhttp, strict) with nothing but two callbacks.
+# Judge: httptools (llhttp, strict in all that makes a message) with nothing but two callbacks.
 #
 # llhttp sees every byte of every message and decides whether it is HTTP; the slices our own scan takes are only used when it
 # agrees. No per-header Python call happens, which is what makes the judge cheap (docs/performance.md).
@@ -8,16 +8,16 @@ cdef class Judge:
 
     def __cinit__(self, bint for_requests):
         parser = (HttpRequestParser if for_requests else HttpResponseParser)(self)
+        # Who says `Connection: close`, in whichever header, says it of a connection. That llhttp takes nothing behind such a
+        # message is no concern of the next one, which may be a stranger's.
+        parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self.parser_feed = parser.feed_data
-        self.parser_goes_on = parser.should_keep_alive
 
     def on_headers_complete(self):
         self.head_complete = True
 
     def on_message_complete(self):
         self.message_complete = True
-        # To be asked now: behind the message llhttp has forgotten what it has seen.
-        self.goes_on = self.parser_goes_on()
 
     cdef bint accepts(self, object data) except -1:
         """Feed the next bytes of the message (bytes or memoryview). False: not HTTP, `reason` says why.
@@ -35,7 +35,7 @@ cdef class Judge:
 
     cdef void discard(self) noexcept:
         """Never to be used again. Parser and judge hold each other: let both go without the collector."""
-        self.parser_feed = self.parser_goes_on = None
+        self.parser_feed = None
 
 
 cdef class JudgeStore:
@@ -54,9 +54,9 @@ cdef class JudgeStore:
         return judge
 
     cdef void take_back(self, Judge judge) noexcept:
-        """Both readers agree that the message is over. The judge serves another one only if llhttp itself would go on."""
-        if judge.message_complete and judge.goes_on and not judge.upgraded and self.count < JUDGES_KEPT:
-            judge.head_complete = judge.message_complete = judge.goes_on = False
+        """Both readers agree that the message is over: the judge may serve another one."""
+        if judge.message_complete and not judge.upgraded and self.count < JUDGES_KEPT:
+            judge.head_complete = judge.message_complete = False
             judge.below = self.top
             self.top = judge
             self.count += 1

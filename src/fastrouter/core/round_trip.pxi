@@ -103,6 +103,7 @@ cdef class RoundTripper:
         cdef int64_t now = monotonic_ns()
         self.late_ticks = self.late_ticks + 1 if self.ticked_ns and now - self.ticked_ns > LATE_NS else 0
         self.ticked_ns = now
+        self.wall_offset_ns = wall_ns() - now
         self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
         self._look_for_descriptors()
         if self.resetting:
