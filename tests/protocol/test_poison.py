@@ -1,7 +1,7 @@
 """What one message leaves behind in the store of parsers must not meet the next stranger (issue 12).
 
-llhttp takes some messages for the last of their connection, and refuses whatever it is shown behind them, unless it is told
-not to.
+llhttp takes some messages for the last of their connection, and refuses whatever it is shown behind them, unless it is
+told not to.
 """
 
 import pytest
