@@ -80,6 +80,7 @@ cdef enum:
 
 cdef enum:
     CHUNK_SIZE
+    CHUNK_SIZE_BLANK
     CHUNK_EXTENSION
     CHUNK_SIZE_LF
     CHUNK_DATA
@@ -93,6 +94,7 @@ cdef enum:
     CHUNKS_AT_ONCE = 512        # walked in one step
     TRAILER_MAX = 65536         # bytes of a whole trailer section
     TRAILER_LINES_MAX = 1000
+    STATUS_LINE_MAX = 4096
     INTERIM_MAX = 64            # interim responses that one request may get
 
 cdef enum:
@@ -236,6 +238,8 @@ cdef struct Framing:
     int64_t excess              # bytes of size lines beyond what chunks of any use need
     int64_t remaining           # bytes left in the body, or in the current chunk
     flag is_done                # the last byte of the body was seen
+    flag forgives_blanks        # blanks between the size of a chunk and the end of its line
+    flag has_blanks             # and there were some
 
 
 cdef class Timed:
@@ -785,6 +789,7 @@ cdef class BackendConnection(Connection):
     cdef Framing framing                        # of the response
     cdef flag has_eof                           # the backend has ended behind that
     cdef flag is_in_body
+    cdef flag is_repaired                       # the head is not as it came
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
     cdef flag was_used                          # it has served an exchange before this one
@@ -804,6 +809,8 @@ cdef class BackendConnection(Connection):
     cdef int _refuse(self, str what) except -1
     cdef int _continue_head(self, bytes data) except -1
     cdef int _refuse_large_head(self) except -1
+    cdef int _refuse_start(self, bytes data) except -1
+    cdef Py_ssize_t _mend_head(self, bytes data, Py_ssize_t at, str what) except -2
     cdef int _consume(self, bytes data) except -1
     cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2

@@ -273,6 +273,9 @@ cdef class BackendConnection(Connection):
         if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
             if len(backlog) > self.tripper.settings.max_response_head:
                 return self._refuse_large_head()
+            # No status line is longer; without a limit, one that comes byte by byte would cost a square.
+            if searched < STATUS_LINE_MAX and not can_begin_response(PyByteArray_AS_STRING(backlog), len(backlog)):
+                return self._refuse_start(bytes(backlog))
             return 0
         self.backlog = None
         return self._consume(bytes(backlog))
@@ -281,6 +284,22 @@ cdef class BackendConnection(Connection):
         return self._refuse(
             f"net/http: server response headers exceeded {self.tripper.settings.max_response_head} bytes; aborted"
         )
+
+    cdef int _refuse_start(self, bytes data) except -1:
+        """`data` begins with what is no status line."""
+        return self._refuse("malformed HTTP response " + go_quoted(data.partition(b"\n")[0].rstrip(b"\r")[:STATUS_LINE_MAX]))
+
+    cdef Py_ssize_t _mend_head(self, bytes data, Py_ssize_t at, str what) except -2:
+        """The head at `data[at:]` is not right, for the reason `what`: go on with it mended, or refuse it. Returns -1."""
+        cdef Py_ssize_t behind = at + response_head.length
+        cdef bytes repaired = None if self.is_repaired else repaired_head(data[at:behind])
+        if repaired is None:
+            self._refuse(what)
+        else:
+            self.is_repaired = True
+            self.drop_judge()
+            self._consume(repaired + data[behind:])
+        return -1
 
     cdef int _consume(self, bytes data) except -1:
         """Walk the messages in `data`: interim heads, the final head, its body. What takes too long waits in `unread`."""
@@ -316,6 +335,8 @@ cdef class BackendConnection(Connection):
         if head.scan(PyBytes_AS_STRING(data) + at, size - at, settings.max_response_headers) == VERDICT_INCOMPLETE:
             if size - at > settings.max_response_head:
                 self._refuse_large_head()
+            elif not can_begin_response(PyBytes_AS_STRING(data) + at, size - at):
+                self._refuse_start(data[at:])
             else:
                 self.backlog = bytearray(data[at:])
             return -1
@@ -323,8 +344,7 @@ cdef class BackendConnection(Connection):
             self._refuse_large_head()
             return -1
         if head.slice_status_line() != VERDICT_OK or head.major != 1 or head.minor > 1:
-            self._refuse("malformed HTTP response " + go_quoted(data[at : at + head.start_line.length]))
-            return -1
+            return self._mend_head(data, at, "malformed HTTP response " + go_quoted(data[at : at + head.start_line.length]))
         if head.is_crowded:
             self._lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"))
             return -1
@@ -342,8 +362,7 @@ cdef class BackendConnection(Connection):
             head.has(HEADER_TRANSFER_ENCODING)
             and (head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"))
         ):
-            self._refuse("malformed HTTP response framing")
-            return -1
+            return self._mend_head(data, at, "malformed HTTP response framing")
         if head.status == 101 and not is_agreed_upgrade(exchange, head):
             self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
             return -1
@@ -360,14 +379,14 @@ cdef class BackendConnection(Connection):
         if judge is None:
             judge = self.judge = response_judges.borrow()
         if not judge.accepts(shown) or not judge.head_complete:
-            self._refuse("malformed HTTP response: " + (judge.reason or "incomplete"))
-            return -1
+            return self._mend_head(data, at, "malformed HTTP response: " + (judge.reason or "incomplete"))
 
         if head.status < 200:
             return self._take_informational(head, at)
         framing_start(&self.framing, framing, length)
+        self.framing.forgives_blanks = True
         self.is_in_body = True
-        self.is_reusable = head.wants_keep_alive() and framing != FRAMING_UNTIL_CLOSE
+        self.is_reusable = head.wants_keep_alive() and framing != FRAMING_UNTIL_CLOSE and not self.is_repaired
         if is_whole or (framing == FRAMING_NONE and not exchange.is_head):
             if not judge.message_complete:
                 self._refuse("malformed HTTP response: framing in doubt")
@@ -393,6 +412,7 @@ cdef class BackendConnection(Connection):
             self._refuse("malformed HTTP response: informational response with a body")
             return -1
         judge.head_complete = judge.message_complete = False
+        self.is_repaired = False
         exchange.on_interim(head)
         return behind
 
@@ -410,7 +430,10 @@ cdef class BackendConnection(Connection):
         cdef bytearray trailer = self.trailer
         cdef bint is_rechunked = exchange.response_framing == FRAMING_CHUNKED
         cdef object body = None
+        cdef object shown = None
+        cdef Framing before
         if self.framing.kind == FRAMING_CHUNKED:
+            before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
             if size > RELAY_COPY_MAX:
@@ -423,6 +446,10 @@ cdef class BackendConnection(Connection):
             if used < 0:
                 self._refuse("malformed chunked encoding")
                 return -1
+            if self.framing.has_blanks:
+                # Gorouter forgives them, and llhttp does not.
+                shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
+                self.framing.has_blanks = self.framing.state == CHUNK_SIZE_BLANK
         elif self.framing.kind == FRAMING_LENGTH:
             used = min(size, self.framing.remaining)
             self.framing.remaining -= used
@@ -435,7 +462,9 @@ cdef class BackendConnection(Connection):
                 out = put_text(put_hex(out, used), b"\r\n")
 
         if used and not judge.message_complete:
-            if not judge.accepts(data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]):
+            if shown is None:
+                shown = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
+            if len(shown) and not judge.accepts(shown):
                 self._refuse("malformed chunked encoding")
                 return -1
         if self.framing.is_done != judge.message_complete and self.framing.kind != FRAMING_NONE:

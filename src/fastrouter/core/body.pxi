@@ -9,6 +9,7 @@ cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nog
     framing.remaining = length if kind == FRAMING_LENGTH else 0
     framing.digits = framing.extension = framing.trailer_lines = 0
     framing.excess = 0
+    framing.forgives_blanks = framing.has_blanks = False
     framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
 
 
@@ -85,7 +86,16 @@ cdef Py_ssize_t walk_chunked(
                 framing.state = CHUNK_SIZE_LF
             elif byte == c";":
                 framing.state = CHUNK_EXTENSION
+            elif framing.forgives_blanks and is_blank(byte):
+                framing.state = CHUNK_SIZE_BLANK
+                framing.has_blanks = True
             else:
+                return -1
+        elif framing.state == CHUNK_SIZE_BLANK:
+            framing.extension += 1
+            if byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif not is_blank(byte) or framing.extension > CHUNK_EXTENSION_MAX:
                 return -1
         elif framing.state == CHUNK_EXTENSION:
             framing.extension += 1

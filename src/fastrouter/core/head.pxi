@@ -20,6 +20,24 @@ cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, Py_ssize_t star
             return at + 2
 
 
+cdef bint can_begin_response(const char* data, Py_ssize_t size) noexcept nogil:
+    """Whether `data`, the beginning of a head that is not complete, can become a response to HTTP/1."""
+    cdef const char* newline = <const char*>memchr(data, c"\n", size)
+    cdef const char* end = data + size if newline == NULL else newline
+    cdef const char* at = data + 8
+    if memcmp(data, b"HTTP/", min(5, size)) != 0:
+        return False
+    if newline == NULL:
+        return True
+    while at < end and at[0] == c" ":
+        at += 1
+    return at > data + 8 and end - at >= 3 and is_digit(at[0]) and is_digit(at[1]) and is_digit(at[2])
+
+
+cdef inline bint is_digit(char digit) noexcept nogil:
+    return c"0" <= digit <= c"9"
+
+
 cdef inline bint is_hex(char digit) noexcept nogil:
     return c"0" <= digit <= c"9" or c"a" <= (digit | 32) <= c"f"
 
