@@ -366,6 +366,7 @@ cdef class Head:
     cdef bytes field_text(self, int index)
     cdef bint value_is(self, int kind, const char* lower) noexcept
     cdef bint has_token(self, int kind, const char* lower) noexcept
+    cdef bint asks_for_tunnel(self) noexcept
     cdef bint wants_keep_alive(self) noexcept
     cdef int64_t content_length(self) noexcept
     cdef char* put_fields(self, char* out, const unsigned char* is_own) noexcept
@@ -389,6 +390,7 @@ cdef class Settings:
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
+    cdef readonly double half_close_timeout     # for an answer to begin to a client that sends no more, and may have left
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
@@ -740,6 +742,7 @@ cdef class RoundTripper:
     cdef set arrivals                           # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
+    cdef DeadlineQueue half_closes              # clients that send no more, until their answer begins
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
     cdef DeadlineQueue closings
@@ -821,6 +824,7 @@ cdef class BackendConnection(Connection):
     cdef str ends(self)
 
 cdef class ClientConnection(Connection):
+    cdef int64_t sent_before                    # bytes of the response, at the last look after its half-close
     cdef bytes ip
     cdef bytes address                          # ip:port
     cdef flag is_tls
@@ -839,6 +843,8 @@ cdef class ClientConnection(Connection):
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
     cdef int _on_end(self, object error) except -1
+    cdef int _watch_half_close(self) except -1
+    cdef int _on_half_close_over(self) except -1
     cdef int set_address(self, bytes ip, int port) except -1
     cdef int send(self, object data) except -1
     cdef int send_rendered(self, const char* end) except -1

@@ -172,12 +172,11 @@ class TestBeforeTheResponse:
             b"HTTP/1.1 1000 High\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
             b"220 smtp.test ESMTP\r\n",
-            b"HTTP/1.1 200 OK\r\nBad Name: x\r\nContent-Length: 0\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nBad(Name: x\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nX-A: a\x00b\r\nContent-Length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok!",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok",
             b"HTTP/1.1 200 OK\r\nX-A: b\rX-Injected: c\r\nContent-Length: 2\r\n\r\nok",
@@ -295,6 +294,17 @@ class TestClientGone:
         assert f' "{lane.backend.address}" ' in line
         assert line.endswith('x_cf_routererror:"endpoint_failure (context canceled)"')
 
+    def test_a_half_close_behind_complete_requests_is_no_end(self, lane: Lane) -> None:
+        client = lane.connect()
+        client.send(lane.request() * 3)
+        client.half_close()
+        stream = lane.backend.accept()
+        for _ in range(3):
+            stream.read_request_head()
+            stream.send(response_with(b"ok"))
+            assert client.read_response().body == b"ok"
+        client.expect_end()
+
     @pytest.mark.parametrize("how", ["close", "reset"])
     def test_while_waiting_cancels_the_backend(self, lane: Lane, how: str) -> None:
         client = lane.connect()
@@ -334,7 +344,7 @@ class TestClientGone:
         router = start_router({"full.test": [full_backlog.address]}, dial_timeout=1.0)
         client = router.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: full.test\r\n\r\n")
-        client.close()
+        client.reset()
         (line,) = router.wait_for_log_lines("full.test")
         assert '"GET / HTTP/1.1" 499 ' in line
 

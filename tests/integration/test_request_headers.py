@@ -55,9 +55,19 @@ class TestTarget:
         assert request.values(b"Host") == [lane.host.encode()]
 
     @pytest.mark.parametrize("target", [b"http:///x?y", b"http://"])
-    def test_absolute_form_without_authority_has_the_host_of_the_header(self, lane: Lane, target: bytes) -> None:
-        request = seen(lane, start_line=b"GET " + target + b" HTTP/1.1")
-        assert (request.target, request.values(b"Host")) == (target, [lane.host.encode()])
+    def test_absolute_form_without_authority_is_none(self, lane: Lane, target: bytes) -> None:
+        client = lane.connect()
+        client.send(b"GET " + target + b" HTTP/1.1\r\nHost: " + lane.host.encode() + b"\r\n\r\n")
+        assert client.read_response().status == 400
+
+    @pytest.mark.parametrize("user", [b"user@", b"user:secret@", b"a@b@", b"@"])
+    @pytest.mark.parametrize("rest", [b"", b"/", b"/a@b?c@d", b"?a@b"])
+    def test_absolute_form_loses_its_user(self, lane: Lane, user: bytes, rest: bytes) -> None:
+        client = lane.connect()
+        host = lane.host.encode()
+        client.send(b"GET http://" + user + host + rest + b" HTTP/1.1\r\nHost: other.test\r\n\r\n")
+        _, request = lane.backend.accept_request()
+        assert (request.target, request.values(b"Host")) == (b"http://" + host + rest, [host])
 
     def test_absolute_form_with_port_and_without_path(self, lane: Lane) -> None:
         client = lane.connect()

@@ -388,7 +388,7 @@ class TestClientGone:
         ) as router:
             client = router.ask(led_to("full"))
             wait_for(lambda: router.stats()["dials"] or None, "the dial")
-            client.close()
+            client.reset()
             assert " 499 " in router.wait_for_log_line()
             assert not backend.has_pending_connection(0.5)
             assert not router.events_of("endpoint-marked-as-ineligible")

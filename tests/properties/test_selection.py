@@ -321,7 +321,7 @@ class Selection(RuleBasedStateMachine):
         asked = self._end(which)
         if asked is None:
             return
-        asked.client.deliver_eof()
+        asked.client.abort()
         self.loop.run()
         assert not self._take_attempted()
 

@@ -5,6 +5,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     cdef Judge judge
     cdef int framing = FRAMING_NONE
     cdef int64_t length
+    cdef Slice host
     cdef Verdict verdict = head.slice_request_line()
     if verdict != VERDICT_OK:
         return refuse(client, 400, b"")
@@ -28,7 +29,9 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         framing = FRAMING_LENGTH
     judge = request_judges.borrow()
     client.judge = judge
-    if head.has_bare_lf or head.minor > 1 or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)):
+    if head.has_bare_lf or head.minor > 1 or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)) or (
+        framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
+    ):
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, head)
     elif not judge.accepts(raw):
@@ -51,7 +54,8 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         return refuse(client, 400, b"too many Host headers")
     if head.minor >= 1 and not head.has(HEADER_HOST):
         return refuse(client, 400, b"missing required Host header")
-    if not has_only(_is_host, head.base + head.value_of(HEADER_HOST).start, head.value_of(HEADER_HOST).length):
+    host = head.value_of(HEADER_HOST)
+    if not has_only(_is_host, head.base + host.start, host.length) or not has_right_port(head.base + host.start, host.length):
         return refuse(client, 400, b"malformed Host header")
     client.keep_alive = head.wants_keep_alive()
     if head.value_of(HEADER_EXPECT).length and not head.value_is(HEADER_EXPECT, b"100-continue"):
@@ -64,11 +68,17 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
 
 cdef bint is_authority(const char* text, Py_ssize_t length) noexcept:
     """Whether Go takes this for the host, and maybe port, of an absolute-form target."""
+    return (
+        length > 0 and has_only(_is_host, text, length) and memchr(text, c"%", length) == NULL
+        and has_right_port(text, length)
+    )
+
+
+cdef bint has_right_port(const char* text, Py_ssize_t length) noexcept:
+    """Whether what stands behind the host, if anything does, is a colon and digits."""
     cdef char mark = c"]" if length and text[0] == c"[" else c":"
     cdef const char* last
     cdef Py_ssize_t at
-    if not has_only(_is_host, text, length) or memchr(text, c"%", length) != NULL:
-        return False
     last = <const char*>memrchr(text, mark, length)
     if last == NULL:
         return mark == c":"

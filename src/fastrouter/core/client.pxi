@@ -40,9 +40,10 @@ cdef class ClientConnection(Connection):
             return self.has_eof
         if exchange.is_tunnel:
             return on_client_half_close(self, exchange)
-        if self.framing.is_done and self._unconsumed():
+        if self.framing.is_done:
             # Requests it has sent already are still answered; only then is the connection over.
             self.has_eof = True
+            self._watch_half_close()
             return True
         self.is_closing = True
         exchange.on_client_gone(None)
@@ -69,8 +70,29 @@ cdef class ClientConnection(Connection):
         if queue is self.tripper.lingerings and self.count_unsent() > 0:
             # It is still taking what it was answered.
             self.arm(self.tripper.closings)
+        elif queue is self.tripper.half_closes:
+            self._on_half_close_over()
         elif queue is not self.tripper.stalls or self.is_stalled():
             self.abort()
+
+    cdef int _watch_half_close(self) except -1:
+        self.sent_before = -1
+        self.arm(self.tripper.half_closes)
+        return 0
+
+    cdef int _on_half_close_over(self) except -1:
+        """A client that sends no more has got nothing for some time: who has left altogether looks the same."""
+        cdef Exchange exchange = self.exchange
+        if exchange is None or self.is_write_paused:
+            return self.watch_stall()
+        if exchange.is_response_started and exchange.bytes_sent != self.sent_before:
+            self.sent_before = exchange.bytes_sent
+            self.arm(self.tripper.half_closes)
+            return 0
+        self.is_closing = True
+        exchange.on_client_gone(None)
+        self.transport.close()
+        return 0
 
     cdef int on_panic(self, object error) except -1:
         """A fault of ours in a callback: an answer, if a request waits for one, and the end of the connection."""
@@ -103,6 +125,8 @@ cdef class ClientConnection(Connection):
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
+        if self.has_eof:
+            self._watch_half_close()
         return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
 
     cdef int on_turn(self) except -1:
@@ -216,6 +240,9 @@ cdef class ClientConnection(Connection):
             at += 1
         if at == size:
             self.at = at
+            if self.queue is not self.tripper.header_reads:
+                # They are no request yet, but whoever sends them begins one.
+                self.arm(self.tripper.header_reads)
             return True
         if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
             if size - at > settings.max_received_head:
@@ -246,14 +273,14 @@ cdef class ClientConnection(Connection):
         if head.target.length == 1 and head.base[head.target.start] == c"*":
             return answer_options(self, head)
         self.disarm()
+        if self.has_eof:
+            self._watch_half_close()
         exchange = Exchange(self)
         exchange.read_head(raw, head)
         exchange.set_framing(self.framing.kind, head)
         if exchange.path.start != head.target.start:
             # Only an absolute-form target's authority has not been looked at yet.
-            if exchange.host.length == 0:
-                exchange.host = head.value_of(HEADER_HOST)
-            elif not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+            if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
                 refuse(self, 400, b"")
                 return False
         self.exchange = exchange

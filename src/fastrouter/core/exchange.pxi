@@ -55,7 +55,7 @@ cdef class Exchange(Timed):
             is_word(base, head.method, b"POST") or is_word(base, head.method, b"PUT")
             or is_word(base, head.method, b"PATCH")
         )
-        if head.value_of(HEADER_UPGRADE).length and head.has_token(HEADER_CONNECTION, b"upgrade"):
+        if self.minor >= 1 and head.has_token(HEADER_CONNECTION, b"upgrade") and head.asks_for_tunnel():
             self.wants_upgrade = True
             self.upgrade = head.value_of(HEADER_UPGRADE)
             self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
@@ -264,6 +264,9 @@ cdef class Exchange(Timed):
             self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         self.release_count()
         self.disarm()
+        if self.continue_wait is not None:
+            # Nothing of the router's own may get into the tunnel.
+            self.continue_wait.disarm()
         # Hop-by-hop headers stay here: they are what agrees on the upgrade (spec 4.5). No rule rewrites them (spec 4.2).
         if self.is_traced:
             self._drop_trace_fields(head)

@@ -271,6 +271,20 @@ cdef class Head:
                     return True
         return False
 
+    cdef bint asks_for_tunnel(self) noexcept:
+        """Whether Upgrade names protocols that pass through: not those of a connection, which ends at the router."""
+        cdef Slice value = self.value_of(HEADER_UPGRADE)
+        cdef const char* text = self.base + value.start
+        cdef Py_ssize_t at = 0
+        cdef Slice token
+        while next_token(text, value.length, &at, &token):
+            if token.length >= 3 and (
+                is_same_text(text + token.start, b"tls", 3)
+                or (token.length == 3 and is_same_text(text + token.start, b"h2c", 3))
+            ):
+                return False
+        return value.length > 0
+
     # --- framing and persistence
 
     cdef bint wants_keep_alive(self) noexcept:
@@ -425,15 +439,22 @@ cdef class Head:
     cdef bytes stand_in(self, bytes raw, bint is_request):
         """The head as llhttp must see it where it knows less than Go (docs/adr/0002).
 
-        That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, and the name of an Upgrade
-        header (llhttp would take the body of such a request for another protocol). Framing is untouched.
+        That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, tabs behind a transfer coding,
+        and the name of an Upgrade header (llhttp would take the body of such a request for another protocol). Framing is
+        untouched.
         """
         cdef bytearray shown = bytearray(raw)
+        cdef Py_ssize_t end
         cdef int i
         if is_request:
             for i in range(self.count):
                 if self.fields[i].kind == HEADER_UPGRADE:
                     shown[self.fields[i].name.start] = c"x"
+                elif self.fields[i].kind == HEADER_TRANSFER_ENCODING:
+                    end = self.fields[i].value.start + self.fields[i].value.length
+                    while shown[end] == c"\t" or shown[end] == c" ":
+                        shown[end] = c" "
+                        end += 1
             for i in range(<int>self.target.start, <int>(self.target.start + self.target.length)):
                 if shown[i] >= 128:
                     shown[i] = c"x"

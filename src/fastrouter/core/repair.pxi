@@ -39,7 +39,7 @@ cdef bytes repaired_head(bytes head):
     cdef list fields = []
     cdef set lengths = set()
     cdef bint is_chunked = False
-    cdef bytes version, rest, name, value, repaired
+    cdef bytes version, space, rest, name, value, repaired
     if PyBytes_GET_SIZE(head) > REPAIR_MAX or head.count(b"\n") > REPAIR_LINES_MAX:
         return None
     first, *lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
@@ -70,9 +70,9 @@ cdef bytes repaired_head(bytes head):
             lengths.add(value)
         is_chunked = is_chunked or (lower == b"transfer-encoding" and value.lower() == b"chunked")
         fields.append((lower, name + b": " + value))
-    version, _, rest = first.partition(b" ")
+    version, space, rest = first.partition(b" ")
     repaired = b"\r\n".join([
-        version + b" " + rest.lstrip(b" "),
+        version + space + rest.lstrip(b" "),
         # RFC 9112 6.3: of the two it is Transfer-Encoding that counts.
         *[line for lower, line in fields if not (is_chunked and lower == b"content-length")],
         b"\r\n",

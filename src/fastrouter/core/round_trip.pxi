@@ -20,6 +20,7 @@ cdef class RoundTripper:
         self.turns = Turns()
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
+        self.half_closes = DeadlineQueue(settings.half_close_timeout)
         self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
         self.lingerings = DeadlineQueue(LINGER_SECONDS)
         self.closings = DeadlineQueue(settings.closing_timeout)
@@ -125,6 +126,7 @@ cdef class RoundTripper:
             return
         self.proxy_headers.expire(now)
         self.header_reads.expire(now)
+        self.half_closes.expire(now)
         self.client_idles.expire(now)
         self.lingerings.expire(now)
         self.closings.expire(now)
