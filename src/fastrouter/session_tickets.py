@@ -17,6 +17,12 @@ SECRET_SIZE = 32
 _SET_TICKET_KEYS = 59
 _GET_TICKET_KEYS = 58
 
+# Of openssl/ssl.h: what is to become of a ticket, and how one was read that needs no renewal.
+_IGNORE_RENEW = 2
+_USE = 3
+_USE_RENEW = 4
+_SUCCESS = 5
+
 # Bytes that every SSL_CTX has at least.
 _PROBED = 1024
 
@@ -28,11 +34,13 @@ class TicketKeysError(Exception):
 def set_ticket_keys(context: ssl.SSLContext, secret: bytes, purpose: bytes) -> None:
     """Give `context` the keys that follow from `secret` and `purpose`; both are of any length.
 
-    A ticket is taken by all contexts with the same two, in whichever process. Raises TicketKeysError; then the context
-    goes on with keys of its own.
+    A ticket is taken by all contexts with the same two, in whichever process, until the certificate expires that its
+    client has shown, as in Go: with TLS 1.3 the ticket is renewed at each visit. Raises TicketKeysError; then the
+    context goes on with keys of its own.
     """
     libssl = _libssl()
     pointer = _pointer_of(context, libssl)
+    libssl.SSL_CTX_set_session_ticket_cb(pointer, None, _ON_TICKET, None)
     size = libssl.SSL_CTX_ctrl(pointer, _GET_TICKET_KEYS, 0, None)
     keys = _derived(secret, purpose, size)
     if libssl.SSL_CTX_ctrl(pointer, _SET_TICKET_KEYS, size, keys) != 1:
@@ -42,6 +50,32 @@ def set_ticket_keys(context: ssl.SSLContext, secret: bytes, purpose: bytes) -> N
 def try_ticket_keys() -> None:
     """Find out whether the keys of contexts can be set. Raises TicketKeysError."""
     set_ticket_keys(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), b"", b"")
+
+
+def _on_ticket(
+    _connection: int, session: int | None, _name: int, _name_size: int, status: int, _argument: int | None
+) -> int:
+    """Decide about a ticket that OpenSSL has read, or, without a session, could not read."""
+    if session is None:
+        return _IGNORE_RENEW
+    libssl = _libssl()
+    certificate = libssl.SSL_SESSION_get0_peer(session)
+    if certificate is not None and libssl.X509_cmp_current_time(libssl.X509_get0_notAfter(certificate)) < 0:
+        # A whole handshake, in which the client may show another.
+        return _IGNORE_RENEW
+    return _USE if status == _SUCCESS else _USE_RENEW
+
+
+# OpenSSL has its address, so it must stay for ever.
+_ON_TICKET = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_void_p,
+)(_on_ticket)
 
 
 def _derived(secret: bytes, purpose: bytes, size: int) -> bytes:
@@ -66,6 +100,12 @@ def _libssl() -> ctypes.CDLL:
         libssl.SSL_CTX_get_options.restype = ctypes.c_uint64
         libssl.SSL_CTX_get_num_tickets.argtypes = (ctypes.c_void_p,)
         libssl.SSL_CTX_get_num_tickets.restype = ctypes.c_size_t
+        libssl.SSL_CTX_set_session_ticket_cb.argtypes = (ctypes.c_void_p,) * 4
+        libssl.SSL_SESSION_get0_peer.argtypes = (ctypes.c_void_p,)
+        libssl.SSL_SESSION_get0_peer.restype = ctypes.c_void_p
+        libssl.X509_get0_notAfter.argtypes = (ctypes.c_void_p,)
+        libssl.X509_get0_notAfter.restype = ctypes.c_void_p
+        libssl.X509_cmp_current_time.argtypes = (ctypes.c_void_p,)
     except (OSError, AttributeError) as error:
         raise TicketKeysError(f"no libssl can be called: {error}") from error
     return libssl

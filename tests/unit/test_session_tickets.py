@@ -18,6 +18,9 @@ ISSUER = Issuer()
 PAIR = ISSUER.pair("first.test")
 SECRET = b"s" * 32
 
+# Of openssl/x509_vfy.h.
+X509_V_FLAG_NO_CHECK_TIME = 0x200000
+
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLSv1.2", "TLSv1.3"])
 def client(request: pytest.FixtureRequest) -> ssl.SSLContext:
@@ -70,6 +73,21 @@ def test_other_rules(client: ssl.SSLContext, change: dict[str, Any]) -> None:
     giver, taker = (server_context(server_tls(PAIR, **options)) for options in (rules, rules | change))
     assert not are_shared(client, giver, taker)
     assert not are_shared(client, taker, giver)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("is_expired", [False, True])
+def test_a_client_certificate_that_has_expired_since(version: ssl.TLSVersion, *, is_expired: bool) -> None:
+    identity = ISSUER.pair("client.test", is_expired=is_expired)
+    client = client_context(ISSUER, version=version, checks_names=False, identity=identity)
+    options = {"client_certificates": "request", "client_ca_certs": ISSUER.pem, "ticket_secret": SECRET}
+    giver, taker = (server_context(server_tls(PAIR, **options)) for _ in range(2))
+    giver.verify_flags |= X509_V_FLAG_NO_CHECK_TIME
+    if is_expired:
+        with pytest.raises(ssl.SSLCertVerificationError, match="certificate has expired"):
+            are_shared(client, giver, taker)
+    else:
+        assert are_shared(client, giver, taker)
 
 
 class TestOtherPythons:
