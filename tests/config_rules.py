@@ -317,6 +317,11 @@ FURTHER_RULES = {
         "Invalid trusted proxy: proxy.test. Must be a network such as 10.0.0.0/8",
         "trusted_proxies[1]",
     ),
+    "session ticket key": Rule(
+        {"tls_session_ticket_key": "x" * 31},
+        "Invalid TLS session ticket key. Must be empty or have at least 32 characters",
+        "tls_session_ticket_key",
+    ),
     "block-list": Rule(
         {"route_services": {"egress_blocklist": ["10.0.0.0/8", "::/129"]}},
         "Invalid route service egress block-list entry: ::/129. Must be a network such as 10.0.0.0/8",

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import resource
+import secrets
 import socket
 import ssl
 import sys
@@ -52,6 +53,7 @@ from fastrouter.registry import Adoption
 from fastrouter.routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.server_tls import ServerTLSError, try_server_tls
 from fastrouter.service_manager import ServiceManager
+from fastrouter.session_tickets import SECRET_SIZE, TicketKeysError, try_ticket_keys
 from fastrouter.shared_stats import SLOTS, SharedStats
 from fastrouter.slices import in_slices
 from fastrouter.static_registry import StaticRouteRegistry
@@ -199,6 +201,7 @@ class Router:
 
         self._manager = ServiceManager()
         self._inheritance = _receive_inheritance(logger)
+        self._ticket_secret = self._inheritance.ticket_secret or secrets.token_bytes(SECRET_SIZE)
         self._upgrade: asyncio.Task[None] | None = None
         self._is_started = False
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
@@ -430,12 +433,15 @@ class Router:
         return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
+        front_tls, internal_tls = (
+            tls and self._with_ticket_secret(tls) for tls in (self._options.front_tls, self._options.internal_tls)
+        )
         begin = Begin(
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
             backend_tls=self._options.backend_tls,
-            front_tls=self._options.front_tls,
-            internal_tls=self._options.internal_tls,
+            front_tls=front_tls,
+            internal_tls=internal_tls,
             proxy_protocol=self._options.proxy_protocol,
             route_services=route_services,
             error_template=self._options.error_template,
@@ -445,6 +451,12 @@ class Router:
             access_log=self._options.access_log,
         )
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
+
+    def _with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
+        """Return `tls` with a secret, so that sessions go on with every worker, later ones and the successor's too."""
+        if tls.ticket_secret:
+            return tls
+        return msgspec.structs.replace(tls, ticket_secret=self._ticket_secret)
 
     @property
     def _is_successor(self) -> bool:
@@ -566,6 +578,12 @@ class Router:
         except ServerTLSError as error:
             self._logger.error("tls-listener-error", error=str(error))
             raise StartError(f"cannot serve TLS: {error}") from error
+        if options.front_tls is not None or options.internal_tls is not None:
+            try:
+                try_ticket_keys()
+            except TicketKeysError as error:
+                # Whole handshakes cost more, and nobody anything else.
+                self._logger.info("tls-sessions-not-shared", error=str(error))
         try:
             backend_context(**msgspec.structs.asdict(options.backend_tls))
             if options.route_services is not None:
@@ -641,7 +659,7 @@ class Router:
 
     async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
         def read_and_try() -> ServerTLS:
-            tls = read()
+            tls = self._with_ticket_secret(read())
             try_server_tls(tls)
             return tls
 
@@ -668,7 +686,7 @@ class Router:
         named = self._named_listeners()
         self._logger.info("upgrade-started", listeners=[name for name, _ in named])
         try:
-            successor = Successor(named)
+            successor = Successor(named, self._ticket_secret)
             offer = self._loop.create_task(self._offer_table(successor.table))
             try:
                 self._logger.info("upgrade-successor-started", pid=successor.pid)

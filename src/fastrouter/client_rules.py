@@ -27,7 +27,8 @@ class ClientRules:
         """
         chain = verified_chain(connection)
         if not chain:
-            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out.
+            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out: by the
+            # same rules, which are part of the ticket's keys (server_tls).
             return True
         authorities = {str(distinguished_name(entry.subject)) for entry in chain if _is_authority(entry)}
         leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), "")

@@ -109,6 +109,7 @@ def front_tls_of(config: Config) -> ServerTLS:
         # HTTP/2 is not there yet. Who offers it beside HTTP/1.1 is served with the latter; without the key, Gorouter
         # leaves ALPN alone.
         protocols=("http/1.1",) if config.enable_http2 else (),
+        ticket_secret=config.tls_session_ticket_key.encode(),
     )
 
 

@@ -7,7 +7,8 @@ environment, so that no child takes them for its own.
 to succeed (upgrade): descriptor 10 is a socket, on which one line says that the successor serves, and whose end says
 that the predecessor is gone. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242, which must be the
 predecessor, hands over its routing table (handed_table); routers that know nothing of it pass it on to successors of
-theirs, which it does not concern.
+theirs, which it does not concern. So it is with `FASTROUTER_TICKETS=12:4242`, a pipe that holds the secret of the
+predecessor's session tickets (session_tickets).
 
 `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor that is named as one
 of ours is that one, and every other is for clients.
@@ -23,6 +24,7 @@ from fastrouter.peer_credentials import peer_pid
 LISTENERS = "FASTROUTER_LISTENERS"
 PREDECESSOR = "FASTROUTER_PREDECESSOR"
 TABLE = "FASTROUTER_TABLE"
+TICKETS = "FASTROUTER_TICKETS"
 
 # Names of listeners.
 CLIENTS = "clients"
@@ -99,17 +101,18 @@ NOTHING_INHERITED = InheritedListeners([], is_strict=True)
 class Inheritance(NamedTuple):
     """What a router is started with; `predecessor` is its end of the line to the router that it is to succeed.
 
-    `table` is where that one hands over its routing table, if it does.
+    `table` is where that one hands over its routing table, and `ticket_secret` that of its session tickets, if it does.
     """
 
     listeners: InheritedListeners
     predecessor: socket.socket | None
     table: socket.socket | None = None
+    ticket_secret: bytes = b""
 
 
 def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> Inheritance:
     """Take what `environment` names, and the names out of it. Raises HandoverError."""
-    listeners, line, table = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE))
+    listeners, line, table, tickets = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE, TICKETS))
     systemd = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if line:
         named = [_parse(entry) for entry in listeners.split(",") if entry]
@@ -118,27 +121,48 @@ def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> I
             InheritedListeners([_adopt(*entry) for entry in named], is_strict=True),
             predecessor,
             _adopt_table(table, predecessor),
+            _read_ticket_secret(tickets, predecessor),
         )
     return Inheritance(InheritedListeners(_adopt_systemd(systemd), is_strict=False), None)
 
 
-def handover_environment(named: Iterable[NamedListener], line: socket.socket, table: socket.socket) -> dict[str, str]:
+def handover_environment(
+    named: Iterable[NamedListener], line: socket.socket, table: socket.socket, tickets: int
+) -> dict[str, str]:
     """Return the variables that tell a successor of the descriptors it inherits."""
     return {
         LISTENERS: ",".join(f"{name}:{listener.fileno()}" for name, listener in named),
         PREDECESSOR: str(line.fileno()),
         TABLE: f"{table.fileno()}:{os.getpid()}",
+        TICKETS: f"{tickets}:{os.getpid()}",
     }
 
 
 def _adopt_table(text: str, predecessor: socket.socket) -> socket.socket | None:
-    descriptor, _, owner = text.partition(":")
-    # The kernel knows who has made the line.
-    if owner != str(peer_pid(predecessor)):
+    descriptor = _descriptor_from(predecessor, text)
+    if descriptor is None:
         return None
-    table = _adopt_socket(_number(descriptor))
+    table = _adopt_socket(descriptor)
     table.setblocking(False)
     return table
+
+
+def _read_ticket_secret(text: str, predecessor: socket.socket) -> bytes:
+    descriptor = _descriptor_from(predecessor, text)
+    if descriptor is None:
+        return b""
+    try:
+        with open(descriptor, "rb") as pipe:
+            return pipe.read()
+    except OSError as error:
+        raise HandoverError(f"descriptor {descriptor} cannot be read: {error.strerror}") from error
+
+
+def _descriptor_from(predecessor: socket.socket, text: str) -> int | None:
+    """Return the descriptor of `DESCRIPTOR:OWNER`, None if another than the predecessor has passed it on."""
+    descriptor, _, owner = text.partition(":")
+    # The kernel knows who has made the line.
+    return _number(descriptor) if owner == str(peer_pid(predecessor)) else None
 
 
 def _adopt_systemd(variables: Mapping[str, str]) -> list[NamedListener]:

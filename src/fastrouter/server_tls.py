@@ -2,8 +2,12 @@
 
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+import msgspec
 
 from fastrouter.pem_files import load_identity, trust
+from fastrouter.session_tickets import TicketKeysError, set_ticket_keys
 from fastrouter.worker_messages import ServerTLS
 
 _VERSIONS = {
@@ -65,6 +69,8 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
         for name in identity.names:
             owners.setdefault(name, {})[identity.kind] = index
     by_name = {name: context_of(kinds.values()) for name, kinds in owners.items()}
+    if tls.ticket_secret:
+        _share_sessions(default, tls)
     if len(contexts) > 1:
         # What it chooses from must not be the context that it belongs to: neither would ever be freed.
         default.sni_callback = _choice(
@@ -92,6 +98,19 @@ def try_server_tls(tls: ServerTLS) -> None:
         server_context(tls)
     except (ssl.SSLError, ValueError) as error:
         raise ServerTLSError(str(error)) from error
+
+
+def _share_sessions(context: ssl.SSLContext, tls: ServerTLS) -> None:
+    """Have whoever has the same secret resume the sessions of `context`, and of all that it chooses from.
+
+    OpenSSL asks the context that a connection begins with for the keys, whichever it goes on with. Who is resumed shows
+    no certificate again and negotiates no cipher. So all that a whole handshake would be judged by goes into the keys:
+    what one listener has let in proves nothing to one with other rules.
+    """
+    rules = msgspec.msgpack.encode(msgspec.structs.replace(tls, identities=(), ticket_secret=b""))
+    # Where this cannot be, the control process has said so.
+    with suppress(TicketKeysError):
+        set_ticket_keys(context, tls.ticket_secret, rules)
 
 
 def _choice(

@@ -88,8 +88,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class Successor:
     """A process that is to succeed this one, until it serves or is given up."""
 
-    def __init__(self, named: Sequence[NamedListener]) -> None:
-        """Start it, with the listeners `named`. Raises UpgradeError."""
+    def __init__(self, named: Sequence[NamedListener], ticket_secret: bytes) -> None:
+        """Start it, with the listeners `named` and what makes session tickets go on. Raises UpgradeError."""
         self._line, theirs = _new_line()
         try:
             # Where it asks for the routing table, if it knows of that.
@@ -99,14 +99,21 @@ class Successor:
             theirs.close()
             raise
         environment = {name: value for name, value in os.environ.items() if name not in _FOR_ONE_PROCESS}
+        tickets = -1
         try:
+            tickets = _filled_pipe(ticket_secret)
             self._process = subprocess.Popen(
                 # Not the console script, which may be of another installation by now. -P: whatever lies in the current
                 # directory is no module of ours.
                 [sys.executable, "-P", "-m", "fastrouter", *sys.argv[1:]],
                 stdin=subprocess.DEVNULL,
-                env=environment | handover_environment(named, theirs, their_table),
-                pass_fds=[theirs.fileno(), their_table.fileno(), *(listener.fileno() for _, listener in named)],
+                env=environment | handover_environment(named, theirs, their_table, tickets),
+                pass_fds=[
+                    theirs.fileno(),
+                    their_table.fileno(),
+                    tickets,
+                    *(listener.fileno() for _, listener in named),
+                ],
             )
         except OSError as error:
             self.close()
@@ -114,6 +121,8 @@ class Successor:
         finally:
             theirs.close()
             their_table.close()
+            if tickets >= 0:
+                os.close(tickets)
 
     @property
     def pid(self) -> int:
@@ -157,6 +166,15 @@ def _new_line() -> tuple[socket.socket, socket.socket]:
         raise UpgradeError(f"cannot be started: {error.strerror}") from error
     ours.setblocking(False)
     return ours, theirs
+
+
+def _filled_pipe(content: bytes) -> int:
+    """Return the end of a pipe from which `content` is read, and nothing more. Raises OSError."""
+    reader, writer = os.pipe()
+    # Far less than a pipe holds.
+    os.write(writer, content)
+    os.close(writer)
+    return reader
 
 
 def tell_outcome(outcome: Outcome) -> None:

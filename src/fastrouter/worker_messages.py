@@ -50,7 +50,8 @@ class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
 
     Versions are `TLSv1.0` to `TLSv1.3`; `ciphers` are OpenSSL's names up to TLS 1.2, None for its own choice. Clients
     are verified with `client_ca_certs` (PEM), and the system's roots if these are trusted. `protocols` are those of
-    ALPN: a client that offers only others is refused; without any, ALPN is left alone.
+    ALPN: a client that offers only others is refused; without any, ALPN is left alone. Sessions are resumed by whoever
+    has the same `ticket_secret`; without one, by the same process only.
     """
 
     identities: tuple[Identity, ...]
@@ -62,6 +63,7 @@ class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
     trusts_system_roots: bool = False
     client_rules: tuple[ClientRule, ...] = ()
     protocols: tuple[str, ...] = ()
+    ticket_secret: bytes = b""
 
 
 class ProxyProtocol(msgspec.Struct, frozen=True, array_like=True):

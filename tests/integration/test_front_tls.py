@@ -405,11 +405,16 @@ class TestClientRules:
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 @pytest.mark.parametrize("mode", ["none", "require"])
 def test_sessions_are_resumed(issuer: Issuer, backend: RawBackend, version: str, mode: str) -> None:
-    options = {"client_certificates": mode, "client_ca_certs": issuer.pem}
-    pairs = [issuer.pair("other.test"), issuer.pair(HOST)]
     rules = (ClientRule("CN=test authority", ("CN=good",)),)
+    options = {
+        "client_certificates": mode,
+        "client_ca_certs": issuer.pem,
+        "client_rules": rules,
+        "ticket_secret": b"s" * 32,
+    }
+    pairs = [issuer.pair("other.test"), issuer.pair(HOST)]
     identity = issuer.pair(subject=name("good"))
-    with Front(issuer, backend, *pairs, client_rules=rules, **options) as front:
+    with Front(issuer, backend, *pairs, **options) as front:
         context = client_context(issuer, version=VERSIONS[version], identity=identity)
         with TlsClient(front.router.port, context) as first:
             assert front.exchange(first) == b"ok"
@@ -418,9 +423,12 @@ def test_sessions_are_resumed(issuer: Issuer, backend: RawBackend, version: str,
         with TlsClient(front.router.port, context, session=session) as second:
             assert second.socket.session_reused
             assert front.exchange(second) == b"ok"
-        front.router.call(front.router.secure, server_tls(*pairs, **options))
+        front.router.call(front.router.secure, server_tls(issuer.pair(HOST), **options))
         with TlsClient(front.router.port, context, session=session) as third:
-            assert not third.socket.session_reused, "tickets end with the certificates that gave them out"
+            assert third.socket.session_reused, "new certificates do not end it"
+        front.router.call(front.router.secure, server_tls(*pairs, **options | {"client_rules": rules * 2}))
+        with TlsClient(front.router.port, context, session=session) as fourth:
+            assert not fourth.socket.session_reused, "other rules do"
 
 
 # --- HTTP over TLS

@@ -152,6 +152,7 @@ token_fetcher_max_retries                                     | u32  | 3
 token_fetcher_retry_interval                                  | d    | 5s
 token_fetcher_expiration_buffer_time                          | i    | 30
 trusted_proxies                                               | [s]  | -
+tls_session_ticket_key                                        | s    | -
 pid_file                                                      | s    | -
 balancing_algorithm                                           | s    | round-robin
 balancing_algorithm_az_preference                             | s    | none

@@ -25,6 +25,7 @@ SECRETS = {
     "route_services.private_key",
     "route_services_secret",
     "route_services_secret_decrypt_only",
+    "tls_session_ticket_key",
 }
 
 

@@ -8,9 +8,11 @@ from integration.tls_backend import SAN
 class Wire:
     """A client and a server end, and what they say to each other."""
 
-    def __init__(self, client: ssl.SSLContext, server: ssl.SSLContext, name: str = SAN) -> None:
+    def __init__(
+        self, client: ssl.SSLContext, server: ssl.SSLContext, name: str = SAN, session: ssl.SSLSession | None = None
+    ) -> None:
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client.wrap_bio(to_client, to_server, server_hostname=name)
+        self.client = client.wrap_bio(to_client, to_server, server_hostname=name, session=session)
         self.server = server.wrap_bio(to_server, to_client, server_side=True)
 
     def shake_hands(self) -> "Wire":

@@ -24,6 +24,9 @@ MAX_TLS_VERSIONS = ("", "TLSv1.2", "TLSv1.3")
 ACCESS_LOG_FORMATS = ("text", "json")
 LOG_LEVELS = tuple(LEVELS)
 
+# Characters that a key of session tickets has at least: whoever holds a ticket can try keys on it at leisure.
+TICKET_KEY_MIN = 32
+
 # What stands in front of the component in the `source` of a log line when `logging.syslog` is empty (spec 1.3).
 DEFAULT_LOG_SOURCE = "gorouter.stdout"
 DEFAULT_TLS_VERSION = "TLSv1.2"
@@ -391,6 +394,14 @@ class Config(Section, frozen=True, kw_only=True):
         str, Key("Whether clients show a certificate; mandatory with `enable_ssl`", choices=CLIENT_CERT_VALIDATIONS)
     ] = ""
     only_trust_client_ca_certs: Annotated[bool, Key("Verify clients without the system's CAs")] = False
+    tls_session_ticket_key: Annotated[
+        str,
+        Key(
+            f"At least {TICKET_KEY_MIN} characters; HTTPS sessions go on with all routers that have the same; "
+            "empty: a random one (a key of fastrouter's)",
+            secret=True,
+        ),
+    ] = ""
     tls_handshake_timeout: Annotated[Duration, Key("For a TLS handshake with a backend")] = Duration.of(10)
     enable_verify_client_certificate_metadata: Annotated[
         bool, Key("Hold clients to `verify_client_certificate_metadata`")

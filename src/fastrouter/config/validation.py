@@ -24,6 +24,7 @@ from fastrouter.config.keys import (
     MIN_TLS_VERSIONS,
     REDACTION_MODES,
     SHARDING_MODES,
+    TICKET_KEY_MIN,
     XFCC_FORMATS,
     Config,
     KeyPair,
@@ -326,9 +327,18 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
                 f"Invalid route service egress block-list entry: {entry}. Must be a network such as 10.0.0.0/8",
                 f"route_services.egress_blocklist[{index}]",
             )
+    if 0 < len(config.tls_session_ticket_key) < TICKET_KEY_MIN:
+        fail(
+            f"Invalid TLS session ticket key. Must be empty or have at least {TICKET_KEY_MIN} characters",
+            "tls_session_ticket_key",
+        )
     _check_added_headers(config, fail)
     if _CONTROL.search(config.tracing.w3c_tenant_id):
         fail("Invalid W3C tenant id. Must be a text without control characters", "tracing.w3c_tenant_id")
+    _check_domains(config, fail)
+
+
+def _check_domains(config: Config, fail: Fail) -> None:
     for index, domain in enumerate(config.domains):
         place = f"domains[{index}]"
         if not _HOST_OR_WILDCARD.fullmatch(domain.name):
