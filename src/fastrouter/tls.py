@@ -13,6 +13,21 @@ from fastrouter.server_tls import limit_suites
 MAX_SESSIONS = 1024
 SESSION_SECONDS = 3600.0
 
+# What Go offers by itself for TLS 1.2, in its order. It takes RSA keys of 1024 bits, but no signature with SHA-1: so
+# does OpenSSL on level 1, where Python has 2.
+_DEFAULT_SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "@SECLEVEL=1",
+)
 # How long a name may be that the server is told (RFC 6066).
 _MAX_SERVER_NAME = 255
 
@@ -245,6 +260,7 @@ def hairpin_context(
 
 def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
     context = BackendContext()
+    context.set_ciphers(":".join(_DEFAULT_SUITES))
     limit_suites(context, min_version, max_version, ciphers)
     # A BackendConnectionTLS does.
     context.check_hostname = False

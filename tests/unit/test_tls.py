@@ -131,6 +131,13 @@ class TestVersionsAndSuites:
         context = backend_context()
         assert (context.minimum_version, context.maximum_version) == tuple(VERSIONS)
 
+    @pytest.mark.parametrize("ciphers", [[], [FIRST_SUITE]])
+    def test_as_weak_as_go_would_have_it(self, ciphers: list[str]) -> None:
+        # 80 bits: RSA from 1024 bits on, and no SHA-1.
+        assert backend_context(ciphers=ciphers).security_level == 1
+        context = route_service_context(min_version="TLSv1.3", max_version="TLSv1.3", ciphers=ciphers)
+        assert context.security_level == 1
+
     def test_suites_of_tls_1_2_are_those_given(self) -> None:
         context = backend_context(ca_certs=[OURS.pem], ciphers=[FIRST_SUITE])
         server = OURS.server(version=ssl.TLSVersion.TLSv1_2)
