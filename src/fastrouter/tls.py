@@ -4,31 +4,66 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Iterable
 from time import time
-from typing import Self
+from typing import Any, Self
 
+from fastrouter.peer_certificate import HOSTNAME_MISMATCH, judge, name_mismatch, packed_address, without_brackets
 from fastrouter.pem_files import load_identity, trust
 from fastrouter.server_tls import limit_suites
 
 MAX_SESSIONS = 1024
 SESSION_SECONDS = 3600.0
 
+# What Go offers by itself for TLS 1.2, in its order. It takes RSA keys of 1024 bits, but no signature with SHA-1: so
+# does OpenSSL on level 1, where Python has 2.
+_DEFAULT_SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "@SECLEVEL=1",
+)
+# How long a name may be that the server is told (RFC 6066).
+_MAX_SERVER_NAME = 255
+
 
 class BackendConnectionTLS(ssl.SSLObject):
-    """The TLS of one connection to a backend, which tells its context of a session that is worth keeping."""
+    """The TLS of one connection to a backend, which verifies the name of its peer as Go does.
 
+    OpenSSL verifies the chain, in the handshake; the name is looked at when that is over, before anything else is sent.
+    The context is told of a session that is worth keeping.
+    """
+
+    # Whom the certificate must be for; until when one is that was found to be; where the handshake is written to.
+    peer_name = ""
+    valid_until = ""
+    outgoing: ssl.MemoryBIO
     # Until the first data has come: TLS 1.3 sends its tickets in front of that, and a backend that refuses the router's
     # certificate says so instead of it.
     _is_unproven = True
 
     def do_handshake(self) -> None:
-        """Take the handshake as far as the received bytes go. Raises ssl.SSLError."""
+        """Take the handshake as far as the received bytes go.
+
+        Raises ssl.SSLCertVerificationError, with Go's words as its `verify_message`, and ssl.SSLError.
+        """
         try:
             super().do_handshake()
         except ssl.SSLWantReadError:
             raise
+        except ssl.SSLCertVerificationError as error:
+            self._forget()
+            raise self._judged(error) from error
         except ssl.SSLError:
             self._forget()
             raise
+        if not self.session_reused and self.context.verify_mode != ssl.CERT_NONE:
+            self._verify_name()
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002
         """Read up to `len` decrypted bytes. Raises ssl.SSLError."""
@@ -46,10 +81,36 @@ class BackendConnectionTLS(ssl.SSLObject):
             self.context.remember(self)
         return data
 
+    def _verify_name(self) -> None:
+        error: ssl.SSLError
+        try:
+            certificate = self.getpeercert() or {}
+            text = name_mismatch(certificate, self.peer_name)
+            if not text:
+                self.valid_until = str(certificate["notAfter"])
+                return
+            error = _refusal(HOSTNAME_MISMATCH, text)
+        except ValueError:
+            error = _malformed()
+        self._forget()
+        # The last words of the handshake, which a stranger need not hear. OpenSSL has no alert for it any more.
+        self.outgoing.read()
+        raise error
+
+    def _judged(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
+        """Return `error` as Go would tell it, which looks at the name before it looks for a chain."""
+        inner: Any = self._sslobj  # type: ignore[attr-defined]
+        try:
+            # No certificates where this OpenSSL does not keep those that it refuses.
+            shown = [entry.get_info() for entry in inner.get_unverified_chain() or ()]
+            return _refusal(*judge(error.verify_code, shown, self.peer_name, time()))
+        except ValueError:
+            return _malformed()
+
     def _forget(self) -> None:
         """Let the next handshake be a whole one: what was resumed may be why this one failed."""
         if isinstance(self.context, BackendContext):
-            self.context.forget(self.server_hostname)
+            self.context.forget(self.peer_name)
 
 
 class BackendContext(ssl.SSLContext):
@@ -76,41 +137,63 @@ class BackendContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As SSLContext has it, with the session of `server_hostname` when there is one."""
-        if session is None and isinstance(server_hostname, str):
-            session = self._session_of(server_hostname)
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        """As SSLContext has it, with the session of `server_hostname` when there is one.
 
-    def remember(self, connection: ssl.SSLObject) -> None:
+        No name is refused: one that a server cannot be told is not told, and verified all the same.
+        """
+        name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname or ""
+        told = _told_name(name)
+        connection = super().wrap_bio(incoming, outgoing, server_side, told, session or self._session_of(name))
+        assert isinstance(connection, BackendConnectionTLS)
+        connection.peer_name, connection.outgoing = name, outgoing
+        return connection
+
+    def remember(self, connection: BackendConnectionTLS) -> None:
         """Keep the session of a connection that works, for the next ones to the same name.
 
         One that was resumed brings nothing new: its session may be resumed again, and would prove no more than before.
         """
-        name = connection.server_hostname
-        if connection.session_reused or name is None:
+        session = connection.session
+        if connection.session_reused or session is None or not connection.valid_until:
             return
-        session, certificate = connection.session, connection.getpeercert()
-        if session is None or not certificate:
-            return
-        end = min(time() + SESSION_SECONDS, ssl.cert_time_to_seconds(str(certificate["notAfter"])))
-        self._sessions[name] = session, end
-        self._sessions.move_to_end(name)
+        end = min(time() + SESSION_SECONDS, ssl.cert_time_to_seconds(connection.valid_until))
+        self._sessions[connection.peer_name] = session, end
+        self._sessions.move_to_end(connection.peer_name)
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
 
-    def forget(self, server_hostname: str | None) -> None:
+    def forget(self, name: str) -> None:
         """Drop the session of a name, if there is one."""
-        if server_hostname is not None:
-            self._sessions.pop(server_hostname, None)
+        self._sessions.pop(name, None)
 
-    def _session_of(self, server_hostname: str) -> ssl.SSLSession | None:
-        session, end = self._sessions.get(server_hostname, (None, 0.0))
+    def _session_of(self, name: str) -> ssl.SSLSession | None:
+        session, end = self._sessions.get(name, (None, 0.0))
         if session is not None and time() >= end:
-            del self._sessions[server_hostname]
+            del self._sessions[name]
             return None
         if session is not None:
-            self._sessions.move_to_end(server_hostname)
+            self._sessions.move_to_end(name)
         return session
+
+
+def _told_name(name: str) -> bytes | None:
+    """Return what the server is told it should be: as in Go no dot at the end, and no address."""
+    told = name.rstrip(".")
+    if not told.isascii() or not 0 < len(told) <= _MAX_SERVER_NAME or told.startswith(".") or "\0" in told:
+        return None
+    # Bytes, as Python would refuse long labels in a text.
+    return None if packed_address(without_brackets(told)) else told.encode()
+
+
+def _refusal(code: int, text: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
+    error.verify_code, error.verify_message = code, text
+    return error
+
+
+def _malformed() -> ssl.SSLError:
+    """Return what Go says of a certificate with names that are not ASCII."""
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, "failed to parse certificate from server: x509: SAN dNSName is malformed")
 
 
 def backend_context(
@@ -148,7 +231,6 @@ def route_service_context(
     """
     context = _new_context(min_version, max_version, ciphers)
     if skip_ssl_validation:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
         _trust_system_and(ca_certs, context)
@@ -178,8 +260,10 @@ def hairpin_context(
 
 def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
     context = BackendContext()
+    context.set_ciphers(":".join(_DEFAULT_SUITES))
     limit_suites(context, min_version, max_version, ciphers)
-    context.hostname_checks_common_name = False
+    # A BackendConnectionTLS does.
+    context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 

@@ -2,12 +2,13 @@
 
 import datetime
 import ipaddress
+import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -15,6 +16,8 @@ CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 
 _DAY = datetime.timedelta(days=1)
+# The algorithms of signatures, as a certificate names them.
+_SHA_256_WITH_RSA, _SHA_1_WITH_RSA = (bytes.fromhex(f"06092a864886f70d0101{one}") for one in ("0b", "05"))
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -37,10 +40,17 @@ def name(common_name: str, organization: str = "") -> x509.Name:
 class Issuer:
     """A certificate authority, a root or one below another."""
 
-    def __init__(self, common_name: str = "test authority", *, parent: "Issuer | None" = None) -> None:
+    def __init__(
+        self,
+        common_name: str = "test authority",
+        *,
+        parent: "Issuer | None" = None,
+        is_expired: bool = False,
+        is_rsa: bool = False,
+    ) -> None:
         self.subject = name(common_name)
-        self._key: _Key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(self.subject, self._key).add_extension(
+        self._key = _new_key(is_rsa=is_rsa)
+        builder = _builder(self.subject, self._key, is_expired=is_expired).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         signer = parent or self
@@ -55,18 +65,35 @@ class Issuer:
         usages: Sequence[x509.ObjectIdentifier] = (CLIENT, SERVER),
         is_expired: bool = False,
         is_rsa: bool = False,
+        key_size: int = 2048,
+        extensions: Sequence[x509.Extension[x509.ExtensionType]] = (),
     ) -> Pair:
-        """A certificate for these names, DNS names or IP addresses."""
-        key: _Key = rsa.generate_private_key(65537, 2048) if is_rsa else ec.generate_private_key(ec.SECP256R1())
+        """A certificate for these names, DNS names or IP addresses; `key_size` is in bits, of RSA."""
+        key = _new_key(is_rsa=is_rsa, size=key_size)
         builder = _builder(subject or name("leaf"), key, is_expired=is_expired).issuer_name(self.subject)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(one) for one in names]), False)
         if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        for extension in extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
         leaf = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         return Pair(leaf + self._chain, private)
+
+    def signed_with_sha_1(self, pair: Pair) -> Pair:
+        """The same with a weaker signature, which no builder would make; for an issuer with RSA."""
+        assert isinstance(self._key, rsa.RSAPrivateKey)
+        certificate = x509.load_pem_x509_certificate(pair.chain.encode())
+        body = certificate.tbs_certificate_bytes.replace(_SHA_256_WITH_RSA, _SHA_1_WITH_RSA)
+        signature = self._key.sign(body, padding.PKCS1v15(), hashes.SHA1())
+        der = pair.der.replace(_SHA_256_WITH_RSA, _SHA_1_WITH_RSA).replace(certificate.signature, signature)
+        return Pair(ssl.DER_cert_to_PEM_cert(der), pair.key)
+
+
+def _new_key(*, is_rsa: bool, size: int = 2048) -> _Key:
+    return rsa.generate_private_key(65537, size) if is_rsa else ec.generate_private_key(ec.SECP256R1())
 
 
 def _builder(subject: x509.Name, key: _Key, *, is_expired: bool = False) -> x509.CertificateBuilder:

@@ -643,14 +643,14 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("names", "options", "status", "text"),
         [
-            (("other.test",), {}, 503, "certificate is valid for"),
+            (("10.0.0.1", "other.test"), {}, 503, "certificate is valid for 10.0.0.1, not 127.0.0.1"),
             (
                 ("127.0.0.1",),
                 {"not_after": datetime.datetime(2020, 1, 2), "not_before": datetime.datetime(2020, 1, 1)},
                 526,
                 "certificate has expired or is not yet valid",
             ),
-            (("localhost",), {"common_name": "127.0.0.1"}, 503, "certificate is valid for"),
+            (("localhost",), {"common_name": "127.0.0.1"}, 503, "it doesn't contain any IP SANs"),
         ],
         ids=["wrong name", "expired", "common name"],
     )

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrouter._core import Endpoint, Settings
+from fastrouter.tls import backend_context
 
 from .conversation import Conversation, timeless
 from .secure_end import SecureEnd
@@ -99,14 +100,17 @@ def conversation(backend_side: ssl.SSLContext, router_side: ssl.SSLContext) -> S
 class TestHandshake:
     @pytest.mark.parametrize("name", ["two.test", ".test", "a\0b", "x" * 300 + "..test"])
     def test_a_name_that_the_certificate_is_not_for(
-        self, backend_side: ssl.SSLContext, router_side: ssl.SSLContext, name: str
+        self, authority: trustme.CA, backend_side: ssl.SSLContext, name: str
     ) -> None:
-        conversation = SecureBackend(backend_side, router_side, name=name)
+        context = backend_context(ca_certs=[authority.cert_pem.bytes().decode()])
+        conversation = SecureBackend(backend_side, context, name=name)
         Conversation.from_client(conversation, GET)
-        if not conversation.backend.is_over:
-            conversation.far.begin_handshake()
+        greeting = bytes(conversation.backend.written)
+        conversation.far.begin_handshake()
         assert conversation.client.written.startswith(b"HTTP/1.1 503 ")
         assert conversation.backend.is_over
+        # A stranger does not even hear the end of the handshake.
+        assert conversation.backend.written == greeting
         assert not any(message == "panic-check" for _, message, _ in conversation.events)
 
     def test_who_speaks_first_speaks_no_tls(self, conversation: SecureBackend) -> None:

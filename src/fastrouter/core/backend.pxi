@@ -171,7 +171,7 @@ cdef class BackendConnection(Connection):
             return self._lose(Failure(FAILURE_EOF, "EOF"))
         if isinstance(error, SSLError):
             # TLS 1.3 lets a backend refuse our certificate after the handshake.
-            return self._lose(tls_failure(error, self.endpoint.certificate_name()))
+            return self._lose(tls_failure(error))
         if isinstance(error, ConnectionResetError):
             return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
         return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))

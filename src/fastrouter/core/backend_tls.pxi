@@ -55,7 +55,7 @@ cdef class BackendTLSTransport(TLSTransport):
 
     cdef int on_handshake_failed(self, object error) except -1:
         self._flush()
-        return self._fail(tls_failure(error, (<BackendConnection>self.owner).endpoint.certificate_name()))
+        return self._fail(tls_failure(error))
 
     cdef int on_broken(self, object error) except -1:
         # TLS 1.3 lets a backend refuse our certificate after the handshake: the connection shall know what it is lost to.
@@ -89,15 +89,11 @@ cdef class BackendTLSTransport(TLSTransport):
             # What the loop makes of a fault of ours.
             return connection.on_panic(error)
         if isinstance(error, SSLError):
-            return self._fail(tls_failure(error, connection.endpoint.certificate_name()))
+            return self._fail(tls_failure(error))
         return self._fail(handshake_failure(connection, error))
 
     cdef int _greet(self, str name) except -1:
-        try:
-            self.begin_handshake(self.context, False, name)
-        except (TypeError, ValueError):
-            # What no certificate can be for: OpenSSL would not even look for it.
-            return self._fail(hostname_mismatch(name))
+        self.begin_handshake(self.context, False, name)
         return self.shake_hands()
 
     cdef int _fail(self, Failure failure) except -1:

@@ -102,26 +102,19 @@ cdef dict REMOTE_ALERTS = {
 # What OpenSSL makes of a first record that is none.
 cdef frozenset NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
 
-# X509_V_ERR_*: of OpenSSL's verification errors these are about names or time, the rest about trust.
+# X509_V_ERR_*: of OpenSSL's verification errors these are about names, the rest about trust.
 cdef frozenset NAME_ERRORS = frozenset((62, 63, 64))
-cdef frozenset TIME_ERRORS = frozenset((9, 10))
-cdef str UNVERIFIED = "tls: failed to verify certificate: x509: "
 
 
-cdef Failure hostname_mismatch(str name):
-    return Failure(FAILURE_HOSTNAME_MISMATCH, UNVERIFIED + f"certificate is valid for other names, not {name}")
-
-
-cdef Failure tls_failure(object error, str name):
-    """Classify what the TLS layer raised while talking to a backend that should be `name`."""
+cdef Failure tls_failure(object error):
+    """Classify what the TLS layer raised while talking to a backend."""
     cdef str reason = getattr(error, "reason", None) or ""
     cdef object code = getattr(error, "verify_code", None)
     if code:
-        if code in NAME_ERRORS:
-            return hostname_mismatch(name)
-        if code in TIME_ERRORS:
-            return Failure(FAILURE_UNTRUSTED, UNVERIFIED + "certificate has expired or is not yet valid")
-        return Failure(FAILURE_UNTRUSTED, UNVERIFIED + "certificate signed by unknown authority")
+        return Failure(
+            FAILURE_HOSTNAME_MISMATCH if code in NAME_ERRORS else FAILURE_UNTRUSTED,
+            f"tls: failed to verify certificate: x509: {error.verify_message}",
+        )
     if not reason and "alert no application protocol" in str(error):
         # Python's table of reasons ends before this one.
         reason = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"

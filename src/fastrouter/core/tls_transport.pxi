@@ -113,7 +113,7 @@ cdef class TLSTransport(Outlet):
     # --- handshake
 
     cdef int begin_handshake(self, object context, bint is_server, object peer_name) except -1:
-        """`peer_name`: what the certificate must be for, where the peer is the server. Raises ValueError if none can be."""
+        """`peer_name`: what the certificate must be for, where the peer is the server."""
         self.incoming = MemoryBIO()
         self.outgoing = MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, is_server, peer_name)

@@ -1,0 +1,225 @@
+"""Which certificates of a backend are good enough, and what is said of others, as in Go 1.23 (spec 5.6, 5.7)."""
+
+import os
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from fastrouter.tls import backend_context
+
+from .byte_stream import PATIENCE
+from .http_message import Response
+from .in_process import InProcessRouter
+from .issuer import CLIENT, Issuer, Pair, name
+from .raw_backend import BackendStream
+from .tls_backend import OK, TlsBackend
+
+NAME = "a.internal"
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+BODY_OF = {503: b"503 Service Unavailable\n", 526: b"526 Invalid SSL Certificate\n"}
+COUNTER_OF = {503: "backend_invalid_id", 526: "backend_invalid_tls_cert"}
+
+OURS, THEIRS, WITH_RSA = Issuer("ours"), Issuer("theirs"), Issuer("with RSA", is_rsa=True)
+UNKNOWN_EXTENSION = x509.Extension(
+    x509.ObjectIdentifier("1.2.3.4.5"),
+    True,
+    x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00"),
+)
+
+
+def alternative_name(name: bytes) -> x509.Extension[x509.ExtensionType]:
+    """Any bytes as a DNS name, which no builder would take."""
+    oid = x509.SubjectAlternativeName.oid
+    value = bytes([0x30, len(name) + 2, 0x82, len(name)]) + name
+    return x509.Extension(oid, False, x509.UnrecognizedExtension(oid, value))
+
+
+def key_usage(*bits: str) -> x509.Extension[x509.ExtensionType]:
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    )
+    usage = x509.KeyUsage(**{one: one in bits for one in names.split()}, encipher_only=False, decipher_only=False)
+    return x509.Extension(x509.KeyUsage.oid, True, usage)
+
+
+def server_side(pair: Pair, version: ssl.TLSVersion, ciphers: str = "DEFAULT") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    # It may be as weak as it likes.
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    with open(os.memfd_create("pair"), "w", encoding="ascii") as file:
+        file.write(pair.key + pair.chain)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
+
+
+def take_in(backend: TlsBackend) -> bytes:
+    """Take part in a handshake as far as it goes; give what came behind it."""
+    plain = backend.accept_plain()
+    with suppress(OSError), backend.context.wrap_socket(plain.socket, server_side=True) as secured:
+        secured.settimeout(PATIENCE)
+        return secured.recv(1)
+    return b""
+
+
+class Attempt:
+    """A request to a backend that shows `pair` and should be `san`."""
+
+    def __init__(self, pair: Pair, version: ssl.TLSVersion, san: str = NAME, *, ciphers: str = "DEFAULT") -> None:
+        self._context = server_side(pair, version, ciphers)
+        self._san = san
+        self.counters: dict[str, int] = {}
+        self.event: dict[str, Any] = {}
+        self.is_pruned = False
+
+    def served(self) -> BackendStream:
+        with TlsBackend(self._context) as backend, self._router_to(backend) as router:
+            client = router.ask()
+            stream, _ = backend.accept_request()
+            stream.send(OK)
+            assert client.read_response().status == 200
+            assert not router.events
+            return stream
+
+    def refused(self) -> Response:
+        with TlsBackend(self._context) as backend, self._router_to(backend) as router:
+            client = router.ask()
+            # Not a byte of the request.
+            assert take_in(backend) == b""
+            response = client.read_response()
+            self.event = router.wait_for_event("backend-endpoint-failed")
+            self.counters = router.stats()
+            self.is_pruned = not router.addresses()
+            return response
+
+    def _router_to(self, backend: TlsBackend) -> InProcessRouter:
+        return InProcessRouter(
+            backend.endpoint(self._san), backend_tls=backend_context(ca_certs=[OURS.pem, WITH_RSA.pem])
+        )
+
+
+def below(**options: Any) -> Issuer:
+    return Issuer("below", parent=OURS, **options)
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+class TestGoodEnough:
+    @pytest.mark.parametrize(
+        ("names", "san"),
+        [
+            (["*.internal"], NAME),
+            (["other.internal", "A.INTERNAL"], "a.Internal"),
+            ([NAME], f"{NAME}."),
+            ([f"{NAME}."], f"{NAME}."),
+            (["127.0.0.1"], ""),
+        ],
+    )
+    def test_name(self, version: ssl.TLSVersion, names: Sequence[str], san: str) -> None:
+        Attempt(OURS.pair(*names), version, san).served()
+
+    def test_rsa_key_of_1024_bits(self, version: ssl.TLSVersion) -> None:
+        Attempt(OURS.pair(NAME, is_rsa=True, key_size=1024), version).served()
+
+    def test_authority_with_rsa(self, version: ssl.TLSVersion) -> None:
+        Attempt(WITH_RSA.pair(NAME), version).served()
+
+    def test_no_usages(self, version: ssl.TLSVersion) -> None:
+        Attempt(OURS.pair(NAME, usages=()), version).served()
+
+    @pytest.mark.parametrize("bit", ["key_encipherment", "key_agreement"])
+    def test_key_usage_without_signatures(self, version: ssl.TLSVersion, bit: str) -> None:
+        Attempt(OURS.pair(NAME, is_rsa=True, extensions=[key_usage(bit)]), version).served()
+
+
+class TestSuites:
+    """Those of Go for TLS 1.2, without `cipher_suites`."""
+
+    @pytest.mark.parametrize(
+        "suite",
+        [
+            "ECDHE-RSA-AES128-SHA",
+            "ECDHE-RSA-AES256-SHA",
+            "ECDHE-RSA-CHACHA20-POLY1305",
+            "ECDHE-RSA-AES128-GCM-SHA256",
+            "ECDHE-RSA-AES256-GCM-SHA384",
+        ],
+    )
+    def test_offered(self, suite: str) -> None:
+        Attempt(OURS.pair(NAME, is_rsa=True), ssl.TLSVersion.TLSv1_2, ciphers=suite).served()
+
+    @pytest.mark.parametrize("suite", ["AES128-SHA", "DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"])
+    def test_not_offered(self, suite: str) -> None:
+        attempt = Attempt(OURS.pair(NAME, is_rsa=True), ssl.TLSVersion.TLSv1_2, ciphers=suite)
+        assert attempt.refused().status == 525
+        assert "remote error: tls: handshake failure" in attempt.event["error"]
+
+
+EXPIRED = "certificate has expired or is not yet valid: current time "
+WRONG_USAGE = "certificate specifies an incompatible key usage"
+UNTRUSTED = "certificate signed by unknown authority"
+UNKNOWN = "unhandled critical extension"
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+@pytest.mark.parametrize(
+    ("pair", "san", "status", "text"),
+    [
+        (
+            OURS.pair("b.internal", "c.internal"),
+            NAME,
+            503,
+            f"certificate is valid for b.internal, c.internal, not {NAME}",
+        ),
+        (OURS.pair(f"{NAME}."), NAME, 503, f"certificate is valid for {NAME}., not {NAME}"),
+        (OURS.pair("*.internal"), "a.b.internal", 503, "certificate is valid for *.internal, not a.b.internal"),
+        (OURS.pair("10.0.0.1"), NAME, 503, f"certificate is not valid for any names, but wanted to match {NAME}"),
+        (
+            OURS.pair(subject=name(NAME)),
+            NAME,
+            503,
+            "certificate relies on legacy Common Name field, use SANs instead",
+        ),
+        (OURS.pair("10.0.0.1", "::1"), "", 503, "certificate is valid for 10.0.0.1, ::1, not 127.0.0.1"),
+        (OURS.pair(NAME), "", 503, "cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs"),
+        (THEIRS.pair(NAME), NAME, 526, UNTRUSTED),
+        (THEIRS.pair("b.internal"), NAME, 503, f"certificate is valid for b.internal, not {NAME}"),
+        (THEIRS.pair("b.internal", is_expired=True), NAME, 526, EXPIRED),
+        (OURS.pair(NAME, is_expired=True), NAME, 526, EXPIRED),
+        (below(is_expired=True).pair(NAME), NAME, 526, EXPIRED),
+        (OURS.pair(NAME, usages=[CLIENT]), NAME, 526, WRONG_USAGE),
+        (OURS.pair("b.internal", usages=[CLIENT]), NAME, 503, f"certificate is valid for b.internal, not {NAME}"),
+        (OURS.pair(NAME, extensions=[UNKNOWN_EXTENSION]), NAME, 526, UNKNOWN),
+        (OURS.pair("b.internal", extensions=[UNKNOWN_EXTENSION]), NAME, 526, UNKNOWN),
+        # Here Go serves: OpenSSL wants a usage that TLS has.
+        (OURS.pair(NAME, is_rsa=True, extensions=[key_usage("data_encipherment")]), NAME, 526, WRONG_USAGE),
+        (WITH_RSA.signed_with_sha_1(WITH_RSA.pair(NAME)), NAME, 526, UNTRUSTED),
+    ],
+)
+def test_not_good_enough(version: ssl.TLSVersion, pair: Pair, san: str, status: int, text: str) -> None:
+    attempt = Attempt(pair, version, san)
+    response = attempt.refused()
+    assert (response.status, response.body) == (status, BODY_OF[status])
+    error = f"tls: failed to verify certificate: x509: {text}"
+    header = (response.value(b"X-Cf-Routererror") or b"").decode()
+    assert header.startswith(f"endpoint_failure ({error}")
+    assert header == f"endpoint_failure ({error})" or text == EXPIRED
+    assert error in attempt.event["error"]
+    assert attempt.counters[COUNTER_OF[status]] == 1
+    assert attempt.is_pruned
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+@pytest.mark.parametrize("issuer", [OURS, THEIRS], ids=["trusted", "untrusted"])
+@pytest.mark.parametrize("letter", ["\u00fc".encode(), b"\xff"])
+def test_name_that_is_no_text(version: ssl.TLSVersion, issuer: Issuer, letter: bytes) -> None:
+    attempt = Attempt(issuer.pair(extensions=[alternative_name(letter + b".internal")]), version)
+    response = attempt.refused()
+    error = "tls: failed to parse certificate from server: x509: SAN dNSName is malformed"
+    assert response.status == 502
+    assert not attempt.is_pruned
+    assert response.value(b"X-Cf-Routererror") == f"endpoint_failure ({error})".encode()
