@@ -341,10 +341,11 @@ class TestClientGone:
         assert stream.wait_closed() == b""
 
     def test_during_a_dial(self, start_router: StartRouter, full_backlog: FullBacklog) -> None:
-        router = start_router({"full.test": [full_backlog.address]}, dial_timeout=1.0)
+        # The dial takes longer than a client is waited for that sends no more.
+        router = start_router({"full.test": [full_backlog.address]}, dial_timeout=10.0)
         client = router.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: full.test\r\n\r\n")
-        client.reset()
+        client.close()
         (line,) = router.wait_for_log_lines("full.test")
         assert '"GET / HTTP/1.1" 499 ' in line
 
