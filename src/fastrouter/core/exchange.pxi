@@ -407,6 +407,9 @@ cdef class Exchange(Timed):
         cdef int64_t total = self.finished_ns - self.received_ns
         cdef int group
         tripper.counters[COUNTER_REQUESTS] += 1
+        if tripper.settings.observes_apps:
+            # What no app has seen is the router's own, as are apps without a label: row 0.
+            tripper.shared.observe(HISTOGRAM_HTTP, 0 if self.endpoint is None else self.endpoint.source_row, total / 1e9)
         if self.endpoint is None:
             return 0
         # 101 counts as xxx, as Gorouter has it (spec 5.8).
@@ -415,8 +418,6 @@ cdef class Exchange(Timed):
         if self.proxy_started_ns and tripper.settings.observes_requests:
             tripper.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
             tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
-        if tripper.settings.observes_apps:
-            tripper.shared.observe(HISTOGRAM_HTTP, self.endpoint.source_row, total / 1e9)
         if tripper.settings.observes_routes:
             tripper.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
         return 0
