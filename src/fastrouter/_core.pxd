@@ -112,7 +112,6 @@ cdef enum:
     FAILURE_TIMEOUT
     FAILURE_BAD_RESPONSE
     FAILURE_TOO_MANY_HEADERS
-    FAILURE_BAD_UPGRADE
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
@@ -701,6 +700,7 @@ cdef class Exchange(Timed):
     cdef void _drop_trace_fields(self, Head head) noexcept
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
+    cdef int refuse_switch(self) except -1
     cdef int on_response_end(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, object error) except -1

@@ -62,3 +62,35 @@ class TestHttpLatency:
         assert router.http_latencies() == (0, 0), "the request is not over"
         router.from_backend(OK)
         assert router.http_latencies() == expected
+
+
+class TestSwitch:
+    """101 to another protocol than the one asked for."""
+
+    def switch(self, asked: bytes, given: bytes) -> Router:
+        router = Router()
+        router.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % asked)
+        router.from_backend(b"HTTP/1.1 101 Whatever\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % given)
+        return router
+
+    @pytest.mark.parametrize(("asked", "upgrades"), [(b"websocket", 1), (b"chat", 0)])
+    def test_another_is_a_502_and_an_upgrade(self, asked: bytes, upgrades: int) -> None:
+        router = self.switch(asked, b"other")
+        assert router.client.written.startswith(b"HTTP/1.1 502 ")
+        counts = router.tripper.stats()
+        assert counts["responses_5xx"] == counts["requests"] == 1
+        assert counts["responses_xxx"] == 0
+        assert (counts["websocket_upgrades"], counts["websocket_failures"]) == (upgrades, 0)
+        assert counts["bad_gateways"] == 0
+        assert router.count("latency") == 1
+        assert router.http_latencies() == (0, 1)
+        assert (router.stats.requests_in_flight(), router.events) == (0, [])
+
+    def test_the_same_is_counted_when_it_ends(self) -> None:
+        router = self.switch(b"websocket", b"websocket")
+        assert router.http_latencies() == (0, 0)
+        router.client.break_off()
+        router.loop.run()
+        counts = router.tripper.stats()
+        assert (counts["responses_xxx"], counts["websocket_upgrades"]) == (1, 1)
+        assert (router.count("latency"), router.http_latencies()) == (1, (0, 1))

@@ -345,7 +345,7 @@ cdef class BackendConnection(Connection):
             self._refuse("malformed HTTP response framing")
             return -1
         if head.status == 101 and not is_agreed_upgrade(exchange, head):
-            self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
+            exchange.refuse_switch()
             return -1
 
         # One look for head and body together when both are there, which is the case that counts.

@@ -276,6 +276,22 @@ cdef class Exchange(Timed):
         self.client.send(scratch_take(out))
         return begin_tunnel(self.client, self)
 
+    cdef int refuse_switch(self) except -1:
+        """101 to another protocol than the one asked for.
+
+        To Gorouter the attempt has succeeded with that, and counts as such; then Go's reverse proxy looks at the answer, and puts
+        502 in its place without asking Gorouter's error handler.
+        """
+        self.is_answered = True
+        self.release_count()
+        if self.service is not None:
+            note_answer(self, 101)
+        if self.wants_websocket:
+            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+        self.detach_backend()
+        respond(self, 502, b"", b"")
+        return self.finish()
+
     cdef int on_response_end(self) except -1:
         """The last byte of the response is with the client's transport."""
         self.is_response_done = True

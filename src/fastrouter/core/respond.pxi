@@ -168,9 +168,6 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     tripper.counters[row.counter] += 1
     if exchange.wants_websocket:
         tripper.counters[COUNTER_WEBSOCKET_FAILURES] += 1
-    if failure.kind == FAILURE_BAD_UPGRADE:
-        respond(exchange, row.status, b"", row.body)
-        return exchange.finish()
     # The text may quote what a backend sent: never let it end the header line.
     router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
     router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])

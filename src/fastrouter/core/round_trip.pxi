@@ -252,9 +252,6 @@ cdef class RoundTripper:
             exchange.failure = failure
             self._tell_of_failure(exchange, was_reused)
             return respond_failure(exchange, failure)
-        if failure.kind == FAILURE_BAD_UPGRADE:
-            # An attempt that has succeeded as well, until Go's reverse proxy looks at its response.
-            return respond_failure(exchange, failure)
         exchange.failed_attempts += 1
         exchange.last_failed_ns = monotonic_ns()
         if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
