@@ -668,6 +668,7 @@ cdef class Exchange(Timed):
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
     cdef int64_t dialled_ns
     cdef int64_t secured_ns                     # end of the TLS handshake
+    cdef int64_t dial_failed_ns                 # end of a dial, or of its handshake, that came to nothing
     cdef str local_address                      # ip:port of our end
     cdef int attempt                            # 1-based
     cdef int failed_attempts

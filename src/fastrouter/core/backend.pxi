@@ -12,6 +12,7 @@ cdef class BackendConnection(Connection):
         self.arm(self.tripper.dials)
         self.tripper.backends.add(self)
         self.exchange.dial_started_ns = monotonic_ns()
+        self.exchange.dial_failed_ns = 0
         self.dialling = self.tripper.loop.create_task(dial(self))
         return 0
 
@@ -39,6 +40,7 @@ cdef class BackendConnection(Connection):
         self.tripper.backends.discard(self)
         if exchange is not None:
             self.exchange = None
+            exchange.dial_failed_ns = monotonic_ns()
             exchange.on_backend_lost(failure, False, False)
         return 0
 

@@ -347,12 +347,13 @@ cdef class Exchange(Timed):
     cdef on_deadline(self, DeadlineQueue queue):
         """The whole-attempt timeout (spec 5.5)."""
         cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
+        cdef bint was_reused = self.backend is not None and self.backend.was_used
         self.tell(LOG_ERROR, "backend-request-timeout", {
             **({} if self.service is not None else described_destination(self)),
             "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
-        self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)
+        self.on_backend_lost(Failure(kind, "context deadline exceeded"), was_reused, True)
 
     cdef int on_panic(self, object error) except -1:
         return respond_panic(self, error)

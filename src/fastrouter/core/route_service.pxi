@@ -262,7 +262,7 @@ cdef int note_answer(Exchange exchange, int status) except -1:
     """Route services that answer instead of sending the request back are worth a line."""
     if not 200 <= status < 300:
         exchange.tell(LOG_INFO, "route-service-response", {
-            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True, True),
+            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True),
             "status-code": status,
         })
     return 0
