@@ -515,6 +515,21 @@ def test_an_attempt_tells_nothing_of_the_one_before() -> None:
     refusing.close()
 
 
+def test_a_reset_behind_an_interim_response_marks_the_endpoint() -> None:
+    with RawBackend() as backend, InProcessRouter(Endpoint("127.0.0.1", backend.port)) as router:
+        client = router.ask()
+        stream, _ = backend.accept_request()
+        stream.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        assert client.read_response().status == 103
+        stream.reset()
+        response = client.read_response()
+        assert (response.status, response.body) == (502, BAD_GATEWAY)
+        error = response.value(b"X-Cf-Routererror") or b""
+        assert b"transport connection broken: read tcp 127.0.0.1:" in error
+        assert error.endswith(b": read: connection reset by peer)")
+        assert len(router.events_of("endpoint-marked-as-ineligible")) == 1
+
+
 @every_row
 def test_beside_another(row: Row) -> None:
     """A GET goes on to the other endpoint where that is safe; the next requests go by the failing one's fate."""

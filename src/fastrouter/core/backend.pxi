@@ -1,5 +1,9 @@
 # BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
 
+# What Go puts in front of the reason when a connection ends in the middle of an answer.
+cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
+
+
 cdef class BackendConnection(Connection):
     def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
         self.tripper = tripper
@@ -257,15 +261,19 @@ cdef class BackendConnection(Connection):
         cdef Exchange exchange = self.exchange
         self.exchange = None
         if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
-            # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
-            failure = Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: unexpected EOF")
+            if failure.kind == FAILURE_RESET and self.backlog is None:
+                # Behind an interim response: the backend is marked, as if it had said nothing.
+                failure = Failure(FAILURE_RESET, TRANSPORT_BROKEN + failure.text)
+            else:
+                # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
+                failure = Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + "unexpected EOF")
         self.abort()
         if exchange is not None:
             exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
         return 0
 
     cdef int _refuse(self, str what) except -1:
-        return self._lose(Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: " + what))
+        return self._lose(Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + what))
 
     cdef int _continue_head(self, bytes data) except -1:
         """More of a head that came in pieces. Only the new bytes are searched for its end."""
