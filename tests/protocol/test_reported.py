@@ -1,10 +1,11 @@
 """What is counted of which request, as Gorouter's reporters count it (spec 4.2, 7.4)."""
 
 import mmap
+from typing import Any
 
 import pytest
 
-from fastrouter._core import Endpoint, Settings, Stats
+from fastrouter._core import Endpoint, RouteServices, Settings, Stats
 
 from .conversation import Conversation
 
@@ -17,12 +18,12 @@ APP_ROW = 3
 class Router(Conversation):
     """One worker that observes everything, and one app with a label of its own unless `source_row` says otherwise."""
 
-    def __init__(self, source_row: int = APP_ROW, *, observes_requests: bool = True) -> None:
+    def __init__(self, source_row: int = APP_ROW, **settings: Any) -> None:
         self.stats = Stats(mmap.mmap(-1, Stats.size(1, 1)), 1, 1)
         endpoint = Endpoint("10.0.0.1", 8080)
         endpoint.share(self.stats, 0, 0, source_row)
-        settings = Settings(observes_requests=observes_requests, observes_apps=True, observes_routes=True)
-        super().__init__([endpoint], settings, self.stats)
+        observing = {"observes_requests": True, "observes_apps": True, "observes_routes": True, **settings}
+        super().__init__([endpoint], Settings(**observing), self.stats)
 
     def count(self, histogram: str, row: int = 0) -> int:
         """How many values a histogram has."""
@@ -94,3 +95,57 @@ class TestSwitch:
         counts = router.tripper.stats()
         assert (counts["responses_xxx"], counts["websocket_upgrades"]) == (1, 1)
         assert (router.count("latency"), router.http_latencies()) == (1, (0, 1))
+
+
+class Signer:
+    """Signs with what it signs."""
+
+    def sign(self, forwarded_url: str) -> tuple[bytes, bytes]:
+        return forwarded_url.encode(), b"metadata"
+
+    def validate(self, signature: bytes, metadata: bytes) -> str:
+        del metadata
+        return signature.decode()
+
+
+class TestLookup:
+    """`route_lookup_time` has every lookup, whatever it is for and whether it finds anything."""
+
+    GUID = b"5e1c6a3e-9d6b-4b0b-8a51-4f5f0f9f6a11"
+
+    @pytest.mark.parametrize(
+        ("lines", "lookups"),
+        [
+            (b"Host: app.test", 1),
+            (b"Host: unknown.test", 1),
+            (b"Host: app.test\r\nX-CF-App-Instance: %s:0" % GUID, 1),
+            (b"Host: unknown.test\r\nX-CF-Process-Instance: %s" % GUID, 1),
+            (b"Host: app.test\r\nX: %s" % (b"x" * 2000), 1),
+            # Answered without one.
+            (b"Host: app.test\r\nX-CF-App-Instance: malformed", 0),
+            (b"Host: app.test\r\nX-CF-Process-Instance: malformed", 0),
+            (b"Host:", 0),
+            (b"Host: app.test\r\nUser-Agent: HTTP-Monitor/1.1", 0),
+        ],
+    )
+    def test_of_a_request(self, lines: bytes, lookups: int) -> None:
+        router = Router(max_request_head=1024)
+        router.from_client(b"GET / HTTP/1.1\r\n%s\r\n\r\n" % lines)
+        assert router.client.written or router.loop.dialled
+        assert router.count("route_lookup_time") == lookups
+
+    def test_of_a_visit_to_a_route_service_and_back(self) -> None:
+        router = Router(route_services=RouteServices(Signer(), hairpin_port=1))
+        router.table.set_route("app.test", route_service_url="https://service.test/")
+        router.from_client(GET)
+        assert router.count("route_lookup_time") == 2, "one for the route, one to see whether its service is an app"
+        back = b"X-CF-Proxy-Signature: http://app.test/\r\nX-CF-Proxy-Metadata: m\r\nX-CF-Forwarded-Url: u\r\n\r\n"
+        router.client = router.loop.connect_client(router.tripper.new_client())
+        router.from_client(GET[:-2] + back)
+        assert router.count("route_lookup_time") == 4, "one for the route, one for what is signed"
+
+    def test_none_unless_wanted(self) -> None:
+        router = Router(observes_requests=False)
+        router.from_client(GET)
+        router.from_backend(OK)
+        assert [router.count(name) for name in ("route_lookup_time", "latency", "gorouter_time")] == [0, 0, 0]

@@ -176,6 +176,17 @@ cdef class RoundTripper:
 
     # --- attempts
 
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
+        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7)."""
+        cdef EndpointPool pool
+        cdef int64_t begun_ns
+        if not self.settings.observes_requests:
+            return self.table.find(host, host_length, path, path_length)
+        begun_ns = monotonic_ns()
+        pool = self.table.find(host, host_length, path, path_length)
+        self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
+        return pool
+
     cdef int attempt(self, Exchange exchange) except -1:
         """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
         cdef EndpointPool pool = exchange.pool

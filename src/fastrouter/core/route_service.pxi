@@ -130,7 +130,7 @@ cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
     cdef EndpointPool pool
     if services.hairpin is None:
         return False
-    pool = exchange.tripper.table.find(
+    pool = exchange.tripper.find(
         PyBytes_AS_STRING(service.authority), PyBytes_GET_SIZE(service.authority),
         PyBytes_AS_STRING(service.path), PyBytes_GET_SIZE(service.path),
     )
@@ -213,7 +213,7 @@ cdef object route_mismatch(Exchange exchange):
         return ValueError(f'parse "{url}": {reason}')
     host = without_port(parts.netloc.rpartition("@")[2].encode("utf-8", "replace"))
     path = parts.path.encode("utf-8", "replace")
-    pool = exchange.tripper.table.find(
+    pool = exchange.tripper.find(
         PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host), PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)
     )
     uri = (host + path).decode("utf-8", "replace").removesuffix("/")
