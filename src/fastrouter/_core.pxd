@@ -685,6 +685,7 @@ cdef class Exchange(Timed):
     cdef flag is_answered                       # a backend's response head has come
     cdef flag is_response_started
     cdef flag is_response_done
+    cdef flag is_broken_off                     # in the middle of the response, or by a fault of ours
     cdef flag is_tunnel
     cdef flag is_half_closed
     cdef flag is_finished

@@ -149,3 +149,79 @@ class TestLookup:
         router.from_client(GET)
         router.from_backend(OK)
         assert [router.count(name) for name in ("route_lookup_time", "latency", "gorouter_time")] == [0, 0, 0]
+
+
+class TestBrokenOff:
+    """A response that breaks off is counted nowhere: Gorouter leaves its handlers by a panic then (spec 4.2)."""
+
+    PART = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234"
+
+    def assert_uncounted(self, router: Router) -> None:
+        router.loop.run()
+        counts = router.tripper.stats()
+        assert [name for name, count in counts.items() if name.startswith("responses_") and count] == []
+        for histogram in ("latency", "gorouter_time", "fastrouter_route_latency_seconds"):
+            assert router.count(histogram) == 0, histogram
+        assert router.http_latencies() == (0, 0)
+        # It was a request all the same, and has its line.
+        assert counts["requests"] == counts["total_requests"] == 1
+        router.end()
+        assert len(b"".join(router.log).splitlines()) == 1
+
+    @pytest.mark.parametrize("side", ["client", "backend"])
+    @pytest.mark.parametrize("how", ["deliver_eof", "break_off"])
+    def test_one_side_leaves(self, side: str, how: str) -> None:
+        router = Router()
+        router.from_client(GET)
+        router.from_backend(self.PART)
+        getattr(getattr(router, side), how)()
+        self.assert_uncounted(router)
+
+    def test_the_framing_is_wrong(self) -> None:
+        router = Router()
+        router.from_client(GET)
+        router.from_backend(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
+        self.assert_uncounted(router)
+
+    def test_its_time_is_over(self) -> None:
+        router = Router(endpoint_timeout=1e-9)
+        router.loop.run()
+        router.from_client(GET)
+        router.from_backend(self.PART)
+        router.loop.tick()
+        self.assert_uncounted(router)
+
+    def test_the_clients_body_breaks_off(self) -> None:
+        router = Router()
+        router.from_client(b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        router.from_backend(self.PART)
+        router.from_client(b"x\r\n")
+        self.assert_uncounted(router)
+
+    def test_a_fault_of_the_router(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def connect(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        router = Router()
+        monkeypatch.setattr(router.loop, "create_connection", connect)
+        router.from_client(GET)
+        assert router.client.written.startswith(b"HTTP/1.1 502 ")
+        self.assert_uncounted(router)
+
+    @pytest.mark.parametrize("response", [OK, b"HTTP/1.1 200 OK\r\n\r\nok"])
+    def test_a_whole_one_counts_though_an_end_follows(self, response: bytes) -> None:
+        router = Router()
+        router.from_client(GET)
+        router.from_backend(response)
+        router.backend.deliver_eof()
+        router.client.break_off()
+        assert router.tripper.stats()["responses_2xx"] == 1
+        assert router.http_latencies() == (0, 1)
+
+    def test_a_client_that_leaves_before_a_response_counts(self) -> None:
+        router = Router()
+        router.from_client(GET)
+        router.client.break_off()
+        router.loop.run()
+        assert router.tripper.stats()["responses_4xx"] == 1, "499"
+        assert router.http_latencies() == (0, 1)

@@ -311,6 +311,7 @@ cdef class Exchange(Timed):
             if self.is_tunnel:
                 self.client.close_after_write()
             else:
+                self.is_broken_off = True
                 self.client.abort_response(self.response_framing == FRAMING_UNTIL_CLOSE)
             self.finish()
             return 0
@@ -325,6 +326,7 @@ cdef class Exchange(Timed):
             return 0
         if self.is_response_started:
             if not self.is_tunnel:
+                self.is_broken_off = True
                 self._tell_of_broken_stream(error)
             self.finish()
         else:
@@ -424,6 +426,9 @@ cdef class Exchange(Timed):
         cdef int64_t total = self.finished_ns - self.received_ns
         cdef int group
         tripper.counters[COUNTER_REQUESTS] += 1
+        if self.is_broken_off:
+            # In Gorouter a panic then leaves the handlers, past all that would count.
+            return 0
         if tripper.settings.observes_apps:
             # What no app has seen is the router's own, as are apps without a label: row 0.
             tripper.shared.observe(HISTOGRAM_HTTP, 0 if self.endpoint is None else self.endpoint.source_row, total / 1e9)

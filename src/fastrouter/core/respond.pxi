@@ -125,6 +125,7 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
     cdef ClientConnection client = exchange.client
     cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    exchange.is_broken_off = True
     try:
         exchange.tell(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
     except Exception:
