@@ -19,13 +19,13 @@ from typing import Any, cast
 
 import uvloop
 
-from fastrouter.component import resident_kib
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.log import Level, LineWriter, Logger
 from fastrouter.messages import MAX_REGISTRATION
 from fastrouter.metrics import Metrics
 from fastrouter.monitor import Monitor
 from fastrouter.nats_connection import NatsConnection
+from fastrouter.process_usage import UsageMeter
 from fastrouter.routes import StaticEndpoint, StaticRoute
 from fastrouter.shared_stats import SharedStats
 from fastrouter.slices import in_slices
@@ -174,7 +174,7 @@ async def _read_routes(registry: StaticRouteRegistry, turns: Turns) -> None:
         while data := await reader.read(1 << 20):
             size += len(data)
         writer.close()
-    before = resident_kib()
+    before = _resident_kib()
     slow = []
     with turns.during(f"{_READERS} readers that take nothing, for 2 s"):
         for _ in range(_READERS):
@@ -182,10 +182,14 @@ async def _read_routes(registry: StaticRouteRegistry, turns: Turns) -> None:
             client.sendall(request)
             slow.append(client)
         await asyncio.sleep(2.0)
-    print(f"/routes is {size / 1e6:.0f} MB; they cost {(resident_kib() - before) / 1024:.1f} MB in the process")
+    print(f"/routes is {size / 1e6:.0f} MB; they cost {(_resident_kib() - before) / 1024:.1f} MB in the process")
     for client in slow:
         client.close()
     await server.stop()
+
+
+def _resident_kib() -> int:
+    return UsageMeter().look([os.getpid()]).resident_kib
 
 
 if __name__ == "__main__":

@@ -114,7 +114,6 @@ cdef enum:
     FAILURE_TIMEOUT
     FAILURE_BAD_RESPONSE
     FAILURE_TOO_MANY_HEADERS
-    FAILURE_BAD_UPGRADE
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
@@ -675,6 +674,7 @@ cdef class Exchange(Timed):
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
     cdef int64_t dialled_ns
     cdef int64_t secured_ns                     # end of the TLS handshake
+    cdef int64_t dial_failed_ns                 # end of a dial, or of its handshake, that came to nothing
     cdef str local_address                      # ip:port of our end
     cdef int attempt                            # 1-based
     cdef int failed_attempts
@@ -691,6 +691,7 @@ cdef class Exchange(Timed):
     cdef flag is_answered                       # a backend's response head has come
     cdef flag is_response_started
     cdef flag is_response_done
+    cdef flag is_broken_off                     # in the middle of the response, or by a fault of ours
     cdef flag is_tunnel
     cdef flag is_half_closed
     cdef flag is_finished
@@ -707,6 +708,7 @@ cdef class Exchange(Timed):
     cdef void _drop_trace_fields(self, Head head) noexcept
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
+    cdef int refuse_switch(self) except -1
     cdef int on_response_end(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, object error) except -1
@@ -758,6 +760,7 @@ cdef class RoundTripper:
     cdef int _look_for_descriptors(self) except -1
     cdef int on_starved_dial(self, int number) except -1
     cdef int tell(self, int level, str message, dict data) except -1
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef int attempt(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1

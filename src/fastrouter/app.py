@@ -529,6 +529,7 @@ class Router:
             router_uuid=self._bus.router_id if self._bus is not None else "",
             num_cores=usable_cpus(),
             traffic=self._traffic.read,
+            usage=lambda: self._monitor.usage,
         )
 
     async def _start_metrics(self, options: MetricsOptions) -> None:

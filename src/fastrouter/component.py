@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fastrouter.log import Logger
 from fastrouter.nats_connection import NatsConnection
+from fastrouter.process_usage import Usage
 from fastrouter.registry import RouteRegistry
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
-
-_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
-_KIB = 1024
 
 
 class Latency(
@@ -71,7 +67,7 @@ class Varz:
     """Renders `/varz`.
 
     `index`, `host` and the credentials are the configured ones, `router_uuid` is that of the start message. `traffic`
-    returns the figures of the moment.
+    returns the figures of the moment, `usage` what all processes of the router use together.
     """
 
     def __init__(
@@ -85,9 +81,11 @@ class Varz:
         router_uuid: str,
         num_cores: int,
         traffic: Callable[[], Traffic],
+        usage: Callable[[], Usage],
     ) -> None:
         self._registry = registry
         self._traffic = traffic
+        self._usage = usage
         self._started_at = time.monotonic()
         self._identity = {
             "type": "Router",
@@ -103,10 +101,11 @@ class Varz:
         """Return the document: what all components have, and what routers have besides."""
         uptime = time.monotonic() - self._started_at
         traffic = self._traffic()
+        usage = self._usage()
         document = {
             **self._identity,
-            "mem": resident_kib(),
-            "cpu": round(time.process_time() / uptime * 100, 2) if uptime > 0 else 0.0,
+            "mem": usage.resident_kib,
+            "cpu": usage.cpu,
             "uptime": format_uptime(uptime),
             "log_counts": {},
             **msgspec.to_builtins(traffic.all),
@@ -141,12 +140,6 @@ class ComponentAnnouncer:
             await self._connection.publish(message.reply, self._varz_json())
         else:
             self._logger.info("Received message with empty reply")
-
-
-def resident_kib() -> int:
-    """Return the memory of this process in KiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * _PAGE_SIZE // _KIB
 
 
 def format_uptime(seconds: float) -> str:

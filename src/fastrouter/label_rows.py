@@ -7,19 +7,21 @@ from fastrouter.log import Logger
 class LabelRows:
     """Gives each label a row of the histogram `histogram`, for ever: counters only ever go up.
 
-    Row 0 is that of endpoints without a label, and of labels that came when all rows had been given away; the first of
-    these is logged.
+    Row 0 is that of what has no label, which is `unlabelled` then, and of labels that came when all rows had been given
+    away; the first of these is logged.
     """
 
-    def __init__(self, logger: Logger, histogram: str) -> None:
+    def __init__(self, logger: Logger, histogram: str, unlabelled: str = "") -> None:
         self._logger = logger
         self._histogram = histogram
         self._limit = Stats.rows(histogram)
-        self._rows = {"": 0}
+        self._rows = {unlabelled: 0}
         self._is_exhausted = False
 
     def row(self, label: str) -> int:
-        """Return the row of `label`."""
+        """Return the row of `label`, which may be empty."""
+        if not label:
+            return 0
         row = self._rows.get(label)
         if row is not None:
             return row

@@ -1,8 +1,10 @@
-"""What is looked at every few seconds: open files, and what waits on the bus (spec 1.3 step 14, 7.4)."""
+"""What is looked at every few seconds: open files, CPU, memory, and what waits on the bus (spec 1.3, 7.3, 7.4)."""
 
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
+
+from fastrouter.process_usage import Usage, UsageMeter
 
 # Seconds between two looks.
 INTERVAL = 5.0
@@ -19,8 +21,10 @@ class Monitor:
         self._pids = pids
         self._bus = bus
         self._task: asyncio.Task[None] | None = None
+        self._meter = UsageMeter()
         self.on_interval: list[Callable[[], None]] = []
         self.file_descriptors = 0
+        self.usage = Usage()
         self.buffered_messages = 0
         self.dropped_messages = 0
 
@@ -38,14 +42,13 @@ class Monitor:
         while True:
             self.buffered_messages, self.dropped_messages = self._bus()
             # In a thread: to list a hundred thousand connections takes a while.
-            self.file_descriptors = await asyncio.to_thread(_count_descriptors, tuple(self._pids()))
+            self.file_descriptors, self.usage = await asyncio.to_thread(self._look_at, tuple(self._pids()))
             await asyncio.sleep(INTERVAL)
             for callback in self.on_interval:
                 callback()
 
-
-def _count_descriptors(pids: Sequence[int]) -> int:
-    return sum(_descriptors_of(pid) for pid in pids)
+    def _look_at(self, pids: Sequence[int]) -> tuple[int, Usage]:
+        return sum(_descriptors_of(pid) for pid in pids), self._meter.look(pids)
 
 
 def _descriptors_of(pid: int) -> int:

@@ -293,7 +293,7 @@ class RouteRegistry:
         self.routes_unregistered = 0
         # Rows of the labels of endpoints, and of routes, in the histograms of the workers.
         self.component_rows = LabelRows(logger, "latency")
-        self.source_rows = LabelRows(logger, "http_latency_seconds")
+        self.source_rows = LabelRows(logger, "http_latency_seconds", unlabelled="gorouter")
         self.route_rows = LabelRows(logger, "fastrouter_route_latency_seconds")
         self._updated_at: float | None = None
 

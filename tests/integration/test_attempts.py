@@ -70,6 +70,8 @@ class Row:
     got_connection: bool = False
     wrote_headers: bool = False
     post_retriable: bool | None = None
+    # What the attempt ended in the middle of.
+    unended: Literal["dial", "handshake"] | None = None
     event: str = "backend-endpoint-failed"
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -181,6 +183,13 @@ def _rows() -> Iterator[Row]:
             fate=fate,  # type: ignore[arg-type]
             settings={"dial_timeout": 0.3},
         )
+    yield Row(
+        "attempt timeout inside the dial",
+        unreachable(FullBacklog, tls=True),
+        "context deadline exceeded",
+        unended="dial",
+        settings={"endpoint_timeout": 0.4},
+    )
     for host in ("does-not-exist.invalid", "a" * 70 + ".invalid"):
         yield Row(f"no such host, {len(host)}", named(host), f"dial tcp: lookup {host}.*: no such host", fate="marked")
 
@@ -332,6 +341,7 @@ def _rows() -> Iterator[Row]:
         "attempt timeout inside the handshake",
         over_tls(OURS.server, lambda backend: backend.accept_plain()),
         "context deadline exceeded",
+        unended="handshake",
         settings={"endpoint_timeout": 0.4},
     )
     yield Row("EOF inside the handshake", over_tls(OURS.server, after_the_hello(BackendStream.close)), "EOF")
@@ -401,6 +411,12 @@ def assert_fate(router: InProcessRouter, row: Row, failing: Failing) -> None:
             assert event["route-endpoint"] == described(failing)
 
 
+def span(seconds: object) -> str:
+    """What became of a step of an attempt, by the time that a log line has for it."""
+    assert isinstance(seconds, float)
+    return "never" if seconds == 0 else "unended" if seconds == -1 else "ended" if seconds > 0 else f"{seconds} s"
+
+
 def described(failing: Failing) -> dict[str, object]:
     """The endpoint as log lines tell of it."""
     return {
@@ -428,8 +444,12 @@ def test_alone(row: Row) -> None:
         assert f' "{failing.endpoint.address}" ' in line
         assert ' app_id:"the-app" ' in line
         assert 'x_cf_routererror:"endpoint_failure (' in line
-        durations = [event.pop(name) for name in ("dns-lookup-time", "dial-time", "tls-handshake-time")]
-        assert all(isinstance(duration, float) and duration >= 0 for duration in durations)
+        assert event.pop("dns-lookup-time") == 0
+        assert span(event.pop("dial-time")) == ("unended" if row.unended == "dial" else "ended")
+        has_handshake = failing.endpoint.tls and row.unended != "dial" and not row.error.startswith("dial tcp")
+        assert span(event.pop("tls-handshake-time")) == (
+            "never" if not has_handshake else "unended" if row.unended else "ended"
+        )
         local_address = event.pop("local-address")
         assert bool(local_address) == row.got_connection
         if local_address:
@@ -477,6 +497,37 @@ def test_eof_inside_the_handshake(start_line: bytes, body: bytes, error: str) ->
         assert client.read_response().value(b"X-Cf-Routererror") == b"endpoint_failure (EOF)"
         (event,) = router.events_of("backend-endpoint-failed")
         assert event["error"] == f"incomplete request ({error})"
+
+
+def test_an_attempt_tells_nothing_of_the_one_before() -> None:
+    refusing = ClosedPort()
+    with RawBackend() as backend, InProcessRouter(Endpoint("127.0.0.1", backend.port)) as router:
+        client = router.ask()
+        stream, _ = backend.accept_request()
+        host, _, port = refusing.address.rpartition(":")
+        router.call(router.table.register, HOST, Endpoint(host, int(port)))
+        router.call(router.table.unregister, HOST, f"127.0.0.1:{backend.port}")
+        stream.close()
+        assert client.read_response().status == 502
+        first, second = router.events_of("backend-endpoint-failed")
+        assert (first["got-connection"], bool(first["local-address"])) == (True, True)
+        assert (second["got-connection"], second["local-address"]) == (False, "")
+    refusing.close()
+
+
+def test_a_reset_behind_an_interim_response_marks_the_endpoint() -> None:
+    with RawBackend() as backend, InProcessRouter(Endpoint("127.0.0.1", backend.port)) as router:
+        client = router.ask()
+        stream, _ = backend.accept_request()
+        stream.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        assert client.read_response().status == 103
+        stream.reset()
+        response = client.read_response()
+        assert (response.status, response.body) == (502, BAD_GATEWAY)
+        error = response.value(b"X-Cf-Routererror") or b""
+        assert b"transport connection broken: read tcp 127.0.0.1:" in error
+        assert error.endswith(b": read: connection reset by peer)")
+        assert len(router.events_of("endpoint-marked-as-ineligible")) == 1
 
 
 @every_row

@@ -29,6 +29,7 @@ def test_it_takes_the_place_of_health_without_tls(start_gorouter: StartGorouter,
             "routes": {"port": 0},
         },
         index=3,
+        go_max_procs=3,
     )
     router.wait_until_started()
     messages = router.messages()
@@ -44,4 +45,12 @@ def test_it_takes_the_place_of_health_without_tls(start_gorouter: StartGorouter,
     assert status == 200
     assert (varz["type"], varz["index"], varz["urls"], varz["droplets"]) == ("Router", 3, 1, 1)
     assert varz["credentials"] == [USER, PASSWORD]
+    assert varz["cpu"] >= 0
+    # One process of four has a quarter of it; there is a look every five seconds.
+    wait_for(lambda: memory_in_varz(port) > router.resident_bytes() / 2 or None, "the memory of all processes", 15)
     assert get(port, "/routes", Authorization=AUTHORIZATION)[1].startswith(b'{"app.test":')
+
+
+def memory_in_varz(port: int) -> int:
+    """In bytes."""
+    return int(json.loads(get(port, "/varz", Authorization=AUTHORIZATION)[1])["mem"]) * 1024

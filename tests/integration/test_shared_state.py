@@ -192,6 +192,7 @@ def test_sums_over_workers_are_what_was_sent(
         assert page.value("latency_count") == page.value("latency_count", component="web") == forwarded
         assert page.value("latency_bucket", component="web", le="+Inf") == forwarded
         assert page.value("http_latency_seconds_count", source_id="app-1") == forwarded
+        assert page.value("http_latency_seconds_count", source_id="gorouter") == rounds * part
         assert page.value("fastrouter_route_latency_seconds_count", route=HOST) == forwarded
         assert page.value("fastrouter_route_latency_seconds_count") == forwarded
         assert page.value("gorouter_time_count") == forwarded

@@ -663,24 +663,6 @@ class TestErrorPages:
         assert (level, message, data["error"]) == (3, "render-error-failed", "a bug")
 
 
-class TestBrokenHead:
-    """E07, B05: however a backend breaks off inside a head, that is a bad response, for which nobody is marked."""
-
-    @pytest.mark.parametrize("sent", [b"HTTP/1.1 200", b"HTTP/1.1 103 x\r\n\r\n"])
-    @pytest.mark.parametrize("how", ["close", "break_off"])
-    def test_it_is_a_bad_response(self, sent: bytes, how: str) -> None:
-        conversation = Conversation()
-        conversation.from_client(GET)
-        conversation.from_backend(sent)
-        getattr(conversation.backend, how)()
-        conversation.loop.run()
-        ((_, message, data),) = conversation.events
-        assert (message, data["retriable"]) == ("backend-endpoint-failed", False)
-        error = b"net/http: HTTP/1.x transport connection broken: unexpected EOF"
-        assert b"X-Cf-Routererror: endpoint_failure (%s)\r\n" % error in conversation.client.written
-        assert b"502 Bad Gateway: Registered endpoint" in conversation.client.written
-
-
 class TestBrokenStream:
     """N16: a client that goes away in the middle of a response."""
 

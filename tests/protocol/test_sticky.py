@@ -189,6 +189,29 @@ class TestIssue:
         assert issued_for(cookie) == b"__VCAP_ID__=one; Path=/" + expected
 
     @pytest.mark.parametrize(
+        ("identity", "value"),
+        [
+            ("a.b-c_d/e=f", b"a.b-c_d/e=f"),
+            # No value may have these: whatever comes behind them would pass for attributes, or for nothing at all.
+            ("a; Domain=b.test", b'"a Domain=b.test"'),
+            ('a"b\\c;d', b"abcd"),
+            (';"\\', b""),
+            ("a b", b'"a b"'),
+            ("a,b", b'"a,b"'),
+            (" ;", b'" "'),
+        ],
+    )
+    def test_odd_ids_are_written_as_go_does(self, identity: str, value: bytes) -> None:
+        conversation = ask(ids=(identity,), answer=(b"Set-Cookie: JSESSIONID=x",))
+        assert issued(conversation) == b"__VCAP_ID__=%s; Path=/; HttpOnly" % value
+
+    @pytest.mark.parametrize("identity", ["a b", "a,b"])
+    def test_odd_ids_that_are_quoted_are_understood(self, identity: str) -> None:
+        cookie = b'Cookie: JSESSIONID=x; __VCAP_ID__="%s"' % identity.encode()
+        asked = {ask(cookie, ids=("one", identity)).backend.get_extra_info("peername")[1] for _ in range(40)}
+        assert asked == {8001}
+
+    @pytest.mark.parametrize(
         "cookie", [b"JSESSIONID", b"JSESSIONID; Secure", b"JSESSIONID=\xc3\xa4", b'JSESSIONID="', b"JSESSIONID=a\\"]
     )
     def test_what_go_does_not_read_as_a_cookie(self, cookie: bytes) -> None:

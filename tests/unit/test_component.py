@@ -6,6 +6,7 @@ import pytest
 from fastrouter.component import AppRequests, Responses, Traffic, Varz, format_uptime
 from fastrouter.log import Level, LineWriter, Logger
 from fastrouter.messages import Registration
+from fastrouter.process_usage import Usage
 from fastrouter.registry import RouteRegistry
 
 
@@ -37,6 +38,7 @@ def test_varz_has_what_components_have_and_what_routers_have() -> None:
             bad_requests=5,
             top10_app_requests=(AppRequests("app", 1, 60),),
         ),
+        usage=lambda: Usage(cpu=1.5, resident_kib=123_456),
     )
     assert json.loads(varz.json())["ms_since_last_registry_update"] == -1
     for uri in ("a", "b"):
@@ -45,8 +47,6 @@ def test_varz_has_what_components_have_and_what_routers_have() -> None:
     document = json.loads(varz.json())
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}", document.pop("start"))
     assert re.fullmatch(r"0d:0h:\d+m:\d+s", document.pop("uptime"))
-    assert document.pop("mem") > 1000
-    assert document.pop("cpu") >= 0
     assert 0 <= document.pop("ms_since_last_registry_update") < 60_000
     latency = {"50": 0, "75": 0, "90": 0, "95": 0, "99": 0, "value": 0, "samples": 1}
     nothing = {f"responses_{group}": 0 for group in ("2xx", "3xx", "4xx", "5xx", "xxx")}
@@ -57,6 +57,8 @@ def test_varz_has_what_components_have_and_what_routers_have() -> None:
         "credentials": ["u", "p"],
         "uuid": "2-uuid",
         "num_cores": 4,
+        "mem": 123_456,
+        "cpu": 1.5,
         "log_counts": {},
         "requests": 3,
         "rate": [0, 0, 0],

@@ -193,6 +193,16 @@ def test_rows_of_labels_travel_with_the_endpoint() -> None:
     assert found == [(1, 1), (0, 2), (2, 0), (1, 2)]
 
 
+def test_apps_without_a_label_are_counted_as_gorouter() -> None:
+    router = Router()
+    router.register("a", tags={"source_id": ""})
+    router.register("b", tags={"source_id": "app-1"}, app="b")
+    router.register("c", tags={"source_id": "gorouter"}, app="c")
+    found = [one.source_row for one in router.changes if isinstance(one, Introduce)]
+    assert found == [0, 1, 0]
+    assert router.registry.source_rows.labels() == ["gorouter", "app-1"]
+
+
 def test_rows_of_routes_travel_with_the_route() -> None:
     router = Router()
     router.register("A.test/Path")

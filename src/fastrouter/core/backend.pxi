@@ -1,5 +1,9 @@
 # BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
 
+# What Go puts in front of the reason when a connection ends in the middle of an answer.
+cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
+
+
 cdef class BackendConnection(Connection):
     def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
         self.tripper = tripper
@@ -12,6 +16,7 @@ cdef class BackendConnection(Connection):
         self.arm(self.tripper.dials)
         self.tripper.backends.add(self)
         self.exchange.dial_started_ns = monotonic_ns()
+        self.exchange.dial_failed_ns = 0
         self.dialling = self.tripper.loop.create_task(dial(self))
         return 0
 
@@ -39,6 +44,7 @@ cdef class BackendConnection(Connection):
         self.tripper.backends.discard(self)
         if exchange is not None:
             self.exchange = None
+            exchange.dial_failed_ns = monotonic_ns()
             exchange.on_backend_lost(failure, False, False)
         return 0
 
@@ -255,15 +261,19 @@ cdef class BackendConnection(Connection):
         cdef Exchange exchange = self.exchange
         self.exchange = None
         if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
-            # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
-            failure = Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: unexpected EOF")
+            if failure.kind == FAILURE_RESET and self.backlog is None:
+                # Behind an interim response: the backend is marked, as if it had said nothing.
+                failure = Failure(FAILURE_RESET, TRANSPORT_BROKEN + failure.text)
+            else:
+                # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
+                failure = Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + "unexpected EOF")
         self.abort()
         if exchange is not None:
             exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
         return 0
 
     cdef int _refuse(self, str what) except -1:
-        return self._lose(Failure(FAILURE_BAD_RESPONSE, "net/http: HTTP/1.x transport connection broken: " + what))
+        return self._lose(Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + what))
 
     cdef int _continue_head(self, bytes data) except -1:
         """More of a head that came in pieces. Only the new bytes are searched for its end."""
@@ -364,7 +374,7 @@ cdef class BackendConnection(Connection):
         ):
             return self._mend_head(data, at, "malformed HTTP response framing")
         if head.status == 101 and not is_agreed_upgrade(exchange, head):
-            self._lose(Failure(FAILURE_BAD_UPGRADE, "backend tried to switch to another protocol"))
+            exchange.refuse_switch()
             return -1
 
         # One look for head and body together when both are there, which is the case that counts.

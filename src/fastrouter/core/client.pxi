@@ -344,6 +344,7 @@ cdef class ClientConnection(Connection):
         if exchange is None:
             self.abort()
         elif exchange.is_response_started:
+            exchange.is_broken_off = True
             self.abort_response(False)
             exchange.finish()
         else:

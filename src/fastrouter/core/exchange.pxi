@@ -279,6 +279,22 @@ cdef class Exchange(Timed):
         self.client.send(scratch_take(out))
         return begin_tunnel(self.client, self)
 
+    cdef int refuse_switch(self) except -1:
+        """101 to another protocol than the one asked for.
+
+        To Gorouter the attempt has succeeded with that, and counts as such; then Go's reverse proxy looks at the answer, and puts
+        502 in its place without asking Gorouter's error handler.
+        """
+        self.is_answered = True
+        self.release_count()
+        if self.service is not None:
+            note_answer(self, 101)
+        if self.wants_websocket:
+            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+        self.detach_backend()
+        respond(self, 502, b"", b"")
+        return self.finish()
+
     cdef int on_response_end(self) except -1:
         """The last byte of the response is with the client's transport."""
         self.is_response_done = True
@@ -298,6 +314,7 @@ cdef class Exchange(Timed):
             if self.is_tunnel:
                 self.client.close_after_write()
             else:
+                self.is_broken_off = True
                 self.client.abort_response(self.response_framing == FRAMING_UNTIL_CLOSE)
             self.finish()
             return 0
@@ -312,6 +329,7 @@ cdef class Exchange(Timed):
             return 0
         if self.is_response_started:
             if not self.is_tunnel:
+                self.is_broken_off = True
                 self._tell_of_broken_stream(error)
             self.finish()
         else:
@@ -334,12 +352,13 @@ cdef class Exchange(Timed):
     cdef on_deadline(self, DeadlineQueue queue):
         """The whole-attempt timeout (spec 5.5)."""
         cdef int kind = FAILURE_TIMEOUT if self.is_head_sent else FAILURE_INCOMPLETE
+        cdef bint was_reused = self.backend is not None and self.backend.was_used
         self.tell(LOG_ERROR, "backend-request-timeout", {
             **({} if self.service is not None else described_destination(self)),
             "error": "context deadline exceeded", "vcap_request_id": self.request_id_text(),
         })
         self.detach_backend()
-        self.on_backend_lost(Failure(kind, "context deadline exceeded"), False, True)
+        self.on_backend_lost(Failure(kind, "context deadline exceeded"), was_reused, True)
 
     cdef int on_panic(self, object error) except -1:
         return respond_panic(self, error)
@@ -410,6 +429,12 @@ cdef class Exchange(Timed):
         cdef int64_t total = self.finished_ns - self.received_ns
         cdef int group
         tripper.counters[COUNTER_REQUESTS] += 1
+        if self.is_broken_off:
+            # In Gorouter a panic then leaves the handlers, past all that would count.
+            return 0
+        if tripper.settings.observes_apps:
+            # What no app has seen is the router's own, as are apps without a label: row 0.
+            tripper.shared.observe(HISTOGRAM_HTTP, 0 if self.endpoint is None else self.endpoint.source_row, total / 1e9)
         if self.endpoint is None:
             return 0
         # 101 counts as xxx, as Gorouter has it (spec 5.8).
@@ -418,8 +443,6 @@ cdef class Exchange(Timed):
         if self.proxy_started_ns and tripper.settings.observes_requests:
             tripper.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
             tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
-        if tripper.settings.observes_apps:
-            tripper.shared.observe(HISTOGRAM_HTTP, self.endpoint.source_row, total / 1e9)
         if tripper.settings.observes_routes:
             tripper.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
         return 0

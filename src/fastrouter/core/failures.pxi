@@ -44,8 +44,6 @@ failure_row(FAILURE_TIMEOUT,              502, BAD_GATEWAY,          False, Fals
 failure_row(FAILURE_BAD_RESPONSE,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # A sound response, but for the number of its headers.
 failure_row(FAILURE_TOO_MANY_HEADERS,     502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
-# 101 to another protocol than the one asked for; Go's reverse proxy answers it past Gorouter's error handler.
-failure_row(FAILURE_BAD_UPGRADE,          502, b"",                  False, False, False, COUNTER_NONE)
 failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # Nobody is there to read the answer: only the log line has it.
 failure_row(FAILURE_CLIENT_GONE,          499, b"499 Request Cancelled\n",                  False, False, False, COUNTER_NONE)

@@ -65,7 +65,6 @@ cdef bint check_protocol(Exchange exchange) except -1:
 
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
-    cdef int64_t begun_ns = 0
     if exchange.host.length == 0 or (
         exchange.tripper.settings.refuses_client_ip
         and is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start)
@@ -73,13 +72,9 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
         exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
-    if exchange.tripper.settings.observes_requests:
-        begun_ns = monotonic_ns()
-    exchange.pool = find_pool(exchange)
-    if exchange.tripper.settings.observes_requests:
-        exchange.tripper.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         return look_up_instance(exchange, head)
+    exchange.pool = find_pool(exchange)
     if exchange.pool is None or not exchange.pool.endpoints:
         return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return check_connection_limit(exchange)
@@ -88,7 +83,7 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
 cdef EndpointPool find_pool(Exchange exchange):
     """The pool of the route that the request goes to, or None."""
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    return exchange.tripper.table.find(
+    return exchange.tripper.find(
         base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
     )
 
@@ -148,7 +143,7 @@ cdef object PROCESS_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-
 
 cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     """X-CF-App-Instance and X-CF-Process-Instance: only the named instances of the route may serve (spec 3.8)."""
-    cdef EndpointPool pool = exchange.pool
+    cdef EndpointPool pool
     cdef Endpoint endpoint
     cdef list chosen = []
     cdef bytes guid, index
@@ -176,6 +171,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
             message = b"Requested instance ('%s') with process guid ('%s') does not exist for route ('%%s')" % (
                 process[2], process[1]
             )
+    pool = exchange.pool = find_pool(exchange)
     if pool is not None:
         guid, index = (process if app is None else app).groups()
         process_id = guid.decode("ascii")

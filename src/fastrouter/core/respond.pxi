@@ -125,6 +125,7 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
     cdef ClientConnection client = exchange.client
     cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    exchange.is_broken_off = True
     try:
         exchange.tell(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
     except Exception:
@@ -168,9 +169,6 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     tripper.counters[row.counter] += 1
     if exchange.wants_websocket:
         tripper.counters[COUNTER_WEBSOCKET_FAILURES] += 1
-    if failure.kind == FAILURE_BAD_UPGRADE:
-        respond(exchange, row.status, b"", row.body)
-        return exchange.finish()
     # The text may quote what a backend sent: never let it end the header line.
     router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
     router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])

@@ -178,6 +178,17 @@ cdef class RoundTripper:
 
     # --- attempts
 
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
+        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7)."""
+        cdef EndpointPool pool
+        cdef int64_t begun_ns
+        if not self.settings.observes_requests:
+            return self.table.find(host, host_length, path, path_length)
+        begun_ns = monotonic_ns()
+        pool = self.table.find(host, host_length, path, path_length)
+        self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
+        return pool
+
     cdef int attempt(self, Exchange exchange) except -1:
         """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
         cdef EndpointPool pool = exchange.pool
@@ -254,9 +265,6 @@ cdef class RoundTripper:
             exchange.failure = failure
             self._tell_of_failure(exchange, was_reused)
             return respond_failure(exchange, failure)
-        if failure.kind == FAILURE_BAD_UPGRADE:
-            # An attempt that has succeeded as well, until Go's reverse proxy looks at its response.
-            return respond_failure(exchange, failure)
         exchange.failed_attempts += 1
         exchange.last_failed_ns = monotonic_ns()
         if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
@@ -277,6 +285,7 @@ cdef class RoundTripper:
         if exchange.tried is None:
             exchange.tried = set()
         exchange.tried.add(endpoint.address_bytes)
+        exchange.local_address = None
         return self.attempt(exchange)
 
     cdef int on_client_gone(self, Exchange exchange) except -1:
@@ -326,8 +335,6 @@ cdef class RoundTripper:
 
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
         """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
-        cdef Endpoint endpoint = exchange.endpoint
-        cdef bint got_connection = was_reused or (exchange.secured_ns if endpoint.tls else exchange.dialled_ns) > 0
         cdef str error = exchange.failure.text
         if self.event_log is None:
             return 0
@@ -337,11 +344,11 @@ cdef class RoundTripper:
         else:
             if exchange.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.is_replayable()):
                 error = f"{error} (via idempotent request)"
-            if not (got_connection and exchange.was_head_sent):
+            if not exchange.was_head_sent:
                 error = f"incomplete request ({error})"
         return exchange.tell(LOG_ERROR, message, {
             **described_destination(exchange),
-            **described_attempt(exchange, was_reused, got_connection, exchange.was_head_sent),
+            **described_attempt(exchange, was_reused, exchange.was_head_sent),
             "error": error,
             "retriable": exchange.failure.is_retriable,
         })
@@ -365,18 +372,19 @@ cdef dict described_destination(Exchange exchange):
     }}
 
 
-cdef dict described_attempt(Exchange exchange, bint was_reused, bint got_connection, bint wrote_headers):
-    """How far an attempt has come, as log lines tell it (spec 5.1)."""
+cdef dict described_attempt(Exchange exchange, bint was_reused, bint was_head_sent):
+    """How far an attempt has come, as log lines tell it (spec 5.1). A connection that is there is written to at once."""
+    cdef int64_t handshake_started_ns = exchange.dialled_ns if exchange.endpoint.tls else 0
     return {
         "attempt": exchange.attempt,
         "vcap_request_id": exchange.request_id_text(),
         "num-endpoints": len(exchange.pool.endpoints),
-        "got-connection": got_connection,
-        "wrote-headers": wrote_headers,
+        "got-connection": was_head_sent,
+        "wrote-headers": was_head_sent,
         "conn-reused": was_reused,
         "dns-lookup-time": 0.0,
-        "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns),
-        "tls-handshake-time": span_seconds(exchange.dialled_ns, exchange.secured_ns),
+        "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns or exchange.dial_failed_ns),
+        "tls-handshake-time": span_seconds(handshake_started_ns, exchange.secured_ns or exchange.dial_failed_ns),
         "local-address": exchange.local_address or "",
     }
 
@@ -397,5 +405,7 @@ cdef str cause_of_cancelling(Exchange exchange):
 
 
 cdef double span_seconds(int64_t begin_ns, int64_t end_ns) noexcept:
-    """Seconds between two points in time, 0 where one of them was never reached."""
-    return (end_ns - begin_ns) / 1e9 if begin_ns and end_ns else 0.0
+    """Seconds between two points in time: 0 where it never began, -1 where it never ended."""
+    if begin_ns == 0:
+        return 0.0
+    return (end_ns - begin_ns) / 1e9 if end_ns else -1.0

@@ -130,7 +130,7 @@ cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
     cdef EndpointPool pool
     if services.hairpin is None:
         return False
-    pool = exchange.tripper.table.find(
+    pool = exchange.tripper.find(
         PyBytes_AS_STRING(service.authority), PyBytes_GET_SIZE(service.authority),
         PyBytes_AS_STRING(service.path), PyBytes_GET_SIZE(service.path),
     )
@@ -213,7 +213,7 @@ cdef object route_mismatch(Exchange exchange):
         return ValueError(f'parse "{url}": {reason}')
     host = without_port(parts.netloc.rpartition("@")[2].encode("utf-8", "replace"))
     path = parts.path.encode("utf-8", "replace")
-    pool = exchange.tripper.table.find(
+    pool = exchange.tripper.find(
         PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host), PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)
     )
     uri = (host + path).decode("utf-8", "replace").removesuffix("/")
@@ -262,7 +262,7 @@ cdef int note_answer(Exchange exchange, int status) except -1:
     """Route services that answer instead of sending the request back are worth a line."""
     if not 200 <= status < 300:
         exchange.tell(LOG_INFO, "route-service-response", {
-            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True, True),
+            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True),
             "status-code": status,
         })
     return 0

@@ -172,10 +172,16 @@ cdef bytes sticky_cookie(Exchange exchange, bytes name, bytes value, StickyAttri
     """A whole `Set-Cookie` line; the attributes in Go's order."""
     cdef bint is_secure = attributes.is_secure or exchange.tripper.settings.secure_cookies
     return b"".join([
-        b"Set-Cookie: ", name, b"=", value, b"; Path=", cookie_path(exchange.pool.context_path), attributes.expires,
+        b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.pool.context_path), attributes.expires,
         attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site, attributes.partitioned,
         b"\r\n",
     ])
+
+
+cdef bytes cookie_value(bytes value):
+    """A value as Go writes it into a cookie: without what no value may have, in quotes where a blank or a comma is in it."""
+    value = value.translate(None, b'";\\')
+    return b'"' + value + b'"' if b" " in value or b"," in value else value
 
 
 cdef bytes cookie_path(str path):
