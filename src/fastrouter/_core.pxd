@@ -717,6 +717,7 @@ cdef class RoundTripper:
     cdef Settings settings
     cdef AccessLog access_log
     cdef object event_log                       # callable(level, message, data) or None
+    cdef object table_log                       # the same, for what is about the pools of the table
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
@@ -757,6 +758,7 @@ cdef class RoundTripper:
     cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, Exchange exchange) except -1
     cdef int _punish(self, Exchange exchange, Failure failure) except -1
+    cdef int _tell_of_endpoint(self, str message, Exchange exchange) except -1
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 

@@ -189,6 +189,8 @@ class Router:
     def __init__(self, options: RouterOptions, logger: Logger, on_started: Callable[[Addresses], None] | None) -> None:
         self._options = options
         self._logger = logger
+        # Gorouter's own lines about listeners, drain and stop name their component; those before it is built do not.
+        self._router_logger = logger.child("router")
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
         self._health = Health()
@@ -261,7 +263,7 @@ class Router:
         if self._failure.done():
             self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
             return False
-        self._logger.info("gorouter.exited")
+        self._router_logger.info("gorouter.exited")
         return True
 
     def _handle_signals(self) -> None:
@@ -281,7 +283,7 @@ class Router:
             # The successor gets the same signal where a whole group or service is to stop.
             self._haste.set_result(None)
         else:
-            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
+            self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
 
     def _fail(self, reason: str) -> None:
         if not self._failure.done():
@@ -328,7 +330,7 @@ class Router:
         if self._bus is not None:
             self._bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
         if options.start_delay > 0:
-            self._logger.debug(
+            self._router_logger.debug(
                 "Sleeping before returning success on /health endpoint to preload routing table",
                 sleep_time_seconds=options.start_delay,
             )
@@ -338,7 +340,7 @@ class Router:
         gc.collect()
         gc.freeze()
         await self._listen()
-        self._logger.info("gorouter.started")
+        self._router_logger.info("gorouter.started")
         self._health.set_healthy()
         if self._is_successor:
             # Not before: until now the predecessor has answered all who ask, and it is healthy.
@@ -546,11 +548,11 @@ class Router:
     async def _listen(self) -> None:
         options = self._options
         if options.listen is None:
-            self._logger.info("tcp-listener-disabled")
+            self._router_logger.info("tcp-listener-disabled")
         else:
             self._bind(CLIENTS, options.listen, "tcp-listener")
         if options.tls_listen is None or options.front_tls is None:
-            self._logger.info("tls-listener-not-enabled")
+            self._router_logger.info("tls-listener-not-enabled")
         else:
             self._bind(CLIENTS_TLS, options.tls_listen, "tls-listener")
         self._listener_watch = ListenerWatch([listener for _, listener in self._listeners], self._on_listener_failure)
@@ -564,7 +566,7 @@ class Router:
             if options.front_tls is not None:
                 try_server_tls(options.front_tls)
         except ServerTLSError as error:
-            self._logger.error("tls-listener-error", error=str(error))
+            self._router_logger.error("tls-listener-error", error=str(error))
             raise StartError(f"cannot serve TLS: {error}") from error
         try:
             backend_context(**msgspec.structs.asdict(options.backend_tls))
@@ -586,11 +588,13 @@ class Router:
             self._logger.error(failure or f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
         self._listeners += [NamedListener(name, listener) for listener in listeners]
-        self._logger.info(f"{what}-started", address=describe_listener(listeners[0]))
+        self._router_logger.info(f"{what}-started", address=describe_listener(listeners[0]))
 
     def _on_listener_failure(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
-        self._logger.error("Error occurred", error=f"accept tcp {Address(host, port)}: the socket listens no more")
+        self._router_logger.error(
+            "Error occurred", error=f"accept tcp {Address(host, port)}: the socket listens no more"
+        )
         if not self._ending.done():
             self._ending.set_result(_Ending.DRAIN)
 
@@ -659,7 +663,7 @@ class Router:
         if self._is_started and self._upgrade is None and not self._ending.done():
             self._upgrade = self._loop.create_task(self._hand_over())
         else:
-            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
+            self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
             tell_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
 
     async def _hand_over(self) -> None:
@@ -718,13 +722,15 @@ class Router:
         options = self._options
         self._health.degrade()
         self._workers.degrade()
-        self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
+        self._router_logger.info(
+            "gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout
+        )
         await asyncio.sleep(options.drain_wait)
         await self._drain_workers(idle_grace=min(DRAIN_IDLE_GRACE, options.drain_timeout / 2))
 
     async def _drain_for_successor(self) -> None:
         """Leave the sockets to the successor, in whose hands all that waits in their queues is."""
-        self._logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
+        self._router_logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
         for server in (self._debug_server, self._metrics_server):
             if server is not None:
                 server.close_listener()
@@ -738,18 +744,18 @@ class Router:
             # One deadline for all: a worker that stands still must not hold up the end.
             async with asyncio.timeout(self._options.drain_timeout):
                 counts = await self._workers.drain(idle_grace)
-                self._logger.info(f"Draining with {counts.active} outstanding active connections")
-                self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
+                self._router_logger.info(f"Draining with {counts.active} outstanding active connections")
+                self._router_logger.info(f"Draining with {counts.idle} outstanding idle connections")
                 await self._workers.until_drained()
         except TimeoutError:
-            self._logger.info("router.drain.timed-out")
-            self._logger.error("gorouter-draining-error", error="router: Drain timeout")
+            self._router_logger.info("router.drain.timed-out")
+            self._router_logger.error("gorouter-draining-error", error="router: Drain timeout")
 
     async def _stop(self) -> None:
-        self._logger.info("gorouter.stopping")
+        self._router_logger.info("gorouter.stopping")
         stopping_at = time.monotonic_ns()
         await self._let_go()
-        self._logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
+        self._router_logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
 
     async def _let_go(self) -> None:
         """End everything that was started, as far as it was."""

@@ -137,12 +137,18 @@ class Worker:
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
-            route_services=new_route_services(begin.route_services, self._logger.event),
+            route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),
         )
         self._round_tripper = RoundTripper(
-            self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
+            self._table,
+            settings,
+            self._access_log,
+            self._logger.event,
+            self._on_prune,
+            stats,
+            table_log=self._logger.child("registry").event,
         )
         self._round_tripper.start(self._loop)
         self._open_doors(self._round_tripper, begin)
@@ -165,7 +171,7 @@ class Worker:
         door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
 
     def _on_client_refused(self, subject: str) -> None:
-        self._logger.warn("invalid-subject", subject=subject)
+        self._logger.child("router").warn("invalid-subject", subject=subject)
 
     def _open_access_log(self, options: AccessLogOptions, stats: Stats) -> None:
         logger = self._logger.child("access-grlog")

@@ -120,25 +120,19 @@ class TestStart:
         """P02."""
         router = start_gorouter(isolation_segments=["is1", "is2"], zone="z1")
         router.wait_until_started()
-        messages = router.messages()
-        assert messages == [
-            "starting",
-            "local-az-set",
-            "retrieved-isolation-segments",
-            "setting-up-nats-connection",
-            "Successfully-connected-to-nats",
-            "subscriber-starting",
-            "subscriber-started",
-            "tcp-listener-started",
-            "tls-listener-not-enabled",
-            "gorouter.started",
+        assert [(event["message"], event["source"]) for event in router.events()] == [
+            ("starting", "gorouter.stdout"),
+            ("local-az-set", "gorouter.stdout"),
+            ("retrieved-isolation-segments", "gorouter.stdout"),
+            ("setting-up-nats-connection", "gorouter.stdout"),
+            ("Successfully-connected-to-nats", "gorouter.stdout.nats"),
+            ("subscriber-starting", "gorouter.stdout.subscriber"),
+            ("subscriber-started", "gorouter.stdout.subscriber"),
+            ("tcp-listener-started", "gorouter.stdout.router"),
+            ("tls-listener-not-enabled", "gorouter.stdout.router"),
+            ("gorouter.started", "gorouter.stdout.router"),
         ]
         events = {event["message"]: event for event in router.events()}
-        assert {event["source"].removeprefix("gorouter.stdout") for event in router.events()} == {
-            "",
-            ".nats",
-            ".subscriber",
-        }
         assert events["local-az-set"]["data"] == {"AvailabilityZone": "z1"}
         assert all(isinstance(event["timestamp"], float) for event in router.events())
         assert events["tcp-listener-started"]["data"]["address"]["IP"] == "::"
@@ -167,6 +161,7 @@ class TestStart:
         assert set(re.findall(r'"source":"([^"]*)"', text)) == {
             "vcap.gorouter",
             "vcap.gorouter.nats",
+            "vcap.gorouter.router",
             "vcap.gorouter.subscriber",
         }
         stamps = re.findall(r'"timestamp":(.*?),"', text)

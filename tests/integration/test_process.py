@@ -182,7 +182,8 @@ def test_a_router_from_start_to_end(start_router: Start) -> None:
         "gorouter.stopped",
         "gorouter.exited",
     ]
-    assert {record["source"] for record in records} == {"gorouter.stdout"}
+    assert {record["source"] for record in records[1:]} == {"gorouter.stdout.router"}
+    assert records[0]["source"] == "gorouter.stdout"
     assert isinstance(records[5]["data"]["took"], int)
     assert router.errors == []
     assert re.search(r'"address":\{"IP":"127.0.0.1","Port":\d+,"Zone":""\}', router.lines[1])

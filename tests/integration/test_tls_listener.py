@@ -236,5 +236,5 @@ class TestClients:
         with TlsClient(tls_port(router), client_context(issuer, identity=issuer.pair(subject=name("bad")))) as client:
             assert client.wait_closed() == b""
         warning = router.wait_for_event("invalid-subject")
-        assert warning["log_level"] == 2
+        assert (warning["log_level"], warning["source"]) == (2, "gorouter.stdout.router")
         assert warning["data"] == {"subject": "CN=bad"}

@@ -2,13 +2,14 @@
 
 cdef class RoundTripper:
     def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None, Stats stats=None):
+                 on_prune=None, Stats stats=None, *, table_log=None):
         if settings is None:
             settings = Settings()
         self.table = table
         self.settings = settings
         self.access_log = access_log
         self.event_log = event_log
+        self.table_log = event_log if table_log is None else table_log
         self.on_prune = on_prune
         self.shared = Stats.private() if stats is None else stats
         self.counters = self.shared.counters
@@ -45,7 +46,7 @@ cdef class RoundTripper:
             self.tick_handle.cancel()
             self.tick_handle = None
         # Whoever is cut off now has not left: no attempt has failed.
-        self.event_log = None
+        self.event_log = self.table_log = None
         for client in list(self.clients):
             client.abort()
         for arrival in list(self.arrivals):
@@ -300,15 +301,21 @@ cdef class RoundTripper:
         if at < 0:
             return 0
         if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
-            exchange.tell(LOG_ERROR, "prune-failed-endpoint", described_destination(exchange))
+            self._tell_of_endpoint("prune-failed-endpoint", exchange)
             pool.remove(endpoint.address_bytes)
             if self.on_prune is not None and not pool.is_thrown_away:
                 self.on_prune(pool.uri, endpoint.address)
         elif failure.row().failable:
-            exchange.tell(LOG_ERROR, "endpoint-marked-as-ineligible", described_destination(exchange))
+            self._tell_of_endpoint("endpoint-marked-as-ineligible", exchange)
             # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
             if not pool.is_thrown_away:
                 (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
+        return 0
+
+    cdef int _tell_of_endpoint(self, str message, Exchange exchange) except -1:
+        """Log what becomes of the endpoint that failed. As in Gorouter the table knows nothing of requests and their traces."""
+        if self.table_log is not None:
+            self.table_log(LOG_ERROR, message, described_destination(exchange))
         return 0
 
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1:
