@@ -27,6 +27,7 @@ from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
 from fastrouter.debug_server import new_debug_server
+from fastrouter.error_text import error_text
 from fastrouter.handed_table import TableError, offer_table, receive_table
 from fastrouter.handover import (
     CLIENTS,
@@ -102,12 +103,12 @@ class RouterOptions:
     `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
     `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
     `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
-    which get `settings` and log to `access_log`. `registry` are further arguments of RouteRegistry,
-    `prune_interval` 0 means that nothing is pruned. `routes` are always there, `file_routes` until the file
-    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can
-    ask, without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the
-    text of one that has been tried. `debug_address` is where the debug server listens, as the
-    operator has written it; empty for none.
+    which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
+    it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
+    that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them, is
+    read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
+    measure, without `route_services` none are supported. `error_template` is the text of one that has been tried.
+    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
     listen: Address | None
@@ -123,6 +124,7 @@ class RouterOptions:
     route_services: RouteServicesOptions | None = None
     error_template: str | None = None
     access_log: AccessLogOptions = field(default_factory=AccessLogOptions)
+    oversized_head: int = 0
     routes: Sequence[StaticRoute] = ()
     routes_file: str | None = None
     file_routes: Sequence[StaticRoute] = ()
@@ -203,6 +205,8 @@ class Router:
         self._inheritance = _receive_inheritance(logger)
         self._upgrade: asyncio.Task[None] | None = None
         self._is_started = False
+        # Parts that were started, by the names under which they say that they have ended; the last one is the first to.
+        self._members: list[str] = []
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
         self._workers = Workers(
             options.workers,
@@ -260,10 +264,13 @@ class Router:
             await self._unless_failed(self._drain_for_successor())
         self._manager.leave_watchdog()
         await self._stop()
+        if not self._failure.done():
+            self._router_logger.info("gorouter.exited")
+        for member in reversed(self._members):
+            self._logger.child(member).info("exited")
         if self._failure.done():
             self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
             return False
-        self._router_logger.info("gorouter.exited")
         return True
 
     def _handle_signals(self) -> None:
@@ -321,7 +328,7 @@ class Router:
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
             await self._serve_status()
-        self._monitor.start()
+        self._start_monitor()
         if self._bus is not None:
             await self._listen_to_bus(self._bus)
         self._prune_later()
@@ -358,12 +365,17 @@ class Router:
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
 
+    def _start_monitor(self) -> None:
+        self._monitor.start()
+        self._members.append("FileDescriptor")
+
     async def _listen_to_bus(self, bus: Bus) -> None:
         """Hear registrations from now on, and take over what the predecessor has heard so far.
 
         What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
         table had it already or not: an app that has unregistered is not brought back.
         """
+        self._members += ["subscriber", "NATSMonitor"]
         table = self._inheritance.table
         if table is None:
             await bus.start()
@@ -396,13 +408,14 @@ class Router:
     async def _open_access_log(self) -> list[int]:
         """Return the descriptors that go to each worker with Begin."""
         options = self._options.access_log
+        source = self._logger.child("access-grlog")
         descriptors: list[int] = []
         if options.file is not None:
             try:
                 file = AccessLogFile.open(options.file)
             except OSError as error:
-                text = f"open {options.file}: {error.strerror}"
-                self._logger.error("error-creating-accesslog-file", file=options.file, error=text)
+                source.error("error-creating-accesslog-file", filename=options.file, error=error_text(error))
+                self._logger.error("error-creating-access-logger", error=error_text(error))
                 raise StartError(f"cannot open the access log {options.file}: {error.strerror}") from error
             descriptors += [file.descriptor, file.outage]
         if options.syslog is not None:
@@ -410,8 +423,9 @@ class Router:
                 # Only to see that it is there: each worker has a connection of its own.
                 (await asyncio.to_thread(syslog_sink.connect, options.syslog)).close()
             except OSError as error:
-                self._logger.error("error-creating-syslog-writer", error=str(error))
-                raise StartError(f"cannot connect to the syslog server: {error}") from error
+                source.error("error-creating-syslog-writer", error=error_text(error))
+                self._logger.error("error-creating-access-logger", error=error_text(error))
+                raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
             descriptors.append(new_outage())
         return descriptors
 
@@ -432,6 +446,10 @@ class Router:
         return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
+        if self._options.oversized_head:
+            # Gorouter's name for it, and its words.
+            text = f"Values over {self._options.oversized_head} are limited by http.Server"
+            self._logger.warn("innefectual-max-header-bytes-value", error=text)
         begin = Begin(
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
             settings=self._options.settings,
@@ -479,7 +497,7 @@ class Router:
             await server.start(self._inheritance.listeners, DEBUG)
         except (OSError, ValueError) as error:
             # Nobody's requests depend on it.
-            self._logger.error("failed-to-start-debug-server", error=str(error))
+            self._logger.error("failed-to-start-debug-server", error=error_text(error))
             return
         self._debug_server = server
         self._logger.info(
@@ -506,8 +524,8 @@ class Router:
         try:
             await self._status.start(self._inheritance.listeners)
         except OSError as error:
-            self._logger.error("initialize-router-error", error=str(error))
-            raise StartError(f"cannot serve health and routes: {error}") from error
+            self._logger.error("initialize-router-error", error=error_text(error))
+            raise StartError(f"cannot serve health and routes: {error_text(error)}") from error
 
     def _new_varz(self, options: StatusOptions) -> Varz:
         return Varz(
@@ -534,8 +552,8 @@ class Router:
             server = new_metrics_server(options, metrics.render)
             await server.start(self._inheritance.listeners, METRICS)
         except OSError as error:
-            self._logger.error("metrics-listener-error", error=str(error))
-            raise StartError(f"cannot serve metrics: {error}") from error
+            self._logger.error("metrics-listener-error", error=error_text(error))
+            raise StartError(f"cannot serve metrics: {error_text(error)}") from error
         self._metrics_server = server
         self._logger.info("metrics-listener-started", port=server.port)
 
@@ -573,8 +591,8 @@ class Router:
             if options.route_services is not None:
                 route_service_context(**msgspec.structs.asdict(options.route_services.tls))
         except (ssl.SSLError, ValueError) as error:
-            self._logger.error("client-tls-error", error=str(error))
-            raise StartError(f"cannot use TLS to backends or route services: {error}") from error
+            self._logger.error("client-tls-error", error=error_text(error))
+            raise StartError(f"cannot use TLS to backends or route services: {error_text(error)}") from error
 
     def _bind(self, name: str, address: Address, what: str, *, failure: str = "") -> None:
         """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them.
@@ -585,7 +603,11 @@ class Router:
         try:
             listeners = listeners or bind_listeners(address, self._options.workers)
         except OSError as error:
-            self._logger.error(failure or f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
+            text = f"listen tcp {address}: bind: {error_text(error)}"
+            if failure:
+                self._logger.error(failure, error=text)
+            else:
+                self._router_logger.error(f"{what}-error", error=text)
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
         self._listeners += [NamedListener(name, listener) for listener in listeners]
         self._router_logger.info(f"{what}-started", address=describe_listener(listeners[0]))
@@ -638,7 +660,7 @@ class Router:
             # In a thread, because a file of a hundred thousand routes takes seconds.
             routes = await asyncio.to_thread(load_routes_file, path)
         except (RoutesError, OSError) as error:
-            self._logger.error("routes-file-refused", file=path, error=str(error))
+            self._logger.error("routes-file-refused", file=path, error=error_text(error))
         else:
             changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
@@ -653,7 +675,7 @@ class Router:
             tls = await asyncio.to_thread(read_and_try)
         except (ServerTLSError, OSError) as error:
             # The latter has little to do with the file: memory or descriptors are at an end.
-            self._logger.error("certificates-refused", error=str(error))
+            self._logger.error("certificates-refused", error=error_text(error))
         else:
             self._workers.secure_anew(tls)
             names = sorted({name for identity in tls.identities for name in identity.names})

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fastrouter.error_text import error_text
 from fastrouter.pem_files import load_identity, trust
 from fastrouter.worker_messages import ServerTLS
 
@@ -91,7 +92,7 @@ def try_server_tls(tls: ServerTLS) -> None:
     try:
         server_context(tls)
     except (ssl.SSLError, ValueError) as error:
-        raise ServerTLSError(str(error)) from error
+        raise ServerTLSError(error_text(error)) from error
 
 
 def _choice(

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
+from fastrouter.error_text import error_text
 from fastrouter.handover import SERVING, NamedListener, handover_environment
 from fastrouter.peer_credentials import CREDENTIALS_SIZE, credentials_pid, peer_pid
 
@@ -110,7 +111,7 @@ class Successor:
             )
         except OSError as error:
             self.close()
-            raise UpgradeError(f"cannot be started: {error.strerror}") from error
+            raise UpgradeError(f"cannot be started: {error_text(error)}") from error
         finally:
             theirs.close()
             their_table.close()
@@ -128,7 +129,7 @@ class Successor:
         except TimeoutError as error:
             raise UpgradeError(f"does not serve after {seconds:g} s") from error
         except OSError as error:
-            raise UpgradeError(f"cannot be heard: {error.strerror}") from error
+            raise UpgradeError(f"cannot be heard: {error_text(error)}") from error
         if said != SERVING:
             raise UpgradeError(f"ended: {await self._end()}")
 
@@ -154,7 +155,7 @@ def _new_line() -> tuple[socket.socket, socket.socket]:
     try:
         ours, theirs = socket.socketpair()
     except OSError as error:
-        raise UpgradeError(f"cannot be started: {error.strerror}") from error
+        raise UpgradeError(f"cannot be started: {error_text(error)}") from error
     ours.setblocking(False)
     return ours, theirs
 
