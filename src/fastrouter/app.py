@@ -420,13 +420,13 @@ class Router:
             descriptors += [file.descriptor, file.outage]
         if options.syslog is not None:
             try:
-                # Only to see that it is there: each worker has a connection of its own.
-                (await asyncio.to_thread(syslog_sink.connect, options.syslog)).close()
+                # One for all workers, as long as it holds.
+                connection = await asyncio.to_thread(syslog_sink.connect, options.syslog)
             except OSError as error:
                 source.error("error-creating-syslog-writer", error=error_text(error))
                 self._logger.error("error-creating-access-logger", error=error_text(error))
                 raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
-            descriptors.append(new_outage())
+            descriptors += [connection.detach(), new_outage()]
         return descriptors
 
     def _prune_endpoint(self, uri: str, address: str) -> None:

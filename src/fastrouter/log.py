@@ -169,7 +169,7 @@ class LineWriter:
             text = b"\n" + text
         left = memoryview(text)
         try:
-            with _exclusive(self._fd) if is_shared else nullcontext():
+            with exclusive_writes(self._fd) if is_shared else nullcontext():
                 while left:
                     try:
                         left = left[os.write(self._fd, left) :]
@@ -200,8 +200,8 @@ def _is_shared(fd: int) -> bool:
 
 
 @contextmanager
-def _exclusive(fd: int) -> Iterator[None]:
-    """Keep off all other processes that write to what `fd` is with this module; the kernel ends it with the process."""
+def exclusive_writes(fd: int) -> Iterator[None]:
+    """Keep off all other processes that write to what `fd` is within this; the kernel ends it with the process."""
     # A line that may be cut in two is better than none.
     with suppress(OSError):
         fcntl.lockf(fd, fcntl.LOCK_EX, 1)

@@ -180,7 +180,8 @@ class Worker:
             file = AccessLogFile(options.file, take(), take())
             self._sinks.append(FileSink(file, logger, on_lost=stats.count_lost_lines))
         if options.syslog is not None:
-            self._sinks.append(SyslogSink(options.syslog, take(), logger, on_lost=stats.count_lost_lines))
+            connection = socket.socket(fileno=take())
+            self._sinks.append(SyslogSink(options.syslog, connection, take(), logger, on_lost=stats.count_lost_lines))
         if self._sinks:
             self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
 
