@@ -159,7 +159,8 @@ cdef enum:
     COLUMN_SIZE = 8 * (448 + 32 * 5186)
 
 cdef enum:
-    LOG_INFO = 1                # spec 6.6
+    LOG_DEBUG = 0               # spec 6.6
+    LOG_INFO = 1
     LOG_WARN = 2
     LOG_ERROR = 3
 
@@ -529,6 +530,8 @@ cdef class EndpointPool:
     cdef bint remove(self, bytes address) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
+    cdef bint _is_least_connection(self, Settings settings) except -1
+    cdef int tell_of_algorithm(self, Exchange exchange) except -1
     cdef Endpoint find_sticky(self, bytes identity)
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
@@ -727,6 +730,7 @@ cdef class RoundTripper:
     cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a want of descriptors was told of last
     cdef int64_t starved_dials                  # since then
     cdef int starved_errno                      # 0: nothing to tell
+    cdef bint tells_debug                       # lines of LOG_DEBUG are wanted: nobody makes them otherwise
     cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections are closed with their next response
     cdef bint closes_idle                       # and those that become idle all the same

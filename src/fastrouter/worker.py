@@ -127,7 +127,9 @@ class Worker:
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
+                assert self._round_tripper is not None, "Begin comes first"
                 self._logger.level = Level(level)
+                self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
@@ -150,6 +152,7 @@ class Worker:
             stats,
             table_log=self._logger.child("registry").event,
         )
+        self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
         self._round_tripper.start(self._loop)
         self._open_doors(self._round_tripper, begin)
 

@@ -76,6 +76,10 @@ cdef class RoundTripper:
         """Say what health checks by User-Agent are answered from now on; healthy until it is called."""
         self.is_healthy = is_healthy
 
+    def set_debug(self, bint tells_debug):
+        """Say whether `event_log` wants lines of level 0; it does not until it is called."""
+        self.tells_debug = tells_debug
+
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
         cdef ClientConnection client
@@ -202,6 +206,8 @@ cdef class RoundTripper:
             exchange.attempt -= 1
             return self.attempt(exchange)
         exchange.endpoint = endpoint
+        if self.tells_debug:
+            exchange.tell(LOG_DEBUG, "backend", {**described_destination(exchange), "attempt": exchange.attempt})
         exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
         exchange.is_resent = False
         exchange.is_counted = True
@@ -357,7 +363,12 @@ cdef dict described_destination(Exchange exchange):
     cdef Endpoint endpoint = exchange.endpoint
     if endpoint.is_route_service:
         return {"route-service-endpoint": exchange.service.url}
-    return {"route-endpoint": {
+    return {"route-endpoint": described_endpoint(endpoint, exchange.pool)}
+
+
+cdef dict described_endpoint(Endpoint endpoint, EndpointPool pool):
+    """What log lines tell of an endpoint."""
+    return {
         "ApplicationId": endpoint.app_id,
         "Addr": endpoint.address,
         "Tags": {
@@ -365,9 +376,9 @@ cdef dict described_destination(Exchange exchange):
             for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
             if value
         } or None,
-        "RouteServiceUrl": exchange.pool.route_service_url or "",
+        "RouteServiceUrl": pool.route_service_url or "",
         "AZ": endpoint.availability_zone,
-    }}
+    }
 
 
 cdef dict described_attempt(Exchange exchange, bint was_reused, bint got_connection, bint wrote_headers):
