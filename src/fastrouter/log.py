@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 import orjson
 
+from fastrouter.error_text import error_text
+
 STDOUT = 1
 
 # Bytes of lines that wait for a stdout that takes nothing (a pipe whose reader stands still); further lines are lost
@@ -352,6 +354,8 @@ def _bounded(value: Any) -> Any:
 
 def _text_of(value: Any) -> str:
     """Return what stands for a value that JSON has no form for."""
+    if isinstance(value, BaseException):
+        return excerpt(error_text(value))
     return excerpt(value if isinstance(value, bytes) else str(value))
 
 
