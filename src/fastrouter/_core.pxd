@@ -160,7 +160,8 @@ cdef enum:
     COLUMN_SIZE = 8 * (448 + 32 * 5186)
 
 cdef enum:
-    LOG_INFO = 1                # spec 6.6
+    LOG_DEBUG = 0               # spec 6.6
+    LOG_INFO = 1
     LOG_WARN = 2
     LOG_ERROR = 3
 
@@ -534,6 +535,8 @@ cdef class EndpointPool:
     cdef bint remove(self, bytes address) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
+    cdef bint _is_least_connection(self, Settings settings) except -1
+    cdef int tell_of_algorithm(self, Exchange exchange) except -1
     cdef Endpoint find_sticky(self, bytes identity)
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
@@ -725,6 +728,7 @@ cdef class RoundTripper:
     cdef Settings settings
     cdef AccessLog access_log
     cdef object event_log                       # callable(level, message, data) or None
+    cdef object table_log                       # the same, for what is about the pools of the table
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
     cdef object loop
     cdef object tick_handle
@@ -734,6 +738,7 @@ cdef class RoundTripper:
     cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a want of descriptors was told of last
     cdef int64_t starved_dials                  # since then
     cdef int starved_errno                      # 0: nothing to tell
+    cdef bint tells_debug                       # lines of LOG_DEBUG are wanted: nobody makes them otherwise
     cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections are closed with their next response
     cdef bint closes_idle                       # and those that become idle all the same
@@ -767,6 +772,7 @@ cdef class RoundTripper:
     cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, Exchange exchange) except -1
     cdef int _punish(self, Exchange exchange, Failure failure) except -1
+    cdef int _tell_of_endpoint(self, str message, Exchange exchange) except -1
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 

@@ -281,7 +281,9 @@ class RoundTripper:
     `new_client` is the protocol factory to give to `loop.create_server`. `drain` closes idle connections, and from then on
     every connection that becomes idle. `connection_counts` are client connections with a request in progress, and idle ones;
     tunnels and connections that never sent a request are in neither (spec 1.5). `on_prune` is called with route and address
-    of a TLS endpoint that was removed because of what it answered (spec 5.2.4).
+    of a TLS endpoint that was removed because of what it answered (spec 5.2.4). `table_log` gets the lines about the pools of
+    the table, which are the registry's in Gorouter; without one, `event_log` does. After `set_debug(True)` there are lines of
+    level 0, several for each request.
     """
 
     def __init__(
@@ -292,6 +294,8 @@ class RoundTripper:
         event_log: EventLog | None = None,
         on_prune: Callable[[str, str], None] | None = None,
         stats: Stats | None = None,
+        *,
+        table_log: EventLog | None = None,
     ) -> None: ...
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...
@@ -300,6 +304,7 @@ class RoundTripper:
     def connection_counts(self) -> tuple[int, int]: ...
     def has_connections(self) -> bool: ...
     def set_health(self, is_healthy: bool) -> None: ...
+    def set_debug(self, tells_debug: bool) -> None: ...
     def stats(self) -> dict[str, int]: ...
 
 class FrontDoor:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Self
 
+from fastrouter.error_text import error_text
 from fastrouter.log import Logger
 
 # At W1's 20,000 lines of 350 bytes a second this bridges a disk that stands still for two seconds.
@@ -214,7 +215,7 @@ class FileSink(LineSink):
                     self._is_mid_line = unwritten[written - 1] != ord("\n")
                 unwritten = unwritten[written:]
         except OSError as error:
-            self._lose(bytes(unwritten).count(b"\n"), os.strerror(error.errno or 0))
+            self._lose(bytes(unwritten).count(b"\n"), error_text(error))
 
     def _release(self) -> None:
         os.close(self._fd)

@@ -28,6 +28,7 @@ from fastrouter.address import Address
 from fastrouter.bus import Bus, BusOptions
 from fastrouter.component import Varz
 from fastrouter.debug_server import new_debug_server
+from fastrouter.error_text import error_text
 from fastrouter.handed_table import TableError, offer_table, receive_table
 from fastrouter.handover import (
     CLIENTS,
@@ -104,12 +105,12 @@ class RouterOptions:
     `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
     `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
     `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
-    which get `settings` and log to `access_log`. `registry` are further arguments of RouteRegistry,
-    `prune_interval` 0 means that nothing is pruned. `routes` are always there, `file_routes` until the file
-    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can
-    ask, without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the
-    text of one that has been tried. `debug_address` is where the debug server listens, as the
-    operator has written it; empty for none.
+    which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
+    it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
+    that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them, is
+    read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
+    measure, without `route_services` none are supported. `error_template` is the text of one that has been tried.
+    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
     listen: Address | None
@@ -125,6 +126,7 @@ class RouterOptions:
     route_services: RouteServicesOptions | None = None
     error_template: str | None = None
     access_log: AccessLogOptions = field(default_factory=AccessLogOptions)
+    oversized_head: int = 0
     routes: Sequence[StaticRoute] = ()
     routes_file: str | None = None
     file_routes: Sequence[StaticRoute] = ()
@@ -191,6 +193,8 @@ class Router:
     def __init__(self, options: RouterOptions, logger: Logger, on_started: Callable[[Addresses], None] | None) -> None:
         self._options = options
         self._logger = logger
+        # Gorouter's own lines about listeners, drain and stop name their component; those before it is built do not.
+        self._router_logger = logger.child("router")
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
         self._health = Health()
@@ -204,6 +208,8 @@ class Router:
         self._ticket_secret = self._inheritance.ticket_secret or secrets.token_bytes(SECRET_SIZE)
         self._upgrade: asyncio.Task[None] | None = None
         self._is_started = False
+        # Parts that were started, by the names under which they say that they have ended; the last one is the first to.
+        self._members: list[str] = []
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
         self._workers = Workers(
             options.workers,
@@ -261,10 +267,13 @@ class Router:
             await self._unless_failed(self._drain_for_successor())
         self._manager.leave_watchdog()
         await self._stop()
+        if not self._failure.done():
+            self._router_logger.info("gorouter.exited")
+        for member in reversed(self._members):
+            self._logger.child(member).info("exited")
         if self._failure.done():
             self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
             return False
-        self._logger.info("gorouter.exited")
         return True
 
     def _handle_signals(self) -> None:
@@ -284,7 +293,7 @@ class Router:
             # The successor gets the same signal where a whole group or service is to stop.
             self._haste.set_result(None)
         else:
-            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
+            self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
 
     def _fail(self, reason: str) -> None:
         if not self._failure.done():
@@ -322,7 +331,7 @@ class Router:
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not self._is_successor:
             await self._serve_status()
-        self._monitor.start()
+        self._start_monitor()
         if self._bus is not None:
             await self._listen_to_bus(self._bus)
         self._prune_later()
@@ -331,7 +340,7 @@ class Router:
         if self._bus is not None:
             self._bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
         if options.start_delay > 0:
-            self._logger.debug(
+            self._router_logger.debug(
                 "Sleeping before returning success on /health endpoint to preload routing table",
                 sleep_time_seconds=options.start_delay,
             )
@@ -341,7 +350,7 @@ class Router:
         gc.collect()
         gc.freeze()
         await self._listen()
-        self._logger.info("gorouter.started")
+        self._router_logger.info("gorouter.started")
         self._health.set_healthy()
         if self._is_successor:
             # Not before: until now the predecessor has answered all who ask, and it is healthy.
@@ -359,12 +368,17 @@ class Router:
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
 
+    def _start_monitor(self) -> None:
+        self._monitor.start()
+        self._members.append("FileDescriptor")
+
     async def _listen_to_bus(self, bus: Bus) -> None:
         """Hear registrations from now on, and take over what the predecessor has heard so far.
 
         What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
         table had it already or not: an app that has unregistered is not brought back.
         """
+        self._members += ["subscriber", "NATSMonitor"]
         table = self._inheritance.table
         if table is None:
             await bus.start()
@@ -397,23 +411,25 @@ class Router:
     async def _open_access_log(self) -> list[int]:
         """Return the descriptors that go to each worker with Begin."""
         options = self._options.access_log
+        source = self._logger.child("access-grlog")
         descriptors: list[int] = []
         if options.file is not None:
             try:
                 file = AccessLogFile.open(options.file)
             except OSError as error:
-                text = f"open {options.file}: {error.strerror}"
-                self._logger.error("error-creating-accesslog-file", file=options.file, error=text)
+                source.error("error-creating-accesslog-file", filename=options.file, error=error_text(error))
+                self._logger.error("error-creating-access-logger", error=error_text(error))
                 raise StartError(f"cannot open the access log {options.file}: {error.strerror}") from error
             descriptors += [file.descriptor, file.outage]
         if options.syslog is not None:
             try:
-                # Only to see that it is there: each worker has a connection of its own.
-                (await asyncio.to_thread(syslog_sink.connect, options.syslog)).close()
+                # One for all workers, as long as it holds.
+                connection = await asyncio.to_thread(syslog_sink.connect, options.syslog)
             except OSError as error:
-                self._logger.error("error-creating-syslog-writer", error=str(error))
-                raise StartError(f"cannot connect to the syslog server: {error}") from error
-            descriptors.append(new_outage())
+                source.error("error-creating-syslog-writer", error=error_text(error))
+                self._logger.error("error-creating-access-logger", error=error_text(error))
+                raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
+            descriptors += [connection.detach(), new_outage()]
         return descriptors
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
@@ -433,6 +449,10 @@ class Router:
         return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
+        if self._options.oversized_head:
+            # Gorouter's name for it, and its words.
+            text = f"Values over {self._options.oversized_head} are limited by http.Server"
+            self._logger.warn("innefectual-max-header-bytes-value", error=text)
         front_tls, internal_tls = (
             tls and self._with_ticket_secret(tls) for tls in (self._options.front_tls, self._options.internal_tls)
         )
@@ -489,7 +509,7 @@ class Router:
             await server.start(self._inheritance.listeners, DEBUG)
         except (OSError, ValueError) as error:
             # Nobody's requests depend on it.
-            self._logger.error("failed-to-start-debug-server", error=str(error))
+            self._logger.error("failed-to-start-debug-server", error=error_text(error))
             return
         self._debug_server = server
         self._logger.info(
@@ -516,8 +536,8 @@ class Router:
         try:
             await self._status.start(self._inheritance.listeners)
         except OSError as error:
-            self._logger.error("initialize-router-error", error=str(error))
-            raise StartError(f"cannot serve health and routes: {error}") from error
+            self._logger.error("initialize-router-error", error=error_text(error))
+            raise StartError(f"cannot serve health and routes: {error_text(error)}") from error
 
     def _new_varz(self, options: StatusOptions) -> Varz:
         return Varz(
@@ -545,8 +565,8 @@ class Router:
             server = new_metrics_server(options, metrics.render)
             await server.start(self._inheritance.listeners, METRICS)
         except OSError as error:
-            self._logger.error("metrics-listener-error", error=str(error))
-            raise StartError(f"cannot serve metrics: {error}") from error
+            self._logger.error("metrics-listener-error", error=error_text(error))
+            raise StartError(f"cannot serve metrics: {error_text(error)}") from error
         self._metrics_server = server
         self._logger.info("metrics-listener-started", port=server.port)
 
@@ -559,11 +579,11 @@ class Router:
     async def _listen(self) -> None:
         options = self._options
         if options.listen is None:
-            self._logger.info("tcp-listener-disabled")
+            self._router_logger.info("tcp-listener-disabled")
         else:
             self._bind(CLIENTS, options.listen, "tcp-listener")
         if options.tls_listen is None or options.front_tls is None:
-            self._logger.info("tls-listener-not-enabled")
+            self._router_logger.info("tls-listener-not-enabled")
         else:
             self._bind(CLIENTS_TLS, options.tls_listen, "tls-listener")
         self._listener_watch = ListenerWatch([listener for _, listener in self._listeners], self._on_listener_failure)
@@ -577,7 +597,7 @@ class Router:
             if options.front_tls is not None:
                 try_server_tls(options.front_tls)
         except ServerTLSError as error:
-            self._logger.error("tls-listener-error", error=str(error))
+            self._router_logger.error("tls-listener-error", error=str(error))
             raise StartError(f"cannot serve TLS: {error}") from error
         if options.front_tls is not None or options.internal_tls is not None:
             try:
@@ -590,8 +610,8 @@ class Router:
             if options.route_services is not None:
                 route_service_context(**msgspec.structs.asdict(options.route_services.tls))
         except (ssl.SSLError, ValueError) as error:
-            self._logger.error("client-tls-error", error=str(error))
-            raise StartError(f"cannot use TLS to backends or route services: {error}") from error
+            self._logger.error("client-tls-error", error=error_text(error))
+            raise StartError(f"cannot use TLS to backends or route services: {error_text(error)}") from error
 
     def _bind(self, name: str, address: Address, what: str, *, failure: str = "") -> None:
         """Bind the listeners `name`, unless they are inherited; `what` is how the log calls them.
@@ -602,14 +622,20 @@ class Router:
         try:
             listeners = listeners or bind_listeners(address, self._options.workers)
         except OSError as error:
-            self._logger.error(failure or f"{what}-error", error=f"listen tcp {address}: {error.strerror}")
+            text = f"listen tcp {address}: bind: {error_text(error)}"
+            if failure:
+                self._logger.error(failure, error=text)
+            else:
+                self._router_logger.error(f"{what}-error", error=text)
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
         self._listeners += [NamedListener(name, listener) for listener in listeners]
-        self._logger.info(f"{what}-started", address=describe_listener(listeners[0]))
+        self._router_logger.info(f"{what}-started", address=describe_listener(listeners[0]))
 
     def _on_listener_failure(self, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
-        self._logger.error("Error occurred", error=f"accept tcp {Address(host, port)}: the socket listens no more")
+        self._router_logger.error(
+            "Error occurred", error=f"accept tcp {Address(host, port)}: the socket listens no more"
+        )
         if not self._ending.done():
             self._ending.set_result(_Ending.DRAIN)
 
@@ -653,7 +679,7 @@ class Router:
             # In a thread, because a file of a hundred thousand routes takes seconds.
             routes = await asyncio.to_thread(load_routes_file, path)
         except (RoutesError, OSError) as error:
-            self._logger.error("routes-file-refused", file=path, error=str(error))
+            self._logger.error("routes-file-refused", file=path, error=error_text(error))
         else:
             changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
@@ -668,7 +694,7 @@ class Router:
             tls = await asyncio.to_thread(read_and_try)
         except (ServerTLSError, OSError) as error:
             # The latter has little to do with the file: memory or descriptors are at an end.
-            self._logger.error("certificates-refused", error=str(error))
+            self._logger.error("certificates-refused", error=error_text(error))
         else:
             self._workers.secure_anew(tls)
             names = sorted({name for identity in tls.identities for name in identity.names})
@@ -678,7 +704,7 @@ class Router:
         if self._is_started and self._upgrade is None and not self._ending.done():
             self._upgrade = self._loop.create_task(self._hand_over())
         else:
-            self._logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
+            self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
             tell_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
 
     async def _hand_over(self) -> None:
@@ -737,13 +763,15 @@ class Router:
         options = self._options
         self._health.degrade()
         self._workers.degrade()
-        self._logger.info("gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout)
+        self._router_logger.info(
+            "gorouter-draining", wait_seconds=options.drain_wait, timeout_seconds=options.drain_timeout
+        )
         await asyncio.sleep(options.drain_wait)
         await self._drain_workers(idle_grace=min(DRAIN_IDLE_GRACE, options.drain_timeout / 2))
 
     async def _drain_for_successor(self) -> None:
         """Leave the sockets to the successor, in whose hands all that waits in their queues is."""
-        self._logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
+        self._router_logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
         for server in (self._debug_server, self._metrics_server):
             if server is not None:
                 server.close_listener()
@@ -757,18 +785,18 @@ class Router:
             # One deadline for all: a worker that stands still must not hold up the end.
             async with asyncio.timeout(self._options.drain_timeout):
                 counts = await self._workers.drain(idle_grace)
-                self._logger.info(f"Draining with {counts.active} outstanding active connections")
-                self._logger.info(f"Draining with {counts.idle} outstanding idle connections")
+                self._router_logger.info(f"Draining with {counts.active} outstanding active connections")
+                self._router_logger.info(f"Draining with {counts.idle} outstanding idle connections")
                 await self._workers.until_drained()
         except TimeoutError:
-            self._logger.info("router.drain.timed-out")
-            self._logger.error("gorouter-draining-error", error="router: Drain timeout")
+            self._router_logger.info("router.drain.timed-out")
+            self._router_logger.error("gorouter-draining-error", error="router: Drain timeout")
 
     async def _stop(self) -> None:
-        self._logger.info("gorouter.stopping")
+        self._router_logger.info("gorouter.stopping")
         stopping_at = time.monotonic_ns()
         await self._let_go()
-        self._logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
+        self._router_logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
 
     async def _let_go(self) -> None:
         """End everything that was started, as far as it was."""

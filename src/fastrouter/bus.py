@@ -99,7 +99,7 @@ class Bus:
 
     async def announce_component(self, varz_json: Callable[[], bytes]) -> None:
         """Tell of this router what the deprecated component listener tells."""
-        await ComponentAnnouncer(self._logger, self._connection, varz_json).start()
+        await ComponentAnnouncer(self._logger.child("router"), self._connection, varz_json).start()
 
     def announce_active_apps(self, take_active_apps: Callable[[], Iterable[str]]) -> None:
         """Begin to tell which apps had requests, if that is wanted; the argument is ActiveAppsPublisher's."""

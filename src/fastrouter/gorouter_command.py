@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from fastrouter import signals
 from fastrouter.config import Config, ConfigError, load
+from fastrouter.error_text import error_text
 from fastrouter.log import Logger, parse_level
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
     try:
         return load_routes_file(path)
     except (RoutesError, OSError) as error:
-        logger.error("routes-file-refused", file=path, error=str(error))
+        logger.error("routes-file-refused", file=path, error=error_text(error))
         app.leave(is_healthy=False)
 
 
@@ -177,8 +178,7 @@ def _load_error_template(path: str, logger: Logger) -> str | None:
                 text = file.read()
             ErrorTemplate(text)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        fault = f"Could not read HTML error template file: open {path}: {reason}"
+        fault = f"Could not read HTML error template file: {error_text(error)}"
     except ErrorTemplateError as error:
         fault = f"Could not parse HTML error template file: {path}: {error}"
     else:

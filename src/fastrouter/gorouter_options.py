@@ -64,6 +64,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
             ciphers=config.derived.openssl_ciphers or (),
         ),
         access_log=_access_log_of(config),
+        oversized_head=config.max_request_header_bytes if config.max_request_header_bytes > MAX_REQUEST_HEAD else 0,
         registry={
             "stale_threshold": config.droplet_stale_threshold.seconds,
             "empty_pool_timeout": config.empty_pool_timeout.seconds if config.empty_pool_response_code_503 else 0.0,

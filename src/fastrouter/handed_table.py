@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 import msgspec
 
+from fastrouter.error_text import error_text
 from fastrouter.slices import SLICE
 from fastrouter.table_changes import MAX_FRAME
 
@@ -154,7 +155,7 @@ async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoi
     except TimeoutError as error:
         raise TableError(f"nothing of it comes within {_PATIENCE:g} s") from error
     except OSError as error:
-        raise TableError(f"it cannot be heard: {error.strerror}") from error
+        raise TableError(f"it cannot be heard: {error_text(error)}") from error
     except msgspec.MsgspecError as error:
         raise TableError(str(error)) from error
 

@@ -19,6 +19,7 @@ import socket
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import NamedTuple
 
+from fastrouter.error_text import error_text
 from fastrouter.peer_credentials import peer_pid
 
 LISTENERS = "FASTROUTER_LISTENERS"
@@ -200,6 +201,6 @@ def _adopt_socket(descriptor: int) -> socket.socket:
     try:
         adopted = socket.socket(fileno=descriptor)
     except OSError as error:
-        raise HandoverError(f"descriptor {descriptor} is no socket: {error.strerror}") from error
+        raise HandoverError(f"descriptor {descriptor} is no socket: {error_text(error)}") from error
     adopted.set_inheritable(False)
     return adopted

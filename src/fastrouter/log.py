@@ -24,6 +24,8 @@ from typing import Any, Literal
 
 import orjson
 
+from fastrouter.error_text import error_text
+
 STDOUT = 1
 
 # Bytes of lines that wait for a stdout that takes nothing (a pipe whose reader stands still); further lines are lost
@@ -169,7 +171,7 @@ class LineWriter:
             text = b"\n" + text
         left = memoryview(text)
         try:
-            with _exclusive(self._fd) if is_shared else nullcontext():
+            with exclusive_writes(self._fd) if is_shared else nullcontext():
                 while left:
                     try:
                         left = left[os.write(self._fd, left) :]
@@ -200,8 +202,8 @@ def _is_shared(fd: int) -> bool:
 
 
 @contextmanager
-def _exclusive(fd: int) -> Iterator[None]:
-    """Keep off all other processes that write to what `fd` is with this module; the kernel ends it with the process."""
+def exclusive_writes(fd: int) -> Iterator[None]:
+    """Keep off all other processes that write to what `fd` is within this; the kernel ends it with the process."""
     # A line that may be cut in two is better than none.
     with suppress(OSError):
         fcntl.lockf(fd, fcntl.LOCK_EX, 1)
@@ -352,6 +354,8 @@ def _bounded(value: Any) -> Any:
 
 def _text_of(value: Any) -> str:
     """Return what stands for a value that JSON has no form for."""
+    if isinstance(value, BaseException):
+        return excerpt(error_text(value))
     return excerpt(value if isinstance(value, bytes) else str(value))
 
 

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastrouter.error_text import error_text
 from fastrouter.log import Logger
 from fastrouter.pem_files import trust
 
@@ -26,6 +27,8 @@ CONNECT_TIMEOUT = 2
 # Later: seconds between attempts to reach the same server again.
 RECONNECT_PAUSE = 2
 MAX_OUTSTANDING_PINGS = 2
+# What clients of NATS say of servers that all refuse.
+NO_SERVERS = "nats: no servers available for connection"
 
 # What a subscription may have received and not handled yet; beyond that messages are dropped (spec 2.2).
 MAX_PENDING_MESSAGES = 131_072
@@ -128,7 +131,7 @@ class NatsConnection:
                 closed_cb=self._on_client_closed,
             )
         except Exception as error:  # whatever stands in the way is a reason not to start
-            text = self._last_error or str(error) or type(error).__name__
+            text = self._last_error or error_text(error)
             self._logger.error("nats-connection-error", error=text)
             raise NatsConnectionError(text) from error
         # Only the first connection may be given up.
@@ -146,7 +149,7 @@ class NatsConnection:
         try:
             await self._client.publish(subject, payload)
         except Error as error:
-            self._logger.error("nats-publish-error", subject=subject, error=str(error))
+            self._logger.error("nats-publish-error", subject=subject, error=error_text(error))
             return False
         return True
 
@@ -197,7 +200,7 @@ class NatsConnection:
         if isinstance(error, SlowConsumerError):
             self.dropped_messages += 1
             return
-        self._last_error = str(error) or type(error).__name__
+        self._last_error = NO_SERVERS if isinstance(error, ConnectionRefusedError) else error_text(error)
         if self.is_connected:
             self._logger.error("nats-client-error", error=self._last_error)
 
@@ -232,5 +235,6 @@ class NatsConnection:
         self._is_closing = True
         self._stop_still_lost()
         last_error = self._client.last_error if self._client is not None else None
-        self._logger.error("nats-connection-closed", error="unexpected close", last_error=str(last_error or ""))
+        text = error_text(last_error) if last_error is not None else ""
+        self._logger.error("nats-connection-closed", error="unexpected close", last_error=text)
         self._on_closed()

@@ -659,12 +659,20 @@ class RouteRegistry:
     def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
         """Let the last writer decide what belongs to the route as a whole."""
         algorithm = traits.algorithm or route.algorithm
+        before = route.algorithm or self._balancing_algorithm
         if traits.algorithm and traits.algorithm not in ALGORITHMS:
             algorithm = route.algorithm
             self._logger.error(
                 "invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo",
                 endpointLBAlgorithm=traits.algorithm,
-                poolLBAlgorithm=route.algorithm or self._balancing_algorithm,
+                poolLBAlgorithm=before,
+            )
+        elif traits.algorithm and traits.algorithm != before:
+            # Gorouter names the new one twice.
+            self._logger.debug(
+                "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
+                endpointLBAlgorithm=algorithm,
+                poolLBAlgorithm=algorithm,
             )
         is_changed = route.route_service_url != traits.route_service_url or route.algorithm != algorithm
         if not is_changed and not is_new:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
+from fastrouter.error_text import error_text
 from fastrouter.pem_files import load_identity, trust
 from fastrouter.session_tickets import TicketKeysError, set_ticket_keys
 from fastrouter.worker_messages import ServerTLS
@@ -97,7 +98,7 @@ def try_server_tls(tls: ServerTLS) -> None:
     try:
         server_context(tls)
     except (ssl.SSLError, ValueError) as error:
-        raise ServerTLSError(str(error)) from error
+        raise ServerTLSError(error_text(error)) from error
 
 
 def _share_sessions(context: ssl.SSLContext, tls: ServerTLS) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-import os
 import socket
 import ssl
 import time
@@ -21,6 +20,7 @@ from typing import NamedTuple, cast
 import httptools
 
 from fastrouter.address import Address
+from fastrouter.error_text import error_text
 from fastrouter.handover import NOTHING_INHERITED, InheritedListeners
 from fastrouter.slices import SLICE
 
@@ -201,8 +201,8 @@ class StatusServer:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             return socket.create_server((self._host, self._port), family=family, reuse_port=False)
         except OSError as error:
-            reason = os.strerror(error.errno or 0).lower()
-            raise OSError(error.errno, f"listen tcp {Address(self._host, self._port)}: bind: {reason}") from error
+            text = f"listen tcp {Address(self._host, self._port)}: bind: {error_text(error)}"
+            raise OSError(error.errno, text) from error
 
     def close_listener(self) -> None:
         """Accept no more connections; those that there are go on."""

@@ -5,11 +5,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from fastrouter._core import send_datagrams
 from fastrouter.access_log import MAX_QUEUED_BYTES, REPORT_INTERVAL, LineSink
-from fastrouter.log import Logger
+from fastrouter.error_text import error_text
+from fastrouter.log import Logger, exclusive_writes
 from fastrouter.worker_messages import SyslogOptions
 
 # Seconds to connect, and for the server to take anything at all. Nobody but the sink's own thread waits.
@@ -27,37 +29,50 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def connect(options: SyslogOptions) -> socket.socket:
-    """Connect to the syslog server. Raises OSError, also for an address that is none.
+    """Connect to the syslog server. Raises OSError in Gorouter's words, also for an address that is none.
 
     A UDP server need not be there.
     """
-    kind = _KINDS.get(options.network[:3])
-    host, colon, port = options.address.rpartition(":")
-    if kind is None or not colon:
-        raise OSError(errno.EINVAL, f"dial {options.network} {options.address}: no such network or address")
-    failure: OSError | None = None
+    network, address = options.network, options.address
+    kind = _KINDS.get(network[:3])
+    if kind is None:
+        raise OSError(errno.EINVAL, f"syslog: invalid network: {network}")
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        raise OSError(errno.EINVAL, f"dial {network}: address {address}: missing port in address")
     host = host.removeprefix("[").removesuffix("]") or "localhost"
     try:
         found = socket.getaddrinfo(host, port, type=kind)
-    except UnicodeError as error:
-        raise OSError(errno.EINVAL, f"dial {options.network} {options.address}: no such host") from error
-    for family, _, _, _, address in found:
+    except (UnicodeError, socket.gaierror) as error:
+        is_port = isinstance(error, socket.gaierror) and error.errno == socket.EAI_SERVICE
+        reason = f"{network}/{port}: unknown port" if is_port else f"{host}: no such host"
+        raise OSError(errno.EINVAL, f"dial {network}: lookup {reason}") from error
+    failure: OSError | None = None
+    for family, _, _, _, place in found:
         connection = socket.socket(family, kind)
         connection.settimeout(PATIENCE)
         try:
-            connection.connect(address)
+            connection.connect(place)
         except OSError as error:
             connection.close()
             failure = error
         else:
+            if kind is socket.SOCK_DGRAM:
+                # A datagram is sent or not; there is nothing to wait for.
+                connection.setblocking(True)
             return connection
-    raise failure or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    assert failure is not None, "getaddrinfo finds something, or raises"
+    text = error_text(failure)
+    text = text if isinstance(failure, TimeoutError) else f"connect: {text}"
+    raise OSError(failure.errno or errno.ETIMEDOUT, f"dial {network} {address}: {text}") from failure
 
 
 class SyslogSink(LineSink):
     """Streams to a syslog server, one datagram per line or lines over TCP, and connects again when that fails.
 
-    A line that was cut off by a lost connection is lost; those behind it go over the next one.
+    `connection` is the one that the control process has made at the start. The sinks of all workers write to it, in
+    turn; when it fails each makes its own. A line that was cut off by a lost connection is lost; those behind it go
+    over the next one.
     """
 
     complaint = "error-emitting-access-log-to-writer-syslog"
@@ -65,6 +80,7 @@ class SyslogSink(LineSink):
     def __init__(
         self,
         options: SyslogOptions,
+        connection: socket.socket,
         outage: int,
         logger: Logger,
         *,
@@ -83,7 +99,7 @@ class SyslogSink(LineSink):
         self._options = options
         self._is_stream = options.network.startswith("tcp")
         self._host = socket.gethostname()
-        self._connection: socket.socket | None = None
+        self._connection: socket.socket | None = connection
         self._back_off = FIRST_BACK_OFF
 
     def _write(self, batch: bytes) -> None:
@@ -109,7 +125,7 @@ class SyslogSink(LineSink):
             return
         lost, number = send_datagrams(connection.fileno(), messages)
         if lost:
-            self._lose(lost, os.strerror(number))
+            self._lose(lost, os.strerror(number).lower())
 
     def _write_stream(self, stream: bytes) -> None:
         while stream:
@@ -119,19 +135,26 @@ class SyslogSink(LineSink):
                 return
             sent = 0
             try:
-                _raise_if_ended(connection)
-                while sent < len(stream):
-                    sent += connection.send(memoryview(stream)[sent:])
+                with exclusive_writes(connection.fileno()):
+                    _raise_if_ended(connection)
+                    try:
+                        while sent < len(stream):
+                            sent += connection.send(memoryview(stream)[sent:])
+                    except OSError:
+                        # Before others have their turn: what they send would follow half a line.
+                        with suppress(OSError):
+                            connection.shutdown(socket.SHUT_RDWR)
+                        raise
             except OSError as error:
                 self._disconnect()
                 begun = stream.rfind(b"\n", 0, sent) + 1
                 if begun < sent:
                     # The server has the beginning of this line, and nobody knows whether it has those before it.
                     begun = stream.index(b"\n", sent) + 1
-                self._lose(int(begun > sent), str(error))
+                self._lose(int(begun > sent), error_text(error))
                 stream = stream[begun:]
                 if not self._pause():
-                    self._lose(stream.count(b"\n"), str(error))
+                    self._lose(stream.count(b"\n"), error_text(error))
                     return
             else:
                 self._back_off = FIRST_BACK_OFF
@@ -143,13 +166,9 @@ class SyslogSink(LineSink):
             try:
                 self._connection = connect(self._options)
             except OSError as error:
-                self._lose(0, str(error))
+                self._lose(0, error_text(error))
                 if not self._pause():
                     return None
-            else:
-                if not self._is_stream:
-                    # A datagram is sent or not; there is nothing to wait for.
-                    self._connection.setblocking(True)
         return self._connection
 
     def _pause(self) -> bool:

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import msgspec
 
+from fastrouter.error_text import error_text
 from fastrouter.handover import SERVING, NamedListener, handover_environment
 from fastrouter.peer_credentials import CREDENTIALS_SIZE, credentials_pid, peer_pid
 
@@ -117,7 +118,7 @@ class Successor:
             )
         except OSError as error:
             self.close()
-            raise UpgradeError(f"cannot be started: {error.strerror}") from error
+            raise UpgradeError(f"cannot be started: {error_text(error)}") from error
         finally:
             theirs.close()
             their_table.close()
@@ -137,7 +138,7 @@ class Successor:
         except TimeoutError as error:
             raise UpgradeError(f"does not serve after {seconds:g} s") from error
         except OSError as error:
-            raise UpgradeError(f"cannot be heard: {error.strerror}") from error
+            raise UpgradeError(f"cannot be heard: {error_text(error)}") from error
         if said != SERVING:
             raise UpgradeError(f"ended: {await self._end()}")
 
@@ -163,7 +164,7 @@ def _new_line() -> tuple[socket.socket, socket.socket]:
     try:
         ours, theirs = socket.socketpair()
     except OSError as error:
-        raise UpgradeError(f"cannot be started: {error.strerror}") from error
+        raise UpgradeError(f"cannot be started: {error_text(error)}") from error
     ours.setblocking(False)
     return ours, theirs
 

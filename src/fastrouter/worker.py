@@ -127,7 +127,9 @@ class Worker:
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
+                assert self._round_tripper is not None, "Begin comes first"
                 self._logger.level = Level(level)
+                self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
@@ -137,13 +139,20 @@ class Worker:
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
-            route_services=new_route_services(begin.route_services, self._logger.event),
+            route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),
         )
         self._round_tripper = RoundTripper(
-            self._table, settings, self._access_log, self._logger.event, self._on_prune, stats
+            self._table,
+            settings,
+            self._access_log,
+            self._logger.event,
+            self._on_prune,
+            stats,
+            table_log=self._logger.child("registry").event,
         )
+        self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
         self._round_tripper.start(self._loop)
         self._open_doors(self._round_tripper, begin)
 
@@ -165,7 +174,7 @@ class Worker:
         door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
 
     def _on_client_refused(self, subject: str) -> None:
-        self._logger.warn("invalid-subject", subject=subject)
+        self._logger.child("router").warn("invalid-subject", subject=subject)
 
     def _open_access_log(self, options: AccessLogOptions, stats: Stats) -> None:
         logger = self._logger.child("access-grlog")
@@ -174,7 +183,8 @@ class Worker:
             file = AccessLogFile(options.file, take(), take())
             self._sinks.append(FileSink(file, logger, on_lost=stats.count_lost_lines))
         if options.syslog is not None:
-            self._sinks.append(SyslogSink(options.syslog, take(), logger, on_lost=stats.count_lost_lines))
+            connection = socket.socket(fileno=take())
+            self._sinks.append(SyslogSink(options.syslog, connection, take(), logger, on_lost=stats.count_lost_lines))
         if self._sinks:
             self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
 

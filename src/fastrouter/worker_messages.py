@@ -157,7 +157,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """What a worker is to be. The log's fields are those of `log.Logger`.
 
     With it come the descriptors of the mapping where all workers count, of the file of the access log and of its record
-    of lost lines, if there is a file, and of the record of those lost to syslog, if there is syslog.
+    of lost lines, if there is a file, and of the connection to syslog and its record of lost lines, if there is syslog.
     """
 
     columns: SharedColumns

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from fastrouter.channel import Channel
+from fastrouter.error_text import error_text
 from fastrouter.handover import NamedListener
 from fastrouter.log import Level, Logger
 from fastrouter.signals import IGNORED_BY_WORKERS
@@ -251,7 +252,7 @@ class Workers:
         try:
             seat.process, seat.exit_watch, ours = _spawn(seat.name)
         except OSError as error:
-            self._replace(seat, f"cannot be started: {error.strerror}")
+            self._replace(seat, f"cannot be started: {error_text(error)}")
             return
         seat.starts += 1
         self._loop.add_reader(seat.exit_watch, self._on_exit, seat)

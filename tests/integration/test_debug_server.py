@@ -86,6 +86,27 @@ class Limited:
         return host
 
 
+def test_lines_about_each_request_come_and_go_with_the_level(start_gorouter: StartGorouter) -> None:
+    router = start_gorouter(debug_addr=f"{LOOPBACK}:0", logging={"level": "info"})
+    router.wait_until_started()
+    message = "vcap-request-id-header-set"
+    assert router.status_of("quiet.test") == 404
+    assert ask(debug_port(router), "PUT", "/log-level", "debug") == (200, "debug\n")
+    sent = 0
+
+    def told() -> bool | None:
+        nonlocal sent
+        sent += 1
+        assert router.status_of("told.test") == 404
+        return bool(router.events(message)) or None
+
+    wait_for(told, "a line about a request")
+    event = router.events(message)[0]
+    assert (event["log_level"], event["source"]) == (0, "gorouter.stdout")
+    router.stop()
+    assert len(router.events(message)) <= sent, "none about the first"
+
+
 def test_level_is_changed_in_all_processes(
     start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend, closed_port: ClosedPort
 ) -> None:

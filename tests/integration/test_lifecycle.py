@@ -120,25 +120,19 @@ class TestStart:
         """P02."""
         router = start_gorouter(isolation_segments=["is1", "is2"], zone="z1")
         router.wait_until_started()
-        messages = router.messages()
-        assert messages == [
-            "starting",
-            "local-az-set",
-            "retrieved-isolation-segments",
-            "setting-up-nats-connection",
-            "Successfully-connected-to-nats",
-            "subscriber-starting",
-            "subscriber-started",
-            "tcp-listener-started",
-            "tls-listener-not-enabled",
-            "gorouter.started",
+        assert [(event["message"], event["source"]) for event in router.events()] == [
+            ("starting", "gorouter.stdout"),
+            ("local-az-set", "gorouter.stdout"),
+            ("retrieved-isolation-segments", "gorouter.stdout"),
+            ("setting-up-nats-connection", "gorouter.stdout"),
+            ("Successfully-connected-to-nats", "gorouter.stdout.nats"),
+            ("subscriber-starting", "gorouter.stdout.subscriber"),
+            ("subscriber-started", "gorouter.stdout.subscriber"),
+            ("tcp-listener-started", "gorouter.stdout.router"),
+            ("tls-listener-not-enabled", "gorouter.stdout.router"),
+            ("gorouter.started", "gorouter.stdout.router"),
         ]
         events = {event["message"]: event for event in router.events()}
-        assert {event["source"].removeprefix("gorouter.stdout") for event in router.events()} == {
-            "",
-            ".nats",
-            ".subscriber",
-        }
         assert events["local-az-set"]["data"] == {"AvailabilityZone": "z1"}
         assert all(isinstance(event["timestamp"], float) for event in router.events())
         assert events["tcp-listener-started"]["data"]["address"]["IP"] == "::"
@@ -166,7 +160,10 @@ class TestStart:
         assert re.search(r'"address":\{"IP":"::","Port":\d+,"Zone":""\}', text)
         assert set(re.findall(r'"source":"([^"]*)"', text)) == {
             "vcap.gorouter",
+            "vcap.gorouter.FileDescriptor",
+            "vcap.gorouter.NATSMonitor",
             "vcap.gorouter.nats",
+            "vcap.gorouter.router",
             "vcap.gorouter.subscriber",
         }
         stamps = re.findall(r'"timestamp":(.*?),"', text)
@@ -222,6 +219,22 @@ class TestStart:
         assert listening["timestamp"] - sleeping["timestamp"] >= 1.0
         # The table was there before the first client.
         assert router.status_of(HOST) == 502
+
+    @pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1])
+    def test_a_limit_beyond_the_servers_is_told_of(self, size: int, start_gorouter: StartGorouter) -> None:
+        """H08."""
+        router = start_gorouter(max_request_header_bytes=size)
+        router.wait_until_started()
+        warnings = router.events("innefectual-max-header-bytes-value")
+        assert [(event["log_level"], event["source"], event["data"]) for event in warnings] == (
+            []
+            if size == 1 << 20
+            else [(2, "gorouter.stdout", {"error": "Values over 1048577 are limited by http.Server"})]
+        )
+        messages = router.messages()
+        if warnings:
+            before, after = "Successfully-connected-to-nats", "subscriber-starting"
+            assert messages.index(before) < messages.index(warnings[0]["message"]) < messages.index(after)
 
     def test_access_log_of_the_configuration(self, start_gorouter: StartGorouter, tmp_path: Path) -> None:
         router = start_gorouter(access_log={"file": str(tmp_path / "access.log")})
@@ -285,7 +298,7 @@ class TestFatal:
         assert time.monotonic() - started_at >= 0.2, "two pauses of 0.1 s"
         (error,) = router.events("nats-connection-error")
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")
-        assert error["data"]["error"]
+        assert error["data"] == {"error": "nats: no servers available for connection"}
         assert router.messages()[-1] == "nats-connection-error"
         assert router.complaints == []
 
@@ -324,8 +337,9 @@ class TestFatal:
             router = GorouterProcess(tmp_path, configuration(nats_server.port, status=status))
             assert router.wait() == 1
         (error,) = router.events("initialize-router-error")
-        assert error["log_level"] == 3
-        assert "address already in use" in error["data"]["error"]
+        assert (error["log_level"], error["source"]) == (3, "gorouter.stdout")
+        host = "127.0.0.1" if listener == "routes" else "0.0.0.0"
+        assert error["data"] == {"error": f"listen tcp {host}:{port}: bind: address already in use"}
         assert router.complaints == []
 
     def test_a_taken_port(self, nats_server: NatsServerProcess, tmp_path: Path) -> None:
@@ -334,15 +348,21 @@ class TestFatal:
             router = GorouterProcess(tmp_path, configuration(nats_server.port, port=port))
             assert router.wait() == 1
         (error,) = router.events("tcp-listener-error")
-        assert error["log_level"] == 3
-        assert error["data"] == {"error": f"listen tcp :{port}: Address already in use"}
+        assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.router")
+        assert error["data"] == {"error": f"listen tcp :{port}: bind: address already in use"}
         assert router.complaints == []
 
     def test_an_access_log_that_cannot_be_opened(self, nats_server: NatsServerProcess, tmp_path: Path) -> None:
         log = {"file": str(tmp_path / "missing" / "access.log")}
         router = GorouterProcess(tmp_path, configuration(nats_server.port, access_log=log))
         assert router.wait() == 1
-        assert router.events("error-creating-accesslog-file")[0]["log_level"] == 3
+        text = f"open {log['file']}: no such file or directory"
+        cause, fatal = router.events()[-2:]
+        assert (cause["message"], cause["source"]) == ("error-creating-accesslog-file", "gorouter.stdout.access-grlog")
+        assert cause["data"] == {"filename": log["file"], "error": text}
+        assert (fatal["message"], fatal["source"]) == ("error-creating-access-logger", "gorouter.stdout")
+        assert fatal["data"] == {"error": text}
+        assert (cause["log_level"], fatal["log_level"]) == (3, 3)
 
     def test_an_error_template_that_cannot_be_read(self, tmp_path: Path) -> None:
         router = GorouterProcess(tmp_path, configuration(1, html_error_template_file="/nowhere/error.html"))
@@ -388,7 +408,14 @@ class TestStop:
         assert time.monotonic() - stopping_at < STOP_LIMIT
         assert client.wait_closed() == b"", "cut, not answered"
         assert all(is_refused(port) for port in ports)
-        assert router.messages()[-3:] == ["gorouter.stopping", "gorouter.stopped", "gorouter.exited"]
+        assert [(event["message"], event["source"]) for event in router.events()[-6:]] == [
+            ("gorouter.stopping", "gorouter.stdout.router"),
+            ("gorouter.stopped", "gorouter.stdout.router"),
+            ("gorouter.exited", "gorouter.stdout.router"),
+            ("exited", "gorouter.stdout.NATSMonitor"),
+            ("exited", "gorouter.stdout.subscriber"),
+            ("exited", "gorouter.stdout.FileDescriptor"),
+        ]
         assert isinstance(router.events("gorouter.stopped")[0]["data"]["took"], int)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -398,7 +425,7 @@ class TestStop:
         router.send_signal(number)
         assert router.wait() == 0
         assert "gorouter.started" not in router.messages()
-        assert router.messages()[-1] == "gorouter.exited"
+        assert router.messages()[-4:] == ["gorouter.exited", "exited", "exited", "exited"]
 
     def test_while_nats_is_sought(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -445,13 +472,16 @@ class TestDrain:
         stream.send(response_with(b"still here"))
         assert client.read_response().body == b"still here"
         assert router.wait() == 0
-        assert router.messages()[-6:] == [
+        assert router.messages()[-9:] == [
             "gorouter-draining",
             "Draining with 0 outstanding active connections",
             "Draining with 1 outstanding idle connections",
             "gorouter.stopping",
             "gorouter.stopped",
             "gorouter.exited",
+            "exited",
+            "exited",
+            "exited",
         ]
         counted = router.events("Draining with 0 outstanding active connections")[0]
         assert counted["timestamp"] - draining["timestamp"] >= 1.0
@@ -488,7 +518,7 @@ class TestDrain:
         assert messages[messages.index("router.drain.timed-out") + 1] == "gorouter-draining-error"
         (error,) = router.events("gorouter-draining-error")
         assert (error["log_level"], error["data"]) == (3, {"error": "router: Drain timeout"})
-        assert messages[-1] == "gorouter.exited"
+        assert messages[-4:] == ["gorouter.exited", "exited", "exited", "exited"]
 
     def test_idle_connections_are_closed(
         self, gorouter: GorouterProcess, nats: RawNatsClient, backend: RawBackend
@@ -571,7 +601,7 @@ class TestDrain:
         os.kill(worker, signal.SIGSTOP)
         router.send_signal(signal.SIGUSR1)
         assert router.wait(4 * PATIENCE) == 0
-        assert router.messages()[-9:] == [
+        assert router.messages()[-12:-2] == [
             "gorouter-draining",
             "Draining with 0 outstanding active connections",
             "Draining with 0 outstanding idle connections",
@@ -581,6 +611,7 @@ class TestDrain:
             "workers-killed",
             "gorouter.stopped",
             "gorouter.exited",
+            "exited",
         ]
 
     def test_over_all_workers(self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend) -> None:

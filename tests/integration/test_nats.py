@@ -196,7 +196,7 @@ class TestStart:
         port = closed.port
         await closed.stop()
         control = ControlProcess(port)
-        with pytest.raises(NatsConnectionError, match="Connect"):
+        with pytest.raises(NatsConnectionError, match="nats: no servers available for connection"):
             await control.start()
 
     async def test_the_second_server_will_do(self, server: NatsServerProcess, scripted: ScriptedNatsServer) -> None:
@@ -598,7 +598,7 @@ class TestTls:
         ca = pems.ca if is_our_authority else trustme.CA().cert_pem.bytes().decode()
         server = start_server(*pems.server_arguments)
         control = ControlProcess(server.port, host=host, tls=client_tls(ca, *pems.client))
-        with pytest.raises(NatsConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(NatsConnectionError, match="certificate verify failed"):
             await control.start()
 
     async def test_no_password_for_a_server_without_tls(self, pems: Pems, scripted: ScriptedNatsServer) -> None:

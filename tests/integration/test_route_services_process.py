@@ -147,7 +147,8 @@ class TestConfiguration:
         world.register("plain.test", world.app.address)
         assert answer(world.send(*signed(derive_key("guessed")), host="plain.test")).status == 400
         for message in ("timeout", "current-key", "previous-key"):
-            world.router.wait_for_event(f"proxy-route-service-{message}")
+            event = world.router.wait_for_event(f"proxy-route-service-{message}")
+            assert event["source"] == "gorouter.stdout.proxy"
         assert "config-keys-without-effect" not in world.router.messages()
 
     def test_all_workers_hold_the_same_keys(self, new_world: NewWorld) -> None:

@@ -234,7 +234,10 @@ def test_endpoints_with_tls(tmp_path: Path, start_router: StartRouter) -> None:
         response = client.read_response()
         assert response.status == 526
         assert response.body == b"526 Invalid SSL Certificate\n"
-        assert router.wait_for_event("prune-failed-endpoint")["data"]["route-endpoint"]["Addr"] == backend.address
+        pruned = router.wait_for_event("prune-failed-endpoint")
+        assert pruned["source"] == "gorouter.stdout.registry"
+        assert pruned["data"]["route-endpoint"]["Addr"] == backend.address
+        assert router.wait_for_event("backend-endpoint-failed")["source"] == "gorouter.stdout"
         # Off the table of this worker and of all others.
         client.send(b"GET / HTTP/1.1\r\nHost: tls.test\r\n\r\n")
         assert client.read_response().status == 404

@@ -1,8 +1,10 @@
 """The access log as a stream of syslog messages (spec 6.4): framing, both networks, and servers that are not well."""
 
 import json
+import os
 import re
 import select
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from fastrouter import syslog_sink
 from fastrouter.access_log import new_outage
 from fastrouter.log import LineWriter, Logger
-from fastrouter.syslog_sink import SyslogSink
+from fastrouter.syslog_sink import SyslogSink, connect
 from fastrouter.worker_messages import SyslogOptions
 
 from .byte_stream import PATIENCE
@@ -40,6 +43,7 @@ class TCPServer:
         self._listener.settimeout(PATIENCE)
         self.port: int = self._listener.getsockname()[1]
         self._streams: list[socket.socket] = []
+        self.accepted = 0
         self.received = b""
 
     def lines(self, count: int) -> list[str]:
@@ -56,11 +60,18 @@ class TCPServer:
         for sock in readable:
             if sock is self._listener:
                 self._streams.append(sock.accept()[0])
+                self.accepted += 1
             elif data := sock.recv(1 << 20):
                 self.received += data
             else:
                 sock.close()
                 self._streams.remove(sock)
+
+    @property
+    def streams(self) -> int:
+        """How many are open, by what has come so far."""
+        self._read()
+        return len(self._streams)
 
     def wait_for_stream(self) -> None:
         wait_for(lambda: self._read() or self._streams, "a connection")  # type: ignore[func-returns-value]
@@ -141,24 +152,65 @@ class TestRouter:
         assert re.fullmatch(r"unknown\.test - \[\d{4}", record)
 
     @pytest.mark.parametrize(
-        ("network", "address"),
-        [("tcp", None), ("sctp", "127.0.0.1:1"), ("udp", "nowhere"), ("udp", "a..b:1"), ("udp", "127.0.0.1:x")],
+        ("network", "address", "text"),
+        [
+            ("tcp", None, "dial tcp ADDRESS: connect: connection refused"),
+            ("sctp", "127.0.0.1:1", "syslog: invalid network: sctp"),
+            ("udp", "nowhere", "dial udp: address nowhere: missing port in address"),
+            ("udp", "a..b:1", "dial udp: lookup a..b: no such host"),
+            ("udp", "127.0.0.1:x", "dial udp: lookup udp/x: unknown port"),
+        ],
     )
     def test_a_server_that_cannot_be_reached_at_the_start(
-        self, nats_server: NatsServerProcess, tmp_path: Path, network: str, address: str | None
+        self, nats_server: NatsServerProcess, tmp_path: Path, network: str, address: str | None, text: str
     ) -> None:
         with socket.socket() as holder:
             # Bound and not listening: nobody else can be there.
             holder.bind(("127.0.0.1", 0))
             keys = streaming(network, holder.getsockname()[1])
-            if address is not None:
+            if address is None:
+                text = text.replace("ADDRESS", keys["logging"]["syslog_addr"])
+            else:
                 keys["logging"]["syslog_addr"] = address
             router = GorouterProcess(tmp_path, configuration(nats_server.port, **keys))
             assert router.wait() == 1
-        (error,) = router.events("error-creating-syslog-writer")
-        assert error["log_level"] == 3
-        assert error["data"]["error"]
+        assert [
+            (event["log_level"], event["message"], event["source"], event["data"]) for event in router.events()[-2:]
+        ] == [
+            (3, "error-creating-syslog-writer", "vcap.gorouter.access-grlog", {"error": text}),
+            (3, "error-creating-access-logger", "vcap.gorouter", {"error": text}),
+        ]
         assert router.complaints == []
+
+    def test_one_connection_from_the_start_on_for_all_workers(
+        self, start_gorouter: StartGorouter, tcp_server: TCPServer
+    ) -> None:
+        router = start_gorouter(**streaming("tcp", tcp_server.port), go_max_procs=2)
+        router.wait_until_started()
+        tcp_server.wait_for_stream()
+        (first, second) = router.children()
+        # Each worker accepts some of them; the lines of both come whole.
+        count = 60
+        for number in range(count):
+            assert router.status_of(f"host-{number}.test") == 404
+        lines = tcp_server.lines(count)
+        found = [re.fullmatch(framed(r"vcap\.gorouter", r"host-(\d+)\.test - .*"), line) for line in lines]
+        assert sorted(int(match[2]) for match in found if match is not None) == list(range(count))
+        assert {int(line.split(" ")[4]) for line in lines} == {first, second}
+        # A successor has the same one.
+        os.kill(first, signal.SIGKILL)
+        router.wait_for_event("worker-exited")
+        wait_for(lambda: len(router.children()) == 2 or None, "a successor")
+        successor = next(pid for pid in router.children() if pid not in (first, second))
+
+        def line_of_successor() -> bool | None:
+            assert router.status_of("again.test") == 404
+            return any(line.split(" ")[4] == str(successor) for line in tcp_server.lines(count + 1)) or None
+
+        wait_for(line_of_successor, "a line of the successor")
+        assert (tcp_server.streams, tcp_server.accepted) == (1, 1)
+        assert router.events(COMPLAINT) == []
+        router.forgive_deaths(1)
 
     def test_a_server_that_goes_away_is_one_error_and_traffic_goes_on(
         self, start_gorouter: StartGorouter, tcp_server: TCPServer
@@ -185,13 +237,17 @@ class TestRouter:
 class Sink:
     """A SyslogSink of this process with its own process log."""
 
-    def __init__(self, directory: Path, network: str, port: int, **options: Any) -> None:
+    def __init__(
+        self, directory: Path, network: str, port: int, connection: socket.socket | None = None, **options: Any
+    ) -> None:
         self._path = directory / "process.log"
         self._log = self._path.open("ab", buffering=0)
         self._lines = LineWriter(self._log.fileno())
         self.lost = 0
+        address = SyslogOptions(network, f"127.0.0.1:{port}", "app")
         self.sink = SyslogSink(
-            SyslogOptions(network, f"127.0.0.1:{port}", "app"),
+            address,
+            connect(address) if connection is None else connection,
             new_outage(),
             Logger(writer=self._lines),
             on_lost=self._on_lost,
@@ -229,8 +285,8 @@ class TestSink:
 
     def test_lines_wait_for_a_server_that_is_not_there(self, tmp_path: Path, tcp_server: TCPServer) -> None:
         port = tcp_server.port
-        tcp_server.close()
         sink = Sink(tmp_path, "tcp", port)
+        tcp_server.close()
         sink.sink(b"early\n")
         error = sink.wait_for_error()
         assert error["error"].startswith(f"write tcp 127.0.0.1:{port}: ")
@@ -256,18 +312,39 @@ class TestSink:
         assert len(tcp_server.lines(received)) == received
         sink.close()
 
+    def test_half_a_line_ends_the_connection_for_all_who_have_it(
+        self, tmp_path: Path, tcp_server: TCPServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(syslog_sink, "PATIENCE", 0.1)
+        connection = connect(SyslogOptions("tcp", f"127.0.0.1:{tcp_server.port}", "app"))
+        first = Sink(tmp_path, "tcp", tcp_server.port, connection, max_queued=1 << 26)
+        (tmp_path / "second").mkdir()
+        second = Sink(tmp_path / "second", "tcp", tcp_server.port, connection.dup())
+        # More than the kernel's buffers hold, and nobody reads.
+        first.sink(b"x" * (1 << 25) + b"\n")
+        assert first.wait_for_error() == {
+            "error": f"write tcp 127.0.0.1:{tcp_server.port}: i/o timeout",
+            "lost_lines": 1,
+        }
+        second.sink(b"whole\n")
+        (text,) = tcp_server.lines(1)
+        assert text.endswith("\ufeffwhole")
+        assert tcp_server.accepted == 2
+        first.close()
+        second.close()
+        assert (first.lost, second.lost) == (1, 0)
+
     def test_a_stop_does_not_wait_for_a_server_that_is_not_there(self, tmp_path: Path, tcp_server: TCPServer) -> None:
-        tcp_server.close()
         sink = Sink(tmp_path, "tcp", tcp_server.port)
+        tcp_server.close()
         sink.sink(b"a\nb\n")
         sink.wait_for_error()
         sink.close()
         assert sink.lost == 2
 
     def test_datagrams_nobody_takes_are_counted(self, tmp_path: Path, udp_server: socket.socket) -> None:
-        port = udp_server.getsockname()[1]
+        sink = Sink(tmp_path, "udp", udp_server.getsockname()[1])
         udp_server.close()
-        sink = Sink(tmp_path, "udp", port)
         sink.sink(b"a\nb\nc\n")
         # The kernel tells of a refused datagram with the next one.
         error = wait_for(lambda: (sink.sink(b"d\n"), next(iter(sink.errors()), None))[1], "an error")  # type: ignore[func-returns-value]
@@ -283,7 +360,7 @@ class TestSink:
         assert records == ["one", "two"]
         assert sink.lost == 1
         (error,) = sink.errors()
-        assert error["error"].endswith("Message too long")
+        assert error["error"].endswith("message too long")
 
     def test_many_datagrams(self, tmp_path: Path, udp_server: socket.socket) -> None:
         udp_server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

@@ -150,7 +150,6 @@ _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trac
 
 BLURS = (
     Blur("E17: lines about attempts have the ids of the trace, as spec 6.6 wants it", "log", r', "(span|trace)-id": "<id>"(?=.*\} \(\)$)'),
-    Blur("E17: the data plane's lines name no component", "log", r"(?<=\} \()(registry|proxy)(?=\)$)"),
     Blur(_WORDS, "client", _BROKEN + r".*(?=\)$)", _MALFORMED),
     Blur(_WORDS, "access", _BROKEN + r'.*(?=\)"$)', _MALFORMED),
     Blur(_WORDS, "log", _BROKEN + r'.*(?=", "got-connection": )', _MALFORMED),

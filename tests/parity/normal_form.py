@@ -26,22 +26,8 @@ _STATUS = re.compile(r"\d+ HTTP/1\.\d (\d{3})")
 _REQUEST = re.compile(r"[a-z]+\d+ \S+ \S* HTTP/1\.1$")
 _LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 
-UNTOLD = frozenset(
-    (
-        "b3-header-exists",
-        "b3-trace-id-span-id-header-exists",
-        "backend",
-        "dropping-loggregator-access-log",
-        "endpoint-iterator-with-least-connection-lb-algo",
-        "endpoint-iterator-with-round-robin-lb-algo",
-        "endpoint-missing-but-request-must-be-sticky",
-        "endpoint-missing-choosing-alternate",
-        "route-service",
-        "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
-        "vcap-request-id-header-set",
-    )
-)
-"""Debug lines of Gorouter's own workings, which ours has not."""
+UNTOLD = frozenset(("dropping-loggregator-access-log",))
+"""Debug lines of Gorouter's that ours has not."""
 
 Aspects = Mapping[str, list[str]]
 """The lines of each of "client", "backend", "service", "access" and "log"."""

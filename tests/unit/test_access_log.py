@@ -84,7 +84,7 @@ def test_a_full_disk_gives_one_error_line(process_log: SinkLog) -> None:
     assert sink.close()
     assert sink.lost_lines == 200
     (error,) = process_log.errors()
-    assert error == {"error": "write /dev/full: No space left on device", "lost_lines": 2}
+    assert error == {"error": "write /dev/full: no space left on device", "lost_lines": 2}
 
 
 def test_the_next_error_line_counts_what_was_lost_meanwhile(process_log: SinkLog) -> None:

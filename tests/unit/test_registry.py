@@ -270,6 +270,15 @@ class TestPoolAttributes:
         }
         assert harness.routes()["a"][0]["load_balancing_algorithm"] == "fastest"
 
+    def test_a_change_of_the_algorithm_is_told_once(self, harness: Harness) -> None:
+        harness.register("a", options=Options("round-robin"))
+        harness.register("a", options=Options("least-connection"))
+        harness.register("a", options=Options("least-connection"))
+        message = "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint"
+        assert [record["data"] for record in harness._lines.records if record["message"] == message] == [
+            {"endpointLBAlgorithm": "least-connection", "poolLBAlgorithm": "least-connection"}
+        ]
+
 
 class TestUnregister:
     def test_only_the_address_counts(self, harness: Harness) -> None:

@@ -277,7 +277,7 @@ class TestControlProcess:
         await puppets.wait_for(2)
         assert puppets.processes[0].poll() is not None, "nobody would look after it"
         (line,) = process_log.records()
-        assert line["data"]["error"] == "cannot be started: Too many open files"
+        assert line["data"]["error"] == "cannot be started: too many open files"
 
 
 def assert_replaced(process_log: ProcessLog, reason: str) -> None:

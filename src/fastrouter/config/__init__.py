@@ -13,6 +13,7 @@ import msgspec
 
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import Config, Derived
+from fastrouter.error_text import error_text
 
 __all__ = ["Config", "ConfigError", "check", "load", "parse"]
 
@@ -60,4 +61,4 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise ConfigError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ConfigError(error_text(error)) from error

@@ -29,6 +29,7 @@ from fastrouter.config.keys import (
     Config,
     KeyPair,
 )
+from fastrouter.error_text import error_text
 
 # Bounds that a histogram of the data plane has room for.
 MAX_BOUNDS = 30
@@ -96,7 +97,7 @@ def _with_derived_values(config: Config, fail: Fail) -> Config:
     try:
         address = local_ip()
     except OSError as error:
-        fail(f"dial udp 1.2.3.4:1: connect: {(error.strerror or str(error)).lower()}", "")
+        fail(f"dial udp 1.2.3.4:1: connect: {error_text(error)}", "")
     return msgspec.structs.replace(
         config,
         go_max_procs=len(os.sched_getaffinity(0)) if config.go_max_procs == -1 else config.go_max_procs,

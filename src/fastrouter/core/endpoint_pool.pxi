@@ -61,13 +61,23 @@ cdef class EndpointPool:
             exchange.attempt <= 1 or exchange.must_stick or settings.keeps_sticky_metadata
         ):
             endpoint = self.find_sticky(exchange.sticky)
+            if exchange.tripper.tells_debug:
+                tell_of_stickiness(exchange, self, endpoint)
             if endpoint is not None and not is_overloaded(endpoint, settings):
                 return endpoint
             if exchange.must_stick:
                 return None
-        if (self.algorithm or settings.balancing_algorithm) == "least-connection":
+        if self._is_least_connection(settings):
             return self._least_connection(settings, exchange.attempt <= 1)
         return self._round_robin(exchange, settings)
+
+    cdef bint _is_least_connection(self, Settings settings) except -1:
+        return (self.algorithm or settings.balancing_algorithm) == "least-connection"
+
+    cdef int tell_of_algorithm(self, Exchange exchange) except -1:
+        """Say how a request's endpoints are going to be found."""
+        cdef str name = "least-connection" if self._is_least_connection(exchange.tripper.settings) else "round-robin"
+        return exchange.tell(LOG_DEBUG, f"endpoint-iterator-with-{name}-lb-algo", {})
 
     cdef Endpoint find_sticky(self, bytes identity):
         """The endpoint with this instance id, or at this address (spec 3.4: both kinds of key count)."""
@@ -154,6 +164,20 @@ cdef class EndpointPool:
 
     def __repr__(self):
         return f"<EndpointPool {self.uri} {[endpoint.address for endpoint in self.endpoints]}>"
+
+
+cdef int tell_of_stickiness(Exchange exchange, EndpointPool pool, Endpoint endpoint) except -1:
+    """Say what becomes of the instance that is asked for: `endpoint`, or None where there is none."""
+    cdef dict requested = {"requested-endpoint": exchange.sticky.decode("utf-8", "replace")}
+    if not exchange.must_stick:
+        if exchange.attempt <= 1:
+            # As in Gorouter, even if it is not missing.
+            exchange.tell(LOG_DEBUG, "endpoint-missing-choosing-alternate", requested)
+    elif endpoint is None:
+        exchange.tell(LOG_DEBUG, "endpoint-missing-but-request-must-be-sticky", requested)
+    elif is_overloaded(endpoint, exchange.tripper.settings):
+        exchange.tell(LOG_DEBUG, "endpoint-overloaded-but-request-must-be-sticky", described_endpoint(endpoint, pool))
+    return 0
 
 
 cdef inline bint is_overloaded(Endpoint endpoint, Settings settings) noexcept:

@@ -10,6 +10,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
         if exchange.tripper.settings.traces_w3c:
             trace_w3c(exchange, head)                           #  5 W3C trace context
         set_request_id(exchange)                                #  6 X-Vcap-Request-Id
+        if exchange.tripper.tells_debug:
+            exchange.tell(LOG_DEBUG, "vcap-request-id-header-set", {"VcapRequestIdHeader": exchange.request_id_text()})
         warn_of_semicolon(exchange, head)                       # 10 query parameters
         if not check_health(exchange):                          # 13 health check by User-Agent
             return 0
@@ -28,6 +30,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
             return 0
         prepare_request(exchange, head)                         # 22 reverse proxy
         read_sticky(exchange, head)                             #    round tripper: who should serve,
+        if exchange.tripper.tells_debug:
+            exchange.pool.tell_of_algorithm(exchange)
         exchange.tripper.attempt(exchange)                      #    and the first attempt
     except Exception as error:
         respond_panic(exchange, error)
@@ -237,6 +241,8 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
         return True
     exchange.pool = find_pool(exchange)
     if exchange.pool is not None:
+        if exchange.tripper.tells_debug:
+            exchange.pool.tell_of_algorithm(exchange)
         exchange.endpoint = exchange.pool.select(exchange)
     exchange.router_error = b"max-request-size-exceeded"
     respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")

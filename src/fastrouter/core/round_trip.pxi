@@ -2,13 +2,14 @@
 
 cdef class RoundTripper:
     def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None, Stats stats=None):
+                 on_prune=None, Stats stats=None, *, table_log=None):
         if settings is None:
             settings = Settings()
         self.table = table
         self.settings = settings
         self.access_log = access_log
         self.event_log = event_log
+        self.table_log = event_log if table_log is None else table_log
         self.on_prune = on_prune
         self.shared = Stats.private() if stats is None else stats
         self.counters = self.shared.counters
@@ -46,7 +47,7 @@ cdef class RoundTripper:
             self.tick_handle.cancel()
             self.tick_handle = None
         # Whoever is cut off now has not left: no attempt has failed.
-        self.event_log = None
+        self.event_log = self.table_log = None
         for client in list(self.clients):
             client.abort()
         for arrival in list(self.arrivals):
@@ -75,6 +76,10 @@ cdef class RoundTripper:
     def set_health(self, bint is_healthy):
         """Say what health checks by User-Agent are answered from now on; healthy until it is called."""
         self.is_healthy = is_healthy
+
+    def set_debug(self, bint tells_debug):
+        """Say whether `event_log` wants lines of level 0; it does not until it is called."""
+        self.tells_debug = tells_debug
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
@@ -214,6 +219,8 @@ cdef class RoundTripper:
             exchange.attempt -= 1
             return self.attempt(exchange)
         exchange.endpoint = endpoint
+        if self.tells_debug:
+            exchange.tell(LOG_DEBUG, "backend", {**described_destination(exchange), "attempt": exchange.attempt})
         exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
         exchange.is_resent = False
         exchange.is_counted = True
@@ -311,15 +318,21 @@ cdef class RoundTripper:
         if at < 0:
             return 0
         if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
-            exchange.tell(LOG_ERROR, "prune-failed-endpoint", described_destination(exchange))
+            self._tell_of_endpoint("prune-failed-endpoint", exchange)
             pool.remove(endpoint.address_bytes)
             if self.on_prune is not None and not pool.is_thrown_away:
                 self.on_prune(pool.uri, endpoint.address)
         elif failure.row().failable:
-            exchange.tell(LOG_ERROR, "endpoint-marked-as-ineligible", described_destination(exchange))
+            self._tell_of_endpoint("endpoint-marked-as-ineligible", exchange)
             # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
             if not pool.is_thrown_away:
                 (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
+        return 0
+
+    cdef int _tell_of_endpoint(self, str message, Exchange exchange) except -1:
+        """Log what becomes of the endpoint that failed. As in Gorouter the table knows nothing of requests and their traces."""
+        if self.table_log is not None:
+            self.table_log(LOG_ERROR, message, described_destination(exchange))
         return 0
 
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1:
@@ -359,7 +372,12 @@ cdef dict described_destination(Exchange exchange):
     cdef Endpoint endpoint = exchange.endpoint
     if endpoint.is_route_service:
         return {"route-service-endpoint": exchange.service.url}
-    return {"route-endpoint": {
+    return {"route-endpoint": described_endpoint(endpoint, exchange.pool)}
+
+
+cdef dict described_endpoint(Endpoint endpoint, EndpointPool pool):
+    """What log lines tell of an endpoint."""
+    return {
         "ApplicationId": endpoint.app_id,
         "Addr": endpoint.address,
         "Tags": {
@@ -367,9 +385,9 @@ cdef dict described_destination(Exchange exchange):
             for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
             if value
         } or None,
-        "RouteServiceUrl": exchange.pool.route_service_url or "",
+        "RouteServiceUrl": pool.route_service_url or "",
         "AZ": endpoint.availability_zone,
-    }}
+    }
 
 
 cdef dict described_attempt(Exchange exchange, bint was_reused, bint was_head_sent):

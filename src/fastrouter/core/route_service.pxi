@@ -252,10 +252,38 @@ cdef int attempt_visit(RoundTripper tripper, Exchange exchange) except -1:
     if exchange.attempt == 0:
         exchange.proxy_started_ns = monotonic_ns()
     exchange.attempt += 1
+    if tripper.tells_debug:
+        exchange.tell(LOG_DEBUG, "route-service", {
+            "route-service-url": described_url(exchange.service.url), "attempt": exchange.attempt,
+        })
     exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
     if not exchange.wants_websocket:
         exchange.arm(tripper.attempts)
     return tripper.send(exchange)
+
+
+cdef dict described_url(str url):
+    """A URL as log lines of Gorouter tell it: member by member of Go's own form of one."""
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    return {
+        "Scheme": parts.scheme,
+        "Opaque": "",
+        "User": None if parts.username is None else {},
+        "Host": parts.netloc.rpartition("@")[2],
+        "Path": path,
+        # Only where escapes are other than Go's own.
+        "RawPath": "" if parts.path == quote(path, safe=GO_PATH_SAFE) else parts.path,
+        "OmitHost": False,
+        "ForceQuery": url.endswith("?"),
+        "RawQuery": parts.query,
+        "Fragment": unquote(parts.fragment),
+        "RawFragment": "",
+    }
+
+
+# What Go leaves as it is in a path.
+cdef str GO_PATH_SAFE = "/$&+,:;=@-._~"
 
 
 cdef int note_answer(Exchange exchange, int status) except -1:

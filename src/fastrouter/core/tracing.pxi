@@ -10,6 +10,8 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     cdef char* start
     cdef char* out
     if b3.length:
+        if exchange.tripper.tells_debug:
+            exchange.tripper.tell(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
         if adopt_b3(exchange, head.base + b3.start, b3.length):
             return 0
         exchange.tripper.tell(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
@@ -72,6 +74,11 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
         bad = "X-B3-ParentSpanId"
     if bad is not None:
         return exchange.tripper.tell(LOG_INFO, "failed-to-parse-b3-trace-id", {"error": f"invalid {bad} header"})
+    if exchange.tripper.tells_debug:
+        exchange.tripper.tell(LOG_DEBUG, "b3-trace-id-span-id-header-exists", {
+            "trace-id": head.text_of(HEADER_X_B3_TRACEID).decode("utf-8", "replace"),
+            "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
+        })
     adopt_zipkin_ids(exchange, trace, span)
     out = start = scratch_reserve(128)
     if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
