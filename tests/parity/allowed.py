@@ -149,7 +149,7 @@ _SCRIPTS = "S11: more is escaped in scripts than Go does"
 _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trace key of an unknown host)$"
 
 BLURS = (
-    Blur("E17: lines about attempts have the ids of the trace, as spec 6.6 wants it", "log", r', "(span|trace)-id": "<id>"(?=.*\} \(\)$)'),
+    Blur("E17: lines about attempts have the ids of the trace, as spec 6.6 wants it", "log", r'(, )?"(span|trace)-id": "<id>"(?=.*\} \(\)$)'),
     Blur(_WORDS, "client", _BROKEN + r".*(?=\)$)", _MALFORMED),
     Blur(_WORDS, "access", _BROKEN + r'.*(?=\)"$)', _MALFORMED),
     Blur(_WORDS, "log", _BROKEN + r'.*(?=", "got-connection": )', _MALFORMED),

@@ -95,13 +95,13 @@ class Router:
         request_id = line.partition('vcap_request_id:"')[2].partition('"')[0]
 
         def is_there() -> bool | None:
-            return any(request_id == event["data"].get("vcap_request_id") for event in self._new_events()) or None
+            return any(request_id == event.get("data", {}).get("vcap_request_id") for event in self._new_events()) or None
 
         wait_for(is_there, f"the barrier {host} in the process log")
         events = []
         for event in self._new_events():
             self._events_read += 1
-            if request_id == event["data"].get("vcap_request_id"):
+            if request_id == event.get("data", {}).get("vcap_request_id"):
                 break
             events.append(event)
         text = self.process.access_log.read_bytes().decode("utf-8", "surrogateescape")
