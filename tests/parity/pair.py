@@ -95,7 +95,9 @@ class Router:
         request_id = line.partition('vcap_request_id:"')[2].partition('"')[0]
 
         def is_there() -> bool | None:
-            return any(request_id == event.get("data", {}).get("vcap_request_id") for event in self._new_events()) or None
+            return (
+                any(request_id == event.get("data", {}).get("vcap_request_id") for event in self._new_events()) or None
+            )
 
         wait_for(is_there, f"the barrier {host} in the process log")
         events = []
