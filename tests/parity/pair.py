@@ -105,7 +105,8 @@ class Router:
             self._events_read += 1
             if request_id == event.get("data", {}).get("vcap_request_id"):
                 break
-            events.append(event)
+            if request_id != event.get("data", {}).get("VcapRequestIdHeader"):
+                events.append(event)
         text = self.process.access_log.read_bytes().decode("utf-8", "surrogateescape")
         lines = text[self._access_read :].split("\n")
         self._access_read = len(text)
@@ -253,8 +254,12 @@ class Pair:
             return response.status, kept, body if len(body) < 200 else b"<long>"
 
     def __enter__(self) -> Self:
-        for router in self.routers.values():
-            router.barrier()
+        try:
+            for router in self.routers.values():
+                router.barrier()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(
