@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.allowed import ENTRIES
+from parity.allowed import ENTRIES, OUTCOMES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "fastrouter"
@@ -130,6 +130,10 @@ def test_what_may_differ_from_gorouter_is_told_in_the_parity_table() -> None:
     reasons = {entry.reason for entry in ENTRIES}
     assert {reason: untold for reason in reasons if (untold := set(reason.partition(": ")[0].split(", ")) - told)} == {}
     assert len(reasons) <= 25
+
+
+def test_nothing_that_gorouter_serves_may_be_a_fault_of_the_server() -> None:
+    assert [one for one in OUTCOMES if re.match("([1-5].. )*2", one.gorouter) and re.match("([1-5].. )*5", one.ours)] == []
 
 
 def test_functions_are_found_with_their_extent() -> None:
