@@ -2,15 +2,16 @@
 
     python -m tests.parity.compare --gorouter PATH [--only PATTERN] [--jobs NUMBER] [--verbose]
 
-PATH is an executable of Gorouter (that of April 2025), which this project neither has nor builds. Both routers get the
-same gorouter.yml (but for ports), hear the same registrations on one NATS bus, and stand in front of the same raw
-backends. Each case (`corpus.py`, `configurations.py`) is done with one after the other; then what the client got, what
-the backend saw, the lines of the access log and those of the process log are compared, without what no two runs share
-(`normal_form.py`). `allowed.py` has the differences that are known and meant. The exit code is 1 if there is any other,
-and, when all cases were done, if an entry of that table allows nothing.
+PATH is an executable of Gorouter (that of April 2025, built with Go 1.23 and zap/exp 0.3), which this project neither
+has nor builds. Both routers get the same gorouter.yml (but for ports), hear the same registrations on one NATS bus,
+and stand in front of the same raw backends. Each case (`corpus.py`, `configurations.py`) is done with one after the
+other; then what the client got, what the backend saw, the lines of the access log and those of the process log are
+compared, without what no two runs share (`normal_form.py`). `allowed.py` has the differences that are known and
+meant. The exit code is 1 if there is any other, and, when all cases were done, if an entry of that table allows
+nothing.
 
 The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
-time is waiting, so there may be more jobs than processors. All cases take some five minutes with three.
+time is waiting, so there may be more jobs than processors. All cases take eight minutes with two.
 
 This is a tool and no part of the test suite: what it has shown gets a test there.
 """
@@ -27,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import pages
-from .allowed import ENTRIES, Entry, explain
+from .allowed import CHANCE, ENTRIES, Entry, explain
 from .case import Case
 from .configurations import Configuration, all_configurations
 from .normal_form import Compared, NormalForm, differences, outcome
@@ -134,7 +135,7 @@ def main() -> int:
             for compared in results:
                 report.add(compared)
     print(report.summary())
-    unused = [] if options.only else [entry for entry in ENTRIES if entry not in report.used]
+    unused = [] if options.only else [entry for entry in ENTRIES if entry not in report.used and entry.reason != CHANCE]
     for entry in unused:
         print(f"allowed.py allows what does not occur: {entry}")
     return 1 if report.counts["different"] or unused else 0
