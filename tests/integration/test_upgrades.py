@@ -295,7 +295,12 @@ class TestHalfClose:
         """Who is still taking what came before the end of the other side is not silent."""
         much = bytes(16 << 20)
         with self.tunnel(backend, tunnel_silence_timeout=0.001) as (_, client, stream):
-            sender = threading.Thread(target=lambda: (client.send(much), client.half_close()))
+
+            def say_much() -> None:
+                client.send(much)
+                client.half_close()
+
+            sender = threading.Thread(target=say_much)
             sender.start()
             assert stream.read_to_end() == much
             sender.join()
