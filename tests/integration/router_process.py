@@ -62,7 +62,7 @@ class LoggingProcess:
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Fail if a worker died, or anything but the process log was written, since the last check."""
+        """Fail if since the last check a worker died, a fault was logged, or something was written to stderr."""
         assert self.is_running, f"the router died: {self._last_words()}"
         with self._changed:
             complaints, self._complaints = self._complaints, []
@@ -83,7 +83,7 @@ class LoggingProcess:
                     self._complaints.append(line)
                 else:
                     self._events.append(event)
-                    if event["message"] == "worker-exited":
+                    if event["message"] in ("worker-exited", "loop-exception"):
                         self._complaints.append(line)
                 self._changed.notify_all()
         with self._changed:
@@ -159,7 +159,7 @@ class LoggingProcess:
 
     @property
     def complaints(self) -> list[str]:
-        """What was written that is no line of the process log, and deaths of workers that no test has asked for."""
+        """What was written to stderr, faults, and deaths of workers that no test has asked for."""
         with self._changed:
             return list(self._complaints)
 
