@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastrouter.parent_death import end_with_parent
+
 from .byte_stream import PATIENCE
 from .processes import children_of
 from .raw_client import RawClient
@@ -22,7 +24,10 @@ T = TypeVar("T")
 
 
 class LoggingProcess:
-    """The executable with some arguments; its log lines are collected while it runs."""
+    """The executable with some arguments; its log lines are collected while it runs.
+
+    It ends with the thread that has started it, if it was not stopped before.
+    """
 
     command: Sequence[str] = (str(EXECUTABLE),)
     # Descriptors that it is started with, besides the standard ones.
@@ -43,6 +48,8 @@ class LoggingProcess:
             text=True,
             env={**os.environ, "TZ": "UTC"},
             pass_fds=self.inherited,
+            # Whoever is killed can stop nothing.
+            preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
         )
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()
