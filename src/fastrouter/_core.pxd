@@ -391,6 +391,7 @@ cdef class Settings:
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
     cdef readonly double half_close_timeout     # for an answer to begin to a client that sends no more, and may have left
+    cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
@@ -750,6 +751,7 @@ cdef class RoundTripper:
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue half_closes              # clients that send no more, until their answer begins
+    cdef DeadlineQueue tunnel_silences          # clients whose tunnels have one side that has ended
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
     cdef DeadlineQueue closings

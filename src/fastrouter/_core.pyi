@@ -35,6 +35,7 @@ class Settings:
     proxy_header_timeout: float
     backend_idle_timeout: float
     half_close_timeout: float
+    tunnel_silence_timeout: float
     closing_timeout: float
     keep_alive_probe_interval: float
     backend_keep_alive: bool
@@ -83,6 +84,7 @@ class Settings:
         backend_idle_timeout: float = 90.0,
         closing_timeout: float = 900.0,
         half_close_timeout: float = 2.0,
+        tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,

@@ -125,6 +125,7 @@ OUTCOMES = (
     ),
     Outcome(_UPGRADE, r"plain: upgrade odd value$", "502 silence; 0 sent; logged 502", "502 silence; 1 sent; logged 502"),
     Outcome(_UPGRADE, r"plain: upgrade odd value, refused$", "502 kept; 0 sent; logged 502", "400 kept; 1 sent; logged 400"),
+    Outcome("H20: PROXY UNKNOWN is served", r"proxy protocol: header b'PROXY UNKNOWN", "end; 0 sent; logged nothing", _SERVED),
     Outcome("H20: malformed PROXY headers are refused", r"proxy protocol: header b'PROXY TCP4 (1.2.3.4 5.6.7.8 (99999 10|9 10.n')|::1)", _SERVED, "end; 0 sent; logged nothing"),
     Outcome(_HEAD_AT_ONCE, r"(200 OK (with a length|chunked) to|body of response b'Content-Length: 5'|half a body)", _CUT_UNSEEN, "200 end; 1 sent; logged 200", ("client", "access")),
     Outcome(_ABORTED, r"body of response b'Transfer-Encoding: chunked' b'(x.r.nhello|1.na)", _CUT_UNSEEN, "end; 1 sent; logged 200", ("access",)),

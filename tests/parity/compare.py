@@ -26,6 +26,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from fastrouter.parent_death import end_with_parent
+
 from . import pages
 from .allowed import ALL_REASONS, explain
 from .case import Case
@@ -123,7 +125,8 @@ def main() -> int:
     report = Report(is_verbose=options.verbose)
     with (
         tempfile.TemporaryDirectory(prefix="parity-") as directory,
-        ProcessPoolExecutor(options.jobs) as executor,
+        # When this process is killed, so are they, and with them the routers and servers that they have started.
+        ProcessPoolExecutor(options.jobs, initializer=end_with_parent) as executor,
     ):
         configurations = all_configurations(Path(directory))
         of_gorouter = functools.partial(compare, options.gorouter)

@@ -72,6 +72,8 @@ cdef class ClientConnection(Connection):
             self.arm(self.tripper.closings)
         elif queue is self.tripper.half_closes:
             self._on_half_close_over()
+        elif queue is self.tripper.tunnel_silences:
+            on_silence(self.exchange)
         elif queue is not self.tripper.stalls or self.is_stalled():
             self.abort()
 
@@ -118,6 +120,9 @@ cdef class ClientConnection(Connection):
         return 0 if self.is_tls else self.tripper.turns.add_arrival(self)
 
     cdef int on_full(self) except -1:
+        if self.queue is self.tripper.tunnel_silences:
+            # The stall watch has the place.
+            self.disarm()
         if self.exchange is not None and self.exchange.backend is not None:
             self.exchange.backend.let_read(False)
         return 0
@@ -125,7 +130,9 @@ cdef class ClientConnection(Connection):
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
-        if self.has_eof:
+        if self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
+        elif self.has_eof:
             self._watch_half_close()
         return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
 
@@ -377,6 +384,8 @@ cdef class ClientConnection(Connection):
 
     cdef int on_body_room(self) except -1:
         """The exchange can take body bytes again."""
+        if self.exchange is not None and self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
         if self.pending is not None or self.backlog is not None:
             self._advance()
         else:

@@ -36,6 +36,9 @@ cdef object _parse_proxy_line(bytes data):
     if data[end - 1] != c"\r":
         raise ValueError("the line does not end in CR LF")
     parts = data[: end - 1].split(b" ")
+    if parts[1] == b"UNKNOWN":
+        # On the load balancer's own behalf (a health check), or of a client that it cannot name; the rest is to be ignored.
+        return end + 1, None, 0
     if len(parts) != 6:
         raise ValueError("not six fields")
     if parts[1] == b"TCP4":
@@ -57,8 +60,8 @@ cdef object _parse_proxy_block(bytes data):
     # Both judged before the rest is here: what cannot be right need not be waited for.
     if command != 0x20 and command != 0x21:
         raise ValueError("unknown version or command")
-    if command == 0x20:
-        # LOCAL: the load balancer itself, on its own behalf; what follows is to be ignored.
+    if command == 0x20 or base[13] == 0x00:
+        # LOCAL: the load balancer itself, on its own behalf; UNSPEC: a client that it cannot name. What follows is to be ignored.
         return None if len(data) < size else (size, None, 0)
     if base[13] == 0x11:
         family, width = AF_INET, 4
