@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from parity.allowed import ENTRIES, OUTCOMES
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "fastrouter"
 ASSEMBLER = PACKAGE / "_core.pyx"
@@ -120,6 +122,19 @@ def test_what_the_parity_table_names_exists() -> None:
         if file is None or (inner and inner.removeprefix("::") not in definitions_of(file)):
             missing.append(quoted)
     assert missing == []
+
+
+def test_what_may_differ_from_gorouter_is_told_in_the_parity_table() -> None:
+    rows = [line.split(" | ") for line in PARITY.read_text().splitlines()]
+    told = {cells[0].removeprefix("| ") for cells in rows if cells[-1].strip(" |")}
+    reasons = {entry.reason for entry in ENTRIES}
+    assert {reason: untold for reason in reasons if (untold := set(reason.partition(": ")[0].split(", ")) - told)} == {}
+    assert len(reasons) <= 25
+
+
+def test_nothing_that_gorouter_serves_may_be_a_fault_of_the_server() -> None:
+    served = [outcome for outcome in OUTCOMES if re.match("([1-5].. )*2", outcome.gorouter)]
+    assert [outcome for outcome in served if re.match("([1-5].. )*5", outcome.ours)] == []
 
 
 def test_functions_are_found_with_their_extent() -> None:

@@ -155,7 +155,7 @@ def _once(lines: list[str]) -> list[str]:
 
 
 def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
-    data = event.get("data")
+    data = event.get("data", {})
     assert isinstance(data, dict)
     told = {key: "<s>" if key.endswith("-time") or key == "took" else value for key, value in data.items()}
     line = clean(json.dumps(told, sort_keys=True))

@@ -32,7 +32,7 @@ def registrations(pair: Pair) -> list[Difference]:
                 for key in {*before[name], *after}
                 if before[name].get(key) != after.get(key) and not key.startswith("marker-")
             }
-            logs[name] = [event for event in router.barrier()[1] if "marker-" not in json.dumps(event["data"])]
+            logs[name] = [event for event in router.barrier()[1] if "marker-" not in json.dumps(event.get("data", {}))]
         label = f"{subject.decode()} {payload.decode('utf-8', 'backslashreplace')}"
         for key in sorted({*changes["gorouter"], *changes["ours"]}):
             theirs, mine = (changes[name].get(key, "unchanged") for name in ("gorouter", "ours"))
@@ -50,7 +50,7 @@ def registrations(pair: Pair) -> list[Difference]:
 
 
 def _told(event: Mapping[str, object]) -> str:
-    data = event["data"]
+    data = event.get("data", {})
     assert isinstance(data, dict)
     values = {key: value for key, value in data.items() if key != "error"}
     error = " +error" if "error" in data else ""

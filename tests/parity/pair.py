@@ -95,15 +95,18 @@ class Router:
         request_id = line.partition('vcap_request_id:"')[2].partition('"')[0]
 
         def is_there() -> bool | None:
-            return any(request_id == event["data"].get("vcap_request_id") for event in self._new_events()) or None
+            return (
+                any(request_id == event.get("data", {}).get("vcap_request_id") for event in self._new_events()) or None
+            )
 
         wait_for(is_there, f"the barrier {host} in the process log")
         events = []
         for event in self._new_events():
             self._events_read += 1
-            if request_id == event["data"].get("vcap_request_id"):
+            if request_id == event.get("data", {}).get("vcap_request_id"):
                 break
-            events.append(event)
+            if request_id != event.get("data", {}).get("VcapRequestIdHeader"):
+                events.append(event)
         text = self.process.access_log.read_bytes().decode("utf-8", "surrogateescape")
         lines = text[self._access_read :].split("\n")
         self._access_read = len(text)
@@ -251,8 +254,12 @@ class Pair:
             return response.status, kept, body if len(body) < 200 else b"<long>"
 
     def __enter__(self) -> Self:
-        for router in self.routers.values():
-            router.barrier()
+        try:
+            for router in self.routers.values():
+                router.barrier()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(

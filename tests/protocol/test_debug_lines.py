@@ -127,7 +127,7 @@ class Signer:
     [
         ("https://service.test/a%20b", {"Path": "/a b"}),
         ("https://service.test/a%2Fb?c=d", {"Path": "/a/b", "RawPath": "/a%2Fb", "RawQuery": "c=d"}),
-        ("https://u:secret@service.test", {"User": {}}),
+        ("https://u:secret@service.test", {"User": "u"}),
         (
             "http://service.test:8080/?",
             {"Scheme": "http", "Host": "service.test:8080", "Path": "/", "ForceQuery": True},
@@ -139,7 +139,7 @@ def test_a_visit_to_a_route_service(url: str, members: dict[str, object]) -> Non
     conversation.table.set_route("app.test", route_service_url=url)
     conversation.tripper.set_debug(True)
     conversation.from_client(GET)
-    nothing = {"Path": "", "RawPath": "", "RawQuery": "", "Fragment": "", "RawFragment": "", "Opaque": "", "User": None}
+    nothing = {"Path": "", "RawPath": "", "RawQuery": "", "Fragment": "", "RawFragment": "", "Opaque": "", "User": ""}
     whole = {"Scheme": "https", "Host": "service.test", "OmitHost": False, "ForceQuery": False, **nothing, **members}
     *_, (message, data) = lines_of(conversation)
     assert (message, data) == ("route-service", {"route-service-url": whole, "attempt": 1})

@@ -34,7 +34,7 @@ cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
 cdef bytes repaired_head(bytes head):
     """A response head without folded lines, blanks that do not belong, and contradictions about its length. None: not mended.
 
-    `head` ends behind its empty line.
+    Of another version than 1.0 and 1.1, it is of the one by whose rules Go reads it. `head` ends behind its empty line.
     """
     cdef list fields = []
     cdef set lengths = set()
@@ -58,9 +58,9 @@ cdef bytes repaired_head(bytes head):
         name, colon, value = b" ".join(parts).partition(b":")
         name = name.rstrip(b" \t")
         value = value.strip(b" \t")
-        if not colon:
+        if not colon or not name:
             return None
-        if not name or b" " in name:
+        if b" " in name:
             # Nobody could read it: Go leaves it out.
             continue
         lower = name.lower()
@@ -71,6 +71,8 @@ cdef bytes repaired_head(bytes head):
         is_chunked = is_chunked or (lower == b"transfer-encoding" and value.lower() == b"chunked")
         fields.append((lower, name + b": " + value))
     version, space, rest = first.partition(b" ")
+    if len(version) == 8 and version[:5] == b"HTTP/" and version[6:7] == b"." and (version[5:6] + version[7:]).isdigit():
+        version = b"HTTP/1.0" if version < b"HTTP/1.1" else b"HTTP/1.1"
     repaired = b"\r\n".join([
         version + space + rest.lstrip(b" "),
         # RFC 9112 6.3: of the two it is Transfer-Encoding that counts.

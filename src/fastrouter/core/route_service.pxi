@@ -263,13 +263,13 @@ cdef int attempt_visit(RoundTripper tripper, Exchange exchange) except -1:
 
 
 cdef dict described_url(str url):
-    """A URL as log lines of Gorouter tell it: member by member of Go's own form of one."""
+    """A URL as log lines of Gorouter tell it: member by member of Go's own form of one, but without the user's password."""
     parts = urlsplit(url)
     path = unquote(parts.path)
     return {
         "Scheme": parts.scheme,
         "Opaque": "",
-        "User": None if parts.username is None else {},
+        "User": parts.username or "",
         "Host": parts.netloc.rpartition("@")[2],
         "Path": path,
         # Only where escapes are other than Go's own.
