@@ -124,7 +124,7 @@ cdef class ProxyHeaderReader(Timed):
         try:
             header = parse_proxy_header(self.backlog)
         except ValueError:
-            self.abort()
+            self._refuse()
             return
         if header is None:
             return
@@ -145,7 +145,7 @@ cdef class ProxyHeaderReader(Timed):
             # Too little came to be a header.
             self._let_in(ClientConnection(self.door.tripper), self.backlog)
         else:
-            self.abort()
+            self._refuse()
 
     cdef int on_panic(self, object error) except -1:
         self.abort()
@@ -155,6 +155,11 @@ cdef class ProxyHeaderReader(Timed):
         if self.transport is not None:
             self.transport.abort()
         self._leave()
+
+    cdef int _refuse(self) except -1:
+        count_refusal(self.door.tripper, REFUSAL_PROXY_HEADER)
+        self.abort()
+        return 0
 
     cdef int _leave(self) except -1:
         self.disarm()
