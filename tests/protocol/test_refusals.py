@@ -1,4 +1,4 @@
-"""Requests that come to no handler, and connections that come to no request: counted by reason, and logged if wanted."""
+"""Requests that come to no handler, and connections that come to no request: counted by reason, logged if wanted."""
 
 import json
 import mmap

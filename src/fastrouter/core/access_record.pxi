@@ -13,8 +13,8 @@ cdef tuple REDACTIONS = ("none", "all", "hash")
 cdef class AccessLog:
     """Renders lines into a batch and hands batches to `sink` (bytes ending in a newline), which must neither block nor raise."""
 
-    def __init__(self, sink not None, *, bint is_json=False, bint logs_refused=False, extra_fields=(), extra_headers=(), bint hides_forwarded_for=False,
-                 bint hides_source=False, str redaction="none"):
+    def __init__(self, sink not None, *, bint is_json=False, bint logs_refused=False, extra_fields=(), extra_headers=(),
+                 bint hides_forwarded_for=False, bint hides_source=False, str redaction="none"):
         self.sink = sink
         self.is_json = is_json
         self.logs_refused = logs_refused
