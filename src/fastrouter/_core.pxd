@@ -201,6 +201,7 @@ cdef enum:
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
     REFUSED_LOOK_MAX = 2048     # bytes of a refused request that its log line is taken from
+    INCOMPLETE_LOOK_MAX = 256   # of one that never came whole: the time of many may be over at once
     RULE_LENGTHS = 32           # a power of two
 
 cdef enum:

@@ -197,7 +197,7 @@ def test_requests_before_and_on_other_connections_are_as_ever() -> None:
 
 
 class TestIncompleteHeads:
-    HEAD = b"GET / HTTP/1.1\r\nHost: app.test\r\nX-Fo"
+    HEAD = b"GET / HTTP/1.1\r\nHost: app.test\r\nX-Long: " + 300 * b"x" + b"\r\nUser-Agent: a\r\nX-Fo"
     LINE = 'app.test - [-] "GET / HTTP/1.1" "-" 0 0'
 
     def test_too_slow(self) -> None:

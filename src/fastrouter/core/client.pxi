@@ -185,7 +185,7 @@ cdef class ClientConnection(Connection):
         if self.backlog is not None and self.exchange is None and not (
             self.is_closing or self.is_lingering or self.is_discarding
         ):
-            note_refusal(self, bytes(self.backlog[:REFUSED_LOOK_MAX]), REFUSAL_INCOMPLETE_HEADER, 0, 0)
+            note_refusal(self, bytes(self.backlog[:INCOMPLETE_LOOK_MAX]), REFUSAL_INCOMPLETE_HEADER, 0, 0)
         return 0
 
     cdef int _gather(self, bytes data) except -1:
