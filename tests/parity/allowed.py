@@ -78,8 +78,7 @@ _TRAILERS = "H13: trailers of requests are passed on, whatever was announced"
 _COUNTED = "G01, H15: bytes of a body count when they have come for a backend, whether they went on or not"
 _BROKEN_OFF = "G01, H16, N16, S09: responses that break off are logged, their head goes out at once, and a reset ends what has no length"
 _BAD_STATUS = "S09: a status below 100 makes Gorouter panic, and a bad switch is answered to HEAD as to GET"
-_GONE = "E12: who half-closes is answered, who has left is not, and the two look alike at first"
-_CHANCE = "E12: which of its reads or writes tells Gorouter that a client has gone is a matter of chance"
+_GONE = "E12: who half-closes is answered, who has left is not, and which read or write tells of either is a matter of chance"
 _TRACED = "E17: lines about attempts have the ids of the trace, as spec 6.6 wants it"
 _UPGRADE = "S05, W01, W02: which upgrades are passed on, and what goes with 101"
 _WORDS = "E07, E16, Q15, V04, V14: texts of errors are our own"
@@ -186,7 +185,7 @@ BLURS = (
     Blur(_ID, "access", r'(?<= vcap_request_id:")[^"]*', r"hop b'Connection: X-Vcap-Request-Id'$"),
     Blur(_COUNTED, "access", r'(?<=" \d{3} )[015](?= \d\d ")', r"plain: refused POST$|TLS backends.*POST$|services.*: (service of .*|inner visit of .*), POST$"),
     Blur(_COUNTED, "access", r'(?<=" 200 )(0|10)(?= 5 ")', r"plain: answer before the body$"),
-    Blur(_CHANCE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: .*(away|cut)$"),
+    Blur(_GONE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: .*(away|cut)$"),
     Blur(_SPOKEN, "client", r"(?<=^1 HTTP/1\.)[01](?= (200|417)$)", r"plain: (OPTIONS \* with|expect b'x',) HTTP/1\.0$"),
     Blur(_GO_CLIENT, "backend", r"(?<=^a1 GET http://)u:p@", r"plain: target b'http://u:p@"),
     Blur(_FRAMED_ANEW, "client", r"(?<=^1 body )(3.r.nold.r.n0.r.n.r.n|old)$", r"answer b'HTTP/1\.0 .*chunked"),

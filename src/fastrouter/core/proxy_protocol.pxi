@@ -127,7 +127,7 @@ cdef class ProxyHeaderReader(Timed):
         try:
             header = parse_proxy_header(self.backlog)
         except ValueError:
-            self.abort()
+            self._refuse()
             return
         if header is None:
             return
@@ -148,7 +148,7 @@ cdef class ProxyHeaderReader(Timed):
             # Too little came to be a header.
             self._let_in(ClientConnection(self.door.tripper), self.backlog)
         else:
-            self.abort()
+            self._refuse()
 
     cdef int on_panic(self, object error) except -1:
         self.abort()
@@ -158,6 +158,11 @@ cdef class ProxyHeaderReader(Timed):
         if self.transport is not None:
             self.transport.abort()
         self._leave()
+
+    cdef int _refuse(self) except -1:
+        count_refusal(self.door.tripper, REFUSAL_PROXY_HEADER)
+        self.abort()
+        return 0
 
     cdef int _leave(self) except -1:
         self.disarm()
