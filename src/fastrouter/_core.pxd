@@ -119,6 +119,21 @@ cdef enum:
     FAILURE_KINDS
 
 cdef enum:
+    # In the order of REFUSALS: why a request came to no handler, or a connection to no request.
+    REFUSAL_MALFORMED
+    REFUSAL_HEADER_TOO_LARGE
+    REFUSAL_BAD_HEADER
+    REFUSAL_BAD_HOST
+    REFUSAL_BAD_VERSION
+    REFUSAL_TRANSFER_ENCODING
+    REFUSAL_EXPECTATION
+    REFUSAL_INCOMPLETE_HEADER
+    REFUSAL_PLAIN_HTTP
+    REFUSAL_TLS_HANDSHAKE
+    REFUSAL_PROXY_HEADER
+    REFUSAL_KINDS
+
+cdef enum:
     # In the order of COUNTER_NAMES.
     COUNTER_REQUESTS            # exchanges finished
     COUNTER_ATTEMPTS
@@ -138,7 +153,8 @@ cdef enum:
     COUNTER_RESPONSES_XXX
     COUNTER_EMPTY_CONTENT_LENGTH_HEADER
     COUNTER_LOST_LOG_LINES      # of the access log
-    COUNTER_CLIENT_CONNECTIONS          # open now, as the next
+    COUNTERS_REFUSED            # here begin those by REFUSAL_*
+    COUNTER_CLIENT_CONNECTIONS = COUNTERS_REFUSED + REFUSAL_KINDS   # open now, as the next
     COUNTER_IDLE_BACKEND_CONNECTIONS
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
@@ -184,6 +200,8 @@ cdef enum:
     ACCESS_BATCH = 131072       # bytes of log lines handed over at once
     ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
+    REFUSED_LOOK_MAX = 2048     # bytes of a refused request that its log line is taken from
+    INCOMPLETE_LOOK_MAX = 256   # of one that never came whole: the time of many may be over at once
     RULE_LENGTHS = 32           # a power of two
 
 cdef enum:
@@ -391,6 +409,7 @@ cdef class Settings:
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
     cdef readonly double half_close_timeout     # for an answer to begin to a client that sends no more, and may have left
+    cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
     cdef readonly bint backend_keep_alive
@@ -566,6 +585,7 @@ cdef class AccessLog:
     cdef Py_ssize_t size                        # bytes gathered
     cdef Py_ssize_t capacity
     cdef bint is_json
+    cdef bint logs_refused                      # requests that came to no handler have lines
     cdef bint hides_forwarded_for
     cdef bint hides_source
     cdef int redaction                          # of queries: index of REDACTIONS
@@ -623,6 +643,7 @@ cdef class Exchange(Timed):
     cdef int64_t proxy_started_ns               # begin of the first attempt, 0 without one
     cdef int64_t finished_ns
     cdef bytes head                             # as received; the slices below point into it
+    cdef bytes refused_protocol                 # what a refused request says it speaks, "-" for nothing; None for all others
     cdef Slice method
     cdef Slice host                             # the effective one: Host, or an absolute target's authority
     cdef Slice path                             # target in origin form, query included; empty for `http://host`
@@ -750,6 +771,7 @@ cdef class RoundTripper:
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
     cdef DeadlineQueue half_closes              # clients that send no more, until their answer begins
+    cdef DeadlineQueue tunnel_silences          # clients whose tunnels have one side that has ended
     cdef DeadlineQueue client_idles
     cdef DeadlineQueue lingerings
     cdef DeadlineQueue closings
@@ -859,6 +881,7 @@ cdef class ClientConnection(Connection):
     cdef int send_rendered(self, const char* end) except -1
     cdef int send_parts(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
+    cdef int _note_incomplete(self) except -1
     cdef int _gather(self, bytes data) except -1
     cdef int _work(self) except -1
     cdef int _advance(self) except -1
@@ -894,6 +917,7 @@ cdef class ProxyHeaderReader(Timed):
     cdef FrontDoor door
     cdef object transport                       # None once it is somebody else's
     cdef bytes backlog                          # received, and no header yet
+    cdef int _refuse(self) except -1
     cdef int _leave(self) except -1
     cdef int _let_in(self, ClientConnection client, bytes data) except -1
 
@@ -938,6 +962,8 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef FrontDoor door
     cdef object admits                          # of the door, when the handshake began
     cdef bytes greeting                         # a ClientHello that is not complete
+    cdef int _refuse_plain_http(self, bytes data) except -1
+    cdef int _refuse(self, bytes last_words) except -1
     cdef int _turn_away(self, bytes last_words) except -1
     cdef int _leave(self) except -1
 

@@ -12,6 +12,9 @@ from typing_extensions import Buffer
 
 CYTHON_VERSION: str
 
+# Why requests are refused before they come to a handler; `refused_<reason>` in `Stats.counts`.
+REFUSALS: tuple[str, ...]
+
 # Process-log levels as Gorouter writes them (spec 6.6): 0 debug, 1 info, 2 warn, 3 error.
 EventLog = Callable[[int, str, dict[str, Any]], None]
 
@@ -35,6 +38,7 @@ class Settings:
     proxy_header_timeout: float
     backend_idle_timeout: float
     half_close_timeout: float
+    tunnel_silence_timeout: float
     closing_timeout: float
     keep_alive_probe_interval: float
     backend_keep_alive: bool
@@ -83,6 +87,7 @@ class Settings:
         backend_idle_timeout: float = 90.0,
         closing_timeout: float = 900.0,
         half_close_timeout: float = 2.0,
+        tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
@@ -257,7 +262,7 @@ class AccessLog:
 
     `sink` gets bytes ending in a newline: at 64 KiB, and from the tick at most 0.5 s after the first line.
     It must not block and must not raise. `extra_fields` are of spec 6.2, others are ignored; `extra_headers` are names of
-    request headers. `hides_forwarded_for`, `hides_source` and `redaction` (of the queries of GET requests) leave out what must
+    request headers. `logs_refused` gives lines to requests that came to no handler. `hides_forwarded_for`, `hides_source` and `redaction` (of the queries of GET requests) leave out what must
     not be kept. Raises ValueError for a redaction that is none.
     """
 
@@ -266,6 +271,7 @@ class AccessLog:
         sink: Callable[[bytes], None],
         *,
         is_json: bool = False,
+        logs_refused: bool = False,
         extra_fields: Iterable[str] = (),
         extra_headers: Iterable[str] = (),
         hides_forwarded_for: bool = False,

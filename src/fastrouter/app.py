@@ -46,6 +46,7 @@ from fastrouter.health import Health
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram, HistogramBounds
 from fastrouter.listeners import ListenerWatch, bind_listeners, close_listeners, describe_listener
 from fastrouter.log import STDOUT_WRITER, Level, Logger
+from fastrouter.loop_faults import log_loop_faults
 from fastrouter.metrics import Metrics
 from fastrouter.metrics_listener import MetricsOptions, new_metrics_server
 from fastrouter.monitor import INTERVAL, Monitor
@@ -197,6 +198,7 @@ class Router:
         self._router_logger = logger.child("router")
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
+        log_loop_faults(self._loop, logger)
         self._health = Health()
         # What ends the router, and what ends even a drain.
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()

@@ -96,6 +96,11 @@ def cli() -> None:
 @click.option("--routes", "routes_file", metavar="FILE", help="YAML file of routes; see the README.")
 @click.option("--access-log", metavar="FILE", help="Append one line per request to this file.")
 @click.option(
+    "--disable-log-refused-requests",
+    is_flag=True,
+    help="No line for a request that is refused before its route is looked up.",
+)
+@click.option(
     "--workers", type=click.IntRange(min=1), metavar="NUMBER", help="Worker processes.  [default: one per CPU]"
 )
 @click.option(
@@ -122,6 +127,7 @@ def run(
     route_options: Sequence[str],
     routes_file: str | None,
     access_log: str | None,
+    disable_log_refused_requests: bool,
     workers: int | None,
     disable_backend_keep_alive: bool,
     log_level: str,
@@ -166,7 +172,7 @@ def run(
         file_routes=file_routes,
         workers=workers or app.usable_cpus(),
         settings=data_plane,
-        access_log=AccessLogOptions(file=access_log),
+        access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
     )
     _end(lambda: app.run(options, logger))

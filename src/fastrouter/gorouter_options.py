@@ -175,6 +175,7 @@ def _access_log_of(config: Config) -> AccessLogOptions:
         syslog=_syslog_of(config) if config.access_log.enable_streaming else None,
         line={
             "is_json": config.access_log.format == "json",
+            "logs_refused": config.access_log.refused_requests,
             "extra_fields": logging.extra_access_log_fields,
             "extra_headers": (
                 *config.extra_headers_to_log,

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from fastrouter import __version__
-from fastrouter._core import Stats
+from fastrouter._core import REFUSALS, Stats
 from fastrouter.exposition import Exposition, HistogramSample, Labels, Sample
 from fastrouter.histogram import Buckets, Histogram
 from fastrouter.monitor import Monitor
@@ -124,6 +124,11 @@ class Metrics:
             "responses",
             "number of responses",
             [Sample(counts[f"responses_{group}"], (("status_group", group),)) for group in STATUS_GROUPS],
+        )
+        page.counter(
+            "fastrouter_refused_requests_total",
+            "number of requests, and of connections before their first one, that were refused before any handler",
+            [Sample(counts[f"refused_{reason}"], (("reason", reason),)) for reason in REFUSALS],
         )
         # Gorouter has it and never counts it.
         page.counter(

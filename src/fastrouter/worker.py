@@ -27,6 +27,7 @@ from fastrouter.error_template import ErrorTemplate
 from fastrouter.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
 from fastrouter.listeners import BACKLOG
 from fastrouter.log import STDOUT_WRITER, Level, Logger
+from fastrouter.loop_faults import log_loop_faults
 from fastrouter.networks import Networks
 from fastrouter.parent_death import end_with_parent
 from fastrouter.peer_credentials import peer_pid
@@ -71,6 +72,7 @@ class Worker:
         self._applier = TableApplier(self._table, self._on_refused, self._on_unshared)
         self._stopped = self._loop.create_future()
         self._logger = Logger()
+        log_loop_faults(self._loop, self._logger)
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
         self._round_tripper: RoundTripper | None = None
@@ -133,6 +135,7 @@ class Worker:
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
+        log_loop_faults(self._loop, self._logger)
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
         self._open_access_log(begin.access_log, stats)

@@ -82,6 +82,7 @@ def _router_starter(directory: Callable[[], Path]) -> Iterator[StartRouter]:
     yield start
     for router in routers:
         router.stop()
+    assert [router.complaints for router in routers if router.complaints] == []
 
 
 @pytest.fixture

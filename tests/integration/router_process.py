@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastrouter.parent_death import end_with_parent
+
 from .byte_stream import PATIENCE
 from .processes import children_of
 from .raw_client import RawClient
@@ -22,7 +24,10 @@ T = TypeVar("T")
 
 
 class LoggingProcess:
-    """The executable with some arguments; its log lines are collected while it runs."""
+    """The executable with some arguments; its log lines are collected while it runs.
+
+    It ends with the thread that has started it, if it was not stopped before.
+    """
 
     command: Sequence[str] = (str(EXECUTABLE),)
     # Descriptors that it is started with, besides the standard ones.
@@ -43,6 +48,8 @@ class LoggingProcess:
             text=True,
             env={**os.environ, "TZ": "UTC"},
             pass_fds=self.inherited,
+            # Whoever is killed can stop nothing.
+            preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
         )
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()
@@ -62,7 +69,7 @@ class LoggingProcess:
         return self._process.poll() is None
 
     def check(self) -> None:
-        """Fail if a worker died, or anything but the process log was written, since the last check."""
+        """Fail if since the last check a worker died, a fault was logged, or something was written to stderr."""
         assert self.is_running, f"the router died: {self._last_words()}"
         with self._changed:
             complaints, self._complaints = self._complaints, []
@@ -83,7 +90,7 @@ class LoggingProcess:
                     self._complaints.append(line)
                 else:
                     self._events.append(event)
-                    if event["message"] == "worker-exited":
+                    if event["message"] in ("worker-exited", "loop-exception"):
                         self._complaints.append(line)
                 self._changed.notify_all()
         with self._changed:
@@ -159,7 +166,7 @@ class LoggingProcess:
 
     @property
     def complaints(self) -> list[str]:
-        """What was written that is no line of the process log, and deaths of workers that no test has asked for."""
+        """What was written to stderr, faults, and deaths of workers that no test has asked for."""
         with self._changed:
             return list(self._complaints)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from .conftest import Lane, StartRouter
 from .http_message import response_with
 from .raw_backend import BackendStream, ServingBackend
-from .router_process import wait_for
+from .raw_client import RawClient
+from .router_process import RouterProcess, wait_for
 from .test_upgrades import open_tunnel
 
 TIME = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{9}Z"
@@ -231,19 +232,6 @@ def test_quote_in_the_target_cannot_end_the_field(lane: Lane) -> None:
     assert r'"GET /\"x\\ HTTP/1.1" 200 ' in line
 
 
-def test_refusals_of_the_server_are_not_logged(lane: Lane) -> None:
-    # No handler runs for them (spec 4.0).
-    client = lane.connect()
-    client.send(lane.request(b"GET / HTTP/1.1", b"X-A: \x01"))
-    assert client.read_response().status == 400
-    other = lane.connect()
-    stream, _ = lane.forward(other)
-    stream.send(response_with())
-    other.read_response()
-    (line,) = lane.router.wait_for_log_lines(lane.host)
-    assert '"GET / HTTP/1.1" 200 ' in line
-
-
 def test_is_flushed_without_further_requests(lane: Lane) -> None:
     client = lane.connect()
     stream, _ = lane.forward(client)
@@ -312,3 +300,34 @@ def test_full_disk_is_one_error_and_traffic_goes_on(start_router: StartRouter) -
             assert client.read_response().status == 200
         assert len(router.events(SINK_ERROR)) == 1
         assert router.is_running
+
+
+class TestRefusedRequests:
+    LINE = (
+        'refused.test - [{TIME}] "GET /x HTTP/1.1" 417 0 0 "-" "-" "127.0.0.1:%d" "-" x_forwarded_for:"-" '
+        'x_forwarded_proto:"-" vcap_request_id:"-" response_time:0.000000 gorouter_time:0.000000 app_id:"-" '
+        'app_index:"-" instance_id:"-" x_cf_routererror:"refused (expectation)"'
+    )
+
+    def refuse_and_serve(self, router: RouterProcess) -> RawClient:
+        """Returns the client that was refused."""
+        refused, served = router.connect(), router.connect()
+        refused.send(b"GET /x HTTP/1.1\r\nHost: refused.test\r\nExpect: more\r\n\r\n")
+        assert refused.read_response().status == 417
+        served.send(b"GET / HTTP/1.1\r\nHost: refused.test\r\n\r\n")
+        assert served.read_response().status == 404
+        return refused
+
+    def test_have_lines(self, start_router: StartRouter) -> None:
+        router = start_router({"app.test": ["127.0.0.1:1"]})
+        client = self.refuse_and_serve(router)
+        lines = router.wait_for_log_lines("refused.test", 2)
+        assert_line(next(line for line in lines if " 417 " in line), self.LINE % client.local_port)
+
+    def test_have_none_where_they_are_not_wanted(self, start_router: StartRouter) -> None:
+        router = start_router({"app.test": ["127.0.0.1:1"]}, arguments=["--disable-log-refused-requests"])
+        self.refuse_and_serve(router)
+        (line,) = router.wait_for_log_lines("refused.test")
+        router.stop()
+        assert router.log_lines("refused.test") == [line]
+        assert " 404 " in line

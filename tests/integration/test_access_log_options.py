@@ -89,6 +89,26 @@ def test_local_address_and_json(
     assert (record["status"], record["backend_addr"]) == (200, backend.address)
 
 
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_refused_requests(start_gorouter: StartGorouter, tmp_path: Path, is_wanted: bool) -> None:
+    path = tmp_path / "access.log"
+    router = start_gorouter(
+        access_log={"file": str(path), **({"refused_requests": True} if is_wanted else {})},
+        prometheus={"enabled": True, "port": 0},
+    )
+    router.wait_until_started()
+    assert router.status_of("unknown.test", Expect="more") == 417
+    assert router.status_of("unknown.test") == 404
+    lines = lines_of(path, 2 if is_wanted else 1)
+    assert [line for line in lines if 'x_cf_routererror:"refused (expectation)"' in line] == (
+        [line for line in lines if " 417 " in line]
+    )
+    assert len(lines) == 1 + is_wanted
+    page = metrics_of(router)
+    assert page.value("fastrouter_refused_requests", reason="expectation") == 1
+    assert page.value("fastrouter_refused_requests") == 1
+
+
 def test_a_format_that_is_none(nats_server: NatsServerProcess, tmp_path: Path) -> None:
     router = GorouterProcess(tmp_path, {"access_log": {"format": "xml"}})
     assert router.wait() == 1

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from fastrouter.log import MAX_LINE, MAX_TEXT
 
 from .raw_client import RawClient
-from .router_process import EXECUTABLE
+from .router_process import EXECUTABLE, RouterProcess
 
 PATIENCE = 20.0
 # As long as a header can be.
@@ -99,3 +100,32 @@ def test_requests_are_served_when_the_reader_is_gone(router: UnreadRouter) -> No
     router.process.stdout.close()
     send_long_headers(router, 3)
     assert router.stop() == 0
+
+
+class FaultyRouter(RouterProcess):
+    """A router in whose control process a callback fails."""
+
+    command = (
+        sys.executable,
+        "-P",
+        "-c",
+        "import asyncio\n"
+        "from fastrouter import app, cli\n"
+        "run = app.Router.run\n"
+        "async def faulty(self):\n"
+        "    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n"
+        "    return await run(self)\n"
+        "app.Router.run = faulty\n"
+        "cli.main()\n",
+    )
+
+
+def test_a_fault_that_nobody_waits_for_is_a_line(tmp_path: Path) -> None:
+    router = FaultyRouter({}, tmp_path / "access.log")
+    try:
+        event = router.wait_for_event("loop-exception")
+    finally:
+        router.stop()
+    assert (event["data"]["error"], event["data"]["type"]) == ("division by zero", "ZeroDivisionError")
+    (complaint,) = router.complaints
+    assert json.loads(complaint) == event, "and nothing is on stderr"

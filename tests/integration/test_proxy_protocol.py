@@ -24,6 +24,7 @@ LINE_V6 = b"PROXY TCP6 2001:DB8::7 2001:db8::1 4711 443\r\n"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 BLOCK = SIGNATURE + b"\x21\x11\x00\x0f" + bytes([198, 51, 100, 7, 203, 0, 113, 1]) + b"\x12\x67\x01\xbbtlv"
 LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+UNSPEC = SIGNATURE + b"\x21\x00\x00\x04rest"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,9 @@ def impatient(request: pytest.FixtureRequest, backend: RawBackend, issuer: Issue
         (LINE_V6, b"2001:db8::7"),
         (BLOCK, b"198.51.100.7"),
         (LOCAL, b"127.0.0.1"),
+        (UNSPEC, b"127.0.0.1"),
+        (b"PROXY UNKNOWN\r\n", b"127.0.0.1"),
+        (b"PROXY UNKNOWN 198.51.100.7 203.0.113.1 4711 443\r\n", b"127.0.0.1"),
         (b"", b"127.0.0.1"),
         (b"PROXY TCP6 ::ffff:198.51.100.7 ::1 1 2\r\n", b"198.51.100.7"),
     ],
@@ -118,11 +122,11 @@ def test_the_access_log_names_the_client(front: Front) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 99999\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n",
-        SIGNATURE + b"\x21\x00\x00\x00",
+        SIGNATURE + b"\x21\x31\x00\x00",
         SIGNATURE + b"\x31\x11\x00\x0c",
     ],
 )
@@ -198,10 +202,19 @@ class TestTrust:
             client.expect_end()
         assert asked == ["127.0.0.1", "127.0.0.1"]
 
-    def test_those_who_are_trusted(self, backend: RawBackend) -> None:
+    @pytest.mark.parametrize(
+        ("header", "address"),
+        [
+            (LINE, b"198.51.100.7"),
+            (LOCAL, b"127.0.0.1"),
+            (UNSPEC, b"127.0.0.1"),
+            (b"PROXY UNKNOWN\r\n", b"127.0.0.1"),
+        ],
+    )
+    def test_those_who_are_trusted(self, backend: RawBackend, header: bytes, address: bytes) -> None:
         front = Front(backend, None, is_trusted_proxy=lambda ip: ip == "127.0.0.1")
         with front.router:
-            assert front.seen_address(front.connect(LINE)) == b"198.51.100.7"
+            assert front.seen_address(front.connect(header)) == address
 
     @pytest.mark.parametrize(("networks", "status"), [([], 200), (["127.0.0.0/8"], 200), (["10.0.0.0/8", "::/0"], 400)])
     def test_configured(

@@ -131,7 +131,7 @@ def test_what_stays_keeps_its_connections(
         ("routes: [{route: a.test, endpoints: []}]", "routes[0].endpoints: Expected `array` of length >= 1"),
         ("routes: [", "not valid YAML"),
         ("", "Expected `object`"),
-        (None, "No such file or directory"),
+        (None, "no such file or directory"),
     ],
 )
 def test_a_file_that_does_not_validate_is_refused(

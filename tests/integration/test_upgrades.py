@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from fastrouter._core import Endpoint
 from fastrouter.tls import backend_context
 
-from .byte_stream import ByteStream
+from .byte_stream import PATIENCE, ByteStream
 from .conftest import Lane, StartRouter
 from .http_message import response_with
 from .in_process import HOST, InProcessRouter
@@ -212,26 +212,6 @@ class TestTunnel:
         assert client.read_response().status == 101
         assert client.read_exactly(5) == b"early"
 
-    def test_half_close_of_the_client(self, lane: Lane) -> None:
-        client, stream = open_tunnel(lane)
-        client.send(b"last words")
-        client.half_close()
-        assert stream.read_to_end() == b"last words"
-        stream.send(b"answer")
-        assert client.read_exactly(6) == b"answer"
-        stream.close()
-        client.expect_end()
-
-    def test_half_close_of_the_backend(self, lane: Lane) -> None:
-        client, stream = open_tunnel(lane)
-        stream.send(b"last words")
-        stream.half_close()
-        assert client.read_to_end() == b"last words"
-        client.send(b"answer")
-        assert stream.read_exactly(6) == b"answer"
-        client.close()
-        stream.expect_end()
-
     def test_close_of_the_client_ends_the_backend(self, lane: Lane) -> None:
         client, stream = open_tunnel(lane)
         client.close()
@@ -253,6 +233,77 @@ class TestTunnel:
         stream.expect_end()
         _, request = lane.forward(lane.connect(), b"GET /2 HTTP/1.1")
         assert request.target == b"/2"
+
+
+class TestHalfClose:
+    """A tunnel of which one side has ended goes on, until the other has been silent for a while or has ended, too."""
+
+    @pytest.fixture
+    @staticmethod
+    def backend() -> Iterator[RawBackend]:
+        with RawBackend() as backend:
+            yield backend
+
+    @contextlib.contextmanager
+    def tunnel(
+        self, backend: RawBackend, **settings: float
+    ) -> Iterator[tuple[InProcessRouter, RawClient, BackendStream]]:
+        with InProcessRouter(Endpoint("127.0.0.1", backend.port), **settings) as router:
+            client = router.ask(*UPGRADE)
+            stream, _ = backend.accept_request()
+            stream.send(SWITCHING)
+            assert client.read_response().status == 101
+            yield router, client, stream
+
+    def test_of_the_client(self, backend: RawBackend) -> None:
+        with self.tunnel(backend, tunnel_silence_timeout=PATIENCE) as (router, client, stream):
+            client.send(b"last words")
+            client.half_close()
+            assert stream.read_to_end() == b"last words"
+            stream.send(b"answer")
+            assert client.read_exactly(6) == b"answer"
+            stream.close()
+            client.expect_end()
+            assert " 101 0 0 " in router.wait_for_log_line()
+
+    def test_of_the_backend(self, backend: RawBackend) -> None:
+        with self.tunnel(backend, tunnel_silence_timeout=PATIENCE) as (router, client, stream):
+            stream.send(b"last words")
+            stream.half_close()
+            assert client.read_to_end() == b"last words"
+            client.send(b"answer")
+            assert stream.read_exactly(6) == b"answer"
+            client.close()
+            stream.expect_end()
+            assert " 101 0 0 " in router.wait_for_log_line()
+
+    def test_of_a_client_that_has_left(self, backend: RawBackend) -> None:
+        """The backend goes on listening, as if only the client's last word had been said."""
+        with self.tunnel(backend) as (router, client, stream):
+            client.close()
+            assert " 101 0 0 " in router.wait_for_log_line()
+            stream.expect_end()
+
+    def test_of_a_backend_that_says_no_more(self, backend: RawBackend) -> None:
+        with self.tunnel(backend) as (router, client, stream):
+            stream.send(b"last words")
+            stream.half_close()
+            assert " 101 0 0 " in router.wait_for_log_line()
+            assert client.read_to_end() == b"last words"
+
+    def test_much_that_is_taken_late_is_all_there(self, backend: RawBackend) -> None:
+        """Who is still taking what came before the end of the other side is not silent."""
+        much = bytes(16 << 20)
+        with self.tunnel(backend, tunnel_silence_timeout=0.001) as (_, client, stream):
+
+            def say_much() -> None:
+                client.send(much)
+                client.half_close()
+
+            sender = threading.Thread(target=say_much)
+            sender.start()
+            assert stream.read_to_end() == much
+            sender.join()
 
 
 def test_no_timeout_ends_a_quiet_tunnel(start_router: StartRouter) -> None:

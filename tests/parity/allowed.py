@@ -79,8 +79,7 @@ _TRAILERS = "H13: trailers of requests are passed on, whatever was announced"
 _COUNTED = "G01, H15: bytes of a body count when they have come for a backend, whether they went on or not"
 _BROKEN_OFF = "G01, H16, N16, S09: responses that break off are logged, their head goes out at once, and a reset ends what has no length"
 _BAD_STATUS = "S09: a status below 100 makes Gorouter panic, and a bad switch is answered to HEAD as to GET"
-_GONE = "E12: who half-closes is answered, who has left is not, and the two look alike at first"
-CHANCE = "E12: which of its reads or writes tells Gorouter that a client has gone is a matter of chance"
+_GONE = "E12: who half-closes is answered, who has left is not, and which read or write tells of either is a matter of chance"
 _TRACED = "E17: lines about attempts have the ids of the trace, as spec 6.6 wants it"
 _UPGRADE = "S05, W01, W02: which upgrades are passed on, and what goes with 101"
 _WORDS = "E07, E16, Q15, V04, V14: texts of errors are our own"
@@ -136,6 +135,7 @@ OUTCOMES = (
     Outcome(_UPGRADE, r"plain: upgrade with HTTP/1\.0$", "101 closed; 1 sent; logged 101", "502 reset; 1 sent; logged 502"),
     Outcome(_UPGRADE, r"plain: upgrade odd value$", "502 silence; 0 sent; logged 502", "502 silence; 1 sent; logged 502"),
     Outcome(_UPGRADE, r"plain: upgrade odd value, refused$", "502 kept; 0 sent; logged 502", "400 kept; 1 sent; logged 400"),
+    Outcome("H20: PROXY UNKNOWN is served", r"proxy protocol: header b'PROXY UNKNOWN", "end; 0 sent; logged nothing", _SERVED),
     Outcome(_STRICT, r"proxy protocol: header b'PROXY TCP4 (1.2.3.4 5.6.7.8 (99999 10|9 10.n')|::1)", _SERVED, "end; 0 sent; logged nothing"),
     Outcome(_BROKEN_OFF, r"(200 OK (with a length|chunked) to|body of response b'Content-Length: 5'|half a body)", _CUT_UNSEEN, "200 end; 1 sent; logged 200", ("client", "access")),
     Outcome(_BROKEN_OFF, r"body of response b'Transfer-Encoding: chunked' b'(x.r.nhello|1.na)", _CUT_UNSEEN, "end; 1 sent; logged 200", ("access",)),
@@ -155,6 +155,9 @@ _SERVICE_FAILS = r"services.*: (service of down|service: reset)"
 _LOST_SERVICE = r"services.*: (service of nowhere|inner visit of (other-)?in\.parity)"
 _NAME_SERVER = r" on [\d.]+:53(?=: no such host)"
 _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trace key of an unknown host)$"
+
+BY_CHANCE = Blur(_GONE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: (chunked )?body and away$")
+"""The one entry that may allow nothing in a run."""
 
 BLURS = (
     Blur(_TRACED, "log", r'(, )?"(span|trace)-id": "[^"]*"(?=.*\} \(\)$)'),
@@ -182,7 +185,7 @@ BLURS = (
     Blur(_ID, "access", r'(?<= vcap_request_id:")[^"]*', r"hop b'Connection: X-Vcap-Request-Id'$"),
     Blur(_COUNTED, "access", r'(?<=" \d{3} )[015](?= \d\d ")', r"plain: refused POST$|TLS backends.*POST$|services.*: (service of .*|inner visit of .*), POST$"),
     Blur(_COUNTED, "access", r'(?<=" 200 )(0|10)(?= 5 ")', r"plain: answer before the body$"),
-    Blur(CHANCE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: (chunked )?body and away$"),
+    BY_CHANCE,
     Blur(_SPOKEN, "client", r"(?<=^1 HTTP/1\.)[01](?= (200|417)$)", r"plain: (OPTIONS \* with|expect b'x',) HTTP/1\.0$"),
     Blur(_GO_CLIENT, "backend", r"(?<=^a1 GET http://)u:p@", r"plain: target b'http://u:p@"),
     Blur(_FRAMED_ANEW, "client", r"(?<=^1 body )(3.r.nold.r.n0.r.n.r.n|old)$", r"answer b'HTTP/1\.0 .*chunked"),

@@ -85,8 +85,11 @@ def test_a_changed_byte_is_judged(header: tuple[bytes, bytes, int], place: int, 
 @pytest.mark.parametrize(
     "data",
     [
-        b"PROXY UNKNOWN\r\n",
-        b"PROXY UNKNOWN 1.2.3.4 5.6.7.8 1 2\r\n",
+        b"PROXY UNKNOWN\n",
+        b"PROXY unknown\r\n",
+        b"PROXY UNKNOWNS\r\n",
+        b"PROXY  UNKNOWN\r\n",
+        b"PROXY UNKNOWN" + b"x" * 94,
         b"PROXY TCP5 1.2.3.4 5.6.7.8 1 2\r\n",
         b"PROXY tcp4 1.2.3.4 5.6.7.8 1 2\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n",
@@ -111,7 +114,9 @@ def test_a_changed_byte_is_judged(header: tuple[bytes, bytes, int], place: int, 
         b"PROXY " + b"x" * 101,
         SIGNATURE + b"\x11\x11\x00\x0c",
         SIGNATURE + b"\x22\x11\x00\x0c",
-        SIGNATURE + b"\x21\x00\x00\x00",
+        SIGNATURE + b"\x22\x00\x00\x00",
+        SIGNATURE + b"\x21\x01\x00\x00",
+        SIGNATURE + b"\x21\x10\x00\x0c",
         SIGNATURE + b"\x21\x12\x00\x0c",
         SIGNATURE + b"\x21\x31\x00\xd8",
         SIGNATURE + b"\x21\x11\x00\x0b",
@@ -130,9 +135,21 @@ def test_without_a_header(data: bytes) -> None:
     assert parse_proxy_header(data) == (0, None, 0)
 
 
-def test_the_balancer_itself() -> None:
-    """LOCAL: its own address counts, and whatever follows is passed over."""
-    data = SIGNATURE + b"\x20\x00\x00\x03abc"
+@pytest.mark.parametrize(
+    "data",
+    [
+        SIGNATURE + b"\x20\x00\x00\x03abc",
+        SIGNATURE + b"\x20\x11\x00\x03abc",
+        SIGNATURE + b"\x21\x00\x00\x00",
+        SIGNATURE + b"\x21\x00\x00\x03abc",
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN \r\n",
+        b"PROXY UNKNOWN 1.2.3.4 5.6.7.8 1 2\r\n",
+        b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n",
+    ],
+)
+def test_who_is_not_named(data: bytes) -> None:
+    """LOCAL, UNSPEC and UNKNOWN: the connection's own address counts, and whatever follows is passed over."""
     assert parse_proxy_header(data[:-1]) is None
     assert parse_proxy_header(data + b"GET") == (len(data), None, 0)
 

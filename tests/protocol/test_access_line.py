@@ -401,3 +401,45 @@ class TestJSON:
 def test_a_redaction_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"^redaction must be one of"):
         AccessLog(list[bytes]().append, redaction="some")
+
+
+class TestBrokenResponses:
+    """A response that the backend breaks off says why, though its status was right."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    BROKEN = "endpoint_failure (net/http: HTTP/1.x transport connection broken: malformed chunked encoding)"
+
+    def errors_of(self, *answers: bytes, is_reset: bool | None = None) -> str:
+        """Status, bytes and the router's error; afterwards the backend resets (True) or ends (False) its connection."""
+        conversation = Conversation()
+        conversation.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        conversation.from_backend(*answers)
+        if is_reset:
+            conversation.backend.break_off()
+        elif is_reset is not None:
+            conversation.backend.deliver_eof()
+        conversation.loop.run()
+        assert conversation.client.is_over
+        _, _, (line,) = conversation.outcome()
+        match = re.search(r'HTTP/1\.1" (.*) "-" "-" "10\.0\.0\.9.* x_cf_routererror:"(.*)"$', line.decode())
+        assert match
+        return f"{match[1]} {match[2]}"
+
+    @pytest.mark.parametrize("chunk", [b"xyz\r\n", b"-1\r\n", b"fffffffffffffffff\r\n", b"2\r\nabc\r\n", b"\r\n"])
+    def test_in_its_first_chunk(self, chunk: bytes) -> None:
+        assert self.errors_of(self.HEAD + b"\r\n" + chunk) == f"200 0 0 {self.BROKEN}"
+        assert self.errors_of(self.HEAD + b"\r\n", chunk) == f"200 0 0 {self.BROKEN}"
+
+    def test_in_a_later_one(self) -> None:
+        assert self.errors_of(self.HEAD + b"\r\n5\r\nhello\r\n", b"xyz\r\n") == f"200 0 5 {self.BROKEN}"
+
+    def test_by_the_end_of_the_backend(self) -> None:
+        assert (
+            self.errors_of(self.HEAD + b"\r\n5\r\nhel", is_reset=False) == "200 0 3 endpoint_failure (unexpected EOF)"
+        )
+        assert self.errors_of(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", is_reset=True) == (
+            "200 0 5 endpoint_failure (read tcp ->10.0.0.1:8080: read: connection reset by peer)"
+        )
+
+    def test_unless_the_backend_has_said_something(self) -> None:
+        assert self.errors_of(self.HEAD + b"X-Cf-RouterError: its own\r\n\r\nxyz\r\n") == "200 0 0 its own"

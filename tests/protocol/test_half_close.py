@@ -94,3 +94,110 @@ def test_a_client_that_takes_its_answer_slowly_has_not_left() -> None:
     conversation.client.set_writing_paused(False)
     conversation.from_backend(b"xxx")
     assert conversation.client.is_over
+
+
+class TestTunnel:
+    """A tunnel of which one side has ended lives as long as the other speaks."""
+
+    UPGRADE = b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    PATIENT = Settings(tunnel_silence_timeout=1000)
+    IMPATIENT = Settings(tunnel_silence_timeout=0.001)
+
+    @pytest.fixture(params=["client", "backend"])
+    def side(self, request: pytest.FixtureRequest) -> str:
+        """Which side sends no more."""
+        return str(request.param)
+
+    def half_closed(self, side: str, settings: Settings) -> Conversation:
+        conversation = Conversation(settings=settings)
+        conversation.from_client(self.UPGRADE)
+        conversation.from_backend(self.SWITCHING)
+        getattr(conversation, side).deliver_eof()
+        conversation.loop.run()
+        return conversation
+
+    def other(self, side: str) -> str:
+        return "client" if side == "backend" else "backend"
+
+    def assert_over(self, conversation: Conversation) -> None:
+        assert conversation.client.is_over
+        assert conversation.backend.is_over
+        conversation.end()
+        (line,) = b"".join(conversation.log).splitlines()
+        assert b'" 101 0 0 ' in line
+
+    def test_ends_when_the_other_is_silent(self, side: str) -> None:
+        conversation = self.half_closed(side, self.IMPATIENT)
+        assert getattr(conversation, self.other(side)).has_eof
+        wait_half_close_timeout(conversation)
+        self.assert_over(conversation)
+
+    def test_a_piece_of_the_other_begins_its_silence_anew(self, side: str) -> None:
+        """Of two tunnels, the one that was half-closed first and spoke last outlives the other."""
+        conversation = self.half_closed(side, self.IMPATIENT)
+        first = {"client": conversation.client, "backend": conversation.backend}
+        conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+        conversation.from_client(self.UPGRADE.replace(b"/", b"/second", 1))
+        conversation.from_backend(self.SWITCHING)
+        getattr(conversation, side).deliver_eof()
+        first[self.other(side)].deliver(b"a piece")
+        assert first[side].written.endswith(b"a piece")
+        wait_half_close_timeout(conversation)
+        assert conversation.client.is_over
+        assert first["client"].is_over
+        conversation.end()
+        lines = b"".join(conversation.log).splitlines()
+        assert [line.split(b" ")[4] for line in lines] == [b"/second", b"/"]
+
+    def test_ends_with_the_other(self, side: str) -> None:
+        conversation = self.half_closed(side, self.PATIENT)
+        wait_half_close_timeout(conversation)
+        assert not conversation.client.is_closing()
+        getattr(conversation, self.other(side)).deliver_eof()
+        conversation.loop.run()
+        self.assert_over(conversation)
+
+    @pytest.mark.parametrize("slow", ["client", "backend"])
+    def test_who_is_not_read_is_not_silent(self, side: str, slow: str) -> None:
+        conversation = self.half_closed(side, self.IMPATIENT)
+        getattr(conversation, self.other(side)).deliver(b"much")
+        getattr(conversation, slow).set_writing_paused(True)
+        for _ in range(3):
+            wait_half_close_timeout(conversation)
+            assert not conversation.client.is_closing()
+            assert not conversation.backend.is_closing()
+        getattr(conversation, slow).set_writing_paused(False)
+        wait_half_close_timeout(conversation)
+        self.assert_over(conversation)
+
+    @pytest.mark.parametrize("slow", ["client", "backend"])
+    def test_who_takes_nothing_is_cut_off(self, side: str, slow: str) -> None:
+        settings = Settings(tunnel_silence_timeout=0.001, frontend_idle_timeout=0.001)
+        conversation = self.half_closed(side, settings)
+        transport = getattr(conversation, slow)
+        transport.unsent = 100_000
+        transport.set_writing_paused(True)
+        wait_half_close_timeout(conversation)
+        self.assert_over(conversation)
+
+    def test_what_is_written_still_goes_out(self, side: str) -> None:
+        conversation = self.half_closed(side, self.IMPATIENT)
+        taking = getattr(conversation, side)
+        getattr(conversation, self.other(side)).deliver(b"last words")
+        taking.unsent = len(b"last words")
+        wait_half_close_timeout(conversation)
+        assert taking.is_closing()
+        assert not taking.is_over
+
+    def test_of_a_client_that_ended_before_it_began(self) -> None:
+        conversation = Conversation(settings=self.IMPATIENT)
+        conversation.client.deliver(self.UPGRADE + b"early")
+        conversation.client.deliver_eof()
+        conversation.loop.run()
+        conversation.from_backend(self.SWITCHING + b"answer")
+        assert conversation.backend.has_eof
+        assert conversation.backend.written.endswith(b"early")
+        assert conversation.client.written.endswith(b"answer")
+        wait_half_close_timeout(conversation)
+        self.assert_over(conversation)

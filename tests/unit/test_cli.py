@@ -62,6 +62,7 @@ def test_defaults(run: Run, started: list[app.RouterOptions]) -> None:
     assert options.routes == []
     assert options.workers == app.usable_cpus()
     assert options.access_log.file is None
+    assert options.access_log.line == {"logs_refused": True}
     assert options.settings == {"backend_keep_alive": True}
 
 
@@ -70,6 +71,7 @@ def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_pa
     routes.write_text("routes: [{route: file.test, endpoints: [{address: '127.0.0.1:3'}]}]")
     code, _, err = run(
         *("run", "--listen", "[::1]:8080", "--workers", "3", "--access-log", "access.log"),
+        "--disable-log-refused-requests",
         *("--route", "a.test=127.0.0.1:1,127.0.0.1:2", "--route", "a.test/b=127.0.0.1:2", "--routes", str(routes)),
         *("--max-attempts", "1", "--dial-timeout", "0.5", "--endpoint-timeout", "60", "--frontend-idle-timeout", "61"),
         *("--read-header-timeout", "62", "--backend-idle-timeout", "63", "--disable-backend-keep-alive"),
@@ -81,6 +83,7 @@ def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_pa
     assert options.listen == Address("::1", 8080)
     assert options.workers == 3
     assert options.access_log.file == "access.log"
+    assert options.access_log.line == {"logs_refused": False}
     first, second, third = (StaticEndpoint(f"127.0.0.1:{port}") for port in (1, 2, 3))
     assert options.routes == [StaticRoute("a.test", (first, second)), StaticRoute("a.test/b", (second,))]
     assert options.routes_file == str(routes)

@@ -66,6 +66,7 @@ trace_key                                                     | s    | -
 access_log.file                                               | s    | -
 access_log.enable_streaming                                   | b    | false
 access_log.format                                             | s    | text
+access_log.refused_requests                                   | b    | false
 debug_addr                                                    | s    | -
 enable_proxy                                                  | b    | false
 enable_ssl                                                    | b    | false

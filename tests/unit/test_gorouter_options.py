@@ -142,6 +142,7 @@ def test_access_log_of_the_defaults() -> None:
     log = options_of(Config()).access_log
     assert log.line == {
         "is_json": False,
+        "logs_refused": False,
         "extra_fields": (),
         "extra_headers": (),
         "hides_forwarded_for": False,
@@ -153,7 +154,7 @@ def test_access_log_of_the_defaults() -> None:
 
 def test_access_log_with_everything() -> None:
     text = """
-access_log: {file: access.log, enable_streaming: true, format: json}
+access_log: {file: access.log, enable_streaming: true, format: json, refused_requests: true}
 extra_headers_to_log: [X-One]
 tracing: {enable_zipkin: true, enable_w3c: true}
 logging:
@@ -171,6 +172,7 @@ logging:
     assert log.syslog == SyslogOptions("tcp", "logs.test:514", "vcap.gorouter", 4096)
     assert log.line == {
         "is_json": True,
+        "logs_refused": True,
         "extra_fields": (
             "failed_attempts",
             "failed_attempts_time",

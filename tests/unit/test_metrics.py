@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastrouter._core import RouteTable
+from fastrouter._core import REFUSALS, RouteTable
 from fastrouter.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.label_rows import LabelRows
 from fastrouter.log import Level, LineWriter, Logger
@@ -177,6 +177,12 @@ def test_workers_by_number() -> None:
     assert router.value("fastrouter_worker_restarts_total", worker="0") == 0
     assert router.value("fastrouter_worker_restarts_total", worker="1") == 2
     assert router.value("fastrouter_worker_requests_total", worker="1") == 0
+
+
+def test_reasons_of_refusals_are_there() -> None:
+    family = Router().families()["fastrouter_refused_requests"]
+    assert {sample.labels["reason"]: sample.value for sample in family.samples} == dict.fromkeys(REFUSALS, 0)
+    assert family.type == "counter"
 
 
 def test_errors_of_the_handler_are_there() -> None:

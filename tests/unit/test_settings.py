@@ -21,6 +21,8 @@ from fastrouter._core import Settings
         ("endpoint_timeout", 0, -0.1),
         # A connection that waits for its PROXY header must not wait for ever: no limit is no choice (spec 5.5).
         ("proxy_header_timeout", 0.001, 0),
+        ("half_close_timeout", 0.001, 0),
+        ("tunnel_silence_timeout", 0.001, 0),
     ],
 )
 def test_least_value(name: str, least: Any, less: Any) -> None:

@@ -196,6 +196,7 @@ class AccessLog(Section, frozen=True, kw_only=True):
     file: Annotated[str, Key("File that access logs are appended to; empty: none")] = ""
     enable_streaming: Annotated[bool, Key("Stream access logs to `logging.syslog_addr`")] = False
     format: Annotated[str, Key("Format of access logs (ours)", choices=ACCESS_LOG_FORMATS)] = "text"
+    refused_requests: Annotated[bool, Key("Log requests that are refused before any handler, too (ours)")] = False
 
 
 class DistinguishedName(Section, frozen=True, kw_only=True):

@@ -153,7 +153,7 @@ cdef char* put_extra_headers(char* out, AccessLog log, Exchange exchange) except
 cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, Exchange exchange) except NULL:
     cdef ChangedHeader* changed
     if kind == HEADER_X_VCAP_REQUEST_ID:
-        return put_field_bytes(out, is_json, exchange.request_id[:36])
+        return put_request_id(out, is_json, exchange)
     if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
         return put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
     if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:

@@ -13,10 +13,11 @@ cdef tuple REDACTIONS = ("none", "all", "hash")
 cdef class AccessLog:
     """Renders lines into a batch and hands batches to `sink` (bytes ending in a newline), which must neither block nor raise."""
 
-    def __init__(self, sink not None, *, bint is_json=False, extra_fields=(), extra_headers=(), bint hides_forwarded_for=False,
-                 bint hides_source=False, str redaction="none"):
+    def __init__(self, sink not None, *, bint is_json=False, bint logs_refused=False, extra_fields=(), extra_headers=(),
+                 bint hides_forwarded_for=False, bint hides_source=False, str redaction="none"):
         self.sink = sink
         self.is_json = is_json
+        self.logs_refused = logs_refused
         self.hides_forwarded_for = hides_forwarded_for
         self.hides_source = hides_source
         self.redaction = REDACTIONS.index(_one_of("redaction", redaction, REDACTIONS))
@@ -112,9 +113,9 @@ cdef class AccessLog:
             out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
         else:
             out = put_field(out, is_json, head, exchange.forwarded_proto)
-        out = put_name(out, is_json, b',"vcap_request_id":"', b" vcap_request_id:\"")
-        out = put(out, exchange.request_id, 36)
-        out = put_name(out, is_json, b'","response_time":', b"\" response_time:")
+        out = put_name(out, is_json, b',"vcap_request_id":', b" vcap_request_id:")
+        out = put_request_id(out, is_json, exchange)
+        out = put_name(out, is_json, b',"response_time":', b" response_time:")
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
         if exchange.endpoint is None or exchange.prepared is None:
@@ -149,12 +150,30 @@ cdef inline Endpoint logged_endpoint(Exchange exchange):
     return exchange.endpoint
 
 
+cdef inline char* put_protocol(char* out, Exchange exchange) noexcept:
+    if exchange.refused_protocol is not None:
+        return put_bytes(out, exchange.refused_protocol)
+    return put_decimal(put_text(out, b"HTTP/1."), exchange.minor)
+
+
+cdef inline char* put_request_id(char* out, bint is_json, Exchange exchange) noexcept:
+    if exchange.refused_protocol is not None:
+        # No handler has given it one.
+        return put_nothing(out, is_json)
+    out = put_text(out, b"\"")
+    out = put(out, exchange.request_id, 36)
+    return put_text(out, b"\"")
+
+
 cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except NULL:
     """The beginning of a line, up to the first field with a name."""
     cdef const char* head = PyBytes_AS_STRING(exchange.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
-    out = put(out, head + exchange.host.start, min(exchange.host.length, LOGGED_MAX))
+    if exchange.refused_protocol is None or has_only(_is_host, head + exchange.host.start, exchange.host.length):
+        out = put(out, head + exchange.host.start, min(exchange.host.length, LOGGED_MAX))
+    else:
+        out = put_quoted(out, head, exchange.host)
     out = put_text(out, b" - [")
     out = put_local_time(out, exchange.received_wall_ns)
     out = put_text(out, b"] \"")
@@ -170,7 +189,7 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
         if exchange.path.length == 0 or head[exchange.path.start] == c"?":
             out = put_text(out, b"/")
         out = put_escaped(out, head + exchange.path.start, exchange.path.length)
-    out = put_text(put_decimal(put_text(out, b" HTTP/1."), exchange.minor), b"\" ")
+    out = put_text(put_protocol(put_text(out, b" "), exchange), b"\" ")
     if exchange.status:
         out = put_decimal(out, exchange.status)
     else:
@@ -203,7 +222,7 @@ cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except 
     out = put_json_text(out, head + exchange.method.start, exchange.method.length)
     out = put_text(out, b',"uri":')
     out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
-    out = put_text(put_decimal(put_text(out, b',"protocol":"HTTP/1.'), exchange.minor), b'"')
+    out = put_text(put_protocol(put_text(out, b',"protocol":"'), exchange), b'"')
     out = put_text(out, b',"status":')
     out = put_decimal(out, exchange.status) if exchange.status else put_nothing(out, True)
     out = put_text(out, b',"bytes_received":')

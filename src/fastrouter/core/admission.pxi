@@ -1,4 +1,4 @@
-# Admission: what Gorouter's HTTP server checks before any handler runs, and how it refuses (spec 4.0). None of it is logged.
+# Admission: what Gorouter's HTTP server checks before any handler runs, and how it refuses (spec 4.0).
 
 cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     """Door 2: everything that is checked before any handler runs. False: the request was refused."""
@@ -8,18 +8,18 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
     cdef Slice host
     cdef Verdict verdict = head.slice_request_line()
     if verdict != VERDICT_OK:
-        return refuse(client, 400, b"")
+        return refuse(client, raw, REFUSAL_MALFORMED, 400, b"")
     if head.major != 1:
         if head.major == 2 and head.method.length == 3 and memcmp(head.base, b"PRI", 3) == 0:
             # The preface of HTTP/2, which this port does not speak, names no host.
-            return refuse(client, 400, b"Request had empty Host header")
-        return refuse(client, 505, b"unsupported protocol version")
+            return refuse(client, raw, REFUSAL_BAD_VERSION, 400, b"Request had empty Host header")
+        return refuse(client, raw, REFUSAL_BAD_VERSION, 505, b"unsupported protocol version")
     if head.has(HEADER_TRANSFER_ENCODING):
         if head.minor == 0:
             # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
-            return refuse(client, 400, b"")
+            return refuse(client, raw, REFUSAL_TRANSFER_ENCODING, 400, b"")
         if head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"):
-            return refuse_encoding(client)
+            return refuse_encoding(client, raw)
         framing = FRAMING_CHUNKED
 
     if head.has(HEADER_CONTENT_LENGTH) and head.value_of(HEADER_CONTENT_LENGTH).length == 0:
@@ -33,32 +33,33 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
     ):
         if not judge.accepts(head.stand_in(raw, True)):
-            return refuse_blamed(client, head)
+            return refuse_blamed(client, raw, head)
     elif not judge.accepts(raw):
         if raw[:head.method.length] in KNOWN_METHODS and not head.has_raw_target():
-            return refuse_blamed(client, head)
+            return refuse_blamed(client, raw, head)
         judge.discard()
         judge = client.judge = Judge(True)
         if not judge.accepts(head.stand_in(raw, True)):
-            return refuse_blamed(client, head)
+            return refuse_blamed(client, raw, head)
     if not judge.head_complete:
-        return refuse(client, 400, b"")
+        return refuse(client, raw, REFUSAL_MALFORMED, 400, b"")
 
     framing_start(&client.framing, framing, length)
     if length == -2 or client.framing.is_done != judge.message_complete or is_word(head.base, head.method, b"CONNECT"):
-        return refuse(client, 400, b"")
+        return refuse(client, raw, REFUSAL_MALFORMED, 400, b"")
     if head.has_broken_escape():
-        return refuse(client, 400, b"")
+        return refuse(client, raw, REFUSAL_MALFORMED, 400, b"")
 
     if head.seen[HEADER_HOST] > 1:
-        return refuse(client, 400, b"too many Host headers")
+        return refuse(client, raw, REFUSAL_BAD_HOST, 400, b"too many Host headers")
     if head.minor >= 1 and not head.has(HEADER_HOST):
-        return refuse(client, 400, b"missing required Host header")
+        return refuse(client, raw, REFUSAL_BAD_HOST, 400, b"missing required Host header")
     host = head.value_of(HEADER_HOST)
     if not has_only(_is_host, head.base + host.start, host.length) or not has_right_port(head.base + host.start, host.length):
-        return refuse(client, 400, b"malformed Host header")
+        return refuse(client, raw, REFUSAL_BAD_HOST, 400, b"malformed Host header")
     client.keep_alive = head.wants_keep_alive()
     if head.value_of(HEADER_EXPECT).length and not head.value_is(HEADER_EXPECT, b"100-continue"):
+        note_refusal(client, raw, REFUSAL_EXPECTATION, 417, 0)
         client.send_last(
             b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n" + date_line() + b"\r\n"
         )
@@ -94,15 +95,21 @@ cdef bint has_right_port(const char* text, Py_ssize_t length) noexcept:
     return at == length
 
 
-cdef bint refuse(ClientConnection client, int status, bytes explanation) except -1:
-    """Go's answer to what it cannot read: explanation in status line and body, and the end of the connection. Always False."""
+cdef bint refuse(ClientConnection client, bytes received, int refusal, int status, bytes explanation) except -1:
+    """Go's answer to what it cannot read: explanation in status line and body, and the end of the connection. Always False.
+
+    `received` is the beginning of the request, `refusal` a REFUSAL_*.
+    """
     cdef bytes text = b"%d %s" % (status, reason(status))
     if explanation:
         text += b": " + explanation
-    return refuse_with(client, text, text)
+    return refuse_with(client, received, refusal, status, text, text)
 
 
-cdef bint refuse_with(ClientConnection client, bytes status_text, bytes body) except -1:
+cdef bint refuse_with(
+    ClientConnection client, bytes received, int refusal, int status, bytes status_text, bytes body
+) except -1:
+    note_refusal(client, received, refusal, status, PyBytes_GET_SIZE(body))
     # Go leaves out the length; exactly one framing header on every message is worth the difference.
     client.send_last(
         b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
@@ -111,25 +118,27 @@ cdef bint refuse_with(ClientConnection client, bytes status_text, bytes body) ex
     return False
 
 
-cdef bint refuse_encoding(ClientConnection client) except -1:
-    return refuse_with(client, b"501 Not Implemented", b"Unsupported transfer encoding")
+cdef bint refuse_encoding(ClientConnection client, bytes received) except -1:
+    return refuse_with(
+        client, received, REFUSAL_TRANSFER_ENCODING, 501, b"501 Not Implemented", b"Unsupported transfer encoding"
+    )
 
 
-cdef bint refuse_blamed(ClientConnection client, Head head) except -1:
+cdef bint refuse_blamed(ClientConnection client, bytes received, Head head) except -1:
     """The judge refused this head: say what Go would have complained about."""
     cdef Verdict verdict = head.blame()
     if verdict == VERDICT_BAD_NAME:
-        return refuse(client, 400, b"invalid header name")
+        return refuse(client, received, REFUSAL_BAD_HEADER, 400, b"invalid header name")
     if verdict == VERDICT_BAD_VALUE:
-        return refuse(client, 400, b"invalid header value")
-    return refuse(client, 400, b"")
+        return refuse(client, received, REFUSAL_BAD_HEADER, 400, b"invalid header value")
+    return refuse(client, received, REFUSAL_MALFORMED, 400, b"")
 
 
-cdef bint answer_options(ClientConnection client, Head head) except -1:
+cdef bint answer_options(ClientConnection client, bytes raw, Head head) except -1:
     """`OPTIONS *` is for the server itself. Other methods have no business with `*`. Returns whether to read on."""
     cdef bytes answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + date_line()
     if not is_word(head.base, head.method, b"OPTIONS"):
-        return refuse(client, 400, b"")
+        return refuse(client, raw, REFUSAL_MALFORMED, 400, b"")
     if not client.framing.is_done:
         client.keep_alive = False
     if not client.keep_alive:

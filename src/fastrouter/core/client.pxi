@@ -37,6 +37,8 @@ cdef class ClientConnection(Connection):
         if exchange is None:
             # Requests that wait for their turn are still answered.
             self.has_eof = self.waits_for_turn and self._unconsumed() > 0
+            if not self.has_eof:
+                self._note_incomplete()
             return self.has_eof
         if exchange.is_tunnel:
             return on_client_half_close(self, exchange)
@@ -72,7 +74,11 @@ cdef class ClientConnection(Connection):
             self.arm(self.tripper.closings)
         elif queue is self.tripper.half_closes:
             self._on_half_close_over()
+        elif queue is self.tripper.tunnel_silences:
+            on_silence(self.exchange)
         elif queue is not self.tripper.stalls or self.is_stalled():
+            if queue is self.tripper.header_reads:
+                self._note_incomplete()
             self.abort()
 
     cdef int _watch_half_close(self) except -1:
@@ -118,6 +124,9 @@ cdef class ClientConnection(Connection):
         return 0 if self.is_tls else self.tripper.turns.add_arrival(self)
 
     cdef int on_full(self) except -1:
+        if self.queue is self.tripper.tunnel_silences:
+            # The stall watch has the place.
+            self.disarm()
         if self.exchange is not None and self.exchange.backend is not None:
             self.exchange.backend.let_read(False)
         return 0
@@ -125,7 +134,9 @@ cdef class ClientConnection(Connection):
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
-        if self.has_eof:
+        if self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
+        elif self.has_eof:
             self._watch_half_close()
         return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
 
@@ -176,6 +187,14 @@ cdef class ClientConnection(Connection):
             size += PyByteArray_GET_SIZE(self.backlog)
         return size
 
+    cdef int _note_incomplete(self) except -1:
+        """Nothing more is read; what has come of a head is a request that nobody answers."""
+        if self.backlog is not None and self.exchange is None and not (
+            self.is_closing or self.is_lingering or self.is_discarding
+        ):
+            note_refusal(self, bytes(self.backlog[:INCOMPLETE_LOOK_MAX]), REFUSAL_INCOMPLETE_HEADER, 0, 0)
+        return 0
+
     cdef int _gather(self, bytes data) except -1:
         """More bytes behind a backlog: the rest of a head, or the next requests of a pipeline."""
         cdef bytearray backlog = self.backlog
@@ -187,7 +206,7 @@ cdef class ClientConnection(Connection):
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
             return self._work()
         if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_received_head:
-            return refuse(self, 431, b"")
+            return refuse(self, bytes(backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_TOO_LARGE, 431, b"")
         return 0
 
     cdef int _work(self) except -1:
@@ -222,6 +241,7 @@ cdef class ClientConnection(Connection):
             self.is_advancing = False
         if self.has_eof and self.exchange is None and self.pending is None and not self.is_lingering:
             # What is left is no whole request.
+            self._note_incomplete()
             return self.close_after_write()
         return self.adjust_reading()
 
@@ -246,11 +266,11 @@ cdef class ClientConnection(Connection):
             return True
         if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
             if size - at > settings.max_received_head:
-                refuse(self, 431, b"")
+                refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
                 return False
             # A client that speaks something else (TLS, say) is told at once.
             if not _is_token[<unsigned char>base[at]]:
-                refuse(self, 400, b"")
+                refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_MALFORMED, 400, b"")
                 return False
             if self.backlog is not None:
                 # More came while the exchange before was under way.
@@ -264,14 +284,14 @@ cdef class ClientConnection(Connection):
                 self.arm(self.tripper.header_reads)
             return False
         if head.length > settings.max_received_head:
-            refuse(self, 431, b"")
+            refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
             return False
         raw = data if at == 0 and head.length == size else base[at : at + head.length]
         self.at = at + head.length
         if not admit(self, raw, head):
             return False
         if head.target.length == 1 and head.base[head.target.start] == c"*":
-            return answer_options(self, head)
+            return answer_options(self, raw, head)
         self.disarm()
         if self.has_eof:
             self._watch_half_close()
@@ -281,7 +301,7 @@ cdef class ClientConnection(Connection):
         if exchange.path.start != head.target.start:
             # Only an absolute-form target's authority has not been looked at yet.
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
-                refuse(self, 400, b"")
+                refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
         self.exchange = exchange
         self.is_used = True
@@ -377,6 +397,8 @@ cdef class ClientConnection(Connection):
 
     cdef int on_body_room(self) except -1:
         """The exchange can take body bytes again."""
+        if self.exchange is not None and self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
         if self.pending is not None or self.backlog is not None:
             self._advance()
         else:

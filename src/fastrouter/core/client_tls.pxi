@@ -1,7 +1,8 @@
 # ClientTLSTransport: TLS with a client, from its first byte on.
 
 # What Go answers a client that forgot the s of https (spec 4.0).
-cdef bytes PLAIN_HTTP_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+cdef bytes PLAIN_HTTP_BODY = b"Client sent an HTTP request to an HTTPS server.\n"
+cdef bytes PLAIN_HTTP_HEAD = b"HTTP/1.0 400 Bad Request\r\n\r\n"
 
 
 cdef class ClientTLSTransport(TLSTransport):
@@ -28,6 +29,8 @@ cdef class ClientTLSTransport(TLSTransport):
 
     cdef on_deadline(self, DeadlineQueue queue):
         # A handshake that takes too long, or somebody turned away who does not go.
+        if self.stage == TLS_HANDSHAKE or self.greeting is not None:
+            count_refusal(self.tripper, REFUSAL_TLS_HANDSHAKE)
         self.abort()
 
     cdef int on_panic(self, object error) except -1:
@@ -41,16 +44,16 @@ cdef class ClientTLSTransport(TLSTransport):
         if self.greeting is not None:
             data = self.greeting + data
         if <unsigned char>PyBytes_AS_STRING(data)[0] != TLS_RECORD_HANDSHAKE:
-            return self._turn_away(PLAIN_HTTP_ANSWER if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else b"")
+            return self._refuse_plain_http(data) if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else self._refuse(b"")
         if door.protocols:
             hello = gather_client_hello(data)
             if hello is None:
                 if PyBytes_GET_SIZE(data) > CLIENT_HELLO_MAX:
-                    return self._turn_away(b"")
+                    return self._refuse(b"")
                 self.greeting = data
                 return 0
             if offers_only_foreign_protocols(hello, door.protocols):
-                return self._turn_away(NO_APPLICATION_PROTOCOL)
+                return self._refuse(NO_APPLICATION_PROTOCOL)
         self.greeting = None
         self.admits = door.admits
         self.begin_handshake(door.context, True, None)
@@ -61,18 +64,33 @@ cdef class ClientTLSTransport(TLSTransport):
         cdef ClientConnection client = <ClientConnection>self.owner
         if self.admits is not None and not self.admits(self.tls):
             # Before the last flight leaves, and with it a ticket to come back.
-            return self._turn_away(b"")
+            return self._refuse(b"")
         self._leave()
         client.is_tls = True
         client.peer_certificate = self.tls.getpeercert(True)
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:
-        return self._turn_away(self.outgoing.read())
+        return self._refuse(self.outgoing.read())
 
     cdef int on_broken(self, object error) except -1:
         self.transport.close()
         return 0
+
+    cdef int _refuse_plain_http(self, bytes data) except -1:
+        """`data` begins a request, which is answered and no connection for any other."""
+        cdef ClientConnection client = <ClientConnection>self.owner
+        cdef object peer = self.transport.get_extra_info("peername")
+        if client.ip is None and peer is not None:
+            client.set_address(peer[0].encode("ascii"), peer[1])
+        if client.ip is not None:
+            note_refusal(client, data, REFUSAL_PLAIN_HTTP, 400, PyBytes_GET_SIZE(PLAIN_HTTP_BODY))
+        return self._turn_away(PLAIN_HTTP_HEAD + PLAIN_HTTP_BODY)
+
+    cdef int _refuse(self, bytes last_words) except -1:
+        """There is no TLS with this client."""
+        count_refusal(self.tripper, REFUSAL_TLS_HANDSHAKE)
+        return self._turn_away(last_words)
 
     cdef int _turn_away(self, bytes last_words) except -1:
         """End a connection that no client has yet; reading on for a moment lets the last words arrive."""

@@ -315,6 +315,8 @@ cdef class Exchange(Timed):
                 self.client.close_after_write()
             else:
                 self.is_broken_off = True
+                if self.router_error is None:
+                    self.router_error = router_error_of(failure)
                 self.client.abort_response(self.response_framing == FRAMING_UNTIL_CLOSE)
             self.finish()
             return 0

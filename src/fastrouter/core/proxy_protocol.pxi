@@ -36,6 +36,9 @@ cdef object _parse_proxy_line(bytes data):
     if data[end - 1] != c"\r":
         raise ValueError("the line does not end in CR LF")
     parts = data[: end - 1].split(b" ")
+    if parts[1] == b"UNKNOWN":
+        # On the load balancer's own behalf (a health check), or of a client that it cannot name; the rest is to be ignored.
+        return end + 1, None, 0
     if len(parts) != 6:
         raise ValueError("not six fields")
     if parts[1] == b"TCP4":
@@ -57,8 +60,8 @@ cdef object _parse_proxy_block(bytes data):
     # Both judged before the rest is here: what cannot be right need not be waited for.
     if command != 0x20 and command != 0x21:
         raise ValueError("unknown version or command")
-    if command == 0x20:
-        # LOCAL: the load balancer itself, on its own behalf; what follows is to be ignored.
+    if command == 0x20 or base[13] == 0x00:
+        # LOCAL: the load balancer itself, on its own behalf; UNSPEC: a client that it cannot name. What follows is to be ignored.
         return None if len(data) < size else (size, None, 0)
     if base[13] == 0x11:
         family, width = AF_INET, 4
@@ -124,7 +127,7 @@ cdef class ProxyHeaderReader(Timed):
         try:
             header = parse_proxy_header(self.backlog)
         except ValueError:
-            self.abort()
+            self._refuse()
             return
         if header is None:
             return
@@ -145,7 +148,7 @@ cdef class ProxyHeaderReader(Timed):
             # Too little came to be a header.
             self._let_in(ClientConnection(self.door.tripper), self.backlog)
         else:
-            self.abort()
+            self._refuse()
 
     cdef int on_panic(self, object error) except -1:
         self.abort()
@@ -155,6 +158,11 @@ cdef class ProxyHeaderReader(Timed):
         if self.transport is not None:
             self.transport.abort()
         self._leave()
+
+    cdef int _refuse(self) except -1:
+        count_refusal(self.door.tripper, REFUSAL_PROXY_HEADER)
+        self.abort()
+        return 0
 
     cdef int _leave(self) except -1:
         self.disarm()

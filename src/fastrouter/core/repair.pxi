@@ -32,7 +32,7 @@ cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
 
 
 cdef bytes repaired_head(bytes head):
-    """A response head without folded lines, blanks that do not belong, and contradictions about its length. None: not to be mended.
+    """A response head without folded lines, blanks that do not belong, and contradictions about its length. None: not mended.
 
     Of another version than 1.0 and 1.1, it is of the one by whose rules Go reads it. `head` ends behind its empty line.
     """

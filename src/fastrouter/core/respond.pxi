@@ -161,17 +161,21 @@ cdef dict fault_fields(str host, object error):
     return {"host": host, "error": repr(error), "stacktrace": "".join(format_exception(error))}
 
 
+cdef bytes router_error_of(Failure failure):
+    # The text may quote what a backend sent: never let it end the header line.
+    return bytes([
+        byte if 32 <= byte != 127 else 32 for byte in b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
+    ])
+
+
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     """The answer to a request no attempt could serve (spec 5.7), and the end of the exchange."""
     cdef FailureRow* row = failure.row()
     cdef RoundTripper tripper = exchange.tripper
-    cdef bytes router_error
+    cdef bytes router_error = router_error_of(failure)
     tripper.counters[row.counter] += 1
     if exchange.wants_websocket:
         tripper.counters[COUNTER_WEBSOCKET_FAILURES] += 1
-    # The text may quote what a backend sent: never let it end the header line.
-    router_error = b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
-    router_error = bytes([byte if 32 <= byte != 127 else 32 for byte in router_error])
     exchange.router_error = router_error
     if failure.kind == FAILURE_CLIENT_GONE:
         # Logged as if somebody were there to read it.

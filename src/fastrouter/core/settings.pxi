@@ -14,6 +14,7 @@ cdef class Settings:
         double backend_idle_timeout=90.0,
         double closing_timeout=900.0,
         double half_close_timeout=2.0,
+        double tunnel_silence_timeout=0.5,
         double keep_alive_probe_interval=1.0,
         bint backend_keep_alive=True,
         int max_idle_per_endpoint=100,
@@ -62,6 +63,7 @@ cdef class Settings:
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
         self.half_close_timeout = _at_least("half_close_timeout", half_close_timeout, 0.001)
+        self.tunnel_silence_timeout = _at_least("tunnel_silence_timeout", tunnel_silence_timeout, 0.001)
         self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)
         self.keep_alive_probe_interval = keep_alive_probe_interval
         self.backend_keep_alive = backend_keep_alive

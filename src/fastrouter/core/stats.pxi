@@ -12,12 +12,20 @@ cdef extern from *:
     """
     int atomic_add_int(int* where, int what) noexcept nogil
 
+# Names by REFUSAL_*.
+REFUSALS = (
+    "malformed", "header_too_large", "bad_header", "bad_host", "bad_version", "transfer_encoding", "expectation",
+    "incomplete_header", "plain_http", "tls_handshake", "proxy_header",
+)
+
 # Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4). The last two are gauges.
 cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
-    "empty_content_length_header", "lost_log_lines", "client_connections", "idle_backend_connections",
+    "empty_content_length_header", "lost_log_lines",
+    *[f"refused_{name}" for name in REFUSALS],
+    "client_connections", "idle_backend_connections",
 )
 
 

@@ -31,22 +31,39 @@ cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
     client.pending = None
     client.backlog = None
     client.watch_stall()
+    if client.has_eof and not exchange.is_finished:
+        # It has sent its last byte in front of the 101; nobody will tell of that again.
+        on_client_half_close(client, exchange)
     return client.adjust_reading()
 
 
 cdef int relay_to_backend(ClientConnection client, Exchange exchange, bytes data) except -1:
     if exchange.backend is not None and not exchange.backend.is_closed:
         exchange.backend.send(data)
-    if exchange.is_half_closed:
-        client.arm(client.tripper.client_idles)
-    return 0
+    return watch_silence(client, exchange)
 
 
 cdef int relay_to_client(ClientConnection client, Exchange exchange, bytes data) except -1:
     client.send(data)
-    if exchange.is_half_closed:
-        client.arm(client.tripper.client_idles)
+    return watch_silence(client, exchange)
+
+
+cdef int watch_silence(ClientConnection client, Exchange exchange) except -1:
+    """Of a tunnel of which one side has ended, let the silence of the other begin anew; a whole one may be silent for ever.
+
+    A client that takes nothing is under the stall watch instead: then the backend is not read, and its silence is not its own.
+    """
+    if exchange.is_half_closed and not exchange.is_finished and not client.is_write_paused:
+        client.arm(client.tripper.tunnel_silences)
     return 0
+
+
+cdef int on_silence(Exchange exchange) except -1:
+    """One side has ended and the other is silent: who has left altogether looks the same."""
+    if exchange.backend is not None and exchange.backend.is_write_paused:
+        # It has not got what it would answer yet. Its stall watch, or room, ends that.
+        return 0
+    return exchange.finish()
 
 
 cdef bint on_client_half_close(ClientConnection client, Exchange exchange) except -1:
@@ -57,8 +74,7 @@ cdef bint on_client_half_close(ClientConnection client, Exchange exchange) excep
         return False
     exchange.is_half_closed = True
     exchange.backend.transport.write_eof()
-    # A half-closed tunnel ends when nothing comes any more; a whole one may be silent for ever.
-    client.arm(client.tripper.client_idles)
+    watch_silence(client, exchange)
     return True
 
 
@@ -72,5 +88,5 @@ cdef bint on_backend_half_close(ClientConnection client, Exchange exchange) exce
         return False
     exchange.is_half_closed = True
     client.transport.write_eof()
-    client.arm(client.tripper.client_idles)
+    watch_silence(client, exchange)
     return True
