@@ -725,11 +725,13 @@ cdef class Exchange(Timed):
     cdef bint can_take_body(self) noexcept
     cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1
     cdef int send_request(self) except -1
+    cdef bytes take_held(self)
     cdef int open_body(self) except -1
     cdef int on_interim(self, Head head) except -1
     cdef char* _put_fields(self, char* out, Head head) noexcept
     cdef char* _put_router_fields(self, char* out, Head head) noexcept
     cdef void _drop_trace_fields(self, Head head) noexcept
+    cdef int _on_answer(self, int status) except -1
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
     cdef int switch_protocols(self, Head head) except -1
     cdef int refuse_switch(self) except -1
@@ -970,5 +972,4 @@ cdef class ClientTLSTransport(TLSTransport):
 cdef class BackendTLSTransport(TLSTransport):
     cdef object _reason(self, object error)
     cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1
-    cdef int _greet(self, str name) except -1
     cdef int _fail(self, Failure failure) except -1

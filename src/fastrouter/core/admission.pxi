@@ -90,7 +90,7 @@ cdef bint has_right_port(const char* text, Py_ssize_t length) noexcept:
         if text[at] != c":":
             return False
         at += 1
-    while at < length and c"0" <= text[at] <= c"9":
+    while at < length and is_digit(text[at]):
         at += 1
     return at == length
 

@@ -18,7 +18,8 @@ cdef class BackendTLSTransport(TLSTransport):
         connection.dialling = self
         connection.arm(self.tripper.handshakes)
         try:
-            self._greet(connection.endpoint.certificate_name())
+            self.begin_handshake(self.context, False, connection.endpoint.certificate_name())
+            self.shake_hands()
         except Exception as error:
             self.on_panic(error)
 
@@ -92,12 +93,15 @@ cdef class BackendTLSTransport(TLSTransport):
             return self._fail(tls_failure(error))
         return self._fail(handshake_failure(connection, error))
 
-    cdef int _greet(self, str name) except -1:
-        self.begin_handshake(self.context, False, name)
-        return self.shake_hands()
-
     cdef int _fail(self, Failure failure) except -1:
         cdef BackendConnection connection = <BackendConnection>self.owner
         self.stage = TLS_SHUT
         self.cancel()
         return connection.on_dial_failed(failure)
+
+
+cdef Failure handshake_failure(BackendConnection connection, object error):
+    """What ended a handshake without a word of TLS."""
+    if isinstance(error, ConnectionResetError) and error.errno:
+        return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
+    return Failure(FAILURE_INCOMPLETE, "EOF")

@@ -77,10 +77,3 @@ cdef int probe_peer(object sock, double interval) except -1:
         sock.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, seconds)
         sock.setsockopt(IPPROTO_TCP, TCP_KEEPINTVL, seconds)
     return 0
-
-
-cdef Failure handshake_failure(BackendConnection connection, object error):
-    """What ended a handshake without a word of TLS."""
-    if isinstance(error, ConnectionResetError) and error.errno:
-        return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
-    return Failure(FAILURE_INCOMPLETE, "EOF")

@@ -122,9 +122,7 @@ cdef class Exchange(Timed):
         self.local_address = backend.local_address
         if self.held is not None and self.is_body_wanted:
             # Until now nothing of it was sent, so a failed dial has lost nothing.
-            backend.send(scratch_take(out) + b"".join(self.held))
-            self.held = None
-            self.held_size = 0
+            backend.send(scratch_take(out) + self.take_held())
         else:
             backend.write_rendered(out)
         if not self.is_body_wanted and self.continue_wait is None:
@@ -134,17 +132,20 @@ cdef class Exchange(Timed):
             self.client.on_body_room()
         return 0
 
+    cdef bytes take_held(self):
+        """The body bytes that were held back, which there are; they are not held any more."""
+        cdef bytes body = b"".join(self.held)
+        self.held = None
+        self.held_size = 0
+        return body
+
     cdef int open_body(self) except -1:
         """Start sending the body that `Expect: 100-continue` held back."""
-        cdef bytes body
         self.is_body_wanted = True
         if self.continue_wait is not None:
             self.continue_wait.disarm()
         if self.held is not None and self.is_head_sent and self.backend is not None:
-            body = b"".join(self.held)
-            self.held = None
-            self.held_size = 0
-            self.backend.send(body)
+            self.backend.send(self.take_held())
         self.client.on_body_room()
         return 0
 
@@ -189,6 +190,17 @@ cdef class Exchange(Timed):
         head.drop(HEADER_X_VCAP_BACKEND)
         head.drop(HEADER_X_CF_ROUTEENDPOINT)
 
+    cdef int _on_answer(self, int status) except -1:
+        """The attempt has succeeded: the backend, or the route service, has said something final."""
+        self.is_answered = True
+        self.release_count()
+        if self.service is not None:
+            note_answer(self, status)
+        if self.wants_websocket:
+            # Gorouter counts any answer to a WebSocket request as an upgrade (spec 5.1).
+            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+        return 0
+
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
         """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
         cdef ClientConnection client = self.client
@@ -201,14 +213,8 @@ cdef class Exchange(Timed):
         if self.is_traced:
             self._drop_trace_fields(head)
         self.status = head.status
-        self.is_answered = True
         self.is_response_started = True
-        self.release_count()
-        if self.service is not None:
-            note_answer(self, head.status)
-        if self.wants_websocket:
-            # Gorouter counts any answer to a WebSocket request as an upgrade (spec 5.1).
-            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+        self._on_answer(head.status)
         if self.continue_wait is not None:
             self.continue_wait.disarm()
         if self.tripper.is_draining:
@@ -255,14 +261,9 @@ cdef class Exchange(Timed):
         cdef bytes sticky
         cdef char* out
         self.status = 101
-        self.is_answered = True
         self.is_response_started = True
         self.is_tunnel = True
-        if self.service is not None:
-            note_answer(self, 101)
-        if self.wants_websocket:
-            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
-        self.release_count()
+        self._on_answer(101)
         self.disarm()
         if self.continue_wait is not None:
             # Nothing of the router's own may get into the tunnel.
@@ -285,12 +286,7 @@ cdef class Exchange(Timed):
         To Gorouter the attempt has succeeded with that, and counts as such; then Go's reverse proxy looks at the answer, and puts
         502 in its place without asking Gorouter's error handler.
         """
-        self.is_answered = True
-        self.release_count()
-        if self.service is not None:
-            note_answer(self, 101)
-        if self.wants_websocket:
-            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+        self._on_answer(101)
         self.detach_backend()
         respond(self, 502, b"", b"")
         return self.finish()

@@ -39,7 +39,7 @@ cdef inline bint is_digit(char digit) noexcept nogil:
 
 
 cdef inline bint is_hex(char digit) noexcept nogil:
-    return c"0" <= digit <= c"9" or c"a" <= (digit | 32) <= c"f"
+    return is_digit(digit) or c"a" <= (digit | 32) <= c"f"
 
 
 cdef bint has_bad_escape(const char* text, Py_ssize_t length) noexcept nogil:
@@ -203,7 +203,7 @@ cdef class Head:
             return VERDICT_BAD_REQUEST
         if self._slice_version(line, 8) != VERDICT_OK:
             return VERDICT_BAD_REQUEST
-        if not (c"1" <= code[0] <= c"9" and c"0" <= code[1] <= c"9" and c"0" <= code[2] <= c"9"):
+        if not (c"1" <= code[0] <= c"9" and is_digit(code[1]) and is_digit(code[2])):
             return VERDICT_BAD_REQUEST
         if self.start_line.length > 12 and code[3] != c" ":
             return VERDICT_BAD_REQUEST
@@ -213,7 +213,7 @@ cdef class Head:
     cdef Verdict _slice_version(self, const char* text, Py_ssize_t length) noexcept:
         if length != 8 or memcmp(text, b"HTTP/", 5) != 0 or text[6] != c".":
             return VERDICT_BAD_REQUEST
-        if not (c"0" <= text[5] <= c"9" and c"0" <= text[7] <= c"9"):
+        if not (is_digit(text[5]) and is_digit(text[7])):
             return VERDICT_BAD_REQUEST
         self.major = text[5] - 48
         self.minor = text[7] - 48
@@ -307,7 +307,7 @@ cdef class Head:
             return -2
         for i in range(value.length):
             digit = self.base[value.start + i]
-            if not c"0" <= digit <= c"9":
+            if not is_digit(digit):
                 return -2
             number = number * 10 + (digit - 48)
         return number

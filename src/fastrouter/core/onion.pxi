@@ -300,18 +300,6 @@ cdef int set_forwarded_proto(Exchange exchange, Head head) except -1:
     return 0
 
 
-# Where the authority of a URI ends.
-cdef object CUT_OF_AUTHORITY = re_compile(rb"[/?]")
-
-cdef bytes without_userinfo(bytes target):
-    """An absolute-form target that has a user in its authority, without it."""
-    cdef bytes scheme, rest
-    scheme, _, rest = target.partition(b"://")
-    cut = CUT_OF_AUTHORITY.search(rest)
-    end = len(rest) if cut is None else cut.start()
-    return scheme + b"://" + rest[:end].rpartition(b"@")[2] + rest[end:]
-
-
 cdef int prepare_request(Exchange exchange, Head head) except -1:
     """Render the outgoing head once, up to the headers that depend on the endpoint (spec 4.4)."""
     cdef const char* base = head.base
@@ -335,7 +323,10 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         extra += PyBytes_GET_SIZE(target)
     elif exchange.path.start > head.target.start and base[exchange.host.start - 1] == c"@":
         # Who is who is between client and proxy, and no part of a URI that goes on (RFC 9110 4.2.4).
-        target = without_userinfo(base[head.target.start : head.target.start + head.target.length])
+        target = (
+            base[head.target.start : exchange.host.start].partition(b"://")[0] + b"://"
+            + base[exchange.host.start : exchange.path.start + exchange.path.length]
+        )
     out = start = scratch_reserve(2 * head.length + extra + 1024)
     out = put(out, base, head.method.length)
     out = put_text(out, b" ")

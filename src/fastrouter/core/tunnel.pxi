@@ -21,8 +21,7 @@ cdef int begin_tunnel(ClientConnection client, Exchange exchange) except -1:
     if exchange.backend is not None:
         if exchange.held is not None:
             # A body that `Expect: 100-continue` held back.
-            exchange.backend.send(b"".join(exchange.held))
-            exchange.held = None
+            exchange.backend.send(exchange.take_held())
         if client.pending is not None and client.at < PyBytes_GET_SIZE(client.pending):
             exchange.backend.send(client.pending[client.at:])
         if client.backlog is not None:
