@@ -1,6 +1,7 @@
 """One client, one backend and a RoundTripper without sockets: what is delivered in which pieces, and what came out."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,11 @@ class Conversation:
 
     def from_backend(self, *pieces: bytes) -> None:
         self._deliver(lambda: self.backend, pieces)
+
+    def let_deadlines_pass(self) -> None:
+        """Wait until timeouts of a few milliseconds are over: the clock of deadlines is the real one, and coarse."""
+        time.sleep(0.02)
+        self.loop.tick()
 
     def end(self) -> None:
         """Stop the router; everything it still logs is in `log` afterwards."""

@@ -5,8 +5,23 @@ import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+import trustme
+
 from .fake_network import FakeTransport
 from .test_splits import cut
+
+
+def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    """What a server of this name shows to clients of the same authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name, key_type=trustme.KeyType.ECDSA).configure_cert(context)
+    return context
+
+
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
 
 
 class SecureEnd:

@@ -5,7 +5,6 @@ import pytest
 from fastrouter._core import Settings
 
 from .conversation import Conversation
-from .test_half_close import wait_half_close_timeout
 from .test_splits import OK
 
 
@@ -70,8 +69,8 @@ def test_blank_lines_do_not_keep_a_connection() -> None:
     conversation = Conversation(settings=Settings(read_header_timeout=0.001, frontend_idle_timeout=1000))
     conversation.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
     conversation.from_backend(OK)
-    wait_half_close_timeout(conversation)
+    conversation.let_deadlines_pass()
     assert not conversation.client.is_over
     conversation.from_client(b"\r\n")
-    wait_half_close_timeout(conversation)
+    conversation.let_deadlines_pass()
     assert conversation.client.is_over

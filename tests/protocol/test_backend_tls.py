@@ -14,7 +14,7 @@ from fastrouter._core import Endpoint, Settings
 from fastrouter.tls import backend_context
 
 from .conversation import Conversation, timeless
-from .secure_end import SecureEnd
+from .secure_end import SecureEnd, client_context, server_context
 from .test_splits import EXCHANGES, OK, cuts
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
@@ -22,22 +22,13 @@ PUT = b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100000\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@pytest.fixture(scope="module")
 def backend_side(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("one.test", key_type=trustme.KeyType.ECDSA).configure_cert(context)
-    return context
+    return server_context(authority, "one.test")
 
 
 @pytest.fixture(scope="module")
 def router_side(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
+    return client_context(authority)
 
 
 class SecureBackend(Conversation):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fastrouter._core import FrontDoor
 
 from .conversation import Conversation, timeless
-from .secure_end import SecureEnd
+from .secure_end import SecureEnd, client_context, server_context
 from .test_splits import EXCHANGES, OK, cuts, splits
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
@@ -26,22 +26,13 @@ LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@pytest.fixture(scope="module")
 def server_side(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("app.test", key_type=trustme.KeyType.ECDSA).configure_cert(context)
-    return context
+    return server_context(authority, "app.test")
 
 
 @pytest.fixture(scope="module")
 def client_side(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authority.configure_trust(context)
-    return context
+    return client_context(authority)
 
 
 def through(door: FrontDoor, conversation: Conversation) -> Conversation:
@@ -316,8 +307,7 @@ def test_a_handshake_goes_on_under_the_certificates_it_began_with(
     """OpenSSL asks the first context for the name again, when it has made the client begin anew."""
 
     def context_of(server_name: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(server_name, key_type=trustme.KeyType.ECDSA).configure_cert(context)
+        context = server_context(authority, server_name)
         # Not what a client begins with.
         context.set_ecdh_curve("secp384r1")
         return context

@@ -1,7 +1,5 @@
 """A client that sends no more behind complete requests still gets its answers; one that has left looks the same."""
 
-import time
-
 import pytest
 
 from fastrouter._core import Settings
@@ -12,12 +10,6 @@ GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 PATIENT = Settings(half_close_timeout=1000)
 IMPATIENT = Settings(half_close_timeout=0.001)
-
-
-def wait_half_close_timeout(conversation: Conversation) -> None:
-    # The clock of deadlines is the real one, and coarse.
-    time.sleep(0.02)
-    conversation.loop.tick()
 
 
 def half_closed(*pieces: bytes, settings: Settings = PATIENT) -> Conversation:
@@ -54,7 +46,7 @@ def test_a_body_that_is_not_complete_is_the_end_at_once() -> None:
 
 def test_an_answer_that_does_not_begin_is_for_somebody_who_has_left() -> None:
     conversation = half_closed(GET + GET, settings=IMPATIENT)
-    wait_half_close_timeout(conversation)
+    conversation.let_deadlines_pass()
     assert conversation.client.is_over
     assert conversation.backend.is_over
     assert not conversation.client.written
@@ -68,7 +60,7 @@ def test_an_answer_that_goes_on_goes_on() -> None:
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
     for _ in range(3):
         conversation.from_backend(b"x")
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         assert not conversation.client.is_over
     conversation.from_backend(b"x")
     assert conversation.client.written.endswith(b"\r\n\r\nxxxx")
@@ -79,7 +71,7 @@ def test_an_answer_that_does_not_is_over() -> None:
     conversation = half_closed(GET, settings=IMPATIENT)
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx")
     for is_over in (False, True):
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         assert conversation.client.is_over == is_over
     assert conversation.backend.is_over
 
@@ -89,7 +81,7 @@ def test_a_client_that_takes_its_answer_slowly_has_not_left() -> None:
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx")
     conversation.client.set_writing_paused(True)
     for _ in range(3):
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
     assert not conversation.client.is_over
     conversation.client.set_writing_paused(False)
     conversation.from_backend(b"xxx")
@@ -130,7 +122,7 @@ class TestTunnel:
     def test_ends_when_the_other_is_silent(self, side: str) -> None:
         conversation = self.half_closed(side, self.IMPATIENT)
         assert getattr(conversation, self.other(side)).has_eof
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         self.assert_over(conversation)
 
     def test_a_piece_of_the_other_begins_its_silence_anew(self, side: str) -> None:
@@ -143,7 +135,7 @@ class TestTunnel:
         getattr(conversation, side).deliver_eof()
         first[self.other(side)].deliver(b"a piece")
         assert first[side].written.endswith(b"a piece")
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         assert conversation.client.is_over
         assert first["client"].is_over
         conversation.end()
@@ -152,7 +144,7 @@ class TestTunnel:
 
     def test_ends_with_the_other(self, side: str) -> None:
         conversation = self.half_closed(side, self.PATIENT)
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         assert not conversation.client.is_closing()
         getattr(conversation, self.other(side)).deliver_eof()
         conversation.loop.run()
@@ -164,11 +156,11 @@ class TestTunnel:
         getattr(conversation, self.other(side)).deliver(b"much")
         getattr(conversation, slow).set_writing_paused(True)
         for _ in range(3):
-            wait_half_close_timeout(conversation)
+            conversation.let_deadlines_pass()
             assert not conversation.client.is_closing()
             assert not conversation.backend.is_closing()
         getattr(conversation, slow).set_writing_paused(False)
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         self.assert_over(conversation)
 
     @pytest.mark.parametrize("slow", ["client", "backend"])
@@ -178,7 +170,7 @@ class TestTunnel:
         transport = getattr(conversation, slow)
         transport.unsent = 100_000
         transport.set_writing_paused(True)
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         self.assert_over(conversation)
 
     def test_what_is_written_still_goes_out(self, side: str) -> None:
@@ -186,7 +178,7 @@ class TestTunnel:
         taking = getattr(conversation, side)
         getattr(conversation, self.other(side)).deliver(b"last words")
         taking.unsent = len(b"last words")
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         assert taking.is_closing()
         assert not taking.is_over
 
@@ -199,5 +191,5 @@ class TestTunnel:
         assert conversation.backend.has_eof
         assert conversation.backend.written.endswith(b"early")
         assert conversation.client.written.endswith(b"answer")
-        wait_half_close_timeout(conversation)
+        conversation.let_deadlines_pass()
         self.assert_over(conversation)

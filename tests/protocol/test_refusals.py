@@ -12,7 +12,6 @@ from fastrouter._core import REFUSALS, AccessLog, FrontDoor, Settings, Stats
 
 from .conversation import Conversation, timeless
 from .test_front_door import SIGNATURE, through
-from .test_half_close import wait_half_close_timeout
 from .test_splits import OK, splits
 
 # What a line says behind the client's address of a request that has no X-Forwarded headers.
@@ -203,7 +202,7 @@ class TestIncompleteHeads:
     def test_too_slow(self) -> None:
         listened = Listened(Settings(read_header_timeout=0.001))
         listened.conversation.from_client(self.HEAD)
-        wait_half_close_timeout(listened.conversation)
+        listened.conversation.let_deadlines_pass()
         assert listened.conversation.client.is_over
         assert listened.refused() == {"incomplete_header": 1}
         assert listened.text() == line(self.LINE, "incomplete_header")
@@ -226,7 +225,7 @@ class TestIncompleteHeads:
 
     def test_who_says_nothing_is_not_refused(self) -> None:
         listened = Listened(Settings(read_header_timeout=0.001))
-        wait_half_close_timeout(listened.conversation)
+        listened.conversation.let_deadlines_pass()
         assert listened.conversation.client.is_over
         assert listened.refused() == {}
         assert listened.text() == ""
@@ -288,13 +287,13 @@ class TestDoors:
     def test_neither_is_one_that_takes_too_long(self, context: ssl.SSLContext) -> None:
         listened = self.secured(context, settings=Settings(read_header_timeout=0.001))
         listened.conversation.from_client(hello_of(ssl.create_default_context()))
-        wait_half_close_timeout(listened.conversation)
+        listened.conversation.let_deadlines_pass()
         assert listened.conversation.client.is_over
         assert listened.refused() == {"tls_handshake": 1}
 
     def test_who_says_nothing_is_not_refused(self, context: ssl.SSLContext) -> None:
         listened = self.secured(context, settings=Settings(read_header_timeout=0.001))
-        wait_half_close_timeout(listened.conversation)
+        listened.conversation.let_deadlines_pass()
         assert listened.conversation.client.is_over
         assert listened.refused() == {}
 
@@ -311,5 +310,5 @@ class TestDoors:
         listened = Listened(Settings(proxy_header_timeout=0.001))
         through(FrontDoor(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
         listened.conversation.from_client(b"PROXY TCP4 ")
-        wait_half_close_timeout(listened.conversation)
+        listened.conversation.let_deadlines_pass()
         assert listened.refused() == {"proxy_header": 1}
