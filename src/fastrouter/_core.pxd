@@ -6,6 +6,13 @@ from libc.stdint cimport int64_t, uint32_t
 cdef extern from "<stdbool.h>":
     ctypedef bint flag "bool"   # a bint of one byte, for fields
 
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+
 cdef enum Verdict:
     VERDICT_ERROR = -1          # a Python exception is set
     VERDICT_OK
@@ -313,6 +320,40 @@ cdef class Outlet(Reader):
     cdef int write_parts(self, list parts) except -1
     cdef int _leave_to_transport(self, object data) except -1
     cdef Py_ssize_t _send_now(self, const char* data, Py_ssize_t size) except -1
+    cdef int fail(self, object error) except -1
+    cdef int close_transport(self) except -1
+    cdef int abort_transport(self) except -1
+
+cdef class Inlet(Outlet):
+    cdef int reads              # that the transport has made
+    cdef flag is_polled         # it is read past the transport
+    cdef flag is_ready          # there may be something to read, and reading is stopped
+    cdef flag is_ended          # the peer sends no more
+    cdef int on_data(self, bytes data) except -1
+    cdef int on_ready(self, bint may_have_ended) except -1
+    cdef int _read_past_transport(self) except -1
+    cdef int _on_nothing(self, Py_ssize_t received) except -1
+
+cdef enum:
+    POLLED_AT_ONCE = 64
+
+cdef class SocketPoll:
+    cdef object loop
+    cdef int descriptor             # of the epoll instance, -1 while nobody is in it
+    cdef set members                # of Inlet
+    cdef object postponed           # deque of Inlet that are to be read though the kernel says nothing new
+    cdef flag is_called             # the loop will call
+    cdef int at                     # `events[at:count]` are not worked on yet
+    cdef int count
+    cdef epoll_event[POLLED_AT_ONCE] events
+    cdef bint add(self, Inlet inlet) except -1
+    cdef int forget(self, Inlet inlet) except -1
+    cdef int read_later(self, Inlet inlet) except -1
+    cdef int _call(self) except -1
+    cdef int _read_event(self, epoll_event* event) except -1
+    cdef int _read(self, Inlet inlet, bint may_have_ended) except -1
+    cdef bint _open(self) except -1
+    cdef int close(self) except -1
 
 cdef class DeadlineQueue:
     cdef int64_t timeout_ns     # 0: nobody ever stands here
@@ -769,6 +810,7 @@ cdef class RoundTripper:
     cdef set backends                           # BackendConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
+    cdef SocketPoll poll            # those that are read past the loop
     cdef set arrivals                           # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
@@ -800,7 +842,7 @@ cdef class RoundTripper:
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
-cdef class Connection(Outlet):
+cdef class Connection(Inlet):
     cdef Judge judge                            # of the message being read
     cdef Exchange exchange                      # being served, or None: idle
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
@@ -923,7 +965,7 @@ cdef class ProxyHeaderReader(Timed):
     cdef int _leave(self) except -1
     cdef int _let_in(self, ClientConnection client, bytes data) except -1
 
-cdef class TLSTransport(Outlet):
+cdef class TLSTransport(Inlet):
     cdef Connection owner                       # None: nobody's, any more
     cdef int stage                              # TLS_*
     cdef object context                         # when the handshake began: OpenSSL calls it to the end, unasked

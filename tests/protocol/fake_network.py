@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -168,6 +169,7 @@ class FakeLoop:
         # The errno that a dial meets there.
         self.refusal = errno.ECONNREFUSED
         self._later: Callable[[], None] | None = None
+        self._readers: dict[int, Callable[[], None]] = {}
 
     def run(self) -> None:
         while self._ready:
@@ -190,6 +192,18 @@ class FakeLoop:
         self._later()
         if not self._ready:
             self._later()
+        self.run()
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._readers[descriptor] = callback
+
+    def remove_reader(self, descriptor: int) -> None:
+        del self._readers[descriptor]
+
+    def poll(self) -> None:
+        """Look once at the descriptors that are watched, and run what comes of it."""
+        for descriptor in select.select(list(self._readers), [], [], 0)[0]:
+            self._readers[descriptor]()
         self.run()
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:

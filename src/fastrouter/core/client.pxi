@@ -10,7 +10,7 @@ cdef class ClientConnection(Connection):
 
     # --- asyncio.Protocol
 
-    def data_received(self, bytes data):
+    cdef int on_data(self, bytes data) except -1:
         cdef Exchange exchange = self.exchange
         self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is not None and exchange.is_tunnel:
@@ -26,7 +26,7 @@ cdef class ClientConnection(Connection):
             self.pending = data
             self.at = 0
             self._work()
-        self.end_read(PyBytes_GET_SIZE(data))
+        return self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -97,7 +97,7 @@ cdef class ClientConnection(Connection):
             return 0
         self.is_closing = True
         exchange.on_client_gone(None)
-        self.transport.close()
+        self.close_transport()
         return 0
 
     cdef int on_panic(self, object error) except -1:
@@ -496,7 +496,7 @@ cdef class ClientConnection(Connection):
         if self.transport is not None and not self.is_closing:
             self.is_closing = True
             self.arm(self.tripper.closings)
-            self.transport.close()
+            self.close_transport()
         return 0
 
     cdef int abort_response(self, bint needs_reset) except -1:
@@ -536,5 +536,5 @@ cdef class ClientConnection(Connection):
         self.is_closing = True
         self.disarm()
         if self.transport is not None:
-            self.transport.abort()
+            self.abort_transport()
         return 0

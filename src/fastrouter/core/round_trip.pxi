@@ -19,6 +19,7 @@ cdef class RoundTripper:
         self.backends = set()
         self.resetting = set()
         self.turns = Turns()
+        self.poll = SocketPoll()
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.half_closes = DeadlineQueue(settings.half_close_timeout)
@@ -38,7 +39,7 @@ cdef class RoundTripper:
     def start(self, loop):
         """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
         self.loop = loop
-        self.turns.loop = loop
+        self.turns.loop = self.poll.loop = loop
         self._tick()
 
     def stop(self):
@@ -56,6 +57,7 @@ cdef class RoundTripper:
         for backend in list(self.backends):
             (<BackendConnection>backend).abort()
         self.turns.clear()
+        self.poll.close()
         if self.access_log is not None:
             self.access_log.flush()
 
