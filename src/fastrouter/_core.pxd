@@ -449,6 +449,7 @@ cdef class Settings:
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
+    cdef readonly double route_patience         # how long a request waits for a route that is not there; 0: not at all
     cdef readonly double half_close_timeout     # for an answer to begin to a client that sends no more, and may have left
     cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
@@ -787,6 +788,19 @@ cdef class Exchange(Timed):
     cdef int finish(self) except -1
     cdef int _count(self) except -1
 
+cdef class RouteWaits:
+    cdef double patience                        # seconds, at most: half of it is certain
+    cdef Turns turns
+    cdef dict earlier                           # ClientConnection -> None
+    cdef dict later
+    cdef object timer
+    cdef int add(self, ClientConnection client) except -1
+    cdef int on_change(self, RouteTable table) except -1
+    cdef int _let_go(self, ClientConnection client) except -1
+    cdef int _set_timer(self) except -1
+    cdef int clear(self) except -1
+
+
 cdef class RoundTripper:
     cdef RouteTable table
     cdef Settings settings
@@ -811,6 +825,7 @@ cdef class RoundTripper:
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
     cdef SocketPoll poll            # those that are read past the loop
+    cdef RouteWaits route_waits
     cdef set arrivals                           # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
@@ -917,6 +932,9 @@ cdef class ClientConnection(Connection):
     cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
+    cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
+    cdef flag has_awaited_route                 # in vain
+    cdef bint _awaits_route(self, Exchange exchange) except -1
     cdef int _on_end(self, object error) except -1
     cdef int _watch_half_close(self) except -1
     cdef int _on_half_close_over(self) except -1

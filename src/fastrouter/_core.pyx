@@ -27,6 +27,7 @@ from posix.types cimport clockid_t
 from binascii import b2a_base64
 from calendar import timegm
 from collections import deque
+from itertools import islice
 from email.utils import formatdate
 from hashlib import sha1
 from json.encoder import encode_basestring
@@ -153,6 +154,7 @@ include "core/tracing.pxi"
 include "core/onion.pxi"
 include "core/respond.pxi"
 include "core/route_service.pxi"
+include "core/route_waits.pxi"
 include "core/round_trip.pxi"
 include "core/connection.pxi"
 include "core/backend.pxi"

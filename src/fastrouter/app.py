@@ -320,7 +320,13 @@ class Router:
             await self._serve_debug()
         if options.bus is not None:
             self._logger.info("setting-up-nats-connection")
-            self._bus = Bus(options.bus, self._logger, self._registry, on_closed=lambda: self._fail("nats is gone"))
+            self._bus = Bus(
+                options.bus,
+                self._logger,
+                self._registry,
+                send_changes=self._workers.send_changes,
+                on_closed=lambda: self._fail("nats is gone"),
+            )
             try:
                 await self._bus.connect()
             except NatsConnectionError as error:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import IntEnum
 from itertools import islice, starmap
 from typing import Any, Literal
@@ -97,6 +97,7 @@ class LineWriter:
         self._waiting = 0
         self._lost = 0
         self._is_losing = False
+        self._is_held = False
         self._thread: threading.Thread | None = None
         # Used by the thread only: whether the last line is there in part.
         self._is_torn = False
@@ -112,6 +113,19 @@ class LineWriter:
             self._append((line, 1))
             if self._thread is None:
                 self._start()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within this no line is on its way: for the thread that calls it, if others must not have its interpreter."""
+        with self._changed:
+            self._is_held = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_held = False
+                if self._lines:
+                    self._changed.notify_all()
 
     def flush(self, patience: float = FLUSH_PATIENCE) -> None:
         """Wait until everything is written, `patience` seconds at most."""
@@ -132,7 +146,8 @@ class LineWriter:
     def _append(self, line: _Line) -> None:
         self._lines.append(line)
         self._waiting += len(line[0])
-        self._changed.notify_all()
+        if not self._is_held:
+            self._changed.notify_all()
 
     def _tell_loss(self) -> None:
         self._is_losing = False
@@ -144,7 +159,7 @@ class LineWriter:
         is_shared = _is_shared(self._fd)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._lines))
+                self._changed.wait_for(lambda: bool(self._lines) and not self._is_held)
                 batch = self._take_batch()
             lost = self._write_batch(batch, is_shared=is_shared)
             with self._changed:
@@ -267,6 +282,10 @@ class Logger:
     def is_enabled(self, level: Level) -> bool:
         """Whether lines of `level` are written: for callers whose `data` is dear to make."""
         return level >= self._threshold.level
+
+    def held(self) -> AbstractContextManager[None]:
+        """Have lines written when this is over, see LineWriter."""
+        return self._writer.held()
 
     def debug(self, message: str, /, **data: Any) -> None:
         """Write a line of level 0."""

@@ -81,7 +81,7 @@ class Worker:
         self._is_draining = False
         self._closes_idle = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._applier.feed, on_end=self._on_channel_end, on_fault=self._fail
+            end, on_message=self._obey, on_batch=self._change_table, on_end=self._on_channel_end, on_fault=self._fail
         )
 
     async def run(self) -> None:
@@ -106,6 +106,11 @@ class Worker:
     def _fail(self, error: BaseException) -> None:
         if not self._stopped.done():
             self._stopped.set_exception(error)
+
+    def _change_table(self, frame: bytes) -> None:
+        self._applier.feed(frame)
+        if self._round_tripper is not None:
+            self._round_tripper.on_table_changed()
 
     def _obey(self, body: bytes) -> None:
         order = self._orders.decode(body)

@@ -129,6 +129,10 @@ class Workers:
         """Have all workers apply one change of the table."""
         self._encoder.add(change)
 
+    def send_changes(self) -> None:
+        """Send now what has been changed; otherwise it goes with the next turn of the loop."""
+        self._encoder.flush()
+
     def start(self, begin: Begin, descriptors: Sequence[int], snapshot: Callable[[], Iterable[Change]]) -> None:
         """Start all workers with `begin` and the table that `snapshot` returns; successors get the same."""
         self._begin = begin

@@ -191,6 +191,27 @@ def test_a_full_disk_is_survived() -> None:
     os.close(full)
 
 
+def test_lines_that_are_held_wait_for_the_end_of_it(pipe: Pipe) -> None:
+    logger = pipe.logger()
+    logger.info("before")
+    assert len(pipe.lines()) == 1
+    with logger.held():
+        logger.child("other").info("one")
+        logger.info("two")
+        pipe.lines_to_it.flush(0.05)
+        assert pipe.read() == b""
+    logger.info("three")
+    assert [json.loads(line)["message"] for line in pipe.lines()] == ["one", "two", "three"]
+
+
+def test_a_fault_ends_the_holding_of_lines(pipe: Pipe) -> None:
+    logger = pipe.logger()
+    with contextlib.suppress(RuntimeError), logger.held():
+        logger.info("one")
+        raise RuntimeError("a bug")
+    assert len(pipe.lines()) == 1
+
+
 class TestAReaderThatStandsStill:
     """Whoever logs goes on: each of these would hang if a line was waited for."""
 

@@ -303,11 +303,30 @@ cdef class ClientConnection(Connection):
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
+        if self.tripper.settings.route_patience > 0 and self._awaits_route(exchange):
+            self.at = at
+            return False
         self.exchange = exchange
         self.is_used = True
         if self.tripper.is_draining:
             self.keep_alive = False
         serve(exchange, head)
+        return True
+
+    cdef bint _awaits_route(self, Exchange exchange) except -1:
+        """Whether the request is put off because nobody has registered for it yet; it is once."""
+        if self.has_awaited_route:
+            self.has_awaited_route = False
+            return False
+        if exchange.host.length == 0 or asks_for_health(exchange):
+            return False
+        # Found here, it is not looked for again.
+        exchange.pool = find_pool(exchange)
+        if exchange.pool is not None and PyList_GET_SIZE(exchange.pool.endpoints) > 0:
+            return False
+        self.drop_judge()
+        self.awaiting = exchange
+        self.tripper.route_waits.add(self)
         return True
 
     cdef bint _take_body(self) except -1:

@@ -20,6 +20,7 @@ cdef class RoundTripper:
         self.resetting = set()
         self.turns = Turns()
         self.poll = SocketPoll()
+        self.route_waits = RouteWaits(settings.route_patience, self.turns)
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.half_closes = DeadlineQueue(settings.half_close_timeout)
@@ -58,6 +59,7 @@ cdef class RoundTripper:
             (<BackendConnection>backend).abort()
         self.turns.clear()
         self.poll.close()
+        self.route_waits.clear()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -83,6 +85,10 @@ cdef class RoundTripper:
     def set_debug(self, bint tells_debug):
         """Say whether `event_log` wants lines of level 0; it does not until it is called."""
         self.tells_debug = tells_debug
+
+    def on_table_changed(self):
+        """Let requests go on whose route has come."""
+        self.route_waits.on_change(self.table)
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
