@@ -304,6 +304,7 @@ cdef class ClientConnection(Connection):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
         self.exchange = exchange
+        exchange.is_first = not self.is_used
         self.is_used = True
         if self.tripper.is_draining:
             self.keep_alive = False
