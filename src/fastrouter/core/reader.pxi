@@ -18,8 +18,8 @@ cdef Py_ssize_t LARGE_READ = 16384
 # Connections that begin within this long; those beyond ARRIVALS_AT_ONCE wait for a turn with their first bytes.
 cdef int64_t ARRIVALS_NS = 1000000
 cdef int ARRIVALS_AT_ONCE = 16
-# A dial costs more than everything else that becomes of a new connection. So the first request of one dials in a turn of the loop in
-# which no other has begun, or else when nobody has dialled for this long.
+# A dial costs more than everything else that becomes of a new connection. So the first request of one dials in a turn of the loop
+# in which no other has begun, or else when nobody has dialled for this long.
 cdef int64_t DIALS_NS = 4000000
 
 
