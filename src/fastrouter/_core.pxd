@@ -303,7 +303,15 @@ cdef class Turns:
     cdef flag is_called             # the loop will call
     cdef int arrivals               # connections that have begun
     cdef int64_t arrivals_since     # CLOCK_MONOTONIC
+    cdef flag has_arrival           # one has begun since the last turns
+    cdef object dial_routes         # deque of names: those with an entry in `dials`, in the order of their turns
+    cdef dict dials                 # name of a route (bytes) -> deque of Exchange that wait to dial
+    cdef int64_t last_dial_ns       # CLOCK_MONOTONIC of the last dial for a new client
     cdef int add(self, Reader reader) except -1
+    cdef bint may_dial(self) noexcept
+    cdef int add_dial(self, Exchange exchange) except -1
+    cdef Exchange _take_dial(self)
+    cdef int _dial(self, int64_t until) except -1
     cdef int add_arrival(self, Reader reader) except -1
     cdef int _call(self) except -1
     cdef int clear(self) except -1
@@ -747,6 +755,8 @@ cdef class Exchange(Timed):
     cdef flag must_stick                        # to that one or none (Negotiate)
     cdef flag is_head_sent                      # to the current backend
     cdef flag was_head_sent                     # in the attempt that failed last
+    cdef flag is_first                          # on its client's connection
+    cdef flag waits_to_dial                     # in `Turns.dials`
     cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
     cdef flag is_counted                        # in its endpoint's in_flight
     # the response
@@ -848,7 +858,7 @@ cdef class RoundTripper:
     cdef int tell(self, int level, str message, dict data) except -1
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef int attempt(self, Exchange exchange) except -1
-    cdef int send(self, Exchange exchange) except -1
+    cdef int send(self, Exchange exchange, bint is_turn=*) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, Exchange exchange) except -1

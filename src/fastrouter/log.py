@@ -33,6 +33,9 @@ STDOUT = 1
 MAX_WAITING = 8 * 1024 * 1024
 # Lines are written together up to so many bytes, which is what a pipe holds.
 _MAX_BATCH = 64 * 1024
+# Seconds between two writes, unless that much waits: a thread that wakes up for every line of a flood of them takes the
+# interpreter from the event loop each time.
+_REST_SECONDS = 0.01
 # Seconds that the end of the process waits for its last lines to be taken.
 FLUSH_PATIENCE = 0.5
 
@@ -169,6 +172,9 @@ class LineWriter:
                     # Nobody may have anything to log for long.
                     self._tell_loss()
                 self._changed.notify_all()
+                is_behind = self._waiting >= _MAX_BATCH
+            if not is_behind:
+                time.sleep(_REST_SECONDS)
 
     def _take_batch(self) -> list[_Line]:
         lines = self._lines

@@ -175,6 +175,11 @@ class FakeLoop:
         while self._ready:
             self._ready.popleft()()
 
+    def turn(self) -> None:
+        """Run what is there now, and leave what comes of it."""
+        for _ in range(len(self._ready)):
+            self._ready.popleft()()
+
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,18 @@ from fastrouter.log import (
 )
 
 PATIENCE = 30.0
+
+
+class Rest:
+    """What the writer does between two writes, for as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.is_over = threading.Event()
+
+    def __call__(self, _seconds: float) -> None:
+        self.has_begun.set()
+        assert self.is_over.wait(PATIENCE)
 
 
 class Pipe:
@@ -352,6 +365,22 @@ class TestSizes:
         record = json.loads(line)
         assert list(record) == ["log_level", "timestamp", "message", "source", "data"]
         assert list(record["data"]) == ["excerpt"]
+
+
+def test_lines_of_a_flood_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = Rest()
+    monkeypatch.setattr("fastrouter.log.time.sleep", rest)
+    reader, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reader, written:
+        writer = LineWriter(written.fileno())
+        writer.write(b"first\n")
+        assert reader.recv(100) == b"first\n"
+        assert rest.has_begun.wait(PATIENCE)
+        for number in range(9):
+            writer.write(b"%d\n" % number)
+        rest.is_over.set()
+        assert reader.recv(100) == b"".join(b"%d\n" % number for number in range(9))
+        writer.flush(PATIENCE)
 
 
 def test_callers_can_ask_whether_a_level_is_written(pipe: Pipe) -> None:

@@ -307,6 +307,7 @@ cdef class ClientConnection(Connection):
             self.at = at
             return False
         self.exchange = exchange
+        exchange.is_first = not self.is_used
         self.is_used = True
         if self.tripper.is_draining:
             self.keep_alive = False

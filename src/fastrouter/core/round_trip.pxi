@@ -240,14 +240,19 @@ cdef class RoundTripper:
             exchange.arm(self.attempts)
         return self.send(exchange)
 
-    cdef int send(self, Exchange exchange) except -1:
-        """Send on an idle connection, or dial when there is none."""
+    cdef int send(self, Exchange exchange, bint is_turn=False) except -1:
+        """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
         cdef ConnectionPool pool = exchange.endpoint.connection_pool()
         cdef BackendConnection connection = pool.acquire()
         while connection is not None and connection.has_ended():
             connection.close()
             connection = pool.acquire()
+        exchange.waits_to_dial = False
         if connection is None:
+            if exchange.is_first:
+                if not is_turn and not self.turns.may_dial():
+                    return self.turns.add_dial(exchange)
+                self.turns.last_dial_ns = monotonic_ns()
             connection = BackendConnection(self, exchange.endpoint)
             connection.exchange = exchange
             exchange.backend = connection
