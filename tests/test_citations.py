@@ -147,6 +147,11 @@ def test_an_id_stands_once() -> None:
     assert {name for ids in (sections(), requirements()) for name, count in ids.items() if count > 1} == set()
 
 
+def test_a_requirement_leads_to_its_section() -> None:
+    rows = [line for line in PARITY.read_text().splitlines() if re.match(r"\| [A-Z]\d\d ", line)]
+    assert [row for row in rows if "](spec/" not in row.split(" | ")[2]] == []
+
+
 def test_every_chapter_is_in_the_table_of_chapters() -> None:
     contents = (DOCS / "spec" / "README.md").read_text()
     assert [page.name for page in SPECIFICATION if page.name != "README.md" and f"({page.name})" not in contents] == []
