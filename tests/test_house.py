@@ -1,6 +1,5 @@
 """The rules of the house that no linter knows: what may import what, and what stands where."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -44,18 +43,6 @@ def functions_of(code: str) -> dict[str, str]:
         end = re.compile(rf"^ {{0,{indent}}}\S", re.MULTILINE).search(code, code.find("\n", start.end()))
         functions[start[2]] = code[start.start() : end.start() if end else len(code)]
     return functions
-
-
-def definitions_of(file: Path) -> set[str]:
-    """The functions and classes of a Python file, and as `Class::function` what classes hold."""
-    definitions = set()
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            definitions.add(node.name)
-            members = node.body if isinstance(node, ast.ClassDef) else []
-            functions = [member for member in members if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))]
-            definitions |= {f"{node.name}::{function.name}" for function in functions}
-    return definitions
 
 
 def test_the_data_plane_needs_nothing_of_the_control_plane() -> None:
@@ -114,16 +101,6 @@ def test_thousands_of_deadlines_share_one_timer() -> None:
 def test_every_file_is_named_after_what_it_holds(directory: str) -> None:
     vague = [path for path in (ROOT / directory).rglob("*") if path.stem.lower() in NAMES_THAT_SAY_NOTHING]
     assert vague == []
-
-
-def test_what_the_parity_table_names_exists() -> None:
-    missing = []
-    for quoted, path, inner in re.findall(r"`(([\w/.]+\.(?:py|pxi|pyx))((?:::\w+)*)[^`]*)`", PARITY.read_text()):
-        places = [root / path for root in (ROOT, ROOT / "tests", ROOT / "tests" / "integration", PACKAGE)]
-        file = next((place for place in places if place.is_file()), None)
-        if file is None or (inner and inner.removeprefix("::") not in definitions_of(file)):
-            missing.append(quoted)
-    assert missing == []
 
 
 def test_what_may_differ_from_gorouter_is_told_in_the_parity_table() -> None:

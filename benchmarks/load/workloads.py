@@ -1,4 +1,4 @@
-"""The workloads of design/performance.md that are driven by wrk."""
+"""The workloads of docs/performance.md that are driven by wrk."""
 
 from dataclasses import dataclass
 

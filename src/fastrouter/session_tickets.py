@@ -1,7 +1,7 @@
 """Keys of TLS session tickets, which every worker has: so a session goes on wherever its client comes back to.
 
-A ticket is a session that the server has encrypted and the client keeps (RFC 5077, RFC 8446 4.6.1). OpenSSL makes the
-keys for it with each context, and Python's ssl has no call to set them; libssl has, and ctypes calls it.
+A ticket is a session that the server has encrypted and the client keeps (RFC 5077, RFC 8446 section 4.6.1). OpenSSL
+makes the keys for it with each context, and Python's ssl has no call to set them; libssl has, and ctypes calls it.
 """
 
 import ctypes

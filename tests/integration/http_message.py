@@ -1,8 +1,8 @@
 """Strict reading of HTTP/1 messages.
 
 Every message the router sends, in either direction, passes through here. What must hold of all of them is asserted
-here once: CRLF line ends, canonical header names (spec 0), and exactly one framing header where a body can follow
-(issue 2), so that each test pins it again.
+here once: CRLF line ends, canonical header names (spec 0.5), and exactly one framing header where a body can follow.
+So each test pins it again.
 """
 
 import re

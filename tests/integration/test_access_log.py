@@ -1,4 +1,4 @@
-"""The access log line, byte for byte (spec 6.2), and what happens to the file (issue 2)."""
+"""The access log line, byte for byte (spec 6.2), and what happens to the file."""
 
 import re
 import time

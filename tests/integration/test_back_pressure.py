@@ -15,7 +15,7 @@ from .test_upgrades import open_tunnel
 
 SIZE = 96 << 20
 GROWTH = 32 << 20
-"""Bytes the router's memory may grow by (issue 2, done-when 3)."""
+"""Bytes the router's memory may grow by."""
 
 # Small windows at the reading end, so that the kernel's buffers do not swallow what the test is about.
 WINDOW = 65536

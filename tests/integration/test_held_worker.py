@@ -58,7 +58,7 @@ def test_a_dial_that_has_succeeded_counts(lane: Lane) -> None:
 
 
 def test_a_response_nobody_asked_for_answers_nobody(lane: Lane) -> None:
-    """It lies on the idle connection, unread, when the next request comes (RFC 9112 9.2 knows no such response)."""
+    """It lies on the idle connection, unread, when the next request comes (RFC 9112 section 9.2 has no such thing)."""
     (worker,) = lane.router.children()
     client = lane.connect()
     stream, _ = lane.forward(client)

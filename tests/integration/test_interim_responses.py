@@ -156,7 +156,7 @@ class TestExpectContinue:
         stream.read_exactly(4)
         stream.send(response_with(b"one"))
         assert client.read_response().body == b"one"
-        # The backend connection may be a new one: Gorouter closes it after such a request by default (spec 4.4 #8).
+        # The backend connection may be a new one: by default Gorouter closes it after such a request (spec 4.4 step 8).
         client.send(lane.request(b"GET /2 HTTP/1.1"))
         if stream.is_silent(0.1) or not stream.pending:
             stream = lane.backend.accept() if lane.backend.has_pending_connection(0.5) else stream

@@ -267,7 +267,7 @@ class TestHopByHop:
         assert request.values(b"X-Four") == [b"4"]
 
     def test_x_request_start_can_be_named_away(self, lane: Lane) -> None:
-        # It is added before hop-by-hop headers are removed (spec 4.4 #5).
+        # It is added before hop-by-hop headers are removed (spec 4.4, step 5).
         assert not seen(lane, b"Connection: X-Request-Start").has(b"X-Request-Start")
 
     def test_host_and_framing_cannot_be_named_away(self, lane: Lane) -> None:

@@ -1,4 +1,4 @@
-"""Several workers count, limit and remember as one (issue 5; P17, B04, B05, B07, O04)."""
+"""Several workers count, limit and remember as one (P17, B04, B05, B07, O04)."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Upgrades and tunnels (spec 4.5, 5.8; half-close by issue 2)."""
+"""Upgrades and tunnels (spec 4.5, 5.8)."""
 
 import asyncio
 import contextlib

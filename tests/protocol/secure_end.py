@@ -97,7 +97,7 @@ class SecureEnd:
         return self._outgoing.read()
 
     def key_updates(self, count: int) -> bytes:
-        """Records that ask for new keys of the router (RFC 8446 4.6.3), which Python's ssl has no word for."""
+        """Records that ask for new keys of the router (RFC 8446 section 4.6.3), which Python's ssl has no word for."""
         with open("/proc/self/maps") as maps:
             openssl = ctypes.CDLL(next(line.split()[-1] for line in maps if "libssl" in line))
         # CPython's object begins with the module's socket, and then OpenSSL's connection.

@@ -1,4 +1,4 @@
-"""What one message leaves behind in the store of parsers must not meet the next stranger (issue 12).
+"""What one message leaves behind in the store of parsers must not meet the next stranger.
 
 llhttp takes some messages for the last of their connection, and refuses whatever it is shown behind them, unless it is
 told not to.

@@ -1,4 +1,4 @@
-"""Limits and marks hold over all workers: two data planes over one mapping, taking turns (issue 5; B04, B05)."""
+"""Limits and marks hold over all workers: two data planes over one mapping, taking turns (B04, B05)."""
 
 import mmap
 

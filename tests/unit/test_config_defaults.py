@@ -1,4 +1,4 @@
-"""Every key with its type and its default, from a copy of the table of spec 2.2 (and the later keys of chapter 9)."""
+"""Every key with its type and its default, from a copy of the tables of spec 2.2 (and the later keys of spec 9)."""
 
 from typing import Any
 

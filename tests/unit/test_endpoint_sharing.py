@@ -1,4 +1,4 @@
-"""Endpoints find their place in the shared mapping by their numbers (architecture.md section 2)."""
+"""Endpoints find their place in the shared mapping by their numbers."""
 
 import mmap
 

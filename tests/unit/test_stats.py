@@ -1,4 +1,4 @@
-"""Stats: columns of one mapping, as several workers see it (architecture.md section 2)."""
+"""Stats: columns of one mapping, as several workers see it."""
 
 import mmap
 

@@ -231,7 +231,7 @@ class DistinguishedName(Section, frozen=True, kw_only=True):
 
 
 def _escaped(value: str) -> str:
-    # RFC 2253, section 2.4.
+    # RFC 2253 section 2.4.
     text = "".join(f"\\{character}" if character in ',+"\\<>;' else character for character in value)
     if value[:1] in (" ", "#"):
         text = f"\\{text}"

@@ -41,7 +41,7 @@ class Fail(Protocol):
     def __call__(self, text: str, key: str, because: str = "") -> NoReturn: ...  # noqa: D102 said above
 
 
-# RFC 9110 5.6.2; how a message is framed and whether its connection stays is nothing an operator could know.
+# RFC 9110 section 5.6.2; how a message is framed and whether its connection stays is nothing an operator could know.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADERS_OF_THE_ROUTER = frozenset({"connection", "content-length", "trailer", "transfer-encoding", "upgrade"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

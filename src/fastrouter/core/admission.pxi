@@ -16,7 +16,7 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         return refuse(client, raw, REFUSAL_BAD_VERSION, 505, b"unsupported protocol version")
     if head.has(HEADER_TRANSFER_ENCODING):
         if head.minor == 0:
-            # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 6.1).
+            # Framing HTTP/1.0 does not have: whoever sent it and whoever reads it may disagree (RFC 9112 section 6.1).
             return refuse(client, raw, REFUSAL_TRANSFER_ENCODING, 400, b"")
         if head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"):
             return refuse_encoding(client, raw)

@@ -159,7 +159,7 @@ cdef inline int hex_digit(unsigned char byte) noexcept nogil:
     return -1
 
 
-# Fields that must not travel in a trailer: framing, routing, and what belongs to one hop (RFC 9110 6.5.1).
+# Fields that must not travel in a trailer: framing, routing, and what belongs to one hop (RFC 9110 section 6.5.1).
 cdef frozenset FORBIDDEN_IN_TRAILER = frozenset((
     b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"content-length", b"host", b"expect", b"authorization", b"set-cookie",

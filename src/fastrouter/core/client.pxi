@@ -255,7 +255,7 @@ cdef class ClientConnection(Connection):
         cdef Head head = request_head
         cdef bytes raw
         cdef Exchange exchange
-        # Empty lines in front of a request are forgiven (RFC 9112 2.2).
+        # Empty lines in front of a request are forgiven (RFC 9112 section 2.2).
         while at < size and (base[at] == c"\r" or base[at] == c"\n"):
             at += 1
         if at == size:

@@ -17,8 +17,8 @@ cdef inline Py_ssize_t big_endian(const unsigned char* data, int size) noexcept:
 cdef bytes gather_client_hello(bytes data):
     """The body of the ClientHello in the records of `data`; None while it is not complete, empty for what is none.
 
-    It may be cut into records as its sender likes (RFC 8446 5.1), but not into so many that walking them, with every byte that
-    comes, takes long.
+    It may be cut into records as its sender likes (RFC 8446 section 5.1), but not into so many that walking them, with every
+    byte that comes, takes long.
     """
     cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)

@@ -26,7 +26,7 @@ cdef class Exchange(Timed):
         self.host = head.value_of(HEADER_HOST)
         self.path = target
         if target.length and base[target.start] != c"/" and base[target.start] != c"*":
-            # Absolute form: the target's authority is the host that counts (RFC 9112 3.2.2).
+            # Absolute form: the target's authority is the host that counts (RFC 9112 section 3.2.2).
             end = base + target.start + target.length
             mark = <const char*>memmem(base + target.start, target.length, b"://", 3)
             if mark != NULL:
@@ -241,7 +241,7 @@ cdef class Exchange(Timed):
         out = rewrite(self, start, self._put_router_fields(out, head), &is_dated)
         if not is_dated:
             out = put_bytes(out, date_line())
-        # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 8.6, and as Go does for 304).
+        # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 section 8.6, and as Go does for 304).
         if framing == FRAMING_LENGTH or (self.is_head and head.status not in (204, 304) and head.content_length() >= 0):
             out = put_text(out, b"Content-Length: ")
             out = put_decimal(out, head.content_length())

@@ -288,7 +288,7 @@ cdef class Head:
     # --- framing and persistence
 
     cdef bint wants_keep_alive(self) noexcept:
-        """Whether the sender lets the connection live on (RFC 9112 9.3)."""
+        """Whether the sender lets the connection live on (RFC 9112 section 9.3)."""
         if not self.has(HEADER_CONNECTION):
             return self.minor == 1
         if self.minor == 1:

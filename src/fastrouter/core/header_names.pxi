@@ -23,11 +23,11 @@ cdef void _make_tables():
     for i in range(256):
         _lower[i] = i + 32 if 65 <= i <= 90 else i
         _upper[i] = i - 32 if 97 <= i <= 122 else i
-        # RFC 9110 5.6.2
+        # RFC 9110 section 5.6.2
         _is_token[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!#$%&'*+-.^_`|~")
         # What Go lets into a Host header: sub-delims, unreserved, brackets, colon, percent.
         _is_host[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!$%&'()*+,-.:;=[]_~")
-        # RFC 9110 5.5: no control character but the tab.
+        # RFC 9110 section 5.5: no control character but the tab.
         _is_value[i] = i == 9 or (i >= 32 and i != 127)
     for i in range(KNOWN_NAME_MAX + 1):
         _known_by_length[i] = -1
@@ -94,7 +94,7 @@ cdef inline int known_kind(const char* name, Py_ssize_t length) noexcept nogil:
 
 
 cdef inline char* put_canonical(char* out, const char* name, Py_ssize_t length) noexcept nogil:
-    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0)."""
+    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0.5)."""
     cdef Py_ssize_t i
     cdef bint first = True
     for i in range(length):

@@ -327,7 +327,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         target = absolute_target(exchange, base[head.target.start : head.target.start + head.target.length])
         extra += PyBytes_GET_SIZE(target)
     elif exchange.path.start > head.target.start and base[exchange.host.start - 1] == c"@":
-        # Who is who is between client and proxy, and no part of a URI that goes on (RFC 9110 4.2.4).
+        # Who is who is between client and proxy, and no part of a URI that goes on (RFC 9110 section 4.2.4).
         target = (
             base[head.target.start : exchange.host.start].partition(b"://")[0] + b"://"
             + base[exchange.host.start : exchange.path.start + exchange.path.length]

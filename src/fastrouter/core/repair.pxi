@@ -75,7 +75,7 @@ cdef bytes repaired_head(bytes head):
         version = b"HTTP/1.0" if version < b"HTTP/1.1" else b"HTTP/1.1"
     repaired = b"\r\n".join([
         version + space + rest.lstrip(b" "),
-        # RFC 9112 6.3: of the two it is Transfer-Encoding that counts.
+        # RFC 9112 section 6.3: of the two it is Transfer-Encoding that counts.
         *[line for lower, line in fields if not (is_chunked and lower == b"content-length")],
         b"\r\n",
     ])

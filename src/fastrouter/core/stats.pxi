@@ -1,4 +1,4 @@
-# Stats: what all workers of a router count, in one mapping that all its processes see (architecture.md section 2).
+# Stats: what all workers of a router count, in one mapping that all its processes see.
 #
 #   per worker: counters, histograms | per slot: in flight (sum), failure mark, use mark | per worker and slot: in flight
 #

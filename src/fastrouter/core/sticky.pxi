@@ -197,7 +197,7 @@ cdef class StickyAttributes:
 
     @staticmethod
     cdef StickyAttributes of_session(bytes text, bint copies_age):
-        """Those of an app's session cookie that are copied (RFC 6265 5.2, read as Go does)."""
+        """Those of an app's session cookie that are copied (RFC 6265 section 5.2, read as Go does)."""
         cdef StickyAttributes self = StickyAttributes()
         cdef bytes key, value
         for part in text.split(b";", ATTRIBUTES_MAX + 1)[1 : ATTRIBUTES_MAX + 1]:
