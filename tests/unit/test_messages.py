@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastrouter._core import Endpoint
-from fastrouter.messages import (
+from fastrouter.registry.registration import (
     MAX_ODD_REGISTRATION,
     MAX_REGISTRATION,
     MessageError,
