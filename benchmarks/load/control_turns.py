@@ -94,7 +94,7 @@ class Control:
             stale_threshold=_THRESHOLD,
             is_observing_apps=True,
             is_observing_routes=True,
-            registration_latency=latency,
+            observe_latency=latency.observe,
             clock=lambda: self.now,
         )
         connection = NatsConnection(logger, [], on_closed=lambda: None)

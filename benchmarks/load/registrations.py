@@ -28,10 +28,11 @@ import uvloop
 
 from fastrouter._core import RouteTable
 from fastrouter.bus.connection import NatsConnection, NatsServer
+from fastrouter.bus.messages import start_message
 from fastrouter.bus.subscriber import Subscriber
 from fastrouter.ipc.table_changes import BatchEncoder
 from fastrouter.logs.logger import Level, LineWriter, Logger
-from fastrouter.registry.registration import decode_registration, start_message
+from fastrouter.registry.registration import decode_registration
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.worker.table_applier import TableApplier
 

@@ -11,16 +11,17 @@ import nats
 import pytest
 import trustme
 import uvloop
+from fastrouter.bus.announcer import ComponentAnnouncer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from fastrouter.bus import subscriber as subscriber_module
 from fastrouter.bus.connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
+from fastrouter.bus.messages import start_message
 from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber
 from fastrouter.logs.logger import MAX_TEXT, Level, LineWriter, Logger
-from fastrouter.observe.varz import ComponentAnnouncer
-from fastrouter.registry.registration import MAX_REGISTRATION, start_message
+from fastrouter.registry.registration import MAX_REGISTRATION
 from fastrouter.registry.route_registry import RouteRegistry
 
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer

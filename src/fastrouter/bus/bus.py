@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
+from fastrouter.bus.announcer import ComponentAnnouncer
 from fastrouter.bus.connection import NatsConnection, NatsServer, client_tls
+from fastrouter.bus.messages import start_message
 from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber
 from fastrouter.logs.logger import Logger
-from fastrouter.observe.varz import ComponentAnnouncer
-from fastrouter.registry.registration import start_message
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.tls.pem_files import identity_files
 

@@ -11,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fastrouter.bus.connection import MAX_PENDING_BYTES, MAX_PENDING_MESSAGES, NatsConnection
+from fastrouter.bus.messages import active_apps_message
 from fastrouter.logs.logger import Logger
 from fastrouter.process.free_memory import release_free_memory
 from fastrouter.process.slices import in_slices
-from fastrouter.registry.registration import MessageError, active_apps_message, decode_registration
+from fastrouter.registry.registration import MessageError, decode_registration
 from fastrouter.registry.route_registry import RouteRegistry
 
 if TYPE_CHECKING:

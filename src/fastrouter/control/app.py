@@ -227,7 +227,7 @@ class Router:
             logger,
             self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
-            registration_latency=self._registration_latency,
+            observe_latency=self._registration_latency.observe,
             on_number_reused=self._shared.clear_mark,
             **options.registry,
         )

@@ -38,6 +38,7 @@ from fastrouter.ipc.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.net.handover import NamedListener
+from fastrouter.observe.metrics import WorkerState
 from fastrouter.process.signals import IGNORED_BY_WORKERS
 
 # A worker that dies sooner than this after its start counts as crashing, and is restarted with a growing delay.
@@ -85,13 +86,6 @@ class _Seat:
         self.crashes = 0
         self.starts = 0
         self.restart: asyncio.TimerHandle | None = None
-
-
-class WorkerState(NamedTuple):
-    """How often a worker was started, and its process id, None while there is no process."""
-
-    starts: int
-    pid: int | None
 
 
 class Workers:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from fastrouter import __version__
 from fastrouter._core import REFUSALS, Stats
-from fastrouter.control.workers import WorkerState
 from fastrouter.observe.exposition import Exposition, HistogramSample, Labels, Sample
 from fastrouter.observe.histogram import Buckets, Histogram
 from fastrouter.observe.monitor import Monitor
@@ -30,6 +29,13 @@ _PLAIN_COUNTERS = {
     "websocket_upgrades": "websocket upgrade to websocket",
     "websocket_failures": "websocket failure",
 }
+
+
+class WorkerState(NamedTuple):
+    """How often a worker was started, and its process id, None while there is no process."""
+
+    starts: int
+    pid: int | None
 
 
 class _Latency(NamedTuple):

@@ -1,8 +1,6 @@
-"""What travels over NATS: registrations as values, and the messages that the router sends (spec 3.1, 3.2)."""
+"""Registrations as values, and what is refused of the messages that carry them (spec 3.2)."""
 
 import re
-import zlib
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -51,23 +49,8 @@ class Registration(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=
     options: Options = NO_OPTIONS
 
 
-class _Start(
-    msgspec.Struct,
-    frozen=True,
-    rename={
-        "minimum_register_interval": "minimumRegisterIntervalInSeconds",
-        "prune_threshold": "pruneThresholdInSeconds",
-    },
-):
-    id: str
-    hosts: tuple[str, ...]
-    minimum_register_interval: int
-    prune_threshold: int
-
-
 _EXACT = msgspec.json.Decoder(Registration)
 _ANYTHING = msgspec.json.Decoder()
-_ENCODER = msgspec.json.Encoder()
 
 _FIELDS = frozenset(Registration.__struct_fields__)
 _OPTION_FIELDS = frozenset(Options.__struct_fields__)
@@ -146,16 +129,6 @@ def refuse_unfit_text(registration: Registration) -> None:
 def _refuse_long(name: str, length: int, limit: int) -> None:
     if length > limit:
         raise MessageError(f"Unable to validate message. {name} must not be longer than {limit} characters")
-
-
-def start_message(router_id: str, host: str, minimum_register_interval: float, prune_threshold: float) -> bytes:
-    """Build the payload of `router.start` and of the answer to `router.greet`. The durations are seconds."""
-    return _ENCODER.encode(_Start(router_id, (host,), int(minimum_register_interval), int(prune_threshold)))
-
-
-def active_apps_message(app_ids: Iterable[str]) -> bytes:
-    """Build the payload of `router.active_apps`: a zlib-compressed JSON array."""
-    return zlib.compress(_ENCODER.encode(list(app_ids)))
 
 
 def _decode_patiently(payload: bytes) -> Registration:

@@ -17,7 +17,6 @@ import msgspec
 
 from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
-from fastrouter.observe.histogram import Histogram
 from fastrouter.registry.handed_table import MEMBERS_AT_ONCE, HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.registry.label_rows import LabelRows
 from fastrouter.registry.packed_text import pack_texts, unpack_texts
@@ -228,9 +227,9 @@ class RouteRegistry:
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
     route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
     `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
-    histograms if `is_observing_apps`, routes if `is_observing_routes`; `registration_latency` (milliseconds) is that of
-    endpoints that say when they were updated. `on_number_reused` is called before an endpoint gets the number that
-    another has had. `clock` returns seconds that never go back.
+    histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
+    the update that an endpoint speaks of and its registration. `on_number_reused` is called before an endpoint gets the
+    number that another has had. `clock` returns seconds that never go back.
     """
 
     def __init__(
@@ -247,7 +246,7 @@ class RouteRegistry:
         is_pruning_suspended: Callable[[], bool] = lambda: False,
         is_observing_apps: bool = False,
         is_observing_routes: bool = False,
-        registration_latency: Histogram | None = None,
+        observe_latency: Callable[[float], None] | None = None,
         on_number_reused: Callable[[int], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -264,7 +263,7 @@ class RouteRegistry:
         self._is_pruning_suspended = is_pruning_suspended
         self._is_observing_apps = is_observing_apps
         self._is_observing_routes = is_observing_routes
-        self._registration_latency = registration_latency
+        self._observe_latency = observe_latency
         self._on_number_reused = on_number_reused
         self._clock = clock
 
@@ -380,8 +379,8 @@ class RouteRegistry:
         if result is not PutResult.UNMODIFIED:
             route.changed_at = now
             self._set_route(key, route, endpoint.traits, is_new=is_new)
-        if result is PutResult.ADDED and self._registration_latency is not None:
-            self._observe_latency(endpoint, self._registration_latency)
+        if result is PutResult.ADDED and self._observe_latency is not None:
+            self._observe_latency_of(endpoint, self._observe_latency)
         label = (self._counted_component(endpoint), result.value)
         self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
         self._log_registration(uri, endpoint, result)
@@ -812,11 +811,11 @@ class RouteRegistry:
         component = self._component(endpoint)
         return component if self.component_rows.row(component) else ""
 
-    def _observe_latency(self, endpoint: RegisteredEndpoint, latency: Histogram) -> None:
+    def _observe_latency_of(self, endpoint: RegisteredEndpoint, observe: Callable[[float], None]) -> None:
         """Count how long it took from the update that an endpoint speaks of to its registration here."""
         updated_at_ns = int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True)
         if updated_at_ns != 0:
-            latency.observe((time.time_ns() - updated_at_ns) / 1e6)
+            observe((time.time_ns() - updated_at_ns) / 1e6)
 
     def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
         level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
