@@ -28,7 +28,8 @@ from fastrouter.observe.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.observe.metrics import Metrics
 from fastrouter.observe.monitor import Monitor
 from fastrouter.observe.process_usage import UsageMeter
-from fastrouter.observe.status_server import Credentials, StatusServer, routes_handler
+from fastrouter.observe.status_pages import Credentials, routes_handler
+from fastrouter.observe.status_server import StatusServer
 from fastrouter.process.slices import in_slices
 from fastrouter.registry.registration import MAX_REGISTRATION
 from fastrouter.registry.static_registry import StaticRouteRegistry

@@ -11,12 +11,12 @@ import nats
 import pytest
 import trustme
 import uvloop
-from fastrouter.bus.announcer import ComponentAnnouncer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from fastrouter.bus import subscriber as subscriber_module
+from fastrouter.bus.announcer import ComponentAnnouncer
 from fastrouter.bus.connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
 from fastrouter.bus.messages import start_message
 from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber

@@ -12,16 +12,15 @@ import trustme
 import uvloop
 
 from fastrouter.observe import status_server
-from fastrouter.observe.status_server import (
+from fastrouter.observe.responses import StatusHandler, StatusResponse
+from fastrouter.observe.status_pages import (
     LIVENESS_PATH,
     Credentials,
-    StatusHandler,
-    StatusResponse,
-    StatusServer,
     component_handler,
     health_handler,
     routes_handler,
 )
+from fastrouter.observe.status_server import StatusServer
 
 CREDENTIALS = Credentials("user", "pass")
 ROUTES = b'{"a":[]}\n'

@@ -4,7 +4,7 @@ import pytest
 
 from fastrouter.logs.logger import Level
 from fastrouter.observe.debug_server import debug_handler, new_debug_server
-from fastrouter.observe.status_server import StatusRequest, StatusResponse
+from fastrouter.observe.responses import StatusRequest, StatusResponse
 
 
 class Debugged:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from fastrouter.logs.logger import LEVELS, Level, parse_level
 from fastrouter.net.address import parse_listen_address
-from fastrouter.observe.status_server import NOT_FOUND, StatusHandler, StatusRequest, StatusResponse, StatusServer
+from fastrouter.observe.responses import NOT_FOUND, StatusHandler, StatusRequest, StatusResponse
+from fastrouter.observe.status_server import StatusServer
 
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 # What Gorouter has because Go has it.

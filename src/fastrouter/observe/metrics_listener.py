@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastrouter.observe.exposition import CONTENT_TYPE
-from fastrouter.observe.status_server import NOT_FOUND, StatusHandler, StatusRequest, StatusResponse, StatusServer
+from fastrouter.observe.responses import NOT_FOUND, StatusHandler, StatusRequest, StatusResponse
+from fastrouter.observe.status_server import StatusServer
 
 
 @dataclass(frozen=True, kw_only=True)

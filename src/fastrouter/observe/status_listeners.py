@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 from fastrouter.net.handover import HEALTH, HEALTH_TLS, ROUTES, InheritedListeners, NamedListener
 from fastrouter.observe.health import Health
-from fastrouter.observe.status_server import (
-    Credentials,
-    StatusServer,
-    component_handler,
-    health_handler,
-    routes_handler,
-)
+from fastrouter.observe.status_pages import Credentials, component_handler, health_handler, routes_handler
+from fastrouter.observe.status_server import StatusServer
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.tls.pem_files import load_identity
 from fastrouter.tls.server import limit_suites

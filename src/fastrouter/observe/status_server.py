@@ -1,19 +1,14 @@
-"""Small HTTP: the server of all status listeners; what health, routes and component answer (spec 7.1 to 7.3).
+"""Small HTTP: the server of all status listeners (spec 7.1 to 7.3).
 
 These listeners share the event loop of the control process, and some are open to everybody: whatever clients do, a
 connection holds little memory, and all of them together hold the loop for a moment at a time.
 """
 
 import asyncio
-import base64
-import binascii
-import hmac
 import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -22,6 +17,7 @@ import httptools
 from fastrouter.logs.error_text import error_text
 from fastrouter.net.address import Address
 from fastrouter.net.handover import NOTHING_INHERITED, InheritedListeners
+from fastrouter.observe.responses import TEXT, ResponseStream, StatusHandler, StatusRequest, StatusResponse, head_of
 from fastrouter.process.slices import SLICE
 
 # Seconds for a request to arrive; a connection that is idle for so long is closed too.
@@ -49,114 +45,6 @@ _ACCEPT_PAUSE = 0.1
 # Pieces of work for a TLS client that has said goodbye behind its request: there is no later turn for it.
 _PIECES_AT_GOODBYE = 16
 
-_NOT_FOUND_HEADERS = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
-_TEXT = ("Content-Type", "text/plain; charset=utf-8")
-_HEALTH_HEADERS = (("Cache-Control", "private, max-age=0"), ("Expires", "0"))
-
-LIVENESS_PATH = "/is-process-alive-do-not-use-for-loadbalancing"
-
-
-class StatusRequest(NamedTuple):
-    """What a handler looks at: method, path without query, the first Authorization, and a body of up to MAX_BODY."""
-
-    method: str
-    path: str
-    authorization: str
-    body: bytes
-
-
-class StatusResponse(NamedTuple):
-    """A whole response; `is_last` closes the connection after it.
-
-    A body that is long or takes long to make is an iterator of its parts. The next one is asked for when the client has
-    taken those before, and the loop does other work in between; an empty part is work that has come to nothing yet.
-    """
-
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Iterator[bytes] = b""
-    is_last: bool = False
-
-
-StatusHandler = Callable[[StatusRequest], StatusResponse]
-
-NOT_FOUND = StatusResponse(404, _NOT_FOUND_HEADERS, b"404 page not found\n")
-
-
-class Credentials(NamedTuple):
-    """What basic authentication asks for."""
-
-    user: str
-    password: str
-
-    def admits(self, authorization: str) -> bool:
-        """Whether an Authorization header carries these credentials: exactly `Basic`, exactly one colon."""
-        scheme, _, encoded = authorization.partition(" ")
-        if scheme != "Basic":
-            return False
-        try:
-            decoded = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
-            return False
-        if decoded.count(b":") != 1:
-            return False
-        user, _, password = decoded.partition(b":")
-        # Both are compared, and in constant time: how long it takes says nothing about either.
-        is_user = hmac.compare_digest(user, self.user.encode())
-        is_password = hmac.compare_digest(password, self.password.encode())
-        return is_user and is_password
-
-
-def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
-    """Answer `/health` and the liveness path."""
-
-    def handle(request: StatusRequest) -> StatusResponse:
-        if request.path == "/health":
-            return _health(is_healthy())
-        if request.path == LIVENESS_PATH:
-            return StatusResponse(200, (_TEXT,), b"ok\n")
-        return NOT_FOUND
-
-    return handle
-
-
-def routes_handler(credentials: Credentials, routes_json: Callable[[], Iterator[bytes]]) -> StatusHandler:
-    """Answer `/routes` to those who have the credentials."""
-
-    def handle(request: StatusRequest) -> StatusResponse:
-        # Health paths are open on this listener too, but nothing is there.
-        if request.path in {"/health", "/healthz"}:
-            return NOT_FOUND
-        if not credentials.admits(request.authorization):
-            return _unauthorized()
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
-
-    return handle
-
-
-def component_handler(
-    credentials: Credentials,
-    is_healthy: Callable[[], bool],
-    varz_json: Callable[[], bytes],
-    routes_json: Callable[[], Iterator[bytes]],
-) -> StatusHandler:
-    """Answer everything that the deprecated component listener has."""
-
-    def handle(request: StatusRequest) -> StatusResponse:
-        if request.path in {"/health", "/healthz"}:
-            return _health(is_healthy())
-        if not credentials.admits(request.authorization):
-            return _unauthorized()
-        if request.path == "/varz":
-            return _json(varz_json())
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
-
-    return handle
-
 
 class StatusServer:
     """One listener for small answers. Raises OSError from `start` if the address cannot be bound."""
@@ -170,8 +58,8 @@ class StatusServer:
         self._is_accepting = False
         self._pause: asyncio.TimerHandle | None = None
         # Those that were served least recently come first.
-        self._connections: dict[_StatusConnection, None] = {}
-        self._busy: deque[_StatusConnection] = deque()
+        self._connections: dict[_Connection, None] = {}
+        self._busy: deque[_Connection] = deque()
         self._turn: asyncio.Handle | None = None
 
     @property
@@ -245,19 +133,19 @@ class StatusServer:
             least_recent = next(iter(self._connections))
             self.forget(least_recent)
             least_recent.abort()
-        self._connections[_StatusConnection(self, accepted)] = None
+        self._connections[_Connection(self, accepted)] = None
 
-    def forget(self, connection: "_StatusConnection") -> None:
+    def forget(self, connection: "_Connection") -> None:
         """Take note that a connection has ended, or is about to."""
         self._connections.pop(connection, None)
 
-    def note_served(self, connection: "_StatusConnection") -> None:
+    def note_served(self, connection: "_Connection") -> None:
         """Take note that a connection was answered just now."""
         if connection in self._connections:
             del self._connections[connection]
             self._connections[connection] = None
 
-    def give_turn(self, connection: "_StatusConnection") -> None:
+    def give_turn(self, connection: "_Connection") -> None:
         """Have `connection` work as soon as all others have had their turn."""
         if connection not in self._busy:
             self._busy.append(connection)
@@ -295,44 +183,7 @@ class _Request(NamedTuple):
     refusal: int = 0
 
 
-class _Stream:
-    """A response whose body is made part by part."""
-
-    def __init__(self, parts: Iterator[bytes], response: StatusResponse, *, is_chunked: bool, is_last: bool) -> None:
-        self.response = response
-        self.is_chunked = is_chunked
-        self.is_last = is_last
-        self._parts = parts
-        self._first = b""
-        self.has_begun = False
-
-    def next_bytes(self) -> tuple[bytes, bool]:
-        """Make the next part; returns what is to be sent, and whether the response is complete with it.
-
-        A body of one part is sent with its length, as any other.
-        """
-        part = next(self._parts, None)
-        if part is None:
-            if not self.has_begun:
-                return _head(self.response, is_last=self.is_last, size=len(self._first)) + self._first, True
-            return b"0\r\n\r\n" if self.is_chunked else b"", True
-        if not part:
-            return b"", False
-        if not self.has_begun and not self._first:
-            self._first = part
-            return b"", False
-        if self.has_begun:
-            return self._frame(part), False
-        self.has_begun = True
-        head = _head(self.response, is_last=self.is_last, is_chunked=self.is_chunked)
-        first, self._first = self._first, b""
-        return head + self._frame(first) + self._frame(part), False
-
-    def _frame(self, part: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(part), part) if self.is_chunked else part
-
-
-class _StatusConnection(asyncio.BufferedProtocol):
+class _Connection(asyncio.BufferedProtocol):
     """One client. httptools calls the on_* methods while it is fed.
 
     Nothing is read while anything waits to be parsed, answered or taken by the client.
@@ -352,7 +203,7 @@ class _StatusConnection(asyncio.BufferedProtocol):
         self._is_parsing = True
         self._discarded = 0
         self._requests: deque[_Request] = deque()
-        self._stream: _Stream | None = None
+        self._stream: ResponseStream | None = None
         self._is_writing_paused = False
         self._is_in_head = True
         self._message_size = 0
@@ -520,28 +371,28 @@ class _StatusConnection(asyncio.BufferedProtocol):
     def _answer(self, request: _Request) -> None:
         if request.refusal:
             text = f"{request.refusal} {HTTPStatus(request.refusal).phrase}".encode()
-            response = StatusResponse(request.refusal, (_TEXT,), text)
+            response = StatusResponse(request.refusal, (TEXT,), text)
         else:
             response = self._server.handler(request.request)
         is_last = request.is_last or response.is_last
         is_head = request.request.method == "HEAD"
         self._server.note_served(self)
         if isinstance(response.body, bytes):
-            head = _head(response, is_last=is_last, size=len(response.body))
+            head = head_of(response, is_last=is_last, size=len(response.body))
             self._expect_request()
             self._send(head if is_head else head + response.body)
         elif is_head:
             self._expect_request()
-            self._send(_head(response, is_last=is_last, is_chunked=not request.is_http_1_0))
+            self._send(head_of(response, is_last=is_last, is_chunked=not request.is_http_1_0))
         else:
             # A body without a length ends with the connection for those who do not know chunks.
             is_last = is_last or request.is_http_1_0
-            self._stream = _Stream(response.body, response, is_chunked=not request.is_http_1_0, is_last=is_last)
+            self._stream = ResponseStream(response.body, response, is_chunked=not request.is_http_1_0, is_last=is_last)
             return
         if is_last:
             self._end(is_refusal=request.refusal != 0)
 
-    def _send_part(self, stream: _Stream) -> None:
+    def _send_part(self, stream: ResponseStream) -> None:
         data, is_complete = stream.next_bytes()
         if is_complete:
             self._stream = None
@@ -585,30 +436,3 @@ class _StatusConnection(asyncio.BufferedProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_later(seconds, self.abort)
-
-
-def _head(response: StatusResponse, *, is_last: bool, size: int | None = None, is_chunked: bool = False) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    lines.append(f"Date: {formatdate(usegmt=True)}")
-    if size is not None:
-        lines.append(f"Content-Length: {size}")
-    elif is_chunked:
-        lines.append("Transfer-Encoding: chunked")
-    if is_last:
-        lines.append("Connection: close")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-def _health(is_healthy: bool) -> StatusResponse:
-    if is_healthy:
-        return StatusResponse(200, (*_HEALTH_HEADERS, _TEXT), b"ok\n")
-    return StatusResponse(503, _HEALTH_HEADERS)
-
-
-def _unauthorized() -> StatusResponse:
-    return StatusResponse(401, (("WWW-Authenticate", "Basic"), _TEXT), b"401 Unauthorized\n")
-
-
-def _json(body: bytes | Iterator[bytes]) -> StatusResponse:
-    return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)
