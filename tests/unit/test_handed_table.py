@@ -14,6 +14,8 @@ from fastrouter.bus.subscriber import Subscriber
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change, Introduce, Put, SetRoute
 from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.registry.adoption import Adoption
+from fastrouter.registry.endpoint import ModificationTag
 from fastrouter.registry.handed_table import (
     REQUEST,
     Handed,
@@ -25,7 +27,7 @@ from fastrouter.registry.handed_table import (
     receive_table,
 )
 from fastrouter.registry.registration import Options, Registration
-from fastrouter.registry.route_registry import Adoption, ModificationTag, ShardingMode
+from fastrouter.registry.sharding import ShardingMode
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 

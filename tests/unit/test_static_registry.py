@@ -9,7 +9,7 @@ from fastrouter.ipc.table_changes import Change, Introduce, Put, Remove
 from fastrouter.logs.logger import Level, LineWriter, Logger
 from fastrouter.process import slices
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route_registry import ShardingMode
+from fastrouter.registry.sharding import ShardingMode
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 

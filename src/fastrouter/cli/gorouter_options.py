@@ -29,7 +29,7 @@ from fastrouter.net.address import Address
 from fastrouter.observe.histogram import HistogramBounds, usable_bounds
 from fastrouter.observe.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.observe.status_listeners import StatusOptions, StatusTLS
-from fastrouter.registry.route_registry import ShardingMode
+from fastrouter.registry.sharding import ShardingMode
 from fastrouter.route_services.signature import derive_key
 
 if TYPE_CHECKING:

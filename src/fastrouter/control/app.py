@@ -69,8 +69,8 @@ from fastrouter.observe.varz import Varz
 from fastrouter.process import signals
 from fastrouter.process.service_manager import ServiceManager
 from fastrouter.process.slices import in_slices
+from fastrouter.registry.adoption import Adoption
 from fastrouter.registry.handed_table import TableError, offer_table, receive_table
-from fastrouter.registry.route_registry import Adoption
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import RoutesError, StaticRoute, load_routes_file
 from fastrouter.tls.backends import backend_context, route_service_context

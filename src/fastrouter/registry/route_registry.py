@@ -7,49 +7,37 @@ packed, and whatever many endpoints have in common is kept once. Nothing walks o
 is an iterator, whose steps are small and between which the registry may change (slices).
 """
 
-import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
-from typing import Generic, TypeVar
-
-import msgspec
 
 from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
-from fastrouter.registry.handed_table import MEMBERS_AT_ONCE, HandedEndpoint, HandedMember, HandedRoute
+from fastrouter.registry.endpoint import (
+    APP,
+    NO_TAG,
+    EndpointFactory,
+    ModificationTag,
+    RegisteredEndpoint,
+    Traits,
+)
+from fastrouter.registry.freshness import Freshness
+from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
+from fastrouter.registry.held_endpoints import HeldEndpoints
 from fastrouter.registry.label_rows import LabelRows
-from fastrouter.registry.packed_text import pack_texts, unpack_texts
-from fastrouter.registry.registration import Options, Registration, refuse_unfit_text
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.routes_page import render_routes
+from fastrouter.registry.sharding import Segments, ShardingMode
 from fastrouter.registry.sorted_keys import SortedKeys
+from fastrouter.registry.succession import hand_over_routes, registration_of
 
 # What a pool may be switched to by `options.loadbalancing`.
 ALGORITHMS = frozenset({"round-robin", "least-connection"})
 
-# Values shared by endpoints: a bound keeps a flood of odd registrations from filling the memory for ever.
-_MAX_SHARED = 10_000
-
-# Routes that are looked at, and endpoints of a route that are shown or pruned, in one step.
+# Routes that are looked at, and endpoints of a route that are pruned, in one step.
 _ROUTES_AT_ONCE = 128
 _ENDPOINTS_AT_ONCE = 64
-# Bytes in a part of `/routes`.
-_SHOWN_AT_ONCE = 16 * 1024
-
-# The texts of an endpoint that come before its tag values, in this order.
-_APP, _INSTANCE_ID, _INSTANCE_INDEX, _SAN, _FIXED_TEXTS = range(5)
-_UPDATED_AT_SIZE = 8
-
-_MAX_PORT = 65535
-
-T = TypeVar("T", bound=Hashable)
-
-
-class ShardingMode(StrEnum):
-    """Which isolation segments a router serves (spec 3.9)."""
-
-    ALL = "all"
-    SEGMENTS = "segments"
-    SHARED_AND_SEGMENTS = "shared-and-segments"
 
 
 class PutResult(StrEnum):
@@ -58,167 +46,6 @@ class PutResult(StrEnum):
     ADDED = "added"
     UPDATED = "updated"
     UNMODIFIED = "unmodified"
-
-
-class ModificationTag(msgspec.Struct, frozen=True, gc=False):
-    """The version of a route of the routing API; registrations over NATS carry the empty one."""
-
-    guid: str = ""
-    index: int = 0
-
-    def is_succeeded_by(self, new: "ModificationTag") -> bool:
-        """Whether `new` may take the place of this one."""
-        return not self.guid or not new.guid or self.guid != new.guid or self.index < new.index
-
-
-NO_TAG = ModificationTag()
-
-
-class Traits(msgspec.Struct, frozen=True, gc=False):
-    """What many endpoints have in common, so that equal ones are kept once. `stale_threshold` is seconds."""
-
-    tls: bool
-    protocol: str
-    isolation_segment: str
-    route_service_url: str
-    algorithm: str
-    hash_header: str
-    hash_balance: float
-    stale_threshold: float
-    modification_tag: ModificationTag
-
-
-class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
-    """One backend as registered: `address` is `host:port`, with the TLS port if it has one.
-
-    Everything but `number` (its name in table changes, valid while `uses`, the count of routes that hold it, is not 0)
-    is immutable. `identity` packs the remaining compared attributes: time of update, app, instance, SAN and the values
-    of the tags that `tag_names` (sorted, None without tags) names.
-    """
-
-    address: str
-    identity: bytes
-    tag_names: tuple[str, ...] | None
-    availability_zone: str
-    traits: Traits
-    number: int = -1
-    uses: int = 0
-
-    def is_same_as(self, other: "RegisteredEndpoint") -> bool:
-        """Whether all compared attributes are equal; the availability zone is none of them (spec 3.4)."""
-        return (
-            self.identity == other.identity
-            and self.traits == other.traits
-            and self.tag_names == other.tag_names
-            and self.address == other.address
-        )
-
-    def texts(self) -> list[str]:
-        """Unpack app id, instance id, instance index, SAN, and the values of the tags."""
-        count = _FIXED_TEXTS + (len(self.tag_names) if self.tag_names is not None else 0)
-        return unpack_texts(self.identity[_UPDATED_AT_SIZE:], count)
-
-
-class Member(msgspec.Struct, gc=False, eq=False):
-    """An endpoint in one route, and when it was last registered there, by the registry's clock."""
-
-    endpoint: RegisteredEndpoint
-    refreshed_at: float
-
-
-class Route(msgspec.Struct, gc=False, eq=False):
-    """One route: the URI it was first registered by, and its members in order.
-
-    A single member stands for itself; None is a route that lost its members and lingers. `changed_at` is the time of
-    its last change, by the registry's clock. `algorithm` is empty as long as no endpoint has asked for one.
-    """
-
-    uri: str
-    members: Member | dict[str, Member] | None
-    route_service_url: str
-    algorithm: str
-    changed_at: float
-
-    def find(self, address: str) -> Member | None:
-        """Return the member at `address`."""
-        members = self.members
-        if isinstance(members, Member):
-            return members if members.endpoint.address == address else None
-        return members.get(address) if members else None
-
-    def add(self, member: Member) -> None:
-        """Append a member of an address that no other has."""
-        members = self.members
-        if members is None:
-            self.members = member
-        elif isinstance(members, Member):
-            self.members = {members.endpoint.address: members, member.endpoint.address: member}
-        else:
-            members[member.endpoint.address] = member
-
-    def remove(self, address: str) -> None:
-        """Remove the member at `address`, which must be there."""
-        members = self.members
-        if not isinstance(members, dict):
-            self.members = None
-            return
-        del members[address]
-        if len(members) == 1:
-            (self.members,) = members.values()
-
-    def all_members(self) -> Collection[Member]:
-        """Return the members in order."""
-        members = self.members
-        if isinstance(members, Member):
-            return (members,)
-        return members.values() if members else ()
-
-
-class _Shown(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """An endpoint in `/routes`: what has a default is left out when it is empty (spec 3.11)."""
-
-    address: str
-    availability_zone: str
-    protocol: str
-    tls: bool
-    ttl: int
-    route_service_url: str = ""
-    tags: dict[str, str] | None
-    isolation_segment: str = ""
-    private_instance_id: str = ""
-    server_cert_domain_san: str = ""
-    load_balancing_algorithm: str = ""
-
-
-# As Go escapes JSON for HTML; the last two are U+2028 and U+2029.
-_HTML_ESCAPES = (
-    (b"&", b"\\u0026"),
-    (b"<", b"\\u003c"),
-    (b">", b"\\u003e"),
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-)
-
-
-_ENCODER = msgspec.json.Encoder()
-
-
-def _escape(text: bytes) -> bytes:
-    for character, escape in _HTML_ESCAPES:
-        text = text.replace(character, escape)
-    return text
-
-
-class _Shared(Generic[T]):
-    """Returns for equal values the same object."""
-
-    def __init__(self) -> None:
-        self._values: dict[T, T] = {}
-
-    def __call__(self, value: T) -> T:
-        if len(self._values) >= _MAX_SHARED:
-            self._values.clear()
-        return self._values.setdefault(value, value)
 
 
 class RouteRegistry:
@@ -252,37 +79,19 @@ class RouteRegistry:
     ) -> None:
         self._logger = logger.child("registry")
         self._emit = emit
-        self._stale_threshold = stale_threshold
         self._empty_pool_timeout = empty_pool_timeout
-        self._is_http2_enabled = is_http2_enabled
         self._balancing_algorithm = balancing_algorithm
-        self._is_every_segment_ours = sharding_mode == ShardingMode.ALL
-        self._segments = frozenset(isolation_segments)
-        if sharding_mode == ShardingMode.SHARED_AND_SEGMENTS:
-            self._segments |= {""}
-        self._is_pruning_suspended = is_pruning_suspended
+        self._segments = Segments(sharding_mode, isolation_segments)
         self._is_observing_apps = is_observing_apps
         self._is_observing_routes = is_observing_routes
         self._observe_latency = observe_latency
-        self._on_number_reused = on_number_reused
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
         self._keys = SortedKeys()
-        # How many endpoints that routes hold have an address.
-        self._addresses: dict[str, int] = {}
-        # Numbers of endpoints: those given back are used first, so that lists of workers stay dense.
-        self._next_number = 0
-        self._free_numbers: list[int] = []
-        self._by_number: list[RegisteredEndpoint | None] = []
-        self._share_text: _Shared[str] = _Shared()
-        self._share_names: _Shared[tuple[str, ...]] = _Shared()
-        self._share_traits: _Shared[Traits] = _Shared()
-        # Texts of the endpoint that was made last, which is the one that is logged and introduced next.
-        self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
-        self._was_suspended = False
-        # By the clock: whatever was registered before counts as registered then.
-        self._all_fresh_at = -math.inf
+        self._endpoints = EndpointFactory(stale_threshold, is_http2_enabled=is_http2_enabled)
+        self._held = HeldEndpoints(emit, self._introduction, on_number_reused)
+        self._freshness = Freshness(self._logger, clock, is_pruning_suspended)
 
         # Counters for the metrics of spec 7.4, by (component, action) and by component.
         self.registry_messages: dict[tuple[str, str], int] = {}
@@ -307,57 +116,19 @@ class RouteRegistry:
 
     def count_endpoints(self) -> int:
         """Count the different addresses over all routes."""
-        return len(self._addresses)
+        return self._held.count_addresses()
 
     def app_ids(self, numbers: Iterable[int]) -> Iterator[str]:
         """Yield the app ids of the endpoints that have these numbers, some repeatedly; `""` for those without one."""
         for number in numbers:
-            endpoint = self._by_number[number] if number < len(self._by_number) else None
-            yield endpoint.texts()[_APP] if endpoint is not None else ""
+            endpoint = self._held.by_number(number)
+            yield endpoint.texts()[APP] if endpoint is not None else ""
 
     def new_endpoint(
         self, registration: Registration, modification_tag: ModificationTag = NO_TAG
     ) -> RegisteredEndpoint:
         """Make the endpoint that a registration describes, to be registered under each of its URIs."""
-        tags = registration.tags
-        names = None if tags is None else self._share_names(tuple(sorted(tags)))
-        texts = [
-            registration.app,
-            registration.private_instance_id,
-            registration.private_instance_index,
-            registration.server_cert_domain_san,
-        ]
-        if tags:
-            texts += [tags[name] for name in names or ()]
-        updated_at = registration.endpoint_updated_at_ns.to_bytes(_UPDATED_AT_SIZE, "big", signed=True)
-        threshold: float = registration.stale_threshold_in_seconds
-        if threshold == 0 or threshold > self._stale_threshold:
-            threshold = self._stale_threshold
-        protocol = registration.protocol or "http1"
-        if protocol == "http2" and not self._is_http2_enabled:
-            protocol = "http1"
-        options = registration.options
-        endpoint = RegisteredEndpoint(
-            f"{registration.host}:{registration.tls_port or registration.port}",
-            updated_at + pack_texts(texts),
-            names,
-            self._share_text(registration.availability_zone),
-            self._share_traits(
-                Traits(
-                    registration.tls_port != 0,
-                    protocol,
-                    registration.isolation_segment,
-                    registration.route_service_url,
-                    options.loadbalancing,
-                    options.hash_header,
-                    options.hash_balance,
-                    threshold,
-                    modification_tag,
-                )
-            ),
-        )
-        self._last_texts = (endpoint, texts)
-        return endpoint
+        return self._endpoints.new(registration, modification_tag)
 
     def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Put `endpoint` into the route `uri` by the rules of spec 3.4."""
@@ -397,14 +168,13 @@ class RouteRegistry:
             return
         now = self._clock()
         member = route.find(endpoint.address)
-        if member is not None and _may_remove(
-            member.endpoint.traits.modification_tag, endpoint.traits.modification_tag
-        ):
+        tag = endpoint.traits.modification_tag
+        if member is not None and member.endpoint.traits.modification_tag.may_be_removed_by(tag):
             self._remove(route, member, now)
             message = "endpoint-unregistered"
         else:
             message = "endpoint-not-unregistered"
-        self._logger.info(message, **self._log_data(key, endpoint))
+        self._logger.info(message, **endpoint.log_fields(key, self._endpoints.texts(endpoint)))
         if route.members is None and self._is_overdue(route, now):
             self._delete(key, route)
             self.routes_unregistered += 1
@@ -428,12 +198,8 @@ class RouteRegistry:
         It is over when the iterator is exhausted. What is registered in between is fresh.
         """
         self._logger.debug("start-pruning-routes")
-        if not self._suspend_pruning():
-            if self._was_suspended:
-                self._was_suspended = False
-                self._logger.debug("prune-unsuspended-refresh-routes-start")
-                self._all_fresh_at = self._clock()
-                self._logger.debug("prune-unsuspended-refresh-routes-complete")
+        if not self._freshness.is_suspended():
+            self._freshness.resume()
             yield from self._prune_stale()
         self._logger.debug("finished-pruning-routes")
 
@@ -456,10 +222,11 @@ class RouteRegistry:
 
     def _empty_route(self, uri: str) -> Iterator[Change]:
         # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
-        yield Introduce(self._next_number, "", 0, "", "", "", False, "", "", "", "", "")
-        yield Put(uri, self._next_number)
+        number = self._held.next_number
+        yield Introduce(number, "", 0, "", "", "", False, "", "", "", "", "")
+        yield Put(uri, number)
         yield Remove(uri, ":0")
-        yield Forget(self._next_number)
+        yield Forget(number)
 
     def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
         """Return the registrations for a successor; `failed_ago` tells seconds by the number of an endpoint.
@@ -467,97 +234,24 @@ class RouteRegistry:
         The registry may change meanwhile: each part of a route is as it is when its turn comes, and of what comes later
         the successor hears, too.
         """
-        # By identity, and kept: an endpoint that goes meanwhile must not lend its place to another.
-        numbers: dict[RegisteredEndpoint, int] = {}
-        count = 0
+        return hand_over_routes(self._registered(), self._clock, self._freshness.age, failed_ago)
+
+    def _registered(self) -> Iterator[tuple[Route, list[Member]]]:
+        """Yield the routes that apps have made, each when its turn comes, with their members of that moment."""
         for key in list(self._routes):
-            route = self._routes.get(key)
-            if route is None:
-                continue
-            members = self._registered_members(route)
-            if not members and route.members is not None:
-                continue
-            for start in range(0, max(len(members), 1), MEMBERS_AT_ONCE):
-                now = self._clock()
-                # While nobody could register, nobody ages: afterwards all are taken for fresh.
-                is_ageless = self._was_suspended or self._is_pruning_suspended()
-                handed = []
-                for member in members[start : start + MEMBERS_AT_ONCE]:
-                    endpoint = member.endpoint
-                    if endpoint.uses == 0:
-                        # Gone since its route had its turn.
-                        continue
-                    number = numbers.get(endpoint)
-                    if number is None:
-                        number = count
-                        count += 1
-                        if endpoint.uses > 1:
-                            numbers[endpoint] = number
-                        yield self._handed_endpoint(number, endpoint, failed_ago(endpoint.number))
-                    refreshed_at = max(member.refreshed_at, self._all_fresh_at)
-                    handed.append(HandedMember(number, 0.0 if is_ageless else now - refreshed_at))
-                yield HandedRoute(
-                    route.uri, tuple(handed), route.route_service_url, route.algorithm, now - route.changed_at
-                )
+            if (route := self._routes.get(key)) is not None:
+                members = self._registered_members(route)
+                if members or route.members is None:
+                    yield route, members
 
     def _registered_members(self, route: Route) -> list[Member]:
         """Return those members of a route that were registered over the bus."""
         return list(route.all_members())
 
-    def _handed_endpoint(self, number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
-        host, _, port = endpoint.address.rpartition(":")
-        texts = endpoint.texts()
-        traits = endpoint.traits
-        return HandedEndpoint(
-            number=number,
-            host=host,
-            port=int(port),
-            tls=traits.tls,
-            app_id=texts[_APP],
-            instance_id=texts[_INSTANCE_ID],
-            instance_index=texts[_INSTANCE_INDEX],
-            server_cert_domain_san=texts[_SAN],
-            tags=_tags(endpoint, texts),
-            availability_zone=endpoint.availability_zone,
-            protocol=traits.protocol,
-            isolation_segment=traits.isolation_segment,
-            route_service_url=traits.route_service_url,
-            algorithm=traits.algorithm,
-            hash_header=traits.hash_header,
-            hash_balance=traits.hash_balance,
-            updated_at_ns=int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True),
-            stale_threshold=traits.stale_threshold,
-            tag_guid=traits.modification_tag.guid,
-            tag_index=traits.modification_tag.index,
-            failed_ago=failed_ago,
-        )
-
     def new_handed_endpoint(self, handed: HandedEndpoint) -> RegisteredEndpoint:
         """Make the endpoint that was handed over, as this router's options would have it. Raises ValueError."""
-        if not 0 <= handed.port <= _MAX_PORT:
-            raise ValueError(f"{handed.port} is no port")
-        registration = Registration(
-            host=handed.host,
-            port=0 if handed.tls else handed.port,
-            tls_port=handed.port if handed.tls else 0,
-            app=handed.app_id,
-            private_instance_id=handed.instance_id,
-            private_instance_index=handed.instance_index,
-            tags=handed.tags,
-            route_service_url=handed.route_service_url,
-            server_cert_domain_san=handed.server_cert_domain_san,
-            isolation_segment=handed.isolation_segment,
-            endpoint_updated_at_ns=handed.updated_at_ns,
-            protocol=handed.protocol,
-            availability_zone=handed.availability_zone,
-            options=Options(handed.algorithm, handed.hash_header, handed.hash_balance),
-        )
-        refuse_unfit_text(registration)
-        endpoint = self.new_endpoint(registration, ModificationTag(handed.tag_guid, handed.tag_index))
-        if handed.stale_threshold < endpoint.traits.stale_threshold:
-            endpoint.traits = self._share_traits(
-                msgspec.structs.replace(endpoint.traits, stale_threshold=handed.stale_threshold)
-            )
+        endpoint = self.new_endpoint(registration_of(handed), ModificationTag(handed.tag_guid, handed.tag_index))
+        self._endpoints.shorten_threshold(endpoint, handed.stale_threshold)
         return endpoint
 
     def adopt(self, handed: HandedRoute, members: Iterable[tuple[RegisteredEndpoint, float]]) -> None:
@@ -589,31 +283,8 @@ class RouteRegistry:
         return self._is_ours(endpoint)
 
     def routes_json(self) -> Iterator[bytes]:
-        """Render `/routes` byte for byte as Gorouter does (spec 3.11), in small parts.
-
-        The registry may change between them: each route is shown as it is when its turn comes, if it is there then.
-        """
-        part = bytearray(b"{")
-        separator = b""
-        for step in self._walk():
-            if step is None:
-                # A part without anything has taken its time, too.
-                yield bytes(part)
-                part.clear()
-                continue
-            key, route = step
-            part += separator + _escape(_ENCODER.encode(key)) + b":["
-            separator = b","
-            endpoints = [member.endpoint for member in route.all_members()]
-            for start in range(0, len(endpoints), _ENDPOINTS_AT_ONCE):
-                shown = [_show(endpoint) for endpoint in endpoints[start : start + _ENDPOINTS_AT_ONCE]]
-                # Without the brackets: the list goes on.
-                part += b"," * (start > 0) + _escape(_ENCODER.encode(shown)[1:-1])
-                if len(part) >= _SHOWN_AT_ONCE:
-                    yield bytes(part)
-                    part.clear()
-            part += b"]"
-        yield bytes(part + b"}\n")
+        """Render `/routes` in small parts, between which the registry may change."""
+        return render_routes(self._walk())
 
     def _walk(self) -> Iterator[tuple[str, Route] | None]:
         """Yield all routes in the order of their keys, and None where a step is over.
@@ -629,12 +300,12 @@ class RouteRegistry:
             after = keys[-1]
 
     def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
-        return self._is_every_segment_ours or endpoint.traits.isolation_segment in self._segments
+        return endpoint.traits.isolation_segment in self._segments
 
     def _put(self, route: Route, endpoint: RegisteredEndpoint, now: float) -> PutResult:
         member = route.find(endpoint.address)
         if member is None:
-            self._hold(endpoint)
+            self._held.hold(endpoint)
             route.add(Member(endpoint, now))
             self._emit(Put(route.uri, endpoint.number))
             return PutResult.ADDED
@@ -644,11 +315,11 @@ class RouteRegistry:
             return PutResult.UPDATED
         if not known.traits.modification_tag.is_succeeded_by(endpoint.traits.modification_tag):
             return PutResult.UNMODIFIED
-        self._hold(endpoint)
+        self._held.hold(endpoint)
         member.endpoint = endpoint
         member.refreshed_at = now
         self._emit(Put(route.uri, endpoint.number))
-        self._release(known)
+        self._held.release(known)
         return PutResult.UPDATED
 
     def _latency_row(self, key: str) -> int:
@@ -682,38 +353,12 @@ class RouteRegistry:
         if is_changed or latency_row:
             self._emit(SetRoute(route.uri, route.route_service_url, algorithm, latency_row))
 
-    def _hold(self, endpoint: RegisteredEndpoint) -> None:
-        """Count one more route that holds `endpoint`; the first introduces it to the workers."""
-        if endpoint.uses == 0:
-            if self._free_numbers:
-                endpoint.number = self._free_numbers.pop()
-                self._on_number_reused(endpoint.number)
-            else:
-                endpoint.number = self._next_number
-                self._next_number += 1
-                self._by_number.append(None)
-            self._by_number[endpoint.number] = endpoint
-            self._addresses[endpoint.address] = self._addresses.get(endpoint.address, 0) + 1
-            self._emit(self._introduction(endpoint))
-        endpoint.uses += 1
-
-    def _release(self, endpoint: RegisteredEndpoint) -> None:
-        endpoint.uses -= 1
-        if endpoint.uses == 0:
-            self._by_number[endpoint.number] = None
-            self._free_numbers.append(endpoint.number)
-            if self._addresses[endpoint.address] == 1:
-                del self._addresses[endpoint.address]
-            else:
-                self._addresses[endpoint.address] -= 1
-            self._emit(Forget(endpoint.number))
-
     def _remove(self, route: Route, member: Member, now: float) -> None:
         endpoint = member.endpoint
         route.remove(endpoint.address)
         route.changed_at = now
         self._emit(Remove(route.uri, endpoint.address))
-        self._release(endpoint)
+        self._held.release(endpoint)
 
     def _delete(self, key: str, route: Route) -> None:
         del self._routes[key]
@@ -724,25 +369,17 @@ class RouteRegistry:
         """Whether `route`, which is empty, has lingered long enough."""
         return self._empty_pool_timeout <= 0 or now - route.changed_at > self._empty_pool_timeout
 
-    def _suspend_pruning(self) -> bool:
-        """Tell whether pruning is suspended, and remember that it was."""
-        if not self._is_pruning_suspended():
-            return False
-        self._logger.info("prune-suspended")
-        self._was_suspended = True
-        return True
-
     def _prune_stale(self) -> Iterator[None]:
         now = self._clock()
         for step in self._walk():
             if step is None:
                 yield
-                if self._suspend_pruning():
+                if self._freshness.is_suspended():
                     return
                 now = self._clock()
                 continue
             key, route = step
-            if not isinstance(route.members, Member) or self._is_stale(route.members, now):
+            if not isinstance(route.members, Member) or self._freshness.is_stale(route.members, now):
                 yield from self._prune_route(key, route)
 
     def _prune_route(self, key: str, route: Route) -> Iterator[None]:
@@ -750,7 +387,7 @@ class RouteRegistry:
         for count, member in enumerate(tuple(route.all_members()), 1):
             now = self._clock()
             # It may have gone, or been registered anew, since the list was made.
-            if self._is_stale(member, now) and route.find(member.endpoint.address) is member:
+            if self._freshness.is_stale(member, now) and route.find(member.endpoint.address) is member:
                 self._remove(route, member, now)
                 stale.append(member)
             if count % _ENDPOINTS_AT_ONCE == 0:
@@ -767,53 +404,20 @@ class RouteRegistry:
             )
             yield
 
-    def _is_stale(self, member: Member, now: float) -> bool:
-        # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells
-        # (spec 3.6).
-        traits = member.endpoint.traits
-        return not traits.tls and now - max(member.refreshed_at, self._all_fresh_at) > traits.stale_threshold
-
-    def _texts(self, endpoint: RegisteredEndpoint) -> list[str]:
-        if self._last_texts is not None and self._last_texts[0] is endpoint:
-            return self._last_texts[1]
-        return endpoint.texts()
-
     def _introduction(self, endpoint: RegisteredEndpoint) -> Introduce:
-        host, _, port = endpoint.address.rpartition(":")
-        texts = self._texts(endpoint)
-        tags = _tags(endpoint, texts) or {}
-        component = tags.get("component", "")
-        return Introduce(
-            endpoint.number,
-            host,
-            int(port),
-            texts[_APP],
-            texts[_INSTANCE_ID],
-            texts[_INSTANCE_INDEX],
-            endpoint.traits.tls,
-            texts[_SAN],
-            endpoint.traits.protocol,
-            endpoint.availability_zone,
-            tags.get("process_id", ""),
-            component,
-            self.component_rows.row(component),
-            self.source_rows.row(tags.get("source_id", "")) if self._is_observing_apps else 0,
-        )
-
-    def _component(self, endpoint: RegisteredEndpoint) -> str:
-        names = endpoint.tag_names
-        if not names or "component" not in names:
-            return ""
-        return self._texts(endpoint)[_FIXED_TEXTS + names.index("component")]
+        texts = self._endpoints.texts(endpoint)
+        component_row = self.component_rows.row(endpoint.tag("component", texts))
+        source_row = self.source_rows.row(endpoint.tag("source_id", texts)) if self._is_observing_apps else 0
+        return endpoint.introduction(texts, component_row, source_row)
 
     def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
         """Return the component as a label of counters, of which there are only so many."""
-        component = self._component(endpoint)
+        component = endpoint.tag("component", self._endpoints.texts(endpoint)) if endpoint.tag_names else ""
         return component if self.component_rows.row(component) else ""
 
     def _observe_latency_of(self, endpoint: RegisteredEndpoint, observe: Callable[[float], None]) -> None:
         """Count how long it took from the update that an endpoint speaks of to its registration here."""
-        updated_at_ns = int.from_bytes(endpoint.identity[:_UPDATED_AT_SIZE], "big", signed=True)
+        updated_at_ns = endpoint.updated_at_ns
         if updated_at_ns != 0:
             observe((time.time_ns() - updated_at_ns) / 1e6)
 
@@ -821,84 +425,6 @@ class RouteRegistry:
         level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
         if self._logger.is_enabled(level):
             message = "endpoint-not-registered" if result is PutResult.UNMODIFIED else "endpoint-registered"
-            self._logger.event(level, message, self._log_data(uri.removesuffix("/"), endpoint))
-
-    def _log_data(self, uri: str, endpoint: RegisteredEndpoint) -> dict[str, object]:
-        texts = self._texts(endpoint)
-        traits = endpoint.traits
-        return {
-            "uri": uri,
-            "route_service_url": traits.route_service_url,
-            "backend": endpoint.address,
-            "application_id": texts[_APP],
-            "instance_id": texts[_INSTANCE_ID],
-            "server_cert_domain_san": texts[_SAN],
-            "protocol": traits.protocol,
-            "modification_tag": {"guid": traits.modification_tag.guid, "index": traits.modification_tag.index},
-            "isolation_segment": traits.isolation_segment or "-",
-            "isTLS": traits.tls,
-        }
-
-
-class Adoption:
-    """Takes into `registry` what a router hands over to this one.
-
-    `mark` gets the number of each endpoint that has failed, and how many seconds ago.
-    """
-
-    def __init__(self, registry: RouteRegistry, mark: Callable[[int, float], object]) -> None:
-        self._registry = registry
-        self._mark = mark
-        self._endpoints: dict[int, RegisteredEndpoint] = {}
-        self._failed_ago: dict[int, float] = {}
-
-    def take(self, handed: HandedEndpoint | HandedRoute) -> None:
-        """Take the next part. Raises ValueError for what no registration could have brought."""
-        match handed:
-            case HandedEndpoint(number):
-                self._endpoints[number] = self._registry.new_handed_endpoint(handed)
-                if handed.failed_ago is not None:
-                    self._failed_ago[number] = handed.failed_ago
-            case HandedRoute(_, members):
-                numbers = [member.number for member in members]
-                if unknown := [number for number in numbers if number not in self._endpoints]:
-                    raise ValueError(f"endpoint {unknown[0]} was not introduced")
-                self._registry.adopt(handed, [(self._endpoints[member.number], member.age) for member in members])
-                for number in numbers:
-                    endpoint, ago = self._endpoints[number], self._failed_ago.get(number)
-                    if ago is not None and endpoint.uses > 0:
-                        self._mark(endpoint.number, ago)
-
-
-def route_key(uri: str) -> str:
-    """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
-    return uri.removesuffix("/").lower().partition("?")[0].removesuffix("/").removeprefix("/")
-
-
-def _may_remove(stored: ModificationTag, new: ModificationTag) -> bool:
-    return stored == new or stored.is_succeeded_by(new)
-
-
-def _tags(endpoint: RegisteredEndpoint, texts: list[str]) -> dict[str, str] | None:
-    """Return the tags, sorted by name, out of the `texts` of `endpoint`; None if the registration had none."""
-    if endpoint.tag_names is None:
-        return None
-    return dict(zip(endpoint.tag_names, texts[_FIXED_TEXTS:], strict=True))
-
-
-def _show(endpoint: RegisteredEndpoint) -> _Shown:
-    texts = endpoint.texts()
-    traits = endpoint.traits
-    return _Shown(
-        address=endpoint.address,
-        availability_zone=endpoint.availability_zone,
-        protocol=traits.protocol,
-        tls=traits.tls,
-        ttl=int(traits.stale_threshold),
-        route_service_url=traits.route_service_url,
-        tags=_tags(endpoint, texts),
-        isolation_segment=traits.isolation_segment,
-        private_instance_id=texts[_INSTANCE_ID],
-        server_cert_domain_san=texts[_SAN],
-        load_balancing_algorithm=traits.algorithm,
-    )
+            self._logger.event(
+                level, message, endpoint.log_fields(uri.removesuffix("/"), self._endpoints.texts(endpoint))
+            )

@@ -8,10 +8,13 @@ import msgspec
 
 from fastrouter.net.address import parse_backend_address
 from fastrouter.process.slices import Pace
+from fastrouter.registry.endpoint import RegisteredEndpoint
 from fastrouter.registry.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route_registry import Member, RegisteredEndpoint, Route, RouteRegistry, route_key
+from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
+from fastrouter.registry.succession import handed_endpoint
 
 # Seconds after which a static endpoint is stale, which is never.
 NEVER = 1_000_000_000.0
@@ -124,7 +127,7 @@ class StaticRouteRegistry(RouteRegistry):
                 count = handed.number + 1
             yield handed
         for number, waiting in enumerate(list(self._waiting.values()), count):
-            yield self._handed_endpoint(number, waiting.endpoint, None)
+            yield handed_endpoint(number, waiting.endpoint, None)
             # When it was registered, nobody knows.
             yield HandedRoute(waiting.uri, (HandedMember(number, 0.0),), waiting.endpoint.traits.route_service_url)
 
