@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from fastrouter._core import RouteTable
+from fastrouter.ipc.frames import MAX_FRAME
 from fastrouter.ipc.table_changes import (
     MAX_BATCH,
-    MAX_FRAME,
     BatchDecoder,
     BatchEncoder,
     Change,

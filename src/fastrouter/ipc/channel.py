@@ -1,8 +1,7 @@
 """One end of the socket pair between the control process and a worker.
 
-What travels is a sequence of frames: a word of four bytes, big-endian, and a body. The top bit of the word tells the
-two kinds apart, the rest is the length of the body. Set: one message, a MessagePack array (worker_messages). Clear: a
-batch of table changes (table_changes). Descriptors travel with the frame whose message speaks of them.
+What travels is a sequence of frames. One that is marked is a message, a MessagePack array (messages.py); any other is
+a batch of table changes. Descriptors travel with the frame whose message speaks of them.
 """
 
 import asyncio
@@ -13,10 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fastrouter.ipc.table_changes import MAX_FRAME
-
-_WORD_SIZE = 4
-_MESSAGE = 0x8000_0000
+from fastrouter.ipc.frames import MARK, next_frame, word_of
 
 # Taken off the socket at a time. A worker handles that much in a millisecond or two, then looks at its clients again.
 _READ_SIZE = 64 * 1024
@@ -71,7 +67,7 @@ class Channel:
     def send_message(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send a message; `descriptors` must stay open until the peer has them, which is after its answer."""
         body = _ENCODER.encode(message)
-        self.send((_MESSAGE | len(body)).to_bytes(_WORD_SIZE, "big") + body, descriptors)
+        self.send(word_of(len(body), MARK) + body, descriptors)
 
     def send(self, frame: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a whole frame. To a peer that is gone nothing is sent."""
@@ -187,21 +183,16 @@ class Channel:
 
     def _hand_over(self) -> None:
         incoming = self._incoming
-        start = 0
-        while not self._is_closed and not self._has_failed and start + _WORD_SIZE <= len(incoming):
-            word = int.from_bytes(incoming[start : start + _WORD_SIZE], "big")
-            body = start + _WORD_SIZE
-            size = word & ~_MESSAGE
-            if size > MAX_FRAME:
-                raise ChannelError(f"a frame cannot have {size} bytes")
-            end = body + size
-            if end > len(incoming):
+        at = 0
+        while not self._is_closed and not self._has_failed:
+            frame = next_frame(incoming, at, "a frame", MARK)
+            if frame is None:
                 break
-            if word & _MESSAGE:
-                self._on_message(bytes(incoming[body:end]))
+            if frame.is_marked:
+                self._on_message(bytes(incoming[frame.start : frame.end]))
             elif self._on_batch is not None:
-                self._on_batch(bytes(incoming[start:end]))
+                self._on_batch(bytes(incoming[at : frame.end]))
             else:
                 raise ChannelError("nobody sends table changes to the control process")
-            start = end
-        del incoming[:start]
+            at = frame.end
+        del incoming[:at]

@@ -1,7 +1,6 @@
 """Changes of the routing table, and how they travel from the control process to a worker.
 
-A batch of changes is one frame: its length as four bytes, big-endian, and a MessagePack array of that length. Each
-change is itself an array, `[tag, field, …]`.
+A batch of changes is one frame, whose body is a MessagePack array. Each change is itself an array, `[tag, field, …]`.
 
 An endpoint is introduced once under a number, then put into routes by that number, and forgotten when no route holds
 it; numbers of forgotten endpoints are used again.
@@ -11,14 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-# A worker applies a batch in one go, between requests: 32 KiB are some 100 new routes and take it less than a
-# millisecond.
-MAX_BATCH = 32 * 1024
-# What a frame may announce. A batch is closed when it has reached MAX_BATCH, so one change may go far beyond: a URI may
-# be as long as a NATS message, and these are 64 MiB at most.
-MAX_FRAME = 128 * 1024 * 1024
+from fastrouter.ipc.frames import WORD_SIZE, next_frame, word_of
 
-_LENGTH_SIZE = 4
+# A worker applies a batch in one go, between requests: 32 KiB are some 100 new routes and take it less than a
+# millisecond. A batch is closed when it has reached that, so one change may go far beyond.
+MAX_BATCH = 32 * 1024
+
 # array32 of MessagePack: one byte and a four-byte count, which is known only when the batch is complete.
 _ARRAY_SIZE = 5
 _ARRAY_MARK = 0xDD
@@ -96,7 +93,7 @@ class BatchEncoder:
         self._send = send
         self._schedule = schedule
         self._encoder = msgspec.msgpack.Encoder()
-        self._buffer = bytearray(_LENGTH_SIZE + _ARRAY_SIZE)
+        self._buffer = bytearray(WORD_SIZE + _ARRAY_SIZE)
         self._count = 0
 
     def add(self, change: Change) -> None:
@@ -113,11 +110,11 @@ class BatchEncoder:
         if not self._count:
             return
         buffer = self._buffer
-        buffer[:_LENGTH_SIZE] = (len(buffer) - _LENGTH_SIZE).to_bytes(_LENGTH_SIZE, "big")
-        buffer[_LENGTH_SIZE] = _ARRAY_MARK
-        buffer[_LENGTH_SIZE + 1 : _LENGTH_SIZE + _ARRAY_SIZE] = self._count.to_bytes(4, "big")
+        buffer[:WORD_SIZE] = word_of(len(buffer) - WORD_SIZE)
+        buffer[WORD_SIZE] = _ARRAY_MARK
+        buffer[WORD_SIZE + 1 : WORD_SIZE + _ARRAY_SIZE] = self._count.to_bytes(4, "big")
         frame = bytes(buffer)
-        del buffer[_LENGTH_SIZE + _ARRAY_SIZE :]
+        del buffer[WORD_SIZE + _ARRAY_SIZE :]
         self._count = 0
         self._send(frame)
 
@@ -146,17 +143,11 @@ class BatchDecoder:
         buffer = self._buffer
         buffer += data
         batches = []
-        start = _LENGTH_SIZE
+        at = 0
         with memoryview(buffer) as view:
-            while start <= len(view):
-                length = int.from_bytes(view[start - _LENGTH_SIZE : start], "big")
-                if length > MAX_FRAME:
-                    raise ValueError(f"a batch of table changes cannot have {length} bytes")
-                end = start + length
-                if end > len(view):
-                    break
-                with view[start:end] as body:
+            while (frame := next_frame(view, at, "a batch of table changes")) is not None:
+                with view[frame.start : frame.end] as body:
                     batches.append(self._decoder.decode(body))
-                start = end + _LENGTH_SIZE
-        del buffer[: start - _LENGTH_SIZE]
+                at = frame.end
+        del buffer[:at]
         return batches

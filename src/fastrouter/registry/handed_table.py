@@ -1,7 +1,7 @@
 """The routing table on its way from a router to its successor (ADR 0005).
 
 The successor asks, when it listens to registrations itself, with one line that has the version. The answer is a stream
-of frames: four bytes of length, big-endian, and a MessagePack array of what is handed over. A version of the router
+of frames, each with a MessagePack array of what is handed over. A version of the router
 that knows further fields appends them: who does not know them leaves them out, and who misses them has their defaults.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 import msgspec
 
-from fastrouter.ipc.table_changes import MAX_FRAME
+from fastrouter.ipc.frames import FrameError, next_frame, word_of
 from fastrouter.logs.error_text import error_text
 from fastrouter.process.slices import SLICE
 
@@ -24,7 +24,6 @@ MEMBERS_AT_ONCE = 256
 # Seconds that a frame may take to come. The first comes when the predecessor has handled what it was told by then.
 _PATIENCE = 10.0
 
-_LENGTH_SIZE = 4
 _READ_SIZE = 256 * 1024
 
 
@@ -129,7 +128,7 @@ def _frames(table: Iterator[Handed]) -> Iterator[bytes]:
 
 def _frame(part: list[Handed]) -> bytes:
     body = _ENCODER.encode(part)
-    return len(body).to_bytes(_LENGTH_SIZE, "big") + body
+    return word_of(len(body)) + body
 
 
 async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoint | HandedRoute], None]:
@@ -142,13 +141,10 @@ async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoi
         buffer = bytearray()
         while not is_complete:
             async with asyncio.timeout(_PATIENCE):
-                await _fill(line, buffer, _LENGTH_SIZE)
-                size = int.from_bytes(buffer[:_LENGTH_SIZE], "big")
-                if size > MAX_FRAME:
-                    raise TableError(f"a part of it cannot have {size} bytes")
-                await _fill(line, buffer, _LENGTH_SIZE + size)
-            part = decoder.decode(buffer[_LENGTH_SIZE : _LENGTH_SIZE + size])
-            del buffer[: _LENGTH_SIZE + size]
+                while (frame := next_frame(buffer, 0, "a part of it")) is None:
+                    await _receive_more(line, buffer)
+            part = decoder.decode(buffer[frame.start : frame.end])
+            del buffer[: frame.end]
             is_complete = any(isinstance(handed, HandedEnd) for handed in part)
             yield [handed for handed in part if not isinstance(handed, HandedEnd)]
             await asyncio.sleep(0)
@@ -156,13 +152,13 @@ async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoi
         raise TableError(f"nothing of it comes within {_PATIENCE:g} s") from error
     except OSError as error:
         raise TableError(f"it cannot be heard: {error_text(error)}") from error
-    except msgspec.MsgspecError as error:
+    except (FrameError, msgspec.MsgspecError) as error:
         raise TableError(str(error)) from error
 
 
-async def _fill(line: socket.socket, buffer: bytearray, size: int) -> None:
-    """Receive until `buffer` has `size` bytes. Raises TableError if there is an end before that."""
-    while len(buffer) < size:
-        if not (data := await asyncio.get_running_loop().sock_recv(line, _READ_SIZE)):
-            raise TableError("it breaks off")
-        buffer += data
+async def _receive_more(line: socket.socket, buffer: bytearray) -> None:
+    """Append to `buffer` what comes next. Raises TableError if that is the end."""
+    data = await asyncio.get_running_loop().sock_recv(line, _READ_SIZE)
+    if not data:
+        raise TableError("it breaks off")
+    buffer += data
