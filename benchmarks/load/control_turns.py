@@ -17,20 +17,21 @@ from contextlib import contextmanager
 
 import uvloop
 
-from fastrouter.histogram import DEFAULT_BOUNDS, Histogram
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import MAX_REGISTRATION
-from fastrouter.metrics import Metrics
-from fastrouter.monitor import Monitor
-from fastrouter.nats_connection import NatsConnection
-from fastrouter.process_usage import UsageMeter
-from fastrouter.routes import StaticEndpoint, StaticRoute
-from fastrouter.shared_stats import SharedStats
-from fastrouter.slices import in_slices
-from fastrouter.static_registry import StaticRouteRegistry
-from fastrouter.status import Credentials, StatusServer, routes_handler
-from fastrouter.subscriber import Subscriber
-from fastrouter.table_changes import BatchEncoder
+from fastrouter.bus.connection import NatsConnection
+from fastrouter.bus.subscriber import Subscriber
+from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.ipc.table_changes import BatchEncoder
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.observe.histogram import DEFAULT_BOUNDS, Histogram
+from fastrouter.observe.metrics import Metrics
+from fastrouter.observe.monitor import Monitor
+from fastrouter.observe.process_usage import UsageMeter
+from fastrouter.observe.status_pages import Credentials, routes_handler
+from fastrouter.observe.status_server import StatusServer
+from fastrouter.process.slices import in_slices
+from fastrouter.registry.registration import MAX_REGISTRATION
+from fastrouter.registry.static_registry import StaticRouteRegistry
+from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
 _ROUTES = 100_000
 _URIS = 110_000
@@ -92,7 +93,7 @@ class Control:
             stale_threshold=_THRESHOLD,
             is_observing_apps=True,
             is_observing_routes=True,
-            registration_latency=latency,
+            observe_latency=latency.observe,
             clock=lambda: self.now,
         )
         connection = NatsConnection(logger, [], on_closed=lambda: None)

@@ -27,13 +27,14 @@ from typing import NamedTuple
 import uvloop
 
 from fastrouter._core import RouteTable
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import decode_registration, start_message
-from fastrouter.nats_connection import NatsConnection, NatsServer
-from fastrouter.registry import RouteRegistry
-from fastrouter.subscriber import Subscriber
-from fastrouter.table_applier import TableApplier
-from fastrouter.table_changes import BatchEncoder
+from fastrouter.bus.connection import NatsConnection, NatsServer
+from fastrouter.bus.messages import start_message
+from fastrouter.bus.subscriber import Subscriber
+from fastrouter.ipc.table_changes import BatchEncoder
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.registry.registration import decode_registration
+from fastrouter.registry.route_registry import RouteRegistry
+from fastrouter.worker.table_applier import TableApplier
 
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 _TIMEOUT = 60.0

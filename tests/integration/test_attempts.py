@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pytest
 
 from fastrouter._core import Endpoint
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .http_message import Response, response_with
 from .in_process import HOST, InProcessRouter

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .byte_stream import PATIENCE
 from .http_message import Response

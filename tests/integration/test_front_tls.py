@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fastrouter._core import Endpoint
-from fastrouter.worker_messages import ClientRule
+from fastrouter.ipc.messages import ClientRule
 
 from .http_message import response_with
 from .in_process import HOST, request

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, get, register

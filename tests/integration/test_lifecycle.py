@@ -186,10 +186,10 @@ class TestStart:
         """The first line must be out within 0.5 s of exec: what is imported before it is counted, not the time."""
         (tmp_path / "gorouter.yml").write_text("port: 8081\n")
         script = (
-            "import sys, fastrouter.log\n"
+            "import sys, fastrouter.logs.logger\n"
             "def first_line(self, line):\n"
             "    print(*sys.modules); sys.stdout.flush(); import os; os._exit(0)\n"
-            "fastrouter.log.LineWriter.write = first_line\n"
+            "fastrouter.logs.logger.LineWriter.write = first_line\n"
             "from fastrouter import cli\n"
             "cli.main(['-c', sys.argv[1]])\n"
         )
@@ -694,7 +694,7 @@ class EasilyBored(GorouterProcess):
     command = (
         sys.executable,
         "-c",
-        f"from fastrouter import cli, workers; workers.MAX_UNSENT = {LIMIT}; cli.main()",
+        f"from fastrouter import cli; from fastrouter.control import workers; workers.MAX_UNSENT = {LIMIT}; cli.main()",
     )
 
 

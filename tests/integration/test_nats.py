@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
-from fastrouter import subscriber as subscriber_module
-from fastrouter.component import ComponentAnnouncer
-from fastrouter.log import MAX_TEXT, Level, LineWriter, Logger
-from fastrouter.messages import MAX_REGISTRATION, start_message
-from fastrouter.nats_connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
-from fastrouter.registry import RouteRegistry
-from fastrouter.subscriber import ActiveAppsPublisher, Subscriber
+from fastrouter.bus import subscriber as subscriber_module
+from fastrouter.bus.announcer import ComponentAnnouncer
+from fastrouter.bus.connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
+from fastrouter.bus.messages import start_message
+from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber
+from fastrouter.logs.logger import MAX_TEXT, Level, LineWriter, Logger
+from fastrouter.registry.registration import MAX_REGISTRATION
+from fastrouter.registry.route_registry import RouteRegistry
 
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.log import MAX_LINE, MAX_TEXT
+from fastrouter.logs.logger import MAX_LINE, MAX_TEXT
 
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, RouterProcess
@@ -110,7 +110,7 @@ class FaultyRouter(RouterProcess):
         "-P",
         "-c",
         "import asyncio\n"
-        "from fastrouter import app, cli\n"
+        "from fastrouter.control import app; from fastrouter import cli\n"
         "run = app.Router.run\n"
         "async def faulty(self):\n"
         "    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fastrouter._core import Endpoint
-from fastrouter.resolver import Resolver
+from fastrouter.net.resolver import Resolver
 
 from .http_message import response_with
 from .in_process import InProcessRouter

@@ -13,9 +13,9 @@ import pytest
 
 import gorouter_signature
 from fastrouter._core import RouteServices
-from fastrouter.route_service_reach import EgressBlockList
-from fastrouter.route_service_signature import RouteServiceSigner, derive_key
-from fastrouter.tls import route_service_context
+from fastrouter.route_services.reach import EgressBlockList
+from fastrouter.route_services.signature import RouteServiceSigner, derive_key
+from fastrouter.tls.backends import route_service_context
 
 from .http_message import Request, Response, response_with
 from .in_process import HOST, InProcessRouter

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import gorouter_signature
-from fastrouter.route_service_signature import derive_key
+from fastrouter.route_services.signature import derive_key
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter

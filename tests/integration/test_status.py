@@ -11,17 +11,16 @@ import pytest
 import trustme
 import uvloop
 
-from fastrouter import status
-from fastrouter.status import (
+from fastrouter.observe import status_server
+from fastrouter.observe.responses import StatusHandler, StatusResponse
+from fastrouter.observe.status_pages import (
     LIVENESS_PATH,
     Credentials,
-    StatusHandler,
-    StatusResponse,
-    StatusServer,
     component_handler,
     health_handler,
     routes_handler,
 )
+from fastrouter.observe.status_server import StatusServer
 
 CREDENTIALS = Credentials("user", "pass")
 ROUTES = b'{"a":[]}\n'
@@ -297,7 +296,7 @@ class TestRoutes:
     async def test_a_reader_that_takes_nothing_has_little_made_for_it_and_is_cut_off(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        monkeypatch.setattr(status_server, "WRITE_TIMEOUT", 0.2)
         made = 0
         closed = asyncio.Event()
 
@@ -385,13 +384,13 @@ class TestConnections:
     async def test_a_client_that_says_nothing_more_is_cut_off(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch, data: bytes
     ) -> None:
-        monkeypatch.setattr(status, "READ_TIMEOUT", 0.05)
+        monkeypatch.setattr(status_server, "READ_TIMEOUT", 0.05)
         client = await Client.connect(await serve(health_handler(lambda: True)))
         client.send(data)
         assert await client.read_end() == b""
 
     async def test_a_slow_trickle_does_not_help(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(status, "READ_TIMEOUT", 0.1)
+        monkeypatch.setattr(status_server, "READ_TIMEOUT", 0.1)
         client = await Client.connect(await serve(health_handler(lambda: True)))
         client.send(b"GET /health HTTP/1.1\r\nX: ")
         end = asyncio.create_task(client.read_end())
@@ -404,13 +403,13 @@ class TestConnections:
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Pipelined requests grew the process without end, and each answer gave the client more time."""
-        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        monkeypatch.setattr(status_server, "WRITE_TIMEOUT", 0.2)
         server = await serve(health_handler(lambda: True))
         with small_socket(server) as client, pytest.raises(ConnectionError):
             await send_for_ever(client)
 
     async def test_nor_is_it_over_tls(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(status, "WRITE_TIMEOUT", 0.2)
+        monkeypatch.setattr(status_server, "WRITE_TIMEOUT", 0.2)
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(context)
@@ -440,7 +439,7 @@ class TestConnections:
     async def test_one_connection_too_many_takes_the_place_of_the_one_served_least_recently(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(status, "MAX_CONNECTIONS", 2)
+        monkeypatch.setattr(status_server, "MAX_CONNECTIONS", 2)
         server = await serve(health_handler(lambda: True))
         first, second = [await Client.connect(server) for _ in range(2)]
         for client in (second, first):
@@ -453,7 +452,7 @@ class TestConnections:
     async def test_a_tls_client_that_does_not_shake_hands_counts_and_has_its_time(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(status, "MAX_CONNECTIONS", 1)
+        monkeypatch.setattr(status_server, "MAX_CONNECTIONS", 1)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trustme.CA().issue_cert("localhost").configure_cert(context)
         server = await serve(health_handler(lambda: True), context)
@@ -461,7 +460,7 @@ class TestConnections:
         assert await first.read_end() == b""
         second.send(b"GET /health HTTP/1.1\r\n\r\n")
         assert b"HTTP" not in await second.read_end()
-        monkeypatch.setattr(status, "READ_TIMEOUT", 0.05)
+        monkeypatch.setattr(status_server, "READ_TIMEOUT", 0.05)
         assert await (await Client.connect(server)).read_end() == b""
 
     @pytest.mark.parametrize(

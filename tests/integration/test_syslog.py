@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from fastrouter import syslog_sink
-from fastrouter.access_log import new_outage
-from fastrouter.log import LineWriter, Logger
-from fastrouter.syslog_sink import SyslogSink, connect
-from fastrouter.worker_messages import SyslogOptions
+from fastrouter.ipc.messages import SyslogOptions
+from fastrouter.logs import syslog
+from fastrouter.logs.access import new_outage
+from fastrouter.logs.logger import LineWriter, Logger
+from fastrouter.logs.syslog import SyslogSink, connect
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter
@@ -315,7 +315,7 @@ class TestSink:
     def test_half_a_line_ends_the_connection_for_all_who_have_it(
         self, tmp_path: Path, tcp_server: TCPServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(syslog_sink, "PATIENCE", 0.1)
+        monkeypatch.setattr(syslog, "PATIENCE", 0.1)
         connection = connect(SyslogOptions("tcp", f"127.0.0.1:{tcp_server.port}", "app"))
         first = Sink(tmp_path, "tcp", tcp_server.port, connection, max_queued=1 << 26)
         (tmp_path / "second").mkdir()

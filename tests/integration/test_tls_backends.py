@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .http_message import chunked, read_chunk, response_with
 from .in_process import HOST, InProcessRouter, request

@@ -11,7 +11,7 @@ import websockets
 from aiohttp import WSMsgType, web
 
 from fastrouter._core import Endpoint
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .byte_stream import PATIENCE, ByteStream
 from .conftest import Lane, StartRouter

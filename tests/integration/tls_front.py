@@ -8,8 +8,8 @@ from typing import Any
 
 from fastrouter._core import Endpoint, FrontDoor
 from fastrouter.config.certificates import identity_of
-from fastrouter.server_tls import admission_of, server_context
-from fastrouter.worker_messages import Identity, ServerTLS
+from fastrouter.ipc.messages import Identity, ServerTLS
+from fastrouter.tls.server import admission_of, server_context
 
 from .in_process import HOST, InProcessRouter
 from .issuer import Issuer, Pair

@@ -27,7 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from fastrouter.parent_death import end_with_parent
+from fastrouter.process.parent_death import end_with_parent
 
 from . import pages
 from .allowed import BY_CHANCE, ENTRIES, Entry, explain

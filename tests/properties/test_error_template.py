@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter.error_template import ErrorTemplate
+from fastrouter.gotemplate.error_template import ErrorTemplate
 
 # What a page could be broken with is drawn more often than other characters.
 message = st.text(st.sampled_from("<>\"'&+/\\=`;:()-!\n\0{}aA% ") | st.characters(exclude_categories=["Cs"]))

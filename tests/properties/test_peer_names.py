@@ -5,7 +5,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter.peer_certificate import name_mismatch
+from fastrouter.tls.peer_certificate import name_mismatch
 
 LETTERS = set(string.ascii_letters + string.digits + "-_")
 labels = st.text("aB1-_*. \u212a", max_size=3)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastrouter._core import EndpointPool, RouteTable
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Options, Registration
-from fastrouter.registry import RouteRegistry
-from fastrouter.table_applier import TableApplier
-from fastrouter.table_changes import BatchDecoder, BatchEncoder, Change, Forget, Put, encode_changes
+from fastrouter.ipc.table_changes import BatchDecoder, BatchEncoder, Change, Forget, Put, encode_changes
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.registry.registration import Options, Registration
+from fastrouter.registry.route_registry import RouteRegistry
+from fastrouter.worker.table_applier import TableApplier
 
 THRESHOLD = 100.0
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gorouter_signature
-from fastrouter.route_service_signature import RouteServiceSigner, SignatureError, derive_key
+from fastrouter.route_services.signature import RouteServiceSigner, SignatureError, derive_key
 
 KEY = derive_key("rs-secret")
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastrouter._core import Endpoint, Settings
-from fastrouter.tls import backend_context
+from fastrouter.tls.backends import backend_context
 
 from .conversation import Conversation, timeless
 from .secure_end import SecureEnd, client_context, server_context

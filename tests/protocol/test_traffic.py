@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from fastrouter._core import Endpoint, Settings, Stats
-from fastrouter.label_rows import LabelRows
-from fastrouter.log import Level, Logger
-from fastrouter.traffic import Rates, TrafficReader
+from fastrouter.logs.logger import Level, Logger
+from fastrouter.observe.traffic import Rates, TrafficReader
+from fastrouter.registry.label_rows import LabelRows
 
 from .conversation import Conversation
 

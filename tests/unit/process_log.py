@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastrouter.log import LineWriter, Logger
+from fastrouter.logs.logger import LineWriter, Logger
 
 PATIENCE = 30.0
 

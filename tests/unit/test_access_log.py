@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.access_log import AccessLogFile, FileSink
+from fastrouter.logs.access import AccessLogFile, FileSink
 
 from .process_log import ProcessLog
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fastrouter.address import Address, parse_backend_address, parse_listen_address
+from fastrouter.net.address import Address, parse_backend_address, parse_listen_address
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from fastrouter.channel import Channel, ChannelError
+from fastrouter.ipc.channel import Channel, ChannelError
 
 TIMEOUT = 10.0
 

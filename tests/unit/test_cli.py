@@ -9,11 +9,14 @@ from typing import Any, NoReturn
 
 import pytest
 
-from fastrouter import __version__, app, cli, commands, signals
+from fastrouter import __version__, cli
 from fastrouter._core import Settings
-from fastrouter.address import Address
-from fastrouter.log import Logger
-from fastrouter.routes import StaticEndpoint, StaticRoute
+from fastrouter.cli import commands
+from fastrouter.control import app
+from fastrouter.logs.logger import Logger
+from fastrouter.net.address import Address
+from fastrouter.process import signals
+from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
 LISTEN = ("run", "--listen", "127.0.0.1:0")
 

@@ -3,11 +3,11 @@ import re
 
 import pytest
 
-from fastrouter.component import AppRequests, Responses, Traffic, Varz, format_uptime
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Registration
-from fastrouter.process_usage import Usage
-from fastrouter.registry import RouteRegistry
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.observe.process_usage import Usage
+from fastrouter.observe.varz import AppRequests, Responses, Traffic, Varz, format_uptime
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.route_registry import RouteRegistry
 
 
 class NoLines(LineWriter):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fastrouter.debug_server import debug_handler, new_debug_server
-from fastrouter.log import Level
-from fastrouter.status import StatusRequest, StatusResponse
+from fastrouter.logs.logger import Level
+from fastrouter.observe.debug_server import debug_handler, new_debug_server
+from fastrouter.observe.responses import StatusRequest, StatusResponse
 
 
 class Debugged:

@@ -3,11 +3,11 @@
 import mmap
 
 from fastrouter._core import RouteTable, Stats
-from fastrouter.log import Level, Logger
-from fastrouter.messages import Registration
-from fastrouter.registry import RouteRegistry
-from fastrouter.table_applier import TableApplier
-from fastrouter.table_changes import Introduce, Put
+from fastrouter.ipc.table_changes import Introduce, Put
+from fastrouter.logs.logger import Level, Logger
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.route_registry import RouteRegistry
+from fastrouter.worker.table_applier import TableApplier
 
 SLOTS = 2
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from fastrouter.error_template import ErrorTemplate, ErrorTemplateError, ExecutionError
+from fastrouter.gotemplate.error_template import ErrorTemplate, ErrorTemplateError, ExecutionError
 
 HEADER = {"X-Cf-Routererror": "unknown_route", "Cache-Control": "no-cache, no-store"}
 NASTY = """<b> & "z" 'q' + \0"""

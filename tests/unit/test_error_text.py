@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrouter.error_text import error_text
+from fastrouter.logs.error_text import error_text
 
 
 def refused() -> None:

@@ -5,8 +5,8 @@ import math
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastrouter.exposition import Exposition, HistogramSample, Sample, format_number
-from fastrouter.histogram import FALLBACK_BOUNDS, Buckets, Histogram, usable_bounds
+from fastrouter.observe.exposition import Exposition, HistogramSample, Sample, format_number
+from fastrouter.observe.histogram import FALLBACK_BOUNDS, Buckets, Histogram, usable_bounds
 
 
 @pytest.mark.parametrize(

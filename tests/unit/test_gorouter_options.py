@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from fastrouter._core import AccessLog, Settings
-from fastrouter.address import Address
-from fastrouter.app import usable_cpus
+from fastrouter.cli.gorouter_options import options_of, settings_of
 from fastrouter.config import Config, parse
-from fastrouter.gorouter_options import options_of, settings_of
-from fastrouter.route_service_signature import derive_key
-from fastrouter.worker_messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
+from fastrouter.control.app import usable_cpus
+from fastrouter.ipc.messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
+from fastrouter.net.address import Address
+from fastrouter.route_services.signature import derive_key
 
 
 def settings(text: str) -> dict[str, Any]:

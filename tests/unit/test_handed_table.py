@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from fastrouter.handed_table import (
+from fastrouter.bus.subscriber import Subscriber
+from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.ipc.table_changes import Change, Introduce, Put, SetRoute
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.registry.adoption import Adoption
+from fastrouter.registry.endpoint import ModificationTag
+from fastrouter.registry.handed_table import (
     REQUEST,
     Handed,
     HandedEndpoint,
@@ -20,14 +26,10 @@ from fastrouter.handed_table import (
     offer_table,
     receive_table,
 )
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Options, Registration
-from fastrouter.registry import Adoption, ModificationTag, ShardingMode
-from fastrouter.routes import StaticEndpoint, StaticRoute
-from fastrouter.shared_stats import SharedStats
-from fastrouter.static_registry import StaticRouteRegistry
-from fastrouter.subscriber import Subscriber
-from fastrouter.table_changes import Change, Introduce, Put, SetRoute
+from fastrouter.registry.registration import Options, Registration
+from fastrouter.registry.sharding import ShardingMode
+from fastrouter.registry.static_registry import StaticRouteRegistry
+from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
 TIMEOUT = 20.0
 NO_TAG = ("", 0)
@@ -485,6 +487,6 @@ class TestLine:
             await received(lines[1])
 
     async def test_a_table_that_does_not_come(self, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("fastrouter.handed_table._PATIENCE", 0.01)
+        monkeypatch.setattr("fastrouter.registry.handed_table._PATIENCE", 0.01)
         with pytest.raises(TableError, match="nothing of it comes"):
             await received(lines[1])

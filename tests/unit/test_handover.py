@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastrouter.handover import PREDECESSOR, TICKETS, HandoverError, receive_inheritance
+from fastrouter.net.handover import PREDECESSOR, TICKETS, HandoverError, receive_inheritance
 
 SECRET = b"s" * 32
 

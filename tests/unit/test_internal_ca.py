@@ -2,8 +2,8 @@ import ssl
 
 import pytest
 
-from fastrouter.internal_ca import INTERNAL_HOST, InternalIdentities, new_internal_identities
-from fastrouter.pem_files import load_identity
+from fastrouter.tls.internal_ca import INTERNAL_HOST, InternalIdentities, new_internal_identities
+from fastrouter.tls.pem_files import load_identity
 
 KEY = b"0123456789abcdef"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.log import (
+from fastrouter.logs.logger import (
     MAX_LINE,
     MAX_MEMBERS,
     MAX_STACK,
@@ -295,7 +295,7 @@ class TestAReaderThatStandsStill:
 
 SEVERAL = """
 import sys
-from fastrouter.log import LineWriter, Logger
+from fastrouter.logs.logger import LineWriter, Logger
 writer = LineWriter(1)
 logger = Logger(sys.argv[1], writer=writer)
 for number in range(200):

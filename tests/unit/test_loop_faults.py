@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from fastrouter.log import MAX_LINE, MAX_TEXT
-from fastrouter.loop_faults import log_loop_faults
+from fastrouter.logs.logger import MAX_LINE, MAX_TEXT
+from fastrouter.logs.loop_faults import log_loop_faults
 
 from .process_log import ProcessLog
 
@@ -103,13 +103,13 @@ def test_of_a_worker() -> None:
     """Also before it has been told how the process log is to be written."""
     program = (
         "import asyncio, sys\n"
-        "from fastrouter import worker\n"
-        "run = worker.Worker.run\n"
+        "from fastrouter.worker import process\n"
+        "run = process.Worker.run\n"
         "async def faulty(self):\n"
         "    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n"
         "    await run(self)\n"
-        "worker.Worker.run = faulty\n"
-        "worker.main(sys.argv[1:])\n"
+        "process.Worker.run = faulty\n"
+        "process.main(sys.argv[1:])\n"
     )
     ours, theirs = socket.socketpair()
     with subprocess.Popen(

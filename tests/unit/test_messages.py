@@ -6,15 +6,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastrouter._core import Endpoint
-from fastrouter.messages import (
+from fastrouter.bus.messages import active_apps_message, start_message
+from fastrouter.registry.registration import (
     MAX_ODD_REGISTRATION,
     MAX_REGISTRATION,
     MessageError,
     Options,
     Registration,
-    active_apps_message,
     decode_registration,
-    start_message,
 )
 
 FULL = {

@@ -8,16 +8,15 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastrouter._core import REFUSALS, RouteTable
-from fastrouter.histogram import DEFAULT_BOUNDS, Histogram
-from fastrouter.label_rows import LabelRows
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Registration
-from fastrouter.metrics import Metrics
-from fastrouter.monitor import Monitor
-from fastrouter.registry import RouteRegistry
-from fastrouter.shared_stats import SharedStats, attach_stats
-from fastrouter.table_changes import Change, Introduce, SetRoute
-from fastrouter.workers import WorkerState
+from fastrouter.ipc.shared_stats import SharedStats, attach_stats
+from fastrouter.ipc.table_changes import Change, Introduce, SetRoute
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.observe.histogram import DEFAULT_BOUNDS, Histogram
+from fastrouter.observe.metrics import Metrics, WorkerState
+from fastrouter.observe.monitor import Monitor
+from fastrouter.registry.label_rows import LabelRows
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.route_registry import RouteRegistry
 
 # name | type | help text, of what has no labels or is there from the start.
 AT_START = """
@@ -67,7 +66,7 @@ class Router:
         self.registry = RouteRegistry(
             logger,
             self.changes.append,
-            registration_latency=self.latency,
+            observe_latency=self.latency.observe,
             is_observing_apps=True,
             is_observing_routes=True,
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+from fastrouter.cli.gorouter_options import options_of, settings_of
 from fastrouter.config import ConfigError, parse
-from fastrouter.gorouter_options import options_of, settings_of
-from fastrouter.histogram import DEFAULT_BOUNDS
-from fastrouter.metrics_listener import MetricsOptions, MetricsTLS, new_metrics_server
-from fastrouter.status import StatusServer
+from fastrouter.observe.histogram import DEFAULT_BOUNDS
+from fastrouter.observe.metrics_listener import MetricsOptions, MetricsTLS, new_metrics_server
+from fastrouter.observe.status_server import StatusServer
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 PAGE = b"a_metric 1\n"

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from fastrouter import monitor as monitor_module
-from fastrouter.monitor import Monitor
+from fastrouter.observe import monitor as monitor_module
+from fastrouter.observe.monitor import Monitor
 
 TIMEOUT = 20.0
 

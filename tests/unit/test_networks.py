@@ -1,6 +1,6 @@
 import pytest
 
-from fastrouter.networks import Networks
+from fastrouter.net.networks import Networks
 
 
 @pytest.mark.parametrize(

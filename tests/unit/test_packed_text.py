@@ -3,7 +3,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter.packed_text import pack_texts, unpack_texts
+from fastrouter.registry.packed_text import pack_texts, unpack_texts
 
 GUID = "5f6a0d44-0f2c-4c70-b0b2-5d0b1a1a9b58"
 

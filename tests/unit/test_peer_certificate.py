@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.peer_certificate import judge, name_mismatch
+from fastrouter.tls.peer_certificate import judge, name_mismatch
 
 UNTRUSTED, EXPIRED, WRONG_PURPOSE, CRITICAL, MISNAMED = 20, 10, 26, 34, 62
 NOW = datetime.datetime(2026, 11, 27, 12, 0, tzinfo=datetime.UTC).timestamp()

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastrouter import process_usage
-from fastrouter.process_usage import UsageMeter
+from fastrouter.observe import process_usage
+from fastrouter.observe.process_usage import UsageMeter
 
 # Uses CPU for so long, then waits to be told to end, as one that has a name which is hard to read.
 SPEND = """

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Options, Registration
-from fastrouter.registry import ModificationTag, RegisteredEndpoint, RouteRegistry, ShardingMode, route_key
-from fastrouter.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.registry.endpoint import ModificationTag, RegisteredEndpoint
+from fastrouter.registry.registration import Options, Registration
+from fastrouter.registry.route import route_key
+from fastrouter.registry.route_registry import RouteRegistry
+from fastrouter.registry.sharding import ShardingMode
 
 PLAIN = "10.0.0.1:80"
 TLS = "10.0.0.1:443"

@@ -1,6 +1,6 @@
 import pytest
 
-from fastrouter.route_service_reach import EgressBlockList, HairpinHosts
+from fastrouter.route_services.reach import EgressBlockList, HairpinHosts
 
 
 class TestHairpinHosts:

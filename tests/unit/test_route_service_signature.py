@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import gorouter_signature
-from fastrouter.route_service_signature import RouteServiceSigner, SignatureError, derive_key
+from fastrouter.route_services.signature import RouteServiceSigner, SignatureError, derive_key
 
 KEY = derive_key("rs-secret")
 OTHER_KEY = derive_key("older secret")

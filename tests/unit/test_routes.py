@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrouter.routes import (
+from fastrouter.registry.static_routes import (
     RoutesError,
     StaticEndpoint,
     StaticRoute,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastrouter.server_tls import server_context
+from fastrouter.tls.server import server_context
 from integration.issuer import Issuer, Pair
 from integration.tls_front import client_context, server_tls
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastrouter.service_manager import ServiceManager
+from fastrouter.process.service_manager import ServiceManager
 
 
 class Loop:

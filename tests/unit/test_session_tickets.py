@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from fastrouter import session_tickets
-from fastrouter.server_tls import server_context
-from fastrouter.session_tickets import TicketKeysError, set_ticket_keys, try_ticket_keys
-from fastrouter.worker_messages import ClientRule
+from fastrouter.ipc.messages import ClientRule
+from fastrouter.tls import session_tickets
+from fastrouter.tls.server import server_context
+from fastrouter.tls.session_tickets import TicketKeysError, set_ticket_keys, try_ticket_keys
 from integration.issuer import Issuer
 from integration.tls_front import client_context, server_tls
 

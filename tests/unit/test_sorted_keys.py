@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter.sorted_keys import SortedKeys
+from fastrouter.registry.sorted_keys import SortedKeys
 
 
 def walk(keys: SortedKeys, count: int) -> list[str]:

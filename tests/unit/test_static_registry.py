@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from fastrouter import slices
-from fastrouter.log import Level, LineWriter, Logger
-from fastrouter.messages import Registration
-from fastrouter.registry import ShardingMode
-from fastrouter.routes import StaticEndpoint, StaticRoute
-from fastrouter.static_registry import StaticRouteRegistry
-from fastrouter.table_changes import Change, Introduce, Put, Remove
+from fastrouter.ipc.table_changes import Change, Introduce, Put, Remove
+from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.process import slices
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.sharding import ShardingMode
+from fastrouter.registry.static_registry import StaticRouteRegistry
+from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
 
 class NoLines(LineWriter):

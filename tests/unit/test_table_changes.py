@@ -3,10 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from fastrouter._core import RouteTable
-from fastrouter.table_applier import TableApplier
-from fastrouter.table_changes import (
+from fastrouter.ipc.frames import MAX_FRAME
+from fastrouter.ipc.table_changes import (
     MAX_BATCH,
-    MAX_FRAME,
     BatchDecoder,
     BatchEncoder,
     Change,
@@ -15,6 +14,7 @@ from fastrouter.table_changes import (
     Put,
     encode_changes,
 )
+from fastrouter.worker.table_applier import TableApplier
 
 
 class Turn:

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from fastrouter.tls import MAX_SESSIONS, BackendContext, backend_context, route_service_context
+from fastrouter.tls.backends import MAX_SESSIONS, BackendContext, backend_context, route_service_context
 from integration.tls_backend import SAN, Authority
 
 from .wire import Wire
@@ -256,9 +256,9 @@ class TestSessions:
         context = backend_context(ca_certs=[OURS.pem])
         assert not resumed(context, server)
         # Being resumed in between proves nothing new, and makes nothing last longer.
-        monkeypatch.setattr("fastrouter.tls.time", lambda: now.timestamp() + 60)
+        monkeypatch.setattr("fastrouter.tls.backends.time", lambda: now.timestamp() + 60)
         assert resumed(context, server)
-        monkeypatch.setattr("fastrouter.tls.time", lambda: now.timestamp() + 60 * minutes)
+        monkeypatch.setattr("fastrouter.tls.backends.time", lambda: now.timestamp() + 60 * minutes)
         assert resumed(context, server) == (minutes in (3, 59))
 
     def test_at_most_so_many(self) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fastrouter import workers as supervision
-from fastrouter.table_changes import Forget, Put, encode_changes
-from fastrouter.worker_messages import (
+from fastrouter.control import workers as supervision
+from fastrouter.control.workers import Workers
+from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
     Begin,
@@ -35,7 +35,7 @@ from fastrouter.worker_messages import (
     SharedColumns,
     TableEnd,
 )
-from fastrouter.workers import Workers
+from fastrouter.ipc.table_changes import Forget, Put, encode_changes
 
 from .process_log import ProcessLog
 

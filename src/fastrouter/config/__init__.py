@@ -13,7 +13,7 @@ import msgspec
 
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import Config, Derived
-from fastrouter.error_text import error_text
+from fastrouter.logs.error_text import error_text
 
 __all__ = ["Config", "ConfigError", "check", "load", "parse"]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from fastrouter.config.duration import Duration
-from fastrouter.log import LEVELS
+from fastrouter.logs.logger import LEVELS
 
 REDACTION_MODES = ("none", "all", "hash")
 FORWARDED_CLIENT_CERT_MODES = ("always_forward", "forward", "sanitize_set")

@@ -29,7 +29,7 @@ from fastrouter.config.keys import (
     Config,
     KeyPair,
 )
-from fastrouter.error_text import error_text
+from fastrouter.logs.error_text import error_text
 
 # Bounds that a histogram of the data plane has room for.
 MAX_BOUNDS = 30

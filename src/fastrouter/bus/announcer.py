@@ -1,0 +1,33 @@
+"""The router as a component of old: its announcement over NATS (spec 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastrouter.bus.connection import NatsConnection
+from fastrouter.logs.logger import Logger
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+
+class ComponentAnnouncer:
+    """Tells the bus that this component is there, and tells it again to whoever asks."""
+
+    def __init__(self, logger: Logger, connection: NatsConnection, varz_json: Callable[[], bytes]) -> None:
+        self._logger = logger
+        self._connection = connection
+        self._varz_json = varz_json
+
+    async def start(self) -> None:
+        """Listen for those who ask, and announce. The connection must have been made."""
+        await self._connection.subscribe("vcap.component.discover", self._answer)
+        await self._connection.publish("vcap.component.announce", self._varz_json())
+        self._logger.info("Component Router registered successfully")
+
+    async def _answer(self, message: Msg) -> None:
+        if message.reply:
+            await self._connection.publish(message.reply, self._varz_json())
+        else:
+            self._logger.info("Received message with empty reply")

@@ -1,0 +1,280 @@
+"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`.
+
+`fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from fastrouter import __version__
+from fastrouter.cli.config_commands import check_command, config_group
+from fastrouter.logs.logger import Level, Logger, TimestampFormat
+from fastrouter.net.address import Address, parse_listen_address
+from fastrouter.process import signals
+
+if TYPE_CHECKING:
+    from fastrouter.registry.static_routes import StaticRoute
+
+# What stands in front of every component in the `source` of a log line, unless configured otherwise (spec 1.3).
+LOG_SOURCE = "gorouter.stdout"
+
+# httptools has llhttp built in and does not tell which; this is LLHTTP_VERSION of the llhttp.h in each source release.
+LLHTTP_OF_HTTPTOOLS = {"0.9.0": "9.4.3"}
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
+    try:
+        return parse_listen_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+# Beyond these a number is a slip of the pen, and would not fit into the data plane's own types.
+MAX_SECONDS = 365 * 24 * 3600
+MAX_COUNT = 2**31 - 1
+
+SECONDS = click.FloatRange(0, MAX_SECONDS)
+COUNT = click.IntRange(0, MAX_COUNT)
+SIZE = click.IntRange(1, MAX_COUNT)
+
+# The data plane's settings that operators change: option name -> (type, name of its value, help). Left out, they keep
+# the data plane's own defaults; a test compares those with the help.
+SETTINGS: dict[str, tuple[click.IntRange | click.FloatRange, str, str]] = {
+    "max-attempts": (SIZE, "NUMBER", "Endpoints tried for one request at most.  [default: 3]"),
+    "dial-timeout": (SECONDS, "SECONDS", "Seconds to connect to a backend.  [default: 5]"),
+    "endpoint-timeout": (SECONDS, "SECONDS", "Seconds a backend may take for one response.  [default: 900]"),
+    "frontend-idle-timeout": (
+        SECONDS,
+        "SECONDS",
+        "Seconds a client's connection may wait for a request.  [default: 900]",
+    ),
+    "read-header-timeout": (
+        SECONDS,
+        "SECONDS",
+        "Seconds a client may take to send a request head; 0: no limit.  [default: 0]",
+    ),
+    "backend-idle-timeout": (SECONDS, "SECONDS", "Seconds an idle backend connection is kept.  [default: 90]"),
+    "max-idle-per-endpoint": (COUNT, "NUMBER", "Idle connections kept per endpoint and worker.  [default: 100]"),
+    "max-request-head": (SIZE, "BYTES", "Bytes of a request line with headers.  [default: 1048576]"),
+    "max-request-headers": (SIZE, "NUMBER", "Number of request headers.  [default: 1000]"),
+    "max-response-head": (SIZE, "BYTES", "Bytes of a status line with headers.  [default: 1048576]"),
+    "max-response-headers": (SIZE, "NUMBER", "Number of response headers.  [default: 1000]"),
+}
+
+
+def _settings_options(command: _Command) -> _Command:
+    for name, (kind, metavar, text) in reversed(SETTINGS.items()):
+        command = click.option(f"--{name}", type=kind, metavar=metavar, help=text)(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Route HTTP requests to the instances of applications, as Cloud Foundry's Gorouter does."""
+
+
+@cli.command()
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_listen_address,
+    required=True,
+    help="Where clients connect; port 0: any free port.",
+)
+@click.option(
+    "--route",
+    "route_options",
+    multiple=True,
+    metavar="HOST[/PATH]=ADDR[,ADDR...]",
+    help="Route a host, or a path below it, to backends (HOST:PORT). HOST may be *.DOMAIN. Repeatable.",
+)
+@click.option("--routes", "routes_file", metavar="FILE", help="YAML file of routes; see the README.")
+@click.option("--access-log", metavar="FILE", help="Append one line per request to this file.")
+@click.option(
+    "--disable-log-refused-requests",
+    is_flag=True,
+    help="No line for a request that is refused before its route is looked up.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="NUMBER", help="Worker processes.  [default: one per CPU]"
+)
+@click.option(
+    "--disable-backend-keep-alive", is_flag=True, help="Open a new connection to the backend for every request."
+)
+@_settings_options
+@click.option(
+    "--log-level",
+    type=click.Choice([level.name.lower() for level in Level]),
+    default="info",
+    show_default=True,
+    help="Least severe level that is logged.",
+)
+@click.option(
+    "--log-timestamps",
+    type=click.Choice(["rfc3339", "unix-epoch"]),
+    default="rfc3339",
+    show_default=True,
+    help="How the process log writes times.",
+)
+def run(
+    *,
+    listen: Address,
+    route_options: Sequence[str],
+    routes_file: str | None,
+    access_log: str | None,
+    disable_log_refused_requests: bool,
+    workers: int | None,
+    disable_backend_keep_alive: bool,
+    log_level: str,
+    log_timestamps: TimestampFormat,
+    **settings: Any,
+) -> None:
+    """Run the router with static routes, until SIGTERM or Ctrl-C."""
+    from fastrouter._core import Settings  # noqa: PLC0415 `--help` and `version` need none of it
+    from fastrouter.registry.static_routes import RoutesError, load_routes_file, parse_route_option  # noqa: PLC0415
+
+    try:
+        routes = [parse_route_option(text) for text in route_options]
+    except RoutesError as error:
+        raise click.BadParameter(str(error), param_hint="'--route'") from error
+    file_routes: Sequence[StaticRoute] = ()
+    if routes_file is not None:
+        try:
+            file_routes = load_routes_file(routes_file)
+        except RoutesError as error:
+            raise click.BadParameter(str(error), param_hint="'--routes'") from error
+        except OSError as error:
+            raise click.BadParameter(f"{routes_file}: {error.strerror}", param_hint="'--routes'") from error
+    data_plane = {
+        "backend_keep_alive": not disable_backend_keep_alive,
+        **{name: value for name, value in settings.items() if value is not None},
+    }
+    try:
+        limits = Settings(**data_plane)
+    except ValueError as error:
+        # The message begins with the name of the field, which is that of the option.
+        name, _, rule = str(error).partition(" ")
+        raise click.BadParameter(rule, param_hint=f"'--{name.replace('_', '-')}'") from error
+    logger = Logger(LOG_SOURCE, level=Level[log_level.upper()], timestamps=log_timestamps)
+    _announce_start(logger)
+    from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
+
+    options = app.RouterOptions(
+        listen=listen,
+        routes=routes,
+        routes_file=routes_file,
+        file_routes=file_routes,
+        workers=workers or app.usable_cpus(),
+        settings=data_plane,
+        access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
+        drain_timeout=limits.endpoint_timeout,
+    )
+    _end(lambda: app.run(options, logger))
+
+
+@cli.command()
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    callback=_listen_address,
+    default="127.0.0.1:8080",
+    show_default=True,
+    help="Where clients connect; port 0: any free port.",
+)
+def demo(*, listen: Address) -> None:
+    """Run the router in front of live backends to try it on, until Ctrl-C."""
+    logger = Logger(LOG_SOURCE, timestamps="rfc3339")
+    _announce_start(logger)
+    from fastrouter.demo import router as live  # noqa: PLC0415
+
+    _end(lambda: live.run(listen, logger))
+
+
+def _announce_start(logger: Logger) -> None:
+    """Log the first line; from then on signals wait for the router. What the router is made of is imported after it."""
+    signals.hold()
+    logger.info("starting")
+
+
+def _end(run: Callable[[], bool]) -> NoReturn:
+    """Run a router, and end the process when it has ended."""
+    from fastrouter.control import app  # noqa: PLC0415
+
+    try:
+        is_healthy = run()
+    except app.StartError as error:
+        click.ClickException(str(error)).show()
+        is_healthy = False
+    app.leave(is_healthy)
+
+
+@cli.command()
+@click.option("--pid", type=click.IntRange(min=1), required=True, help="Process id of the router: of its main process.")
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the outcome.",
+)
+def upgrade(*, pid: int, timeout: float) -> None:
+    """Have a running router replaced by a new process of the installed version, without a lost request."""
+    from fastrouter.control.upgrade import NoRouterError, upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
+
+    try:
+        outcome = upgrade_and_wait(pid, timeout)
+    except TimeoutError as error:
+        raise click.ClickException(f"process {pid} says nothing within {timeout:g} s") from error
+    except NoRouterError as error:
+        raise click.ClickException(f"process {pid} {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"process {pid}: {error.strerror}") from error
+    if outcome.successor is None:
+        raise click.ClickException(f"process {pid} goes on: {outcome.error}")
+    click.echo(outcome.successor)
+
+
+@cli.command()
+def version() -> None:
+    """Print the versions of the router and of what its speed rests on."""
+    from fastrouter import _core  # noqa: PLC0415
+
+    httptools = version_of("httptools")
+    llhttp = LLHTTP_OF_HTTPTOOLS.get(httptools)
+    click.echo(f"fastrouter {__version__}")
+    click.echo(f"Python     {sys.version.split()[0]}")
+    click.echo(f"uvloop     {version_of('uvloop')}")
+    click.echo(f"httptools  {httptools}")
+    if llhttp is None:
+        click.echo(f"llhttp     unknown (part of httptools {httptools}, which does not tell)")
+    else:
+        click.echo(f"llhttp     {llhttp} (part of httptools {httptools}, according to its sources)")
+    click.echo(f"Cython     {_core.CYTHON_VERSION} (compiled fastrouter._core)")
+
+
+cli.add_command(check_command)
+cli.add_command(config_group)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        code: int = cli.main(arguments, prog_name="fastrouter", standalone_mode=False) or 0
+    except click.NoSuchOption as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except click.Abort:
+        # Ctrl-C before the router handles signals: stopped as asked, nothing was running yet.
+        return 0
+    return code

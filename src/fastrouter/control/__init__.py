@@ -1,0 +1,1 @@
+"""The control process: composition of the router, start, drain, stop, workers, upgrade."""

@@ -1,0 +1,249 @@
+"""The start of a router's successor: a new process of the installed version, which gets the listening sockets.
+
+What comes of it is told to whoever asked for it with `fastrouter upgrade`: see `tell_outcome`.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from fastrouter.logs.error_text import error_text
+from fastrouter.net.handover import SERVING, NamedListener, handover_environment
+from fastrouter.process.peer_credentials import CREDENTIALS_SIZE, credentials_pid, peer_pid
+
+# Variables that a service manager addresses to one process by its number.
+_FOR_ONE_PROCESS = ("WATCHDOG_PID",)
+
+
+# Seconds that the kernel may take to connect two processes of one machine, and a router to be accepted again.
+_PATIENCE = 1.0
+
+
+class UpgradeError(Exception):
+    """The successor does not serve; the text says why."""
+
+
+class NoRouterError(Exception):
+    """The process is not one that could be told to start a successor; the text says why."""
+
+
+class Presence:
+    """By this others know that the process is a router that heeds SIGUSR2: see `upgrade_and_wait`.
+
+    It listens on a socket of a name that has the process id; who connects learns from the kernel who does. Where that
+    cannot be, the router goes on without, and `fastrouter upgrade` does not find it.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener: socket.socket | None = None
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(_presence_address(os.getpid()))
+            listener.listen()
+        except OSError:
+            listener.close()
+            return
+        listener.setblocking(False)
+        self._listener = listener
+        self._loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            # All has been said.
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No descriptors are left: who waits has been connected by the kernel all the same.
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_PATIENCE, self._accept_again, listener)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener is self._listener:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def close(self) -> None:
+        """Be a router no more."""
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of an upgrade: the successor's process id, or why there is none."""
+
+    successor: int | None
+    error: str = ""
+
+
+class Successor:
+    """A process that is to succeed this one, until it serves or is given up."""
+
+    def __init__(self, named: Sequence[NamedListener], ticket_secret: bytes) -> None:
+        """Start it, with the listeners `named` and what makes session tickets go on. Raises UpgradeError."""
+        self._line, theirs = _new_line()
+        try:
+            # Where it asks for the routing table, if it knows of that.
+            self.table, their_table = _new_line()
+        except UpgradeError:
+            self._line.close()
+            theirs.close()
+            raise
+        environment = {name: value for name, value in os.environ.items() if name not in _FOR_ONE_PROCESS}
+        tickets = -1
+        try:
+            tickets = _filled_pipe(ticket_secret)
+            self._process = subprocess.Popen(
+                # Not the console script, which may be of another installation by now. -P: whatever lies in the current
+                # directory is no module of ours.
+                [sys.executable, "-P", "-m", "fastrouter", *sys.argv[1:]],
+                stdin=subprocess.DEVNULL,
+                env=environment | handover_environment(named, theirs, their_table, tickets),
+                pass_fds=[
+                    theirs.fileno(),
+                    their_table.fileno(),
+                    tickets,
+                    *(listener.fileno() for _, listener in named),
+                ],
+            )
+        except OSError as error:
+            self.close()
+            raise UpgradeError(f"cannot be started: {error_text(error)}") from error
+        finally:
+            theirs.close()
+            their_table.close()
+            if tickets >= 0:
+                os.close(tickets)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def until_serving(self, seconds: float) -> None:
+        """Wait until it serves. Raises UpgradeError if it ends instead, or takes longer than `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                said = await asyncio.get_running_loop().sock_recv(self._line, len(SERVING))
+        except TimeoutError as error:
+            raise UpgradeError(f"does not serve after {seconds:g} s") from error
+        except OSError as error:
+            raise UpgradeError(f"cannot be heard: {error_text(error)}") from error
+        if said != SERVING:
+            raise UpgradeError(f"ended: {await self._end()}")
+
+    async def give_up(self) -> None:
+        """End it, if it has not ended yet."""
+        self.close()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    def close(self) -> None:
+        """Let go of the lines to it."""
+        self._line.close()
+        self.table.close()
+
+    async def _end(self) -> str:
+        # It holds its end of the line to its last moment.
+        code = await asyncio.to_thread(self._process.wait)
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+
+def _new_line() -> tuple[socket.socket, socket.socket]:
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise UpgradeError(f"cannot be started: {error_text(error)}") from error
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def _filled_pipe(content: bytes) -> int:
+    """Return the end of a pipe from which `content` is read, and nothing more. Raises OSError."""
+    reader, writer = os.pipe()
+    # Far less than a pipe holds.
+    os.write(writer, content)
+    os.close(writer)
+    return reader
+
+
+def tell_outcome(outcome: Outcome) -> None:
+    """Tell whoever waits in `upgrade_and_wait`, if anybody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller, suppress(OSError):
+        teller.setblocking(False)
+        teller.sendto(msgspec.json.encode(outcome), _address(os.getpid()))
+
+
+def upgrade_and_wait(pid: int, seconds: float) -> Outcome:
+    """Have the router with process id `pid` start its successor; returns what came of it.
+
+    Raises NoRouterError if it is something else, which hears nothing of it then, OSError if it cannot be told to or
+    somebody else is waiting already, TimeoutError if it says nothing within `seconds`.
+    """
+    # From here on it is this process that is looked at and told, though its number may be given to another.
+    process = os.pidfd_open(pid)
+    try:
+        _raise_unless_router(pid)
+        return _tell_and_wait(pid, process, seconds)
+    finally:
+        os.close(process)
+
+
+def _tell_and_wait(pid: int, process: int, seconds: float) -> Outcome:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        # Anybody may send here: the kernel says who did.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        listener.bind(_address(pid))
+        signal.pidfd_send_signal(process, signal.SIGUSR2)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            listener.settimeout(left)
+            data, ancillary, _, _ = listener.recvmsg(65536, socket.CMSG_SPACE(CREDENTIALS_SIZE))
+            senders = [credentials_pid(content) for _, kind, content in ancillary if kind == socket.SCM_CREDENTIALS]
+            if senders == [pid]:
+                return msgspec.json.decode(data, type=Outcome)
+    raise TimeoutError
+
+
+def _raise_unless_router(pid: int) -> None:
+    """Raise NoRouterError for a process that is no router, or would die of SIGUSR2."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+            visitor.settimeout(_PATIENCE)
+            visitor.connect(_presence_address(pid))
+            listener = peer_pid(visitor)
+    except OSError as error:
+        raise NoRouterError("is no control process of a router") from error
+    # Anybody may take such a name, but nobody another's process id.
+    if listener != pid:
+        raise NoRouterError("is no control process of a router")
+    if not _catches(pid, signal.SIGUSR2):
+        raise NoRouterError("does not handle SIGUSR2")
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal. Raises OSError if it is gone."""
+    with open(f"/proc/{pid}/status") as status:
+        mask = next((line.split()[1] for line in status if line.startswith("SigCgt:")), "0")
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def _presence_address(pid: int) -> str:
+    # Abstract, as below.
+    return f"\0fastrouter-router-{pid}"
+
+
+def _address(pid: int) -> str:
+    # Abstract: it is in no directory, and gone with the process that waits.
+    return f"\0fastrouter-upgrade-{pid}"

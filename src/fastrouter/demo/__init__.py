@@ -1,0 +1,1 @@
+"""`fastrouter demo`: the router in front of small live apps."""

@@ -1,0 +1,1 @@
+"""Error pages from a template in the language of Go's html/template."""

@@ -1,0 +1,1 @@
+"""What the control process and its workers share: messages, table changes, counters."""

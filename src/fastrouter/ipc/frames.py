@@ -1,0 +1,47 @@
+"""Frames, in which everything travels between processes of the router: a word of four bytes, big-endian, and a body.
+
+The word is the length of the body. Senders of two kinds of bodies tell them apart by MARK, the top bit of the word.
+"""
+
+from typing import NamedTuple
+
+WORD_SIZE = 4
+MARK = 0x8000_0000
+
+# What a frame may announce. Bodies are kept short, but a URI may be as long as a NATS message, and these are 64 MiB at
+# most.
+MAX_FRAME = 128 * 1024 * 1024
+
+
+class FrameError(ValueError):
+    """What comes is no sequence of frames; the text says why."""
+
+
+class Frame(NamedTuple):
+    """Where in a buffer the body of a whole frame is, and whether its word has the mark."""
+
+    start: int
+    end: int
+    is_marked: bool
+
+
+def word_of(size: int, mark: int = 0) -> bytes:
+    """Return what stands in front of a body of `size` bytes."""
+    return (mark | size).to_bytes(WORD_SIZE, "big")
+
+
+def next_frame(buffer: bytearray | memoryview, at: int, name: str, mark: int = 0) -> Frame | None:
+    """Return the frame whose word is at `at`, None if not all of it is there.
+
+    Raises FrameError, which calls the frame `name`, for one that is longer than any. Without `mark`, the top bit
+    belongs to the length.
+    """
+    start = at + WORD_SIZE
+    if start > len(buffer):
+        return None
+    word = int.from_bytes(buffer[at:start], "big")
+    size = word & ~mark
+    if size > MAX_FRAME:
+        raise FrameError(f"{name} cannot have {size} bytes")
+    end = start + size
+    return Frame(start, end, bool(word & mark)) if end <= len(buffer) else None

@@ -1,0 +1,1 @@
+"""The process log, and where the lines of the access log go."""

@@ -1,0 +1,1 @@
+"""Addresses, networks, names and listening sockets."""

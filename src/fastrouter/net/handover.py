@@ -1,0 +1,206 @@
+"""Listening sockets that a router is started with, instead of binding them: its predecessor's, or a service manager's.
+
+Two ways lead here, both by environment variables that name inherited descriptors. They are taken out of the
+environment, so that no child takes them for its own.
+
+`FASTROUTER_LISTENERS=clients:7,clients:8,routes:9` and `FASTROUTER_PREDECESSOR=10` come from a router that this one is
+to succeed (upgrade): descriptor 10 is a socket, on which one line says that the successor serves, and whose end says
+that the predecessor is gone. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242, which must be the
+predecessor, hands over its routing table (handed_table); routers that know nothing of it pass it on to successors of
+theirs, which it does not concern. So it is with `FASTROUTER_TICKETS=12:4242`, a pipe that holds the secret of the
+predecessor's session tickets (session_tickets).
+
+`LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor that is named as one
+of ours is that one, and every other is for clients.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import NamedTuple
+
+from fastrouter.logs.error_text import error_text
+from fastrouter.process.peer_credentials import peer_pid
+
+LISTENERS = "FASTROUTER_LISTENERS"
+PREDECESSOR = "FASTROUTER_PREDECESSOR"
+TABLE = "FASTROUTER_TABLE"
+TICKETS = "FASTROUTER_TICKETS"
+
+# Names of listeners.
+CLIENTS = "clients"
+CLIENTS_TLS = "clients-tls"
+INTERNAL = "internal"
+ROUTES = "routes"
+HEALTH = "health"
+HEALTH_TLS = "health-tls"
+METRICS = "metrics"
+DEBUG = "debug"
+_NAMES = frozenset({CLIENTS, CLIENTS_TLS, INTERNAL, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG})
+
+# What a successor says when it serves.
+SERVING = b"serving\n"
+
+# The first descriptor that systemd passes.
+_SYSTEMD_FIRST = 3
+
+
+class HandoverError(Exception):
+    """The environment names descriptors that are no listening sockets; the text says which."""
+
+
+class NamedListener(NamedTuple):
+    """A listening socket and what it is for."""
+
+    name: str
+    listener: socket.socket
+
+
+class InheritedListeners:
+    """Listening sockets from outside, until somebody takes them. `is_strict`: only for the address they are bound to.
+
+    A predecessor's sockets have the addresses of its configuration, which may have changed; those of a service manager
+    have the addresses the operator wants.
+    """
+
+    def __init__(self, named: Iterable[NamedListener], *, is_strict: bool) -> None:
+        self._named = list(named)
+        self._is_strict = is_strict
+
+    @property
+    def names(self) -> list[str]:
+        """The names of those that nobody has taken."""
+        return [name for name, _ in self._named]
+
+    def take(self, name: str, port: int) -> list[socket.socket]:
+        """Return the listeners `name` that are bound to `port` (0: to any), which the caller owns from now on."""
+        taken = [
+            listener
+            for found, listener in self._named
+            if found == name and (not self._is_strict or port in (0, listener.getsockname()[1]))
+        ]
+        self._named = [named for named in self._named if named.listener not in taken]
+        return taken
+
+    def take_one(self, name: str, port: int) -> socket.socket | None:
+        """Return the first of what `take` returns, and close the others."""
+        taken = self.take(name, port)
+        for listener in taken[1:]:
+            listener.close()
+        return taken[0] if taken else None
+
+    def close(self) -> None:
+        """Close those that nobody has taken."""
+        for _, listener in self._named:
+            listener.close()
+        self._named = []
+
+
+NOTHING_INHERITED = InheritedListeners([], is_strict=True)
+
+
+class Inheritance(NamedTuple):
+    """What a router is started with; `predecessor` is its end of the line to the router that it is to succeed.
+
+    `table` is where that one hands over its routing table, and `ticket_secret` that of its session tickets, if it does.
+    """
+
+    listeners: InheritedListeners
+    predecessor: socket.socket | None
+    table: socket.socket | None = None
+    ticket_secret: bytes = b""
+
+
+def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> Inheritance:
+    """Take what `environment` names, and the names out of it. Raises HandoverError."""
+    listeners, line, table, tickets = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE, TICKETS))
+    systemd = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    if line:
+        named = [_parse(entry) for entry in listeners.split(",") if entry]
+        predecessor = _adopt_socket(_number(line))
+        return Inheritance(
+            InheritedListeners([_adopt(*entry) for entry in named], is_strict=True),
+            predecessor,
+            _adopt_table(table, predecessor),
+            _read_ticket_secret(tickets, predecessor),
+        )
+    return Inheritance(InheritedListeners(_adopt_systemd(systemd), is_strict=False), None)
+
+
+def handover_environment(
+    named: Iterable[NamedListener], line: socket.socket, table: socket.socket, tickets: int
+) -> dict[str, str]:
+    """Return the variables that tell a successor of the descriptors it inherits."""
+    return {
+        LISTENERS: ",".join(f"{name}:{listener.fileno()}" for name, listener in named),
+        PREDECESSOR: str(line.fileno()),
+        TABLE: f"{table.fileno()}:{os.getpid()}",
+        TICKETS: f"{tickets}:{os.getpid()}",
+    }
+
+
+def _adopt_table(text: str, predecessor: socket.socket) -> socket.socket | None:
+    descriptor = _descriptor_from(predecessor, text)
+    if descriptor is None:
+        return None
+    table = _adopt_socket(descriptor)
+    table.setblocking(False)
+    return table
+
+
+def _read_ticket_secret(text: str, predecessor: socket.socket) -> bytes:
+    descriptor = _descriptor_from(predecessor, text)
+    if descriptor is None:
+        return b""
+    try:
+        with open(descriptor, "rb") as pipe:
+            return pipe.read()
+    except OSError as error:
+        raise HandoverError(f"descriptor {descriptor} cannot be read: {error.strerror}") from error
+
+
+def _descriptor_from(predecessor: socket.socket, text: str) -> int | None:
+    """Return the descriptor of `DESCRIPTOR:OWNER`, None if another than the predecessor has passed it on."""
+    descriptor, _, owner = text.partition(":")
+    # The kernel knows who has made the line.
+    return _number(descriptor) if owner == str(peer_pid(predecessor)) else None
+
+
+def _adopt_systemd(variables: Mapping[str, str]) -> list[NamedListener]:
+    if variables["LISTEN_PID"] != str(os.getpid()):
+        # Meant for the process that started this one, or nobody.
+        return []
+    names = variables["LISTEN_FDNAMES"].split(":")
+    named = []
+    for index in range(_number(variables["LISTEN_FDS"])):
+        name = names[index] if index < len(names) else ""
+        named.append(_adopt(name if name in _NAMES else CLIENTS, _SYSTEMD_FIRST + index))
+    return named
+
+
+def _parse(entry: str) -> tuple[str, int]:
+    name, _, descriptor = entry.partition(":")
+    return name, _number(descriptor)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise HandoverError(f"{text!r} is no number of a descriptor") from error
+
+
+def _adopt(name: str, descriptor: int) -> NamedListener:
+    listener = _adopt_socket(descriptor)
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise HandoverError(f"descriptor {descriptor} ({name}) is a socket that does not listen")
+    return NamedListener(name, listener)
+
+
+def _adopt_socket(descriptor: int) -> socket.socket:
+    try:
+        adopted = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise HandoverError(f"descriptor {descriptor} is no socket: {error_text(error)}") from error
+    adopted.set_inheritable(False)
+    return adopted

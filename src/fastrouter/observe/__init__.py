@@ -1,0 +1,1 @@
+"""What the router shows of itself: health, routes, metrics, `/varz`, debug."""

@@ -1,0 +1,102 @@
+"""What health, routes and component answer, and to whom (spec 7.1 to 7.3)."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from fastrouter.observe.responses import NOT_FOUND, TEXT, StatusHandler, StatusRequest, StatusResponse
+
+_HEALTH_HEADERS = (("Cache-Control", "private, max-age=0"), ("Expires", "0"))
+
+LIVENESS_PATH = "/is-process-alive-do-not-use-for-loadbalancing"
+
+
+class Credentials(NamedTuple):
+    """What basic authentication asks for."""
+
+    user: str
+    password: str
+
+    def admits(self, authorization: str) -> bool:
+        """Whether an Authorization header carries these credentials: exactly `Basic`, exactly one colon."""
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme != "Basic":
+            return False
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        if decoded.count(b":") != 1:
+            return False
+        user, _, password = decoded.partition(b":")
+        # Both are compared, and in constant time: how long it takes says nothing about either.
+        is_user = hmac.compare_digest(user, self.user.encode())
+        is_password = hmac.compare_digest(password, self.password.encode())
+        return is_user and is_password
+
+
+def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
+    """Answer `/health` and the liveness path."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        if request.path == "/health":
+            return _health(is_healthy())
+        if request.path == LIVENESS_PATH:
+            return StatusResponse(200, (TEXT,), b"ok\n")
+        return NOT_FOUND
+
+    return handle
+
+
+def routes_handler(credentials: Credentials, routes_json: Callable[[], Iterator[bytes]]) -> StatusHandler:
+    """Answer `/routes` to those who have the credentials."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        # Health paths are open on this listener too, but nothing is there.
+        if request.path in {"/health", "/healthz"}:
+            return NOT_FOUND
+        if not credentials.admits(request.authorization):
+            return _unauthorized()
+        if request.path == "/routes":
+            return _json(routes_json())
+        return NOT_FOUND
+
+    return handle
+
+
+def component_handler(
+    credentials: Credentials,
+    is_healthy: Callable[[], bool],
+    varz_json: Callable[[], bytes],
+    routes_json: Callable[[], Iterator[bytes]],
+) -> StatusHandler:
+    """Answer everything that the deprecated component listener has."""
+
+    def handle(request: StatusRequest) -> StatusResponse:
+        if request.path in {"/health", "/healthz"}:
+            return _health(is_healthy())
+        if not credentials.admits(request.authorization):
+            return _unauthorized()
+        if request.path == "/varz":
+            return _json(varz_json())
+        if request.path == "/routes":
+            return _json(routes_json())
+        return NOT_FOUND
+
+    return handle
+
+
+def _health(is_healthy: bool) -> StatusResponse:
+    if is_healthy:
+        return StatusResponse(200, (*_HEALTH_HEADERS, TEXT), b"ok\n")
+    return StatusResponse(503, _HEALTH_HEADERS)
+
+
+def _unauthorized() -> StatusResponse:
+    return StatusResponse(401, (("WWW-Authenticate", "Basic"), TEXT), b"401 Unauthorized\n")
+
+
+def _json(body: bytes | Iterator[bytes]) -> StatusResponse:
+    return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)

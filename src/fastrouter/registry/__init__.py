@@ -1,0 +1,1 @@
+"""Which endpoints serve which route: registered, static, or handed over by a predecessor."""

@@ -1,0 +1,55 @@
+"""How long ago an endpoint was registered, and whether that is too long (spec 3.6)."""
+
+import math
+from collections.abc import Callable
+
+from fastrouter.logs.logger import Logger
+from fastrouter.registry.route import Member
+
+
+class Freshness:
+    """The ages of members by `clock`, in seconds.
+
+    While `is_suspended` says that the source of registrations is out of reach, nobody is pruned; afterwards everything
+    counts as registered at that moment.
+    """
+
+    def __init__(self, logger: Logger, clock: Callable[[], float], is_suspended: Callable[[], bool]) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._is_suspended = is_suspended
+        self._was_suspended = False
+        # By the clock: whatever was registered before counts as registered then.
+        self._all_fresh_at = -math.inf
+
+    def is_suspended(self) -> bool:
+        """Tell whether pruning is suspended, and remember that it was."""
+        if not self._is_suspended():
+            return False
+        self._logger.info("prune-suspended")
+        self._was_suspended = True
+        return True
+
+    def resume(self) -> None:
+        """Begin to count anew if pruning was suspended."""
+        if self._was_suspended:
+            self._was_suspended = False
+            self._logger.debug("prune-unsuspended-refresh-routes-start")
+            self._all_fresh_at = self._clock()
+            self._logger.debug("prune-unsuspended-refresh-routes-complete")
+
+    def age(self, member: Member) -> float:
+        """Return how long ago `member` was registered: 0 while nobody can register, as all will be taken for fresh."""
+        if self._was_suspended or self._is_suspended():
+            return 0.0
+        return self._clock() - self._refreshed_at(member)
+
+    def is_stale(self, member: Member, now: float) -> bool:
+        """Whether `member` was not registered again in time."""
+        # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells
+        # (spec 3.6).
+        traits = member.endpoint.traits
+        return not traits.tls and now - self._refreshed_at(member) > traits.stale_threshold
+
+    def _refreshed_at(self, member: Member) -> float:
+        return max(member.refreshed_at, self._all_fresh_at)

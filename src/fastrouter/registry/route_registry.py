@@ -1,0 +1,430 @@
+"""RouteRegistry: who serves which route, kept from registrations (spec 3.3 to 3.6, 3.9 to 3.11).
+
+It lives in the control process and is the only writer of routes. What it decides reaches the workers as table changes.
+
+There may be a hundred thousand routes, and most have one endpoint: the objects per route are few and small, texts are
+packed, and whatever many endpoints have in common is kept once. Nothing walks over all of them in one go: what has to
+is an iterator, whose steps are small and between which the registry may change (slices).
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from enum import StrEnum
+
+from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.logs.logger import Level, Logger
+from fastrouter.registry.endpoint import (
+    APP,
+    NO_TAG,
+    EndpointFactory,
+    ModificationTag,
+    RegisteredEndpoint,
+    Traits,
+)
+from fastrouter.registry.freshness import Freshness
+from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
+from fastrouter.registry.held_endpoints import HeldEndpoints
+from fastrouter.registry.label_rows import LabelRows
+from fastrouter.registry.registration import Registration
+from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.routes_page import render_routes
+from fastrouter.registry.sharding import Segments, ShardingMode
+from fastrouter.registry.sorted_keys import SortedKeys
+from fastrouter.registry.succession import hand_over_routes, registration_of
+
+# What a pool may be switched to by `options.loadbalancing`.
+ALGORITHMS = frozenset({"round-robin", "least-connection"})
+
+# Routes that are looked at, and endpoints of a route that are pruned, in one step.
+_ROUTES_AT_ONCE = 128
+_ENDPOINTS_AT_ONCE = 64
+
+
+class PutResult(StrEnum):
+    """What a registration has come to; the label `action` of its metric."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    UNMODIFIED = "unmodified"
+
+
+class RouteRegistry:
+    """All routes of this router.
+
+    `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
+    route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
+    `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
+    histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
+    the update that an endpoint speaks of and its registration. `on_number_reused` is called before an endpoint gets the
+    number that another has had. `clock` returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        emit: ChangeSink,
+        *,
+        stale_threshold: float = 120.0,
+        empty_pool_timeout: float = 0.0,
+        is_http2_enabled: bool = True,
+        balancing_algorithm: str = "round-robin",
+        sharding_mode: ShardingMode = ShardingMode.ALL,
+        isolation_segments: Collection[str] = (),
+        is_pruning_suspended: Callable[[], bool] = lambda: False,
+        is_observing_apps: bool = False,
+        is_observing_routes: bool = False,
+        observe_latency: Callable[[float], None] | None = None,
+        on_number_reused: Callable[[int], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._logger = logger.child("registry")
+        self._emit = emit
+        self._empty_pool_timeout = empty_pool_timeout
+        self._balancing_algorithm = balancing_algorithm
+        self._segments = Segments(sharding_mode, isolation_segments)
+        self._is_observing_apps = is_observing_apps
+        self._is_observing_routes = is_observing_routes
+        self._observe_latency = observe_latency
+        self._clock = clock
+
+        self._routes: dict[str, Route] = {}
+        self._keys = SortedKeys()
+        self._endpoints = EndpointFactory(stale_threshold, is_http2_enabled=is_http2_enabled)
+        self._held = HeldEndpoints(emit, self._introduction, on_number_reused)
+        self._freshness = Freshness(self._logger, clock, is_pruning_suspended)
+
+        # Counters for the metrics of spec 7.4, by (component, action) and by component.
+        self.registry_messages: dict[tuple[str, str], int] = {}
+        self.unregistry_messages: dict[str, int] = {}
+        self.routes_pruned = 0
+        self.routes_registered = 0
+        self.routes_unregistered = 0
+        # Rows of the labels of endpoints, and of routes, in the histograms of the workers.
+        self.component_rows = LabelRows(logger, "latency")
+        self.source_rows = LabelRows(logger, "http_latency_seconds", unlabelled="gorouter")
+        self.route_rows = LabelRows(logger, "fastrouter_route_latency_seconds")
+        self._updated_at: float | None = None
+
+    def __len__(self) -> int:
+        """Return the number of routes, empty ones included: `total_routes`."""
+        return len(self._routes)
+
+    @property
+    def ms_since_last_update(self) -> int:
+        """Milliseconds since the last registration of any result, -1 if there was none."""
+        return -1 if self._updated_at is None else int((self._clock() - self._updated_at) * 1000)
+
+    def count_endpoints(self) -> int:
+        """Count the different addresses over all routes."""
+        return self._held.count_addresses()
+
+    def app_ids(self, numbers: Iterable[int]) -> Iterator[str]:
+        """Yield the app ids of the endpoints that have these numbers, some repeatedly; `""` for those without one."""
+        for number in numbers:
+            endpoint = self._held.by_number(number)
+            yield endpoint.texts()[APP] if endpoint is not None else ""
+
+    def new_endpoint(
+        self, registration: Registration, modification_tag: ModificationTag = NO_TAG
+    ) -> RegisteredEndpoint:
+        """Make the endpoint that a registration describes, to be registered under each of its URIs."""
+        return self._endpoints.new(registration, modification_tag)
+
+    def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Put `endpoint` into the route `uri` by the rules of spec 3.4."""
+        if not self._is_ours(endpoint):
+            return
+        now = self._updated_at = self._clock()
+        key = route_key(uri)
+        route = self._routes.get(key)
+        is_new = route is None
+        if route is None:
+            # The key is mostly the URI itself: then it is kept once.
+            route = Route(key if key == uri else uri, None, "", "", now)
+            self._routes[key] = route
+            self._keys.add(key)
+            self.routes_registered += 1
+            self._logger.info("route-registered", uri=key)
+            self._logger.debug("uri-added", uri=key)
+        result = self._put(route, endpoint, now)
+        if result is not PutResult.UNMODIFIED:
+            route.changed_at = now
+            self._set_route(key, route, endpoint.traits, is_new=is_new)
+        if result is PutResult.ADDED and self._observe_latency is not None:
+            self._observe_latency_of(endpoint, self._observe_latency)
+        label = (self._counted_component(endpoint), result.value)
+        self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
+        self._log_registration(uri, endpoint, result)
+
+    def unregister(self, uri: str, endpoint: RegisteredEndpoint) -> None:
+        """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
+        if not self._is_ours(endpoint):
+            return
+        component = self._counted_component(endpoint)
+        self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
+        key = route_key(uri)
+        route = self._routes.get(key)
+        if route is None:
+            return
+        now = self._clock()
+        member = route.find(endpoint.address)
+        tag = endpoint.traits.modification_tag
+        if member is not None and member.endpoint.traits.modification_tag.may_be_removed_by(tag):
+            self._remove(route, member, now)
+            message = "endpoint-unregistered"
+        else:
+            message = "endpoint-not-unregistered"
+        self._logger.info(message, **endpoint.log_fields(key, self._endpoints.texts(endpoint)))
+        if route.members is None and self._is_overdue(route, now):
+            self._delete(key, route)
+            self.routes_unregistered += 1
+            self._logger.info("route-unregistered", uri=key)
+
+    def prune_endpoint(self, uri: str, address: str) -> bool:
+        """Take off a TLS endpoint that a worker could not reach (spec 3.6); False if it is not there as such any more.
+
+        The route stays until the next prune pass, as after a failure in Gorouter.
+        """
+        route = self._routes.get(route_key(uri))
+        member = route.find(address) if route is not None else None
+        if route is None or member is None or not member.endpoint.traits.tls:
+            return False
+        self._remove(route, member, self._clock())
+        return True
+
+    def prune(self) -> Iterator[None]:
+        """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6).
+
+        It is over when the iterator is exhausted. What is registered in between is fresh.
+        """
+        self._logger.debug("start-pruning-routes")
+        if not self._freshness.is_suspended():
+            self._freshness.resume()
+            yield from self._prune_stale()
+        self._logger.debug("finished-pruning-routes")
+
+    def snapshot(self) -> Iterator[Change]:
+        """Return the changes that make an empty table equal to this one. The registry must not change meanwhile."""
+        introduced = set()
+        for key, route in self._routes.items():
+            for member in route.all_members():
+                endpoint = member.endpoint
+                if endpoint.number not in introduced:
+                    yield self._introduction(endpoint)
+                    if endpoint.uses > 1:
+                        introduced.add(endpoint.number)
+                yield Put(route.uri, endpoint.number)
+            if route.members is None:
+                yield from self._empty_route(route.uri)
+            latency_row = self._latency_row(key)
+            if route.route_service_url or route.algorithm or latency_row:
+                yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
+
+    def _empty_route(self, uri: str) -> Iterator[Change]:
+        # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
+        number = self._held.next_number
+        yield Introduce(number, "", 0, "", "", "", False, "", "", "", "", "")
+        yield Put(uri, number)
+        yield Remove(uri, ":0")
+        yield Forget(number)
+
+    def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return the registrations for a successor; `failed_ago` tells seconds by the number of an endpoint.
+
+        The registry may change meanwhile: each part of a route is as it is when its turn comes, and of what comes later
+        the successor hears, too.
+        """
+        return hand_over_routes(self._registered(), self._clock, self._freshness.age, failed_ago)
+
+    def _registered(self) -> Iterator[tuple[Route, list[Member]]]:
+        """Yield the routes that apps have made, each when its turn comes, with their members of that moment."""
+        for key in list(self._routes):
+            if (route := self._routes.get(key)) is not None:
+                members = self._registered_members(route)
+                if members or route.members is None:
+                    yield route, members
+
+    def _registered_members(self, route: Route) -> list[Member]:
+        """Return those members of a route that were registered over the bus."""
+        return list(route.all_members())
+
+    def new_handed_endpoint(self, handed: HandedEndpoint) -> RegisteredEndpoint:
+        """Make the endpoint that was handed over, as this router's options would have it. Raises ValueError."""
+        endpoint = self.new_endpoint(registration_of(handed), ModificationTag(handed.tag_guid, handed.tag_index))
+        self._endpoints.shorten_threshold(endpoint, handed.stale_threshold)
+        return endpoint
+
+    def adopt(self, handed: HandedRoute, members: Iterable[tuple[RegisteredEndpoint, float]]) -> None:
+        """Take a route over, with its endpoints and their ages, beside what is here."""
+        key = route_key(handed.uri)
+        adopted = [(endpoint, age) for endpoint, age in members if self._may_adopt(handed.uri, endpoint)]
+        is_empty = not handed.members and self._empty_pool_timeout > 0
+        route = self._routes.get(key)
+        if not adopted and (not is_empty or route is not None):
+            return
+        now = self._clock()
+        if route is None:
+            route = Route(key if key == handed.uri else handed.uri, None, "", "", now - handed.unchanged_for)
+            self._routes[key] = route
+            self._keys.add(key)
+        for endpoint, age in adopted:
+            self._put(route, endpoint, now - max(age, 0.0))
+        if is_empty:
+            for change in self._empty_route(route.uri):
+                self._emit(change)
+        route.route_service_url = handed.route_service_url
+        route.algorithm = handed.algorithm if handed.algorithm in ALGORITHMS else ""
+        latency_row = self._latency_row(key)
+        if route.route_service_url or route.algorithm or latency_row:
+            self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row))
+
+    def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
+        del uri
+        return self._is_ours(endpoint)
+
+    def routes_json(self) -> Iterator[bytes]:
+        """Render `/routes` in small parts, between which the registry may change."""
+        return render_routes(self._walk())
+
+    def _walk(self) -> Iterator[tuple[str, Route] | None]:
+        """Yield all routes in the order of their keys, and None where a step is over.
+
+        Routes may change, come and go meanwhile: one that is there all the time is met exactly once.
+        """
+        after = None
+        while keys := self._keys.page(after, _ROUTES_AT_ONCE):
+            for key in keys:
+                if (route := self._routes.get(key)) is not None:
+                    yield key, route
+            yield None
+            after = keys[-1]
+
+    def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
+        return endpoint.traits.isolation_segment in self._segments
+
+    def _put(self, route: Route, endpoint: RegisteredEndpoint, now: float) -> PutResult:
+        member = route.find(endpoint.address)
+        if member is None:
+            self._held.hold(endpoint)
+            route.add(Member(endpoint, now))
+            self._emit(Put(route.uri, endpoint.number))
+            return PutResult.ADDED
+        known = member.endpoint
+        if known is endpoint or known.is_same_as(endpoint):
+            member.refreshed_at = now
+            return PutResult.UPDATED
+        if not known.traits.modification_tag.is_succeeded_by(endpoint.traits.modification_tag):
+            return PutResult.UNMODIFIED
+        self._held.hold(endpoint)
+        member.endpoint = endpoint
+        member.refreshed_at = now
+        self._emit(Put(route.uri, endpoint.number))
+        self._held.release(known)
+        return PutResult.UPDATED
+
+    def _latency_row(self, key: str) -> int:
+        """Return the row of the route in the histogram by route; one that had a row gets it again."""
+        return self.route_rows.row(key) if self._is_observing_routes else 0
+
+    def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
+        """Let the last writer decide what belongs to the route as a whole."""
+        algorithm = traits.algorithm or route.algorithm
+        before = route.algorithm or self._balancing_algorithm
+        if traits.algorithm and traits.algorithm not in ALGORITHMS:
+            algorithm = route.algorithm
+            self._logger.error(
+                "invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo",
+                endpointLBAlgorithm=traits.algorithm,
+                poolLBAlgorithm=before,
+            )
+        elif traits.algorithm and traits.algorithm != before:
+            # Gorouter names the new one twice.
+            self._logger.debug(
+                "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
+                endpointLBAlgorithm=algorithm,
+                poolLBAlgorithm=algorithm,
+            )
+        is_changed = route.route_service_url != traits.route_service_url or route.algorithm != algorithm
+        if not is_changed and not is_new:
+            return
+        route.route_service_url = traits.route_service_url
+        route.algorithm = algorithm
+        latency_row = self._latency_row(key)
+        if is_changed or latency_row:
+            self._emit(SetRoute(route.uri, route.route_service_url, algorithm, latency_row))
+
+    def _remove(self, route: Route, member: Member, now: float) -> None:
+        endpoint = member.endpoint
+        route.remove(endpoint.address)
+        route.changed_at = now
+        self._emit(Remove(route.uri, endpoint.address))
+        self._held.release(endpoint)
+
+    def _delete(self, key: str, route: Route) -> None:
+        del self._routes[key]
+        self._keys.remove(key)
+        self._emit(Drop(route.uri))
+
+    def _is_overdue(self, route: Route, now: float) -> bool:
+        """Whether `route`, which is empty, has lingered long enough."""
+        return self._empty_pool_timeout <= 0 or now - route.changed_at > self._empty_pool_timeout
+
+    def _prune_stale(self) -> Iterator[None]:
+        now = self._clock()
+        for step in self._walk():
+            if step is None:
+                yield
+                if self._freshness.is_suspended():
+                    return
+                now = self._clock()
+                continue
+            key, route = step
+            if not isinstance(route.members, Member) or self._freshness.is_stale(route.members, now):
+                yield from self._prune_route(key, route)
+
+    def _prune_route(self, key: str, route: Route) -> Iterator[None]:
+        stale = []
+        for count, member in enumerate(tuple(route.all_members()), 1):
+            now = self._clock()
+            # It may have gone, or been registered anew, since the list was made.
+            if self._freshness.is_stale(member, now) and route.find(member.endpoint.address) is member:
+                self._remove(route, member, now)
+                stale.append(member)
+            if count % _ENDPOINTS_AT_ONCE == 0:
+                yield
+        if route.members is None and self._routes.get(key) is route and self._is_overdue(route, self._clock()):
+            self._delete(key, route)
+        if stale:
+            self.routes_pruned += len(stale)
+            self._logger.info(
+                "pruned-route",
+                uri=key,
+                endpoints=[member.endpoint.address for member in stale],
+                isolation_segment=stale[0].endpoint.traits.isolation_segment or "-",
+            )
+            yield
+
+    def _introduction(self, endpoint: RegisteredEndpoint) -> Introduce:
+        texts = self._endpoints.texts(endpoint)
+        component_row = self.component_rows.row(endpoint.tag("component", texts))
+        source_row = self.source_rows.row(endpoint.tag("source_id", texts)) if self._is_observing_apps else 0
+        return endpoint.introduction(texts, component_row, source_row)
+
+    def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
+        """Return the component as a label of counters, of which there are only so many."""
+        component = endpoint.tag("component", self._endpoints.texts(endpoint)) if endpoint.tag_names else ""
+        return component if self.component_rows.row(component) else ""
+
+    def _observe_latency_of(self, endpoint: RegisteredEndpoint, observe: Callable[[float], None]) -> None:
+        """Count how long it took from the update that an endpoint speaks of to its registration here."""
+        updated_at_ns = endpoint.updated_at_ns
+        if updated_at_ns != 0:
+            observe((time.time_ns() - updated_at_ns) / 1e6)
+
+    def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
+        level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
+        if self._logger.is_enabled(level):
+            message = "endpoint-not-registered" if result is PutResult.UNMODIFIED else "endpoint-registered"
+            self._logger.event(
+                level, message, endpoint.log_fields(uri.removesuffix("/"), self._endpoints.texts(endpoint))
+            )

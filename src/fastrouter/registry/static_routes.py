@@ -1,0 +1,107 @@
+"""Static routes: those given on the command line, and those of a routes file.
+
+A routes file is YAML:
+
+    routes:
+      - route: app.example.com/api      # HOST[/PATH]
+        app_id: 5e1c…                   # optional, for X-Cf-Applicationid and the access log
+        endpoints:
+          - address: 10.0.1.2:61001     # HOST:PORT
+            instance_id: 0f3a…          # optional
+            index: 0                    # optional
+            tls: true                   # optional, for a backend that speaks TLS,
+            server_cert_domain_san: …   # and the name its certificate must have; without one its address
+"""
+
+from typing import Annotated
+
+import msgspec
+import yaml
+
+from fastrouter._core import Endpoint
+from fastrouter.net.address import parse_backend_address
+
+
+class RoutesError(ValueError):
+    """Static routes that break a rule; the text names the place and the rule."""
+
+
+class StaticEndpoint(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One backend of a static route; `address` is `HOST:PORT`."""
+
+    address: str
+    instance_id: str = ""
+    index: str = ""
+    tls: bool = False
+    server_cert_domain_san: str = ""
+
+    def __post_init__(self) -> None:
+        parse_backend_address(self.address)
+
+
+class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A route (`HOST[/PATH]`, where HOST may be `*.DOMAIN`) and the backends that serve it."""
+
+    route: str
+    endpoints: Annotated[tuple[StaticEndpoint, ...], msgspec.Meta(min_length=1)]
+    app_id: str = ""
+
+    def __post_init__(self) -> None:
+        if "://" in self.route:
+            raise ValueError(f"{self.route!r} has a scheme: expected HOST[/PATH]")
+        if "?" in self.route:
+            raise ValueError(f"{self.route!r} has a query: expected HOST[/PATH]")
+        if not all("!" <= character <= "~" for character in self.route):
+            raise ValueError(f"{self.route!r} has a character that is always escaped in a request")
+        host = self.route.partition("/")[0]
+        if not host:
+            raise ValueError(f"{self.route!r} has no host: expected HOST[/PATH]")
+        if ":" in host:
+            raise ValueError(f"{self.route!r} has a port: a request is matched by its host without the port")
+        for endpoint in self.endpoints:
+            host, port = parse_backend_address(endpoint.address)
+            # The data plane refuses an id that is no header value.
+            Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
+
+
+class RoutesFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The whole of a routes file."""
+
+    routes: tuple[StaticRoute, ...]
+
+
+def parse_route_option(text: str) -> StaticRoute:
+    """Parse `HOST[/PATH]=ADDRESS[,ADDRESS…]`. Raises RoutesError."""
+    # The last "=": a path may hold one, an address may not.
+    route, equals, addresses = text.rpartition("=")
+    if not equals:
+        raise RoutesError(f"{text!r} has no '=': expected HOST[/PATH]=ADDRESS[,ADDRESS...]")
+    try:
+        return StaticRoute(route, tuple(StaticEndpoint(address) for address in addresses.split(",")))
+    except ValueError as error:
+        raise RoutesError(str(error)) from error
+
+
+def load_routes_file(path: str) -> tuple[StaticRoute, ...]:
+    """Read a routes file. Raises RoutesError naming the file, the key and the rule, and OSError."""
+    with open(path, "rb") as file:
+        text = file.read()
+    try:
+        # Every field of a routes file is text, and the base loader takes every scalar as it is written. With any other
+        # loader YAML 1.1 turns an unquoted id of digits into a number, `on` into a bool and 1:20 into 80.
+        document = yaml.load(text, Loader=yaml.CBaseLoader)
+    except yaml.YAMLError as error:
+        # PyYAML spreads its message over several lines; a message of ours is one.
+        raise RoutesError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        # Not strict: `true` is a text too.
+        return msgspec.convert(document, RoutesFile, strict=False).routes
+    except msgspec.ValidationError as error:
+        raise RoutesError(f"{path}: {_key_first(str(error))}") from error
+
+
+def _key_first(message: str) -> str:
+    """Turn msgspec's `RULE - at `$.routes[0].route`` into `routes[0].route: RULE`."""
+    rule, _, place = message.rpartition(" - at ")
+    key = place.strip("`").removeprefix("$").removeprefix(".")
+    return f"{key}: {rule}" if rule and key else rule or message

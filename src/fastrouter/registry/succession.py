@@ -1,0 +1,98 @@
+"""Endpoints and routes as they go from a router to its successor, and how that one reads them."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from fastrouter.registry.endpoint import APP, INSTANCE_ID, INSTANCE_INDEX, SAN, RegisteredEndpoint
+from fastrouter.registry.handed_table import MEMBERS_AT_ONCE, HandedEndpoint, HandedMember, HandedRoute
+from fastrouter.registry.registration import Options, Registration, refuse_unfit_text
+from fastrouter.registry.route import Member, Route
+
+_MAX_PORT = 65535
+
+
+def handed_endpoint(number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
+    """Render `endpoint` for a successor, which is to know it by `number`; `failed_ago` is seconds."""
+    host, _, port = endpoint.address.rpartition(":")
+    texts = endpoint.texts()
+    traits = endpoint.traits
+    return HandedEndpoint(
+        number=number,
+        host=host,
+        port=int(port),
+        tls=traits.tls,
+        app_id=texts[APP],
+        instance_id=texts[INSTANCE_ID],
+        instance_index=texts[INSTANCE_INDEX],
+        server_cert_domain_san=texts[SAN],
+        tags=endpoint.tags(texts),
+        availability_zone=endpoint.availability_zone,
+        protocol=traits.protocol,
+        isolation_segment=traits.isolation_segment,
+        route_service_url=traits.route_service_url,
+        algorithm=traits.algorithm,
+        hash_header=traits.hash_header,
+        hash_balance=traits.hash_balance,
+        updated_at_ns=endpoint.updated_at_ns,
+        stale_threshold=traits.stale_threshold,
+        tag_guid=traits.modification_tag.guid,
+        tag_index=traits.modification_tag.index,
+        failed_ago=failed_ago,
+    )
+
+
+def hand_over_routes(
+    routes: Iterable[tuple[Route, list[Member]]],
+    clock: Callable[[], float],
+    age: Callable[[Member], float],
+    failed_ago: Callable[[int], float | None],
+) -> Iterator[HandedEndpoint | HandedRoute]:
+    """Return what a successor is told of `routes` with these members, each endpoint before the first route that has it.
+
+    `clock` is that of the routes; `age` tells how long ago a member was registered, `failed_ago` how long ago the
+    endpoint of a number failed, None if it did not; all in seconds.
+    """
+    # By identity, and kept: an endpoint that goes meanwhile must not lend its place to another.
+    numbers: dict[RegisteredEndpoint, int] = {}
+    count = 0
+    for route, members in routes:
+        for start in range(0, max(len(members), 1), MEMBERS_AT_ONCE):
+            handed = []
+            for member in members[start : start + MEMBERS_AT_ONCE]:
+                endpoint = member.endpoint
+                if endpoint.uses == 0:
+                    # Gone since its route had its turn.
+                    continue
+                number = numbers.get(endpoint)
+                if number is None:
+                    number = count
+                    count += 1
+                    if endpoint.uses > 1:
+                        numbers[endpoint] = number
+                    yield handed_endpoint(number, endpoint, failed_ago(endpoint.number))
+                handed.append(HandedMember(number, age(member)))
+            unchanged_for = clock() - route.changed_at
+            yield HandedRoute(route.uri, tuple(handed), route.route_service_url, route.algorithm, unchanged_for)
+
+
+def registration_of(handed: HandedEndpoint) -> Registration:
+    """Return the registration that would have brought `handed`. Raises ValueError if none could."""
+    if not 0 <= handed.port <= _MAX_PORT:
+        raise ValueError(f"{handed.port} is no port")
+    registration = Registration(
+        host=handed.host,
+        port=0 if handed.tls else handed.port,
+        tls_port=handed.port if handed.tls else 0,
+        app=handed.app_id,
+        private_instance_id=handed.instance_id,
+        private_instance_index=handed.instance_index,
+        tags=handed.tags,
+        route_service_url=handed.route_service_url,
+        server_cert_domain_san=handed.server_cert_domain_san,
+        isolation_segment=handed.isolation_segment,
+        endpoint_updated_at_ns=handed.updated_at_ns,
+        protocol=handed.protocol,
+        availability_zone=handed.availability_zone,
+        options=Options(handed.algorithm, handed.hash_header, handed.hash_balance),
+    )
+    refuse_unfit_text(registration)
+    return registration

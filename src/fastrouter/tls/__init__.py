@@ -1,0 +1,1 @@
+"""TLS: certificates, contexts of listeners and of connections to backends, session tickets."""

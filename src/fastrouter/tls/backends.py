@@ -1,0 +1,274 @@
+"""TLS to backends, to route services, to itself: whom the router trusts, what it shows, sessions (spec 5.6, 5.9)."""
+
+import ssl
+from collections import OrderedDict
+from collections.abc import Iterable
+from time import time
+from typing import Any, Self
+
+from fastrouter.tls.peer_certificate import HOSTNAME_MISMATCH, judge, name_mismatch, packed_address, without_brackets
+from fastrouter.tls.pem_files import load_identity, trust
+from fastrouter.tls.server import limit_suites
+
+MAX_SESSIONS = 1024
+SESSION_SECONDS = 3600.0
+
+# What Go offers by itself for TLS 1.2, in its order. It takes RSA keys of 1024 bits, but no signature with SHA-1: so
+# does OpenSSL on level 1, where Python has 2.
+_DEFAULT_SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "@SECLEVEL=1",
+)
+# How long a name may be that the server is told (RFC 6066).
+_MAX_SERVER_NAME = 255
+
+
+class BackendConnectionTLS(ssl.SSLObject):
+    """The TLS of one connection to a backend, which verifies the name of its peer as Go does.
+
+    OpenSSL verifies the chain, in the handshake; the name is looked at when that is over, before anything else is sent.
+    The context is told of a session that is worth keeping.
+    """
+
+    # Whom the certificate must be for; until when one is that was found to be; where the handshake is written to.
+    peer_name = ""
+    valid_until = ""
+    outgoing: ssl.MemoryBIO
+    # Until the first data has come: TLS 1.3 sends its tickets in front of that, and a backend that refuses the router's
+    # certificate says so instead of it.
+    _is_unproven = True
+
+    def do_handshake(self) -> None:
+        """Take the handshake as far as the received bytes go.
+
+        Raises ssl.SSLCertVerificationError, with Go's words as its `verify_message`, and ssl.SSLError.
+        """
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLCertVerificationError as error:
+            self._forget()
+            raise self._judged(error) from error
+        except ssl.SSLError:
+            self._forget()
+            raise
+        if not self.session_reused and self.context.verify_mode != ssl.CERT_NONE:
+            self._verify_name()
+
+    def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002
+        """Read up to `len` decrypted bytes. Raises ssl.SSLError."""
+        if not self._is_unproven:
+            return super().read(len, buffer)
+        try:
+            data = super().read(len, buffer)
+        except ssl.SSLWantReadError:
+            raise
+        except ssl.SSLError:
+            self._forget()
+            raise
+        self._is_unproven = False
+        if data and isinstance(self.context, BackendContext):
+            self.context.remember(self)
+        return data
+
+    def _verify_name(self) -> None:
+        error: ssl.SSLError
+        try:
+            certificate = self.getpeercert() or {}
+            text = name_mismatch(certificate, self.peer_name)
+            if not text:
+                self.valid_until = str(certificate["notAfter"])
+                return
+            error = _refusal(HOSTNAME_MISMATCH, text)
+        except ValueError:
+            error = _malformed()
+        self._forget()
+        # The last words of the handshake, which a stranger need not hear. OpenSSL has no alert for it any more.
+        self.outgoing.read()
+        raise error
+
+    def _judged(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
+        """Return `error` as Go would tell it, which looks at the name before it looks for a chain."""
+        inner: Any = self._sslobj  # type: ignore[attr-defined]
+        try:
+            # No certificates where this OpenSSL does not keep those that it refuses.
+            shown = [entry.get_info() for entry in inner.get_unverified_chain() or ()]
+            return _refusal(*judge(error.verify_code, shown, self.peer_name, time()))
+        except ValueError:
+            return _malformed()
+
+    def _forget(self) -> None:
+        """Let the next handshake be a whole one: what was resumed may be why this one failed."""
+        if isinstance(self.context, BackendContext):
+            self.context.forget(self.peer_name)
+
+
+class BackendContext(ssl.SSLContext):
+    """A client context that resumes the last session with the same name, as far as the backend plays along.
+
+    A session stands for a name that was verified, so it is offered to that name only, never beyond the end of the
+    certificate that proved it, and for an hour at most. At most `MAX_SESSIONS` are kept; what was used last stays.
+    """
+
+    sslobject_class = BackendConnectionTLS
+    _sessions: OrderedDict[str, tuple[ssl.SSLSession, float]]
+
+    def __new__(cls) -> Self:
+        """Make a context that trusts nobody yet."""
+        self = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        self._sessions = OrderedDict()
+        return self
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """As SSLContext has it, with the session of `server_hostname` when there is one.
+
+        No name is refused: one that a server cannot be told is not told, and verified all the same.
+        """
+        name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname or ""
+        told = _told_name(name)
+        connection = super().wrap_bio(incoming, outgoing, server_side, told, session or self._session_of(name))
+        assert isinstance(connection, BackendConnectionTLS)
+        connection.peer_name, connection.outgoing = name, outgoing
+        return connection
+
+    def remember(self, connection: BackendConnectionTLS) -> None:
+        """Keep the session of a connection that works, for the next ones to the same name.
+
+        One that was resumed brings nothing new: its session may be resumed again, and would prove no more than before.
+        """
+        session = connection.session
+        if connection.session_reused or session is None or not connection.valid_until:
+            return
+        end = min(time() + SESSION_SECONDS, ssl.cert_time_to_seconds(connection.valid_until))
+        self._sessions[connection.peer_name] = session, end
+        self._sessions.move_to_end(connection.peer_name)
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+
+    def forget(self, name: str) -> None:
+        """Drop the session of a name, if there is one."""
+        self._sessions.pop(name, None)
+
+    def _session_of(self, name: str) -> ssl.SSLSession | None:
+        session, end = self._sessions.get(name, (None, 0.0))
+        if session is not None and time() >= end:
+            del self._sessions[name]
+            return None
+        if session is not None:
+            self._sessions.move_to_end(name)
+        return session
+
+
+def _told_name(name: str) -> bytes | None:
+    """Return what the server is told it should be: as in Go no dot at the end, and no address."""
+    told = name.rstrip(".")
+    if not told.isascii() or not 0 < len(told) <= _MAX_SERVER_NAME or told.startswith(".") or "\0" in told:
+        return None
+    # Bytes, as Python would refuse long labels in a text.
+    return None if packed_address(without_brackets(told)) else told.encode()
+
+
+def _refusal(code: int, text: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, text)
+    error.verify_code, error.verify_message = code, text
+    return error
+
+
+def _malformed() -> ssl.SSLError:
+    """Return what Go says of a certificate with names that are not ASCII."""
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, "failed to parse certificate from server: x509: SAN dNSName is malformed")
+
+
+def backend_context(
+    *, ca_certs: Iterable[str] = (), cert_chain: str = "", private_key: str = "", ciphers: Iterable[str] = ()
+) -> BackendContext:
+    """Make the context for connections to TLS endpoints; certificates and key are PEM texts.
+
+    Trusted are the system's roots and `ca_certs`, any of which ends a chain as it does in Go, be it a root or not. Only
+    alternative names of a certificate count, never its CommonName. `cert_chain` is offered to backends that ask for a
+    certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
+
+    Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
+    """
+    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None)
+    _trust_system_and(ca_certs, context)
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
+    return context
+
+
+def route_service_context(
+    *,
+    min_version: str,
+    max_version: str,
+    skip_ssl_validation: bool = False,
+    ca_certs: Iterable[str] = (),
+    cert_chain: str = "",
+    private_key: str = "",
+    ciphers: Iterable[str] | None = None,
+) -> BackendContext:
+    """Make the context for connections to route services: as `backend_context`, with what differs for them.
+
+    Versions and `ciphers` are as for `server_tls.limit_suites`. With `skip_ssl_validation` any certificate will do.
+    Raises as `backend_context`.
+    """
+    context = _new_context(min_version, max_version, ciphers)
+    if skip_ssl_validation:
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        _trust_system_and(ca_certs, context)
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
+    return context
+
+
+def hairpin_context(
+    *,
+    min_version: str,
+    max_version: str,
+    ca_cert: str,
+    cert_chain: str,
+    private_key: str,
+    ciphers: Iterable[str] | None = None,
+) -> BackendContext:
+    """Make the context for connections to the router's own internal listener: nobody but it is trusted (spec 5.9.6).
+
+    Versions and `ciphers` are as for `server_tls.limit_suites`. Raises as `backend_context`.
+    """
+    context = _new_context(min_version, max_version, ciphers)
+    trust(context, ca_cert)
+    load_identity(context, cert_chain, private_key)
+    return context
+
+
+def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
+    context = BackendContext()
+    context.set_ciphers(":".join(_DEFAULT_SUITES))
+    limit_suites(context, min_version, max_version, ciphers)
+    # A BackendConnectionTLS does.
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _trust_system_and(ca_certs: Iterable[str], context: ssl.SSLContext) -> None:
+    context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    for pem in ca_certs:
+        trust(context, pem)

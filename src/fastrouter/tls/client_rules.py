@@ -1,0 +1,54 @@
+"""Which certificates a client CA may vouch for (spec 8.6)."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryptography import x509
+
+from fastrouter.config.certificates import distinguished_name
+from fastrouter.ipc.messages import ClientRule
+
+
+class ClientRules:
+    """Judges the chains with which clients proved themselves.
+
+    `on_refused` is told the subject of a client that is turned away.
+    """
+
+    def __init__(self, rules: Sequence[ClientRule], on_refused: Callable[[str], object]) -> None:
+        self._rules = rules
+        self._on_refused = on_refused
+
+    def admit(self, connection: ssl.SSLObject) -> bool:
+        """Return whether the rules have nothing against the client of `connection`, whose handshake is complete.
+
+        Every rule for a CA of the client's chain must allow the subject of the first certificate that is no CA's.
+        """
+        chain = verified_chain(connection)
+        if not chain:
+            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out: by the
+            # same rules, which are part of the ticket's keys (server_tls).
+            return True
+        authorities = {str(distinguished_name(entry.subject)) for entry in chain if _is_authority(entry)}
+        leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), "")
+        if all(leaf in rule.subjects for rule in self._rules if rule.issuer in authorities):
+            return True
+        self._on_refused(leaf)
+        return False
+
+
+def verified_chain(connection: ssl.SSLObject) -> list[x509.Certificate]:
+    """Return the chain from the peer's certificate to what is trusted; empty without a certificate."""
+    if hasattr(connection, "get_verified_chain"):
+        # From Python 3.13 on.
+        return [x509.load_der_x509_certificate(der) for der in connection.get_verified_chain() or ()]
+    inner: Any = connection._sslobj  # type: ignore[attr-defined]
+    return [x509.load_pem_x509_certificate(entry.public_bytes().encode()) for entry in inner.get_verified_chain() or ()]
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False

@@ -1,0 +1,316 @@
+"""A worker: the process that carries traffic, started by workers.py as `python -m fastrouter.worker NAME CHANNEL`.
+
+CHANNEL is the number of an inherited descriptor, this end of a channel to the control process. A worker reads no
+configuration, opens no file and handles no signal: all it knows comes over the channel. When the channel ends, so does
+the worker.
+"""
+
+import asyncio
+import faulthandler
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import msgspec
+import uvloop
+
+from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings, Stats
+from fastrouter.gotemplate.error_template import ErrorTemplate
+from fastrouter.ipc.channel import Channel
+from fastrouter.ipc.messages import (
+    AccessLogOptions,
+    Begin,
+    Degrade,
+    Drain,
+    Drained,
+    Draining,
+    Listen,
+    Listening,
+    Order,
+    Pruned,
+    Ready,
+    SecureAnew,
+    ServerTLS,
+    SetLogLevel,
+    TableEnd,
+)
+from fastrouter.ipc.shared_stats import attach_stats
+from fastrouter.ipc.table_changes import Change
+from fastrouter.logs.access import AccessLogFile, FileSink, LineSink
+from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
+from fastrouter.logs.loop_faults import log_loop_faults
+from fastrouter.logs.syslog import SyslogSink
+from fastrouter.net.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListener
+from fastrouter.net.listeners import BACKLOG
+from fastrouter.net.networks import Networks
+from fastrouter.net.resolver import Resolver
+from fastrouter.process.parent_death import end_with_parent
+from fastrouter.process.peer_credentials import peer_pid
+from fastrouter.process.signals import IGNORED_BY_WORKERS
+from fastrouter.tls.backends import backend_context
+from fastrouter.tls.server import admission_of, server_context
+from fastrouter.worker.route_services import new_route_services
+from fastrouter.worker.table_applier import TableApplier
+
+# Seconds between two looks at whether the last request is over. Each looks at all clients.
+_DRAIN_POLL = 0.1
+
+
+class Worker:
+    """The data plane of one process, from its first order to the end of the channel."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._orders = msgspec.msgpack.Decoder(Order)
+        self._table = RouteTable()
+        self._applier = TableApplier(self._table, self._on_refused, self._on_unshared)
+        self._stopped = self._loop.create_future()
+        self._logger = Logger()
+        log_loop_faults(self._loop, self._logger)
+        self._sinks: list[LineSink] = []
+        self._access_log: AccessLog | None = None
+        self._round_tripper: RoundTripper | None = None
+        self._doors: dict[str, FrontDoor] = {}
+        self._servers: list[asyncio.AbstractServer] = []
+        self._is_draining = False
+        self._closes_idle = False
+        self._channel = Channel(
+            end, on_message=self._obey, on_batch=self._change_table, on_end=self._on_channel_end, on_fault=self._fail
+        )
+
+    async def run(self) -> None:
+        """Serve until the channel ends, then let go of every client and write the last lines of the access log.
+
+        Raises what the handling of an order or of table changes has raised: from that moment on this worker knows less
+        than it should, and only a successor gets everything anew.
+        """
+        await self._stopped
+        self._stop_accepting()
+        if self._round_tripper is not None:
+            self._round_tripper.stop()
+        if self._access_log is not None:
+            self._access_log.flush()
+        for sink in self._sinks:
+            sink.close()
+
+    def _on_channel_end(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopped.done():
+            self._stopped.set_exception(error)
+
+    def _change_table(self, frame: bytes) -> None:
+        self._applier.feed(frame)
+        if self._round_tripper is not None:
+            self._round_tripper.on_table_changed()
+
+    def _obey(self, body: bytes) -> None:
+        order = self._orders.decode(body)
+        match order:
+            case Begin():
+                self._begin(order)
+            case TableEnd():
+                assert self._round_tripper is not None, "Begin comes first"
+                # What is there now stays; what follows comes and goes.
+                _calm_garbage_collector()
+                self._channel.send_message(Ready())
+            case Listen(names):
+                named = [NamedListener(name, socket.socket(fileno=self._channel.take_descriptor())) for name in names]
+                self._listening = self._loop.create_task(self._listen(named))
+                self._listening.add_done_callback(self._on_listening)
+            case SecureAnew(front_tls):
+                self._secure(self._doors[CLIENTS_TLS], front_tls)
+            case Degrade():
+                assert self._round_tripper is not None, "Begin comes first"
+                self._round_tripper.set_health(False)
+            case Drain(idle_grace):
+                self._drain(idle_grace)
+            case SetLogLevel(level):
+                assert self._round_tripper is not None, "Begin comes first"
+                self._logger.level = Level(level)
+                self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
+
+    def _begin(self, begin: Begin) -> None:
+        self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
+        log_loop_faults(self._loop, self._logger)
+        stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
+        self._applier.stats = stats
+        self._open_access_log(begin.access_log, stats)
+        settings = Settings(
+            **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
+            backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
+            route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
+            render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
+            resolve=Resolver(),
+        )
+        self._round_tripper = RoundTripper(
+            self._table,
+            settings,
+            self._access_log,
+            self._logger.event,
+            self._on_prune,
+            stats,
+            table_log=self._logger.child("registry").event,
+        )
+        self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
+        self._round_tripper.start(self._loop)
+        self._open_doors(self._round_tripper, begin)
+
+    def _open_doors(self, round_tripper: RoundTripper, begin: Begin) -> None:
+        proxy = begin.proxy_protocol
+        networks = Networks(proxy.trusted_networks) if proxy is not None and proxy.trusted_networks else None
+        is_trusted = networks.__contains__ if networks is not None else None
+        for name in (CLIENTS, CLIENTS_TLS):
+            self._doors[name] = FrontDoor(
+                round_tripper, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
+            )
+        self._doors[INTERNAL] = FrontDoor(round_tripper)
+        for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
+            if tls is not None:
+                self._secure(self._doors[name], tls)
+
+    def _secure(self, door: FrontDoor, tls: ServerTLS) -> None:
+        protocols = tuple(protocol.encode() for protocol in tls.protocols)
+        door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
+
+    def _on_client_refused(self, subject: str) -> None:
+        self._logger.child("router").warn("invalid-subject", subject=subject)
+
+    def _open_access_log(self, options: AccessLogOptions, stats: Stats) -> None:
+        logger = self._logger.child("access-grlog")
+        take = self._channel.take_descriptor
+        if options.file is not None:
+            file = AccessLogFile(options.file, take(), take())
+            self._sinks.append(FileSink(file, logger, on_lost=stats.count_lost_lines))
+        if options.syslog is not None:
+            connection = socket.socket(fileno=take())
+            self._sinks.append(SyslogSink(options.syslog, connection, take(), logger, on_lost=stats.count_lost_lines))
+        if self._sinks:
+            self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
+
+    def _log_lines(self, batch: bytes) -> None:
+        for sink in self._sinks:
+            sink(batch)
+
+    async def _listen(self, named: Sequence[NamedListener]) -> None:
+        for name, listener in named:
+            server = await self._loop.create_server(self._doors[name].new_connection, sock=listener, backlog=BACKLOG)
+            self._servers.append(server)
+        if self._is_draining:
+            self._stop_accepting()
+        self._channel.send_message(Listening())
+
+    def _stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers = []
+
+    def _on_listening(self, task: asyncio.Task[None]) -> None:
+        # A worker that cannot accept is of no use: its successor may be luckier.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _drain(self, idle_grace: float) -> None:
+        assert self._round_tripper is not None, "Begin comes first"
+        self._is_draining = True
+        self._stop_accepting()
+        self._channel.send_message(Draining(*self._round_tripper.connection_counts()))
+        if idle_grace > 0:
+            # A request may be on its way: closing the connection now would lose it.
+            self._round_tripper.drain(closes_idle=False)
+        # Connections that have just been accepted become known in this turn of the loop.
+        self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
+
+    def _report_when_drained(self, grace_ends_at: float) -> None:
+        try:
+            self._look_whether_drained(grace_ends_at)
+        except Exception as error:
+            # Nobody would ever hear that it is over.
+            self._fail(error)
+
+    def _look_whether_drained(self, grace_ends_at: float) -> None:
+        assert self._round_tripper is not None, "Begin comes first"
+        if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
+            self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
+            return
+        active, idle = self._round_tripper.connection_counts()
+        if idle or not self._closes_idle:
+            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
+            # before, which need not have been a request.
+            self._closes_idle = True
+            self._round_tripper.drain()
+            active, idle = self._round_tripper.connection_counts()
+        if active or idle:
+            self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
+        else:
+            self._channel.send_message(Drained())
+
+    def _on_prune(self, uri: str, address: str) -> None:
+        self._channel.send_message(Pruned(uri, address))
+
+    def _on_unshared(self, number: int) -> None:
+        self._logger.warn("endpoint-counts-not-shared", number=number)
+
+    def _on_refused(self, change: Change, error: ValueError) -> None:
+        # One route is amiss; without this all would be, again and again.
+        self._logger.error("table-change-refused", error=str(error), change=repr(change))
+
+
+def _calm_garbage_collector() -> None:
+    """Keep the collector from walking long-lived objects again and again.
+
+    Modules, routes and endpoints live as long as the worker: frozen, they are never looked at. A request leaves next
+    to no cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
+    run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
+    thousands of connections.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Be the worker NAME with the channel CHANNEL."""
+    name, channel = arguments
+    # Held back by the control process until this moment: they must not end a worker that has just been started.
+    for number in IGNORED_BY_WORKERS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
+    # A fault in compiled code would otherwise leave nothing but the number of a signal.
+    faulthandler.enable(file=2)
+    end = socket.socket(fileno=int(channel))
+    _end_with_control_process(end)
+    status = 0
+    try:
+        uvloop.new_event_loop().run_until_complete(_run(end))
+    except BaseException as error:
+        Logger().error("worker-failed", name=name, error=repr(error))
+        traceback.print_exc(file=sys.stderr)
+        status = 1
+    STDOUT_WRITER.flush()
+    # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
+    os._exit(status)
+
+
+def _end_with_control_process(end: socket.socket) -> None:
+    """End when the control process ends, even if this one is stopped or busy for ever by then.
+
+    A worker that is well would see the end of its channel; it dies all the same, and the access log loses what was
+    gathered since the last tick. When the control process ends by itself, its workers have ended before.
+    """
+    end_with_parent()
+    if os.getppid() != peer_pid(end):
+        # Too late: it was gone before the kernel knew.
+        os._exit(0)
+
+
+async def _run(end: socket.socket) -> None:
+    await Worker(end).run()

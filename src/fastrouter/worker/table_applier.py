@@ -1,0 +1,98 @@
+"""The worker's end of table changes: applies them to its RouteTable."""
+
+from collections.abc import Callable, Iterable
+
+from fastrouter._core import Endpoint, RouteTable, Stats
+from fastrouter.ipc.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+
+
+class TableApplier:
+    """Keeps one RouteTable as the changes say, whether they come by a direct call or as frames of a stream.
+
+    `on_refused` gets a change that `apply` refuses, and why; without it, `feed` and `apply_all` raise.
+
+    With `stats`, which may come later but before the first change, endpoints are counted over all workers. There is
+    room for many; `on_unshared` is called with the first that finds none, and from then on some are counted by each
+    worker for itself.
+    """
+
+    def __init__(
+        self,
+        table: RouteTable,
+        on_refused: Callable[[Change, ValueError], None] | None = None,
+        on_unshared: Callable[[int], None] | None = None,
+    ) -> None:
+        self.stats: Stats | None = None
+        self._table = table
+        self._on_refused = on_refused
+        self._on_unshared = on_unshared
+        self._decoder = BatchDecoder()
+        # By number. Numbers are used again, so a list stays dense, and costs a tenth of a dict.
+        self._endpoints: list[Endpoint | None] = []
+
+    def feed(self, data: bytes) -> None:
+        """Apply the changes of the frames that `data` completes. Raises ValueError if it is no stream of batches."""
+        for batch in self._decoder.feed(data):
+            self.apply_all(batch)
+
+    def apply_all(self, changes: Iterable[Change]) -> None:
+        """Apply `changes` in their order."""
+        for change in changes:
+            try:
+                self.apply(change)
+            except ValueError as error:
+                if self._on_refused is None:
+                    raise
+                self._on_refused(change, error)
+
+    def apply(self, change: Change) -> None:
+        """Apply one change. Raises ValueError for an endpoint that the data plane refuses or was never told of."""
+        match change:
+            case Put(uri, number):
+                self._table.register(uri, self._endpoint(number))
+            case Introduce():
+                self._introduce(change)
+            case Remove(uri, address):
+                self._table.unregister(uri, address)
+            case Drop(uri):
+                self._table.drop(uri)
+            case SetRoute(uri, route_service_url, algorithm, latency_row):
+                self._table.set_route(
+                    uri, route_service_url=route_service_url, algorithm=algorithm, latency_row=latency_row
+                )
+            case Forget(number):
+                self._endpoints[number] = None
+
+    def _introduce(self, change: Introduce) -> None:
+        endpoints = self._endpoints
+        if change.number >= len(endpoints):
+            endpoints.extend([None] * (change.number + 1 - len(endpoints)))
+        endpoint = Endpoint(
+            change.host,
+            change.port,
+            app_id=change.app_id,
+            instance_id=change.instance_id,
+            instance_index=change.instance_index,
+            tls=change.tls,
+            server_cert_domain_san=change.server_cert_domain_san,
+            protocol=change.protocol,
+            availability_zone=change.availability_zone,
+            process_id=change.process_id,
+            component=change.component,
+        )
+        if self.stats is not None:
+            self._share(endpoint, change, self.stats)
+        endpoints[change.number] = endpoint
+
+    def _share(self, endpoint: Endpoint, change: Introduce, stats: Stats) -> None:
+        if change.number < stats.slots:
+            endpoint.share(stats, change.number, change.component_row, change.source_row)
+        elif self._on_unshared is not None:
+            self._on_unshared(change.number)
+            self._on_unshared = None
+
+    def _endpoint(self, number: int) -> Endpoint:
+        endpoint = self._endpoints[number] if number < len(self._endpoints) else None
+        if endpoint is None:
+            raise ValueError(f"endpoint {number} was not introduced")
+        return endpoint
