@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple, cast
@@ -65,6 +65,10 @@ class StatusRequest(NamedTuple):
     body: bytes
 
 
+# Parts of a body. Behind a future the next one is asked for when that is done.
+BodyParts = Iterator[bytes | asyncio.Future[None]]
+
+
 class StatusResponse(NamedTuple):
     """A whole response; `is_last` closes the connection after it.
 
@@ -74,7 +78,7 @@ class StatusResponse(NamedTuple):
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | BodyParts = b""
     is_last: bool = False
 
 
@@ -120,7 +124,17 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
     return handle
 
 
-def routes_handler(credentials: Credentials, routes_json: Callable[[], Iterator[bytes]]) -> StatusHandler:
+def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, None, None]]) -> BodyParts:
+    """Yield `parts`, the last one only behind what `wait`, called when it has been made, waits for."""
+    held = b""
+    for part in parts:
+        yield held
+        held = part
+    yield asyncio.get_running_loop().create_task(wait())
+    yield held
+
+
+def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts]) -> StatusHandler:
     """Answer `/routes` to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
@@ -140,7 +154,7 @@ def component_handler(
     credentials: Credentials,
     is_healthy: Callable[[], bool],
     varz_json: Callable[[], bytes],
-    routes_json: Callable[[], Iterator[bytes]],
+    routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
     """Answer everything that the deprecated component listener has."""
 
@@ -298,13 +312,21 @@ class _Request(NamedTuple):
 class _Stream:
     """A response whose body is made part by part."""
 
-    def __init__(self, parts: Iterator[bytes], response: StatusResponse, *, is_chunked: bool, is_last: bool) -> None:
+    def __init__(self, parts: BodyParts, response: StatusResponse, *, is_chunked: bool, is_last: bool) -> None:
         self.response = response
         self.is_chunked = is_chunked
         self.is_last = is_last
         self._parts = parts
+        self._awaited: asyncio.Future[None] | None = None
         self._first = b""
         self.has_begun = False
+
+    def must_wait(self, wake: Callable[[], None]) -> bool:
+        """Whether the next part waits for something; if so, `wake` is called when it is there."""
+        if self._awaited is None or self._awaited.done():
+            return False
+        self._awaited.add_done_callback(lambda _: wake())
+        return True
 
     def next_bytes(self) -> tuple[bytes, bool]:
         """Make the next part; returns what is to be sent, and whether the response is complete with it.
@@ -316,6 +338,9 @@ class _Stream:
             if not self.has_begun:
                 return _head(self.response, is_last=self.is_last, size=len(self._first)) + self._first, True
             return b"0\r\n\r\n" if self.is_chunked else b"", True
+        if isinstance(part, asyncio.Future):
+            self._awaited = part
+            return b"", False
         if not part:
             return b"", False
         if not self.has_begun and not self._first:
@@ -435,6 +460,8 @@ class _StatusConnection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing() or self._is_writing_paused:
             return False
         if self._stream is not None:
+            if self._stream.must_wait(lambda: self._server.give_turn(self)):
+                return False
             self._send_part(self._stream)
         elif self._requests:
             self._answer(self._requests.popleft())
@@ -610,5 +637,5 @@ def _unauthorized() -> StatusResponse:
     return StatusResponse(401, (("WWW-Authenticate", "Basic"), _TEXT), b"401 Unauthorized\n")
 
 
-def _json(body: bytes | Iterator[bytes]) -> StatusResponse:
+def _json(body: bytes | BodyParts) -> StatusResponse:
     return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)
