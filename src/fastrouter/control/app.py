@@ -541,7 +541,9 @@ class Router:
             await self._start_status(self._options.status)
 
     async def _start_status(self, options: StatusOptions) -> None:
-        self._status = StatusListeners(options, self._health, self._registry, self._new_varz(options).json)
+        self._status = StatusListeners(
+            options, self._health, self._registry, self._workers.until_applied, self._new_varz(options).json
+        )
         try:
             await self._status.start(self._inheritance.listeners)
         except OSError as error:

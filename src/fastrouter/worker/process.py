@@ -26,6 +26,8 @@ from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     Begin,
+    Confirm,
+    Confirmed,
     Degrade,
     Drain,
     Drained,
@@ -131,6 +133,9 @@ class Worker:
             case Degrade():
                 assert self._round_tripper is not None, "Begin comes first"
                 self._round_tripper.set_health(False)
+            case Confirm(number):
+                assert self._round_tripper is not None, "Begin comes first"
+                self._channel.send_message(Confirmed(number))
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
