@@ -72,6 +72,21 @@ def is_refused(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) != 0
 
 
+class ExpectantRouter(LoggingProcess):
+    """Waits for two endpoints before it serves, far longer than a test lasts; its argument is the port of NATS."""
+
+    command = (
+        sys.executable,
+        "-c",
+        "import sys; from fastrouter import app, signals\n"
+        "from fastrouter.address import Address; from fastrouter.bus import BusOptions\n"
+        "from fastrouter.log import Logger; from fastrouter.nats_connection import NatsServer\n"
+        "signals.hold(); bus = BusOptions(servers=[NatsServer('127.0.0.1', int(sys.argv[1]))])\n"
+        "app.leave(app.run(app.RouterOptions(listen=Address('127.0.0.1', 0), workers=1, settings={}, bus=bus,"
+        " start_delay=600.0, expected_endpoints=2), Logger('gorouter')))",
+    )
+
+
 class TestCommandLine:
     """P01."""
 
@@ -219,6 +234,23 @@ class TestStart:
         assert listening["timestamp"] - sleeping["timestamp"] >= 1.0
         # The table was there before the first client.
         assert router.status_of(HOST) == 502
+
+    def test_the_start_delay_ends_with_the_last_endpoint_that_is_expected(
+        self, nats_server: NatsServerProcess, nats: RawNatsClient, tmp_path: Path
+    ) -> None:
+        """As the demo has it, whose first client finds all instances."""
+        router = ExpectantRouter(str(nats_server.port), access_log=tmp_path / "none")
+        try:
+            router.wait_for_event("subscriber-started", START_PATIENCE)
+            for count in (1, 2):
+                assert not router.events("tcp-listener-started")
+                register(nats, f"127.0.0.1:{count}", HOST)
+                router.wait_for_events("endpoint-registered", count)
+            with router.connect() as client:
+                client.send(REQUEST)
+                assert client.read_response().status == 502
+        finally:
+            router.stop()
 
     @pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1])
     def test_a_limit_beyond_the_servers_is_told_of(self, size: int, start_gorouter: StartGorouter) -> None:
