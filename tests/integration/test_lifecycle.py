@@ -21,7 +21,7 @@ from .http_message import response_with
 from .issuer import Issuer
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 from .processes import is_alive
-from .raw_backend import BackendStream, RawBackend
+from .raw_backend import BackendStream, RawBackend, ReservedPort
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
@@ -280,7 +280,7 @@ class TestStart:
         router.wait_until_started()
         assert list(tmp_path.iterdir()) == []
 
-    def test_health_over_tls(self, start_gorouter: StartGorouter) -> None:
+    def test_health_over_tls(self, start_gorouter: StartGorouter, reserved_port: ReservedPort) -> None:
         import ssl
 
         import trustme
@@ -293,7 +293,7 @@ class TestStart:
                 "routes": {"port": 0},
                 "tls": {
                     # Port 0 is refused.
-                    "port": free_port(),
+                    "port": reserved_port.number,
                     "certificate": b"".join(pem.bytes() for pem in issued.cert_chain_pems).decode(),
                     "key": issued.private_key_pem.bytes().decode(),
                 },
@@ -311,22 +311,13 @@ class TestStart:
             assert client.recv(12) == b"HTTP/1.1 200"
 
 
-def free_port() -> int:
-    """A port that was free a moment ago, for keys that must not be 0."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class TestFatal:
     def test_without_nats(self, tmp_path: Path) -> None:
         """P14: three rounds over all servers, then exit code 1."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
         started_at = time.monotonic()
-        router = GorouterProcess(tmp_path, configuration(port))
-        assert router.wait() == 1
+        with ReservedPort() as nobody:
+            router = GorouterProcess(tmp_path, configuration(nobody.number))
+            assert router.wait() == 1
         assert time.monotonic() - started_at >= 0.2, "two pauses of 0.1 s"
         (error,) = router.events("nats-connection-error")
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")

@@ -17,7 +17,7 @@ import pytest
 
 from .http_message import response_with
 from .processes import children_of, is_alive, state_of
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import BackendStream, ReservedPort, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, wait_for
 
@@ -391,30 +391,24 @@ def test_an_unknown_flag_exits_with_2(start: Start) -> None:
 
 def test_a_stdout_that_takes_nothing_is_survived(start: Start) -> None:
     """The port is chosen here, because the log that would tell it goes nowhere."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    with open("/dev/full", "wb") as full:
-        router = start("run", "--listen", f"127.0.0.1:{port}", "--workers", "1", stdout=full)
-    wait_for(lambda: can_connect(port) or None, "the router", PATIENCE)
-    assert status_of(port) == 404
-    assert router.end() == 0
+    with ReservedPort() as reserved, open("/dev/full", "wb") as full:
+        router = start("run", "--listen", f"127.0.0.1:{reserved.number}", "--workers", "1", stdout=full)
+        wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)
+        assert status_of(reserved.number) == 404
+        assert router.end() == 0
     assert router.errors == []
 
 
 def test_a_closed_stdout_is_survived_and_no_log_line_strays_into_a_connection() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", 'exec "$0" run --listen "$1" --workers 1 <&- >&- 2>&-', EXECUTABLE, f"127.0.0.1:{port}"],
-    )
-    try:
-        wait_for(lambda: can_connect(port) or None, "the router", PATIENCE)
-        assert status_of(port) == 404
-    finally:
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
+    with ReservedPort() as reserved:
+        command = 'exec "$0" run --listen "$1" --workers 1 <&- >&- 2>&-'
+        process = subprocess.Popen(["/bin/sh", "-c", command, EXECUTABLE, f"127.0.0.1:{reserved.number}"])
+        try:
+            wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)
+            assert status_of(reserved.number) == 404
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
 
 
 def can_connect(port: int) -> bool:
