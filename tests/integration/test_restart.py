@@ -416,7 +416,7 @@ class TestFailure:
     ) -> None:
         monkeypatch.setenv("FASTROUTER_UPGRADE_TIMEOUT", "0.5")
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         assert routers.wait_for("upgrade-failed") == {"error": "the successor does not serve after 0.5 s"}
         wait_for(lambda: None if is_alive(pid) else True, "the end of the successor")
@@ -424,7 +424,7 @@ class TestFailure:
 
     def test_signals_during_an_upgrade_are_ignored(self, start: Start, serving: ServingBackend) -> None:
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         os.kill(routers.current, signal.SIGUSR2)
         assert routers.wait_for("gorouter.signal.ignored") == {"signal": "user defined signal 2"}
@@ -438,7 +438,7 @@ class TestFailure:
         self, number: int, start: Start, serving: ServingBackend
     ) -> None:
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         wait_for(lambda: workers_of(pid) or None, "workers of the successor", START_PATIENCE)
         family = [pid, *workers_of(pid), *workers_of(routers.current)]
