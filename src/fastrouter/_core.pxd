@@ -610,6 +610,7 @@ cdef class EndpointPool:
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
     cdef bint has_room(self, Settings settings) noexcept
+    cdef bint is_exhausted_for(self, Exchange exchange) noexcept
     cdef int _forget_marks(self) noexcept
 
 cdef class RouteNode:

@@ -81,6 +81,9 @@ from fastrouter.tls.session_tickets import SECRET_SIZE, TicketKeysError, try_tic
 _BUS_GRACE = 0.5
 
 
+# Seconds between two looks at a table that is to hold a number of endpoints.
+_PRELOAD_POLL = 0.01
+
 # Seconds after which a start that is to end is told so again.
 _CANCEL_AGAIN = 0.1
 
@@ -109,9 +112,11 @@ class RouterOptions:
     `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
     which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
     it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
-    that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them, is
-    read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
-    measure, without `route_services` none are supported. `error_template` is the text of one that has been tried.
+    that nothing is pruned. Apps have `start_delay` to register before the first client comes, or only until
+    `expected_endpoints` are known, if that is not 0. `routes` are always there, `file_routes` until the file
+    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can ask,
+    without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the text of
+    one that has been tried.
     `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
@@ -135,6 +140,7 @@ class RouterOptions:
     registry: dict[str, Any] = field(default_factory=dict)
     prune_interval: float = 0.0
     start_delay: float = 0.0
+    expected_endpoints: int = 0
     drain_wait: float = 0.0
     drain_timeout: float = 900.0
     bus: BusOptions | None = None
@@ -353,7 +359,7 @@ class Router:
                 "Sleeping before returning success on /health endpoint to preload routing table",
                 sleep_time_seconds=options.start_delay,
             )
-            await asyncio.sleep(options.start_delay)
+            await self._preload_table()
         await self._workers.until_ready()
         # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
         gc.collect()
@@ -376,6 +382,14 @@ class Router:
             clients = Address(*listener.getsockname()[:2])
             routes = Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
             self._on_started(Addresses(clients, routes))
+
+    async def _preload_table(self) -> None:
+        """Let apps register before the first client comes."""
+        expected = self._options.expected_endpoints
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.start_delay):
+                while not 0 < expected <= self._registry.count_endpoints():  # noqa: ASYNC110
+                    await asyncio.sleep(_PRELOAD_POLL)
 
     def _start_monitor(self) -> None:
         self._monitor.start()

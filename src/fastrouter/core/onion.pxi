@@ -98,18 +98,22 @@ cdef EndpointPool find_pool(Exchange exchange):
 
 
 cdef bint check_connection_limit(Exchange exchange) except -1:
-    """503 when every endpoint serves as many requests as it may."""
-    cdef bytes host
+    """Refuse when every endpoint serves as many requests as it may."""
     if exchange.pool.has_room(exchange.tripper.settings):
         return True
-    host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    refuse_for_limit(exchange)
+    return False
+
+
+cdef int refuse_for_limit(Exchange exchange) except -1:
+    """503: all that keeps the request from being served is that every endpoint is at its limit."""
+    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
     exchange.tripper.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.tell(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
-    respond_error(
+    return respond_error(
         exchange, 503, b"Connection Limit Reached", b"",
         b"Requested route ('%s') has reached the connection limit." % host,
     )
-    return False
 
 
 cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:

@@ -219,6 +219,9 @@ cdef class RoundTripper:
             if endpoint.address_bytes in exchange.tried:
                 return respond_failure(exchange, exchange.failure)
         if endpoint is None:
+            if exchange.failure is None and pool.is_exhausted_for(exchange):
+                # Handler 15 has seen a place, and another worker has taken it meanwhile.
+                return refuse_for_limit(exchange)
             exchange.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
             if exchange.failure is not None:
                 # The last endpoint was pruned for it.
