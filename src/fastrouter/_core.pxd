@@ -857,7 +857,9 @@ cdef class RoundTripper:
     cdef int _look_for_descriptors(self) except -1
     cdef int on_starved_dial(self, int number) except -1
     cdef int tell(self, int level, str message, dict data) except -1
-    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
+    cdef EndpointPool find(
+        self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length, bint is_final=*
+    )
     cdef int attempt(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange, bint is_turn=*) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1

@@ -306,10 +306,10 @@ def test_clients_are_spread_over_workers_on_one_port(start_router: Start, tmp_pa
 
 def test_the_first_log_line_waits_for_no_more_than_it_needs() -> None:
     script = (
-        "import sys, fastrouter.log\n"
+        "import sys, fastrouter.logs.logger\n"
         "def first_line(self, line):\n"
         "    print(*sys.modules); sys.stdout.flush(); import os; os._exit(0)\n"
-        "fastrouter.log.LineWriter.write = first_line\n"
+        "fastrouter.logs.logger.LineWriter.write = first_line\n"
         "from fastrouter import cli\n"
         "cli.main(['run', '--listen', '127.0.0.1:0'])\n"
     )

@@ -322,7 +322,7 @@ cdef class ClientConnection(Connection):
         if exchange.host.length == 0 or asks_for_health(exchange):
             return False
         # Found here, it is not looked for again.
-        exchange.pool = find_pool(exchange)
+        exchange.pool = find_pool(exchange, False)
         if exchange.pool is not None and PyList_GET_SIZE(exchange.pool.endpoints) > 0:
             return False
         self.drop_judge()

@@ -89,11 +89,11 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
     return check_connection_limit(exchange)
 
 
-cdef EndpointPool find_pool(Exchange exchange):
+cdef EndpointPool find_pool(Exchange exchange, bint is_final=True):
     """The pool of the route that the request goes to, or None."""
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     return exchange.tripper.find(
-        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
+        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length, is_final
     )
 
 

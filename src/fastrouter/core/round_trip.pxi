@@ -193,15 +193,20 @@ cdef class RoundTripper:
 
     # --- attempts
 
-    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
-        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7)."""
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length,
+                           bint is_final=True):
+        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7).
+
+        One that is not final is made again, and counted then, if it has found no endpoint.
+        """
         cdef EndpointPool pool
         cdef int64_t begun_ns
         if not self.settings.observes_requests:
             return self.table.find(host, host_length, path, path_length)
         begun_ns = monotonic_ns()
         pool = self.table.find(host, host_length, path, path_length)
-        self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
+        if is_final or (pool is not None and PyList_GET_SIZE(pool.endpoints) > 0):
+            self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
         return pool
 
     cdef int attempt(self, Exchange exchange) except -1:
