@@ -23,7 +23,7 @@ class Outcome:
     cases: str
     gorouter: str
     ours: str
-    aspects: tuple[str, ...] = ("client", "backend", "service", "access", "log")
+    aspects: tuple[str, ...] = ("client", "backend", "service", "access", "log", "counts")
 
     def covers(self, compared: Compared, aspect: str) -> bool:
         return (
@@ -80,7 +80,6 @@ _COUNTED = "G01, H15: bytes of a body count when they have come for a backend, w
 _BROKEN_OFF = "G01, H16, N16, S09: responses that break off are logged, their head goes out at once, and a reset ends what has no length"
 _BAD_STATUS = "S09: a status below 100 makes Gorouter panic, and a bad switch is answered to HEAD as to GET"
 _GONE = "E12: who half-closes is answered, who has left is not, and which read or write tells of either is a matter of chance"
-_TRACED = "E17: lines about attempts have the ids of the trace, as spec 6.6 wants it"
 _UPGRADE = "S05, W01, W02: which upgrades are passed on, and what goes with 101"
 _WORDS = "E07, E16, Q15, V04, V14: texts of errors are our own"
 _GO_CLIENT = "Q02, Q14: what Go's client adds and takes away is not, a user in a target is not passed on"
@@ -160,7 +159,6 @@ BY_CHANCE = Blur(_GONE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1
 """The one entry that may allow nothing in a run."""
 
 BLURS = (
-    Blur(_TRACED, "log", r'(, )?"(span|trace)-id": "[^"]*"(?=.*\} \(\)$)'),
     Blur(_WORDS, "client", _BROKEN + r".*(?=\)$)", _MALFORMED),
     Blur(_WORDS, "access", _BROKEN + r'.*(?=\)"$)', _MALFORMED),
     Blur(_WORDS, "log", _BROKEN + r'.*(?=", "got-connection": )', _MALFORMED),

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import gorouter_signature
@@ -29,8 +29,32 @@ _LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 UNTOLD = frozenset(("dropping-loggregator-access-log",))
 """Debug lines of Gorouter's that ours has not."""
 
+UNTRACED = frozenset(
+    (
+        "backend",
+        "backend-endpoint-failed",
+        "backend-request-timeout",
+        "backend-too-many-response-headers",
+        "connection-limit-reached",
+        "endpoint-iterator-with-least-connection-lb-algo",
+        "endpoint-iterator-with-round-robin-lb-algo",
+        "endpoint-missing-but-request-must-be-sticky",
+        "endpoint-missing-choosing-alternate",
+        "endpoint-overloaded-but-request-must-be-sticky",
+        "gateway-error-and-original-request-context-cancelled",
+        "route-service",
+        "route-service-connection-failed",
+        "route-service-response",
+        "route-service-too-many-response-headers",
+        "select-endpoint-failed",
+        "status",
+        "vcap-request-id-header-set",
+    )
+)
+"""Lines about requests to which Gorouter adds no ids of the trace, and ours does, as spec 6.6 wants it (E17)."""
+
 Aspects = Mapping[str, list[str]]
-"""The lines of each of "client", "backend", "service", "access" and "log"."""
+"""The lines of each of "client", "backend", "service", "access", "log" and "counts"."""
 
 Difference = tuple[str, str, str]
 """An aspect, "-" for Gorouter's or "+" for ours, and a line that only this one has."""
@@ -99,7 +123,8 @@ class NormalForm:
             "backend": timeless(backend),
             "service": timeless(service),
             "access": [clean(line) for line in seen.access],
-            "log": _once([_event(event, clean) for event in seen.log if event["message"] not in UNTOLD]),
+            "log": _once([event_line(event, clean) for event in _told(seen, given)]),
+            "counts": seen.counts,
         }
 
 
@@ -154,13 +179,33 @@ def _once(lines: list[str]) -> list[str]:
     return kept
 
 
-def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+def _told(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
+    """The lines of the process log, without the ids of a request's own trace where only ours has them."""
+    own = set(
+        re.findall("[0-9a-f]{16,}", (given + "".join(seen.access) + json.dumps(seen.log)).replace("-", "").lower())
+    )
+    for event in seen.log:
+        data = event.get("data", {})
+        assert isinstance(data, dict)
+        if event["message"] in UNTRACED and own.issuperset((data.get("trace-id", ""), data.get("span-id", ""))):
+            data = {key: value for key, value in data.items() if key not in ("trace-id", "span-id")}
+        if event["message"] not in UNTOLD:
+            yield {**event, "data": data}
+
+
+def event_line(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+    """A line of the process log without its time; of durations it is left whether they are zero."""
     data = event.get("data", {})
     assert isinstance(data, dict)
-    told = {key: "<s>" if key.endswith("-time") or key == "took" else value for key, value in data.items()}
+    told = {key: _duration(value) if key.endswith("-time") or key == "took" else value for key, value in data.items()}
     line = clean(json.dumps(told, sort_keys=True))
     source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
     return f"{event['log_level']} {event['message']} {line} ({source})"
+
+
+def _duration(value: object) -> object:
+    # Go writes a zero without a fraction.
+    return ("<s>" if value > 0 else value or 0) if isinstance(value, int | float) else value
 
 
 def outcome(aspects: Aspects) -> str:

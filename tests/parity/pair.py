@@ -24,6 +24,7 @@ from integration.router_process import START_PATIENCE, wait_for
 from integration.tls_backend import Authority, TlsBackend
 
 from .case import PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
+from .counts import added, counts
 
 APP = "11111111-aaaa-4aaa-8aaa-111111111111"
 PROCESS = "22222222-bbbb-4bbb-8bbb-222222222222"
@@ -78,6 +79,7 @@ class Router:
         self.ports = ports
         self._access_read = 0
         self._events_read = 0
+        self._counts: dict[str, float] = {}
         self._prefix = prefix
         self._barriers = itertools.count()
 
@@ -111,6 +113,12 @@ class Router:
         lines = text[self._access_read :].split("\n")
         self._access_read = len(text)
         return [line for line in lines if line and "barrier-" not in line], events
+
+    def counted(self) -> list[str]:
+        """What was added to its metrics since this was asked last."""
+        before, (_, exposition) = self._counts, get(self.ports["metrics"], "/metrics")
+        self._counts = counts(exposition.decode())
+        return added(before, self._counts)
 
     def _new_events(self) -> list[dict[str, Any]]:
         return self.process.events()[self._events_read :]
@@ -257,6 +265,7 @@ class Pair:
         try:
             for router in self.routers.values():
                 router.barrier()
+                router.counted()
         except BaseException:
             self._stack.close()
             raise
@@ -296,6 +305,7 @@ class Pair:
                 seen.client = bytes(client.received)
                 time.sleep(case.settle * patience)
         seen.access, seen.log = router.barrier()
+        seen.counts = router.counted()
         for key, backend in self.backends.items():
             received = [bytes(stream.received) for stream in backend._streams[first[key] :]]
             if key == "a":
