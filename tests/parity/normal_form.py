@@ -20,6 +20,7 @@ _SIGNED_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z")
 _DATE = re.compile(r"(Date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _MILLISECONDS = re.compile(r"(X-Request-Start: )\d{13}\b")
 _LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
+_NOW = re.compile(r"(?<=: current time )\S+")
 _SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
 _LONGEST = 1000
 _STATUS = re.compile(r"\d+ HTTP/1\.\d (\d{3})")
@@ -47,6 +48,8 @@ UNTRACED = frozenset(
         "route-service-response",
         "route-service-too-many-response-headers",
         "select-endpoint-failed",
+        # Of those that look at a signature, one adds them and one does not.
+        "signature-validation-failed",
         "status",
         "vcap-request-id-header-set",
     )
@@ -89,6 +92,7 @@ class NormalForm:
             line = re.sub(r'((?:local[-_]address"?: ?|tcp )"?127\.0\.0\.1:)\d{4,5}', r"\1<own>", line)
             line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
             line = _SECONDS.sub(_seconds, _LOG_TIME.sub("[<time>]", _DATE.sub(r"\1<date>", line)))
+            line = _NOW.sub("<now>", line)
             if len(line) > _LONGEST:
                 digest = hashlib.sha256(line.encode("latin-1", "replace")).hexdigest()[:12]
                 line = f"{line[:80]}… {len(line)} characters, {digest}"
@@ -198,14 +202,14 @@ def event_line(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
     data = event.get("data", {})
     assert isinstance(data, dict)
     told = {key: _duration(value) if key.endswith("-time") or key == "took" else value for key, value in data.items()}
-    line = clean(json.dumps(told, sort_keys=True))
+    # Go writes a whole number without a fraction.
+    line = clean(re.sub(r"(?<=\d)\.0(?=[,}])", "", json.dumps(told, sort_keys=True)))
     source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
     return f"{event['log_level']} {event['message']} {line} ({source})"
 
 
 def _duration(value: object) -> object:
-    # Go writes a zero without a fraction.
-    return ("<s>" if value > 0 else value or 0) if isinstance(value, int | float) else value
+    return "<s>" if isinstance(value, int | float) and value != 0 else value
 
 
 def outcome(aspects: Aspects) -> str:

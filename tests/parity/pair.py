@@ -17,11 +17,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from integration.gorouter_process import GorouterProcess, configuration, get, register
+from integration.issuer import Pair as KeyPair
 from integration.nats_server import NatsServerProcess, RawNatsClient
 from integration.raw_backend import BackendStream, ClosedPort, ServingBackend
 from integration.raw_client import RawClient
 from integration.router_process import START_PATIENCE, wait_for
-from integration.tls_backend import Authority, TlsBackend
+from integration.tls_backend import Authority, TlsBackend, server_side
 
 from .case import PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
 from .counts import added, counts
@@ -33,6 +34,9 @@ QUIET = 0.03
 
 Registration = tuple[str, Sequence[str], Mapping[str, Any]]
 """Which backend (a name), its routes, and further fields of the message."""
+
+SecureBackend = tuple[KeyPair, ssl.TLSVersion]
+"""What a backend shows, and the only version that it speaks."""
 
 REGISTRATIONS: tuple[Registration, ...] = (
     (
@@ -128,7 +132,11 @@ class Pair:
     """Both routers, their bus and their backends."""
 
     def __init__(
-        self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration] = REGISTRATIONS
+        self,
+        gorouter: Path,
+        keys: Mapping[str, Any],
+        registrations: Sequence[Registration] = REGISTRATIONS,
+        backends: Mapping[str, SecureBackend] | None = None,
     ) -> None:
         self._stack = contextlib.ExitStack()
         self._authority = Authority()
@@ -136,12 +144,12 @@ class Pair:
         self._case = Case("", ())
         self._port = 0
         try:
-            self._start(gorouter, keys)
+            self._start(gorouter, keys, backends or {})
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, gorouter: Path, keys: Mapping[str, Any]) -> None:
+    def _start(self, gorouter: Path, keys: Mapping[str, Any], backends: Mapping[str, SecureBackend]) -> None:
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-")))
         server = NatsServerProcess(self._made("nats"))
         self._stack.callback(server.stop)
@@ -155,6 +163,9 @@ class Pair:
             "inner": self._stack.enter_context(ServingBackend(visit)),
             "outer": self._stack.enter_context(ServingBackend(visit, Service(self._authority.server("localhost")))),
         }
+        for name, (certificate, version) in backends.items():
+            service = Service(server_side(certificate, version))
+            self.backends[name] = self._stack.enter_context(ServingBackend(visit, service))
         refused = ClosedPort()
         self._stack.callback(refused.close)
         self.addresses = {name: backend.address for name, backend in self.backends.items()} | {
@@ -218,9 +229,8 @@ class Pair:
             },
             keys,
         )
-        if document.get("ca_certs"):
-            # The only authority that there is.
-            document["ca_certs"] = [self._authority.pem]
+        if "ca_certs" in document:
+            document["ca_certs"] = [self._authority.pem if one == "theirs" else one for one in document["ca_certs"]]
         if document.get("enable_ssl"):
             document["ssl_port"] = ports["ssl"]
         kind = (
