@@ -83,13 +83,13 @@ _GONE = "E12: who half-closes is answered, who has left is not, and which read o
 _UPGRADE = "S05, W01, W02: which upgrades are passed on, and what goes with 101"
 _WORDS = "E07, E10, E16, Q15, V04, V06, V14: texts of errors are our own, and of times not the form"
 _GO_CLIENT = "Q02, Q14: what Go's client adds and takes away is not, a user in a target is not passed on"
-_LOGGED_TARGET = "G01: the target is logged as received"
-_ID = "Q08: named in Connection, the request id is logged all the same"
+_LOGGED = "G01, Q08: the target is logged as received, and the request id though Connection names it"
 _SCRIPTS = "S11: more is escaped in scripts than Go does"
 _SIGNED = "V02, V05: a target in absolute form is the forwarded URL, and a signature is looked at once, and with it its route"
 _INNER = "V12: an inner service is logged with its own URL, over a connection of its own"
 _METRICS = "N17, O04, R30: metrics of our own and of later Gorouters, and pages that are made as they are taken"
 _LIFE = "C02, O04, O09, P11, P12, V12, V13: lines of our own tell more of starts and ends, and a list is looked at first"
+OPENSSL = "K04: OpenSSL refuses two kinds of usages of keys that Go takes, and Python's ssl cannot change that"
 _NO_TEXT = "R05: what is no UTF-8 is rejected"
 
 OUTCOMES = (
@@ -145,6 +145,7 @@ OUTCOMES = (
     Outcome(_BROKEN_OFF, r"services.*: service: half a body|TLS backends.*: TLS, then half a body", "200 end; 0 sent, 1 to services; logged nothing", "200 end; 0 sent, 1 to services; logged 200", ("access",)),
     Outcome(_SIGNED, r"services.*: visit for b'http://", "404 kept; 0 sent, 1 to services; logged 404 404", "200 kept; 1 sent, 1 to services; logged 200 200"),
     Outcome(_BROKEN_OFF, r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log")),
+    Outcome(OPENSSL, r"^certificates, .*: (for-anything|enciphers-data)$", "200 kept; 0 sent, 1 to services; logged 200", "526 kept; 0 sent; logged 526"),
     Outcome(_LIFE, r"life: taken port inside$", "refused, exit code 1", "started, exit code 0", ("log", "end")),
 )
 
@@ -187,12 +188,12 @@ BLURS = (
     Blur(_WORDS, "client", _UNKNOWN_AUTHORITY + r".*(?=\)$)", _MISTRUSTED),
     Blur(_WORDS, "access", _UNKNOWN_AUTHORITY + r'.*(?=\)"$)', _MISTRUSTED),
     Blur(_WORDS, "log", _UNKNOWN_AUTHORITY + r'.*(?=\)", "got-connection": )', _MISTRUSTED),
-    Blur(_LOGGED_TARGET, "access", r'(?<="GET ).*?(?= HTTP/1\.1")', _TARGETS),
+    Blur(_LOGGED, "access", r'(?<="GET ).*?(?= HTTP/1\.1")', _TARGETS),
     Blur(_WORDS, "log", r'(?<=\{"error": ")(invalid|not) [^"]*', r"trace b'.*(b3|B3)"),
     Blur(_SCRIPTS, "client", r"(?<=<script>).*(?=</script>)", _PAGES),
     Blur(_SCRIPTS, "client", r"(?<=^1 Content-Length: )\d{3}$", _PAGES),
     Blur(_SCRIPTS, "access", r'(?<=" 40[04] 0 )\d{3}(?= ")', _PAGES),
-    Blur(_ID, "access", r'(?<= vcap_request_id:")[^"]*', r"hop b'Connection: X-Vcap-Request-Id'$"),
+    Blur(_LOGGED, "access", r'(?<= vcap_request_id:")[^"]*', r"hop b'Connection: X-Vcap-Request-Id'$"),
     Blur(_COUNTED, "access", r'(?<=" \d{3} )[015](?= \d\d ")', r"plain: refused POST$|TLS backends.*POST$|services.*: (service of .*|inner visit of .*), POST$"),
     Blur(_COUNTED, "access", r'(?<=" 200 )(0|10)(?= 5 ")', r"plain: answer before the body$"),
     BY_CHANCE,
