@@ -146,6 +146,8 @@ OUTCOMES = (
     Outcome(_SIGNED, r"services.*: visit for b'http://", "404 kept; 0 sent, 1 to services; logged 404 404", "200 kept; 1 sent, 1 to services; logged 200 200"),
     Outcome(_BROKEN_OFF, r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log")),
     Outcome(OPENSSL, r"^certificates, .*: (for-anything|enciphers-data)$", "200 kept; 0 sent, 1 to services; logged 200", "526 kept; 0 sent; logged 526"),
+    Outcome(_STRICT, r"empty lengths: (two empty lengths|empty length and chunked)$", _SERVED, _REFUSED),
+    Outcome(_STRICT, r"empty lengths: empty length, HTTP/1\.0$", "silence; 1 sent; logged 499", _SERVED_AND_CLOSED),
     Outcome(_LIFE, r"life: taken port inside$", "refused, exit code 1", "started, exit code 0", ("log", "end")),
 )
 
@@ -210,7 +212,7 @@ LINES = (
     Line(_FRAMED_ANEW, "client", "-", r"^1 Content-Length: 1$", r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
     Line(_METRICS, "status", "-", r"^routes \S+ /routes .*: \(200, .*\('Content-Length', "),
     Line(_METRICS, "status", "+", r"^routes \S+ /routes .*: \(200, .*\('Transfer-Encoding', 'chunked'\)"),
-    Line(_SPOKEN, "client", "+", r"^1 Content-Length: (15|29|3[5-8]|45|46|60)$", r"^plain: |: bad$|proxy protocol: header b'proxy"),
+    Line(_SPOKEN, "client", "+", r"^1 Content-Length: (15|29|3[5-8]|45|46|60)$", r"^(plain|empty lengths): |: bad$|proxy protocol: header b'proxy"),
     Line(_HTTP10, "client", "+", r"^1 Connection: close$", r"HTTP/1\.0$|HTTP/1\.0 with|version 1\.0$|persistence .*(plain|close|both) 1\.0"),
     Line(_GO_CLIENT, "backend", "+", r"^a1 User-Agent: $", r"header b'User-Agent:'$"),
     Line(_GO_CLIENT, "backend", "+", r"^a1 \(2\) User-Agent: b$", r"headers b'User-Agent: a, User-Agent: b'$"),
@@ -223,7 +225,8 @@ LINES = (
     Line(_BAD_STATUS, "client", "+", r"^1 Content-Length: 0$", r"plain: status b'101 x' to HEAD$"),
     Line(_GO_CLIENT, "service", "-", r"^a1 Accept-Encoding: gzip$", r"services inside.*inner visit"),
     Line(_GO_CLIENT, "backend", "-", r"^a1 Accept-Encoding: gzip$", r"services inside.*inner visit"),
-    Line(_METRICS, "counts", "+", r"^empty_content_length_header\{\} \+1$", r"plain: length b''$"),
+    Line(_STRICT, "backend", "-", r"^a1 Transfer-Encoding: chunked$", r"^empty lengths: (length b'|empty length, then)"),
+    Line(_STRICT, "backend", "+", r"^a1 Content-Length: 0$", r"^empty lengths: (length b'|empty length, then)"),
     Line(_LIFE, "log", "-", r"^3 error-stopping-route-services-server ", r"^life: drain"),
     Line(_LIFE, "log", "+", r"^1 gorouter\.signal\.ignored ", r"^life: drained twice$"),
     Line(_LIFE, "log", "+", r"^1 internal-listener-started ", r"^life: hairpinning$"),

@@ -107,7 +107,13 @@ def compare(gorouter: Path, configuration: Configuration) -> list[Compared]:
     it are not done.
     """
     results = []
-    with Pair(gorouter, configuration.keys, configuration.registrations, configuration.backends) as pair:
+    with Pair(
+        gorouter,
+        configuration.keys,
+        configuration.registrations,
+        configuration.backends,
+        configuration.environment,
+    ) as pair:
         form = NormalForm(pair.port_names, APP + PROCESS)
         try:
             for case in configuration.cases:

@@ -28,6 +28,7 @@ class Configuration:
     registrations: Sequence[Registration] = field(default=REGISTRATIONS)
     registers_again: bool = False
     backends: Mapping[str, SecureBackend] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 PLAIN: tuple[Callable[[], Iterable[Case]], ...] = (
@@ -195,6 +196,9 @@ def all_configurations(directory: Path) -> Iterator[Configuration]:
             registers_again=True,
             backends={name: (one.pair, version) for name, one in shown.items()},
         )
+    yield Configuration(
+        "empty lengths", {}, list(corpus.empty_lengths()), environment={"GODEBUG": "netdns=cgo,httplaxcontentlength=1"}
+    )
     for name, one in ONE_KEY.items():
         yield Configuration(name, one, list(corpus.few()))
 

@@ -137,10 +137,12 @@ class Pair:
         keys: Mapping[str, Any],
         registrations: Sequence[Registration] = REGISTRATIONS,
         backends: Mapping[str, SecureBackend] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._stack = contextlib.ExitStack()
         self._authority = Authority()
         self._registrations = registrations
+        self._environment = environment or {}
         self._case = Case("", ())
         self._port = 0
         try:
@@ -233,9 +235,10 @@ class Pair:
             document["ca_certs"] = [self._authority.pem if one == "theirs" else one for one in document["ca_certs"]]
         if document.get("enable_ssl"):
             document["ssl_port"] = ports["ssl"]
-        kind = (
-            type("Executable", (GorouterProcess,), {"command": (str(executable),)}) if executable else GorouterProcess
-        )
+        attributes: dict[str, Any] = {"environment": self._environment}
+        if executable is not None:
+            attributes["command"] = (str(executable),)
+        kind = type("Executable", (GorouterProcess,), attributes)
         process = kind(directory, document)
         self._stack.callback(process.stop)
         return Router(process, ports, name)
