@@ -27,6 +27,9 @@ _STATUS = re.compile(r"\d+ HTTP/1\.\d (\d{3})")
 _REQUEST = re.compile(r"[a-z]+\d+ \S+ \S* HTTP/1\.1$")
 _LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 
+_REQUEST_IDS = ("VcapRequestIdHeader", "vcap_request_id")
+_TRACE_IDS = ("trace-id", "span-id")
+
 UNTOLD = frozenset(("dropping-loggregator-access-log",))
 """Debug lines of Gorouter's that ours has not."""
 
@@ -184,24 +187,35 @@ def _once(lines: list[str]) -> list[str]:
 
 
 def _told(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
-    """The lines of the process log, without the ids of a request's own trace where only ours has them."""
-    own = set(
-        re.findall("[0-9a-f]{16,}", (given + "".join(seen.access) + json.dumps(seen.log)).replace("-", "").lower())
-    )
+    """The lines of the process log, without the ids of a request's own trace where only ours has them.
+
+    They are its own if it came with them, went on with them, or has its request id from them; or if they are zeros,
+    which stand for those that a `b3` header of a flag alone does not name.
+    """
+    messages = b"".join((*seen.backend, *seen.service)).decode("latin-1")
+    named = [value for event in seen.log for value in (_data(event).get(key, "") for key in _REQUEST_IDS)]
+    sources = (given, messages, *seen.access, *map(str, named), "0" * 16)
+    own = " ".join(sources).replace("-", "").lower()
     for event in seen.log:
-        data = event.get("data", {})
-        assert isinstance(data, dict)
-        if event["message"] in UNTRACED and own.issuperset((data.get("trace-id", ""), data.get("span-id", ""))):
-            data = {key: value for key, value in data.items() if key not in ("trace-id", "span-id")}
+        data = _data(event)
+        if event["message"] in UNTRACED and all(str(data.get(key, "")) in own for key in _TRACE_IDS):
+            data = {key: value for key, value in data.items() if key not in _TRACE_IDS}
         if event["message"] not in UNTOLD:
             yield {**event, "data": data}
 
 
-def event_line(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
-    """A line of the process log without its time; of durations it is left whether they are zero."""
+def _data(event: Mapping[str, object]) -> dict[str, object]:
     data = event.get("data", {})
     assert isinstance(data, dict)
-    told = {key: _duration(value) if key.endswith("-time") or key == "took" else value for key, value in data.items()}
+    return data
+
+
+def event_line(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+    """A line of the process log without its time; of durations it is left whether they are zero."""
+    told = {
+        key: _duration(value) if key.endswith("-time") or key == "took" else value
+        for key, value in _data(event).items()
+    }
     # Go writes a whole number without a fraction.
     line = clean(re.sub(r"(?<=\d)\.0(?=[,}])", "", json.dumps(told, sort_keys=True)))
     source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
