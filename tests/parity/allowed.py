@@ -81,7 +81,7 @@ _BROKEN_OFF = "G01, H16, N16, S09: responses that break off are logged, their he
 _BAD_STATUS = "S09: a status below 100 makes Gorouter panic, and a bad switch is answered to HEAD as to GET"
 _GONE = "E12: who half-closes is answered, who has left is not, and which read or write tells of either is a matter of chance"
 _UPGRADE = "S05, W01, W02: which upgrades are passed on, and what goes with 101"
-_WORDS = "E07, E10, E16, Q15, V04, V06, V14: texts of errors are our own, and of times not the form"
+_WORDS = "E07, E10, E16, E17, Q15, V04, V06, V14: texts of errors are our own, and times of lookups are part of the dial's"
 _GO_CLIENT = "Q02, Q14: what Go's client adds and takes away is not, a user in a target is not passed on"
 _LOGGED = "G01, Q08: the target is logged as received, and the request id though Connection names it"
 _SCRIPTS = "S11: more is escaped in scripts than Go does"
@@ -157,7 +157,7 @@ _TARGETS = r"""plain: target b["'](/#f|/a#b|//?\\x|/"|/<>|/\{\}|/\||/\\|/\^|/`|/
 _NO_TIME = r"services.*: signature bad time inside"
 _SERVICE_FAILS = r"services.*: (service of down|service: reset)"
 _LOST_SERVICE = r"services.*: (service of nowhere|inner visit of (other-)?in\.parity)"
-_NAME_SERVER = r"(?<=[^\d])(0|\"<s>\")(?=, \"(dns-lookup|error))| on [\d.]+:53(?=: no such host)"
+_NAME_SERVER = r" on [\d.]+:53(?=: no such host)"
 _UNKNOWN_AUTHORITY = r"(?<= x509: )(certificate signed by unknown authority|unhandled critical extension)"
 _MISTRUSTED = r"^certificates, .*: (sha-1|unknown-critical-extension-untrusted)$"
 _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trace key of an unknown host)$"
@@ -180,10 +180,12 @@ BLURS = (
     Blur(_WORDS, "client", _NAME_SERVER, _LOST_SERVICE),
     Blur(_WORDS, "access", _NAME_SERVER, _LOST_SERVICE),
     Blur(_WORDS, "log", _NAME_SERVER, _LOST_SERVICE),
+    Blur(_WORDS, "log", r'(?<="dial-time": )(0|"<s>")', _LOST_SERVICE),
+    Blur(_WORDS, "log", r'(?<="dns-lookup-time": )(0|"<s>")', r"^services"),
     Blur(_INNER, "log", r'(?<="route-service-endpoint": "https://)(127\.0\.0\.1:<internal>|[a-z.]+)(?=/visit")', r"services inside.*inner visit"),
     Blur(_WORDS, "log", r'(?<="request-time": )("[^"<]*"|"<s>")', r"services.*: signature (expired|null inside|no time inside)"),
-    Blur(_INNER, "log", r'(?<="tls-handshake-time": )(0|"<s>")(?=, "vcap)', r"services inside.*inner visit"),
-    Blur(_INNER, "log", r'(?<="conn-reused": )(true|false), "dial-time": (0|"<s>")(?=.*route-service-endpoint)', r"services inside.*inner visit"),
+    Blur(_INNER, "log", r'(?<=-time": )(0|"<s>")', r"services inside.*inner visit"),
+    Blur(_INNER, "log", r'(?<="conn-reused": )(true|false)(?=.*route-service-endpoint)', r"services inside.*inner visit"),
     Blur(_LIFE, "log", r'(, )?"key": "[^"]*"(, "line": \d+)?', r"^life: (no such|sharding|TLS without|no listener|an allowed)"),
     Blur(_LIFE, "log", r'(?<="error": ")(yaml|time): .*(?=\})', r"^life: (no YAML|not a mapping|no duration)$"),
     Blur(_SIGNED, "counts", r"(?<=^route_lookup_time_count\{\} \+)\d$", r"^services"),
