@@ -13,7 +13,7 @@ meant. The exit code is 1 if there is any other, and, when all cases were done, 
 nothing.
 
 The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
-time is waiting, so there may be more jobs than processors. All cases take eight minutes with two.
+time is waiting, so there may be more jobs than processors. All cases take seven minutes with five jobs.
 
 This is a tool and no part of the test suite: what it has shown gets a test there.
 """

@@ -30,8 +30,10 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
         framing = FRAMING_LENGTH
     judge = request_judges.borrow()
     client.judge = judge
-    if head.has_bare_lf or head.minor > 1 or (length == -1 and head.has(HEADER_CONTENT_LENGTH)) or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)) or (
-        framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
+    if (
+        head.has_bare_lf or head.minor > 1 or (length == -1 and head.has(HEADER_CONTENT_LENGTH))
+        or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE))
+        or (framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain)
     ):
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, raw, head)
