@@ -436,6 +436,7 @@ cdef class Head:
     cdef bint asks_for_tunnel(self) noexcept
     cdef bint wants_keep_alive(self) noexcept
     cdef int64_t content_length(self) noexcept
+    cdef bint has_empty_length(self) noexcept
     cdef char* put_fields(self, char* out, const unsigned char* is_own) noexcept
     cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
@@ -482,6 +483,7 @@ cdef class Settings:
     cdef readonly bint sticky_for_negotiate
     cdef readonly bint secure_cookies
     cdef readonly bint keeps_sticky_metadata    # sticky sessions of later Gorouters (spec 9.3)
+    cdef readonly bint takes_empty_length       # a request's Content-Length without a value is none
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
     cdef readonly bint observes_routes          # histogram by route

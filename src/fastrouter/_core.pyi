@@ -59,6 +59,7 @@ class Settings:
     sticky_for_negotiate: bool
     secure_cookies: bool
     keeps_sticky_metadata: bool
+    takes_empty_length: bool
     observes_requests: bool
     observes_apps: bool
     observes_routes: bool
@@ -108,6 +109,7 @@ class Settings:
         sticky_for_negotiate: bool = False,
         secure_cookies: bool = False,
         keeps_sticky_metadata: bool = False,
+        takes_empty_length: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
         observes_routes: bool = False,

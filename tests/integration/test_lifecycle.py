@@ -142,6 +142,10 @@ class TestStart:
             ("Successfully-connected-to-nats", "gorouter.stdout.nats"),
             ("subscriber-starting", "gorouter.stdout.subscriber"),
             ("subscriber-started", "gorouter.stdout.subscriber"),
+            (
+                "Sleeping before returning success on /health endpoint to preload routing table",
+                "gorouter.stdout.router",
+            ),
             ("tcp-listener-started", "gorouter.stdout.router"),
             ("tls-listener-not-enabled", "gorouter.stdout.router"),
             ("gorouter.started", "gorouter.stdout.router"),

@@ -74,3 +74,37 @@ def test_blank_lines_do_not_keep_a_connection() -> None:
     conversation.from_client(b"\r\n")
     conversation.let_deadlines_pass()
     assert conversation.client.is_over
+
+
+class TestEmptyLength:
+    """`Content-Length:` without a value, which Gorouter's Go refuses unless GODEBUG says otherwise (spec 2.5)."""
+
+    HEAD = b"POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length:"
+
+    @pytest.mark.parametrize("blank", [b"", b" ", b"\t"])
+    def test_is_none_where_it_is_taken(self, blank: bytes) -> None:
+        conversation = Conversation(settings=Settings(takes_empty_length=True))
+        conversation.from_client(self.HEAD + blank + b"\r\n\r\n")
+        head, _, body = bytes(conversation.backend.written).partition(b"\r\n\r\n")
+        assert b"\r\nContent-Length: 0" in head
+        assert body == b""
+        conversation.from_backend(OK)
+        assert conversation.client.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert not conversation.client.is_closing()
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            b"\r\nContent-Length: 1\r\n\r\nx",
+            b"\r\nContent-Length:\r\n\r\n",
+            b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ],
+    )
+    def test_is_refused_beside_other_framing(self, more: bytes) -> None:
+        conversation = Conversation(settings=Settings(takes_empty_length=True))
+        conversation.from_client(self.HEAD + more)
+        assert conversation.client.written.startswith(b"HTTP/1.1 400 ")
+        assert not conversation.loop.dialled
+
+    def test_is_refused_otherwise(self) -> None:
+        assert sent(self.HEAD + b"\r\n\r\n").client.written.startswith(b"HTTP/1.1 400 ")

@@ -53,6 +53,22 @@ def test_settings_of_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "is_taken"),
+    [
+        ("", False),
+        ("httplaxcontentlength=1", True),
+        ("netdns=cgo,httplaxcontentlength=1", True),
+        ("httplaxcontentlength=0", False),
+    ],
+)
+def test_an_empty_length_is_taken_if_gorouters_environment_says_so(
+    variable: str, is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GODEBUG", variable)
+    assert settings_of(Config())["takes_empty_length"] is is_taken
+
+
+@pytest.mark.parametrize(
     ("text", "name", "value"),
     [
         ("backends: {max_attempts: 3}", "max_attempts", 3),

@@ -1,5 +1,6 @@
 """From a gorouter.yml to what the parts of the router are told: the one place that knows both."""
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,8 @@ def settings_of(config: Config) -> SettingsValues:
         "added_headers": tuple(
             f"{header.name}: {header.value}" for header in config.http_rewrite.responses.add_headers_if_not_present
         ),
+        # Gorouter's Go, too, is told so by its environment (spec 2.5).
+        "takes_empty_length": "httplaxcontentlength=1" in os.environ.get("GODEBUG", "").split(","),
         # Each costs a little time per request, so it is taken only where somebody can see it.
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),

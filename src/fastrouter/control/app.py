@@ -354,12 +354,11 @@ class Router:
             await self._bus.announce_component(self._new_varz(options.status).json)
         if self._bus is not None:
             self._bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
-        if options.start_delay > 0:
-            self._router_logger.debug(
-                "Sleeping before returning success on /health endpoint to preload routing table",
-                sleep_time_seconds=options.start_delay,
-            )
-            await self._preload_table()
+        self._router_logger.debug(
+            "Sleeping before returning success on /health endpoint to preload routing table",
+            sleep_time_seconds=options.start_delay,
+        )
+        await self._preload_table()
         await self._workers.until_ready()
         # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
         gc.collect()

@@ -22,15 +22,18 @@ cdef bint admit(ClientConnection client, bytes raw, Head head) except -1:
             return refuse_encoding(client, raw)
         framing = FRAMING_CHUNKED
 
-    if head.has(HEADER_CONTENT_LENGTH) and head.value_of(HEADER_CONTENT_LENGTH).length == 0:
-        client.tripper.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
     length = head.content_length()
+    if framing == FRAMING_NONE and client.tripper.settings.takes_empty_length and head.has_empty_length():
+        client.tripper.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
+        length = -1
     if framing == FRAMING_NONE and length > 0:
         framing = FRAMING_LENGTH
     judge = request_judges.borrow()
     client.judge = judge
-    if head.has_bare_lf or head.minor > 1 or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE)) or (
-        framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
+    if (
+        head.has_bare_lf or head.minor > 1 or (length == -1 and head.has(HEADER_CONTENT_LENGTH))
+        or (framing != FRAMING_NONE and head.has(HEADER_UPGRADE))
+        or (framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain)
     ):
         if not judge.accepts(head.stand_in(raw, True)):
             return refuse_blamed(client, raw, head)

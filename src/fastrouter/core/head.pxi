@@ -312,6 +312,10 @@ cdef class Head:
             number = number * 10 + (digit - 48)
         return number
 
+    cdef bint has_empty_length(self) noexcept:
+        """Whether there is one Content-Length, and nothing in it."""
+        return self.seen[HEADER_CONTENT_LENGTH] == 1 and self.value_of(HEADER_CONTENT_LENGTH).length == 0
+
     # --- hop-by-hop
 
     cdef int drop_hop_by_hop(self) except -1:
@@ -440,15 +444,17 @@ cdef class Head:
         """The head as llhttp must see it where it knows less than Go (docs/adr/0002).
 
         That is: bare line feeds, methods and versions it has not heard of, raw bytes in targets, tabs behind a transfer coding,
-        and the name of an Upgrade header (llhttp would take the body of such a request for another protocol). Framing is
-        untouched.
+        and the names of an Upgrade header (llhttp would take the body of such a request for another protocol) and of an empty
+        Content-Length. Framing is untouched.
         """
         cdef bytearray shown = bytearray(raw)
         cdef Py_ssize_t end
         cdef int i
         if is_request:
             for i in range(self.count):
-                if self.fields[i].kind == HEADER_UPGRADE:
+                if self.fields[i].kind == HEADER_UPGRADE or (
+                    self.fields[i].kind == HEADER_CONTENT_LENGTH and self.fields[i].value.length == 0
+                ):
                     shown[self.fields[i].name.start] = c"x"
                 elif self.fields[i].kind == HEADER_TRANSFER_ENCODING:
                     end = self.fields[i].value.start + self.fields[i].value.length

@@ -34,6 +34,7 @@ cdef class Settings:
         bint sticky_for_negotiate=False,
         bint secure_cookies=False,
         bint keeps_sticky_metadata=False,
+        bint takes_empty_length=False,
         bint observes_requests=True,
         bint observes_apps=False,
         bint observes_routes=False,
@@ -88,6 +89,7 @@ cdef class Settings:
         self.sticky_for_negotiate = sticky_for_negotiate
         self.secure_cookies = secure_cookies
         self.keeps_sticky_metadata = keeps_sticky_metadata
+        self.takes_empty_length = takes_empty_length
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
         self.observes_routes = observes_routes
