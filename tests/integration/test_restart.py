@@ -92,9 +92,9 @@ class TestUnderLoad:
         assert load.failures == []
         assert unhealthy.failures == []
         assert unhealthy.count > 0
-        assert len(routers.events("upgrade-succeeded")) == 3
+        assert len(routers.first.wait_for_events("upgrade-succeeded", 3)) == 3
         # No generation has failed.
-        assert len(routers.events("gorouter.exited")) == 3
+        assert len(routers.first.wait_for_events("gorouter.exited", 3)) == 3
         assert serving.errors == []
 
     def test_a_killed_worker_fails_what_it_had_in_hand_and_is_replaced_at_once(
