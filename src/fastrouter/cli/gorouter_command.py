@@ -169,7 +169,8 @@ def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
 def _load_error_template(path: str, logger: Logger) -> str | None:
     """Return the text of the template for error pages, None if `path` is empty; a bad one ends the process."""
     from fastrouter.control import app  # noqa: PLC0415
-    from fastrouter.gotemplate.error_template import ErrorTemplate, ErrorTemplateError  # noqa: PLC0415
+    from fastrouter.gotemplate.error_template import ErrorTemplate  # noqa: PLC0415
+    from fastrouter.gotemplate.parser import ErrorTemplateError  # noqa: PLC0415
 
     text = None
     try:
