@@ -114,6 +114,5 @@ FUNCTIONS = {
     # Whatever is written is escaped for its place anyway, and once only.
     "html": Function(_print, 1, None),
 }
-
 # These two stop at the first argument that decides.
 DECIDING = {"and": False, "or": True}

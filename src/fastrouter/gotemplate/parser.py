@@ -29,7 +29,6 @@ def error_at(line: int, text: str) -> ErrorTemplateError:
 
 
 _OPEN = re.compile(r"\{\{(-(?=\s))?")
-
 _COMMENT = re.compile(r"\s*/\*.*?\*/\s*(?:(-)\}\}|\}\})", re.DOTALL)
 _TOKEN = re.compile(
     r"""
@@ -46,11 +45,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-
 _ESCAPE = re.compile(r"""\\(?:([abfnrtv\\"])|x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))""")
-
 _ESCAPED = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
-
 _NOT_SUPPORTED = frozenset({"block", "break", "continue", "define", "template"})
 
 

@@ -43,7 +43,6 @@ _FIELDS: dict[str, Callable[[Page], Any]] = {
 }
 
 _METHODS: dict[str, Callable[[Header, str], Any]] = {"Get": Header.get, "Values": Header.get_all}
-
 _NO_TOKEN_CHAR = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
