@@ -107,6 +107,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
 
     from fastrouter.cli.gorouter_options import options_of  # noqa: PLC0415
     from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.control.options import StartError  # noqa: PLC0415
 
     error_template = (
         _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
@@ -124,7 +125,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
     try:
         is_healthy = app.run(options, logger)
-    except app.StartError:
+    except StartError:
         # The log has it; whoever looks at Gorouter looks there.
         is_healthy = False
     app.leave(is_healthy)
