@@ -14,8 +14,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any, cast
 
 import uvloop
 
@@ -99,7 +97,7 @@ class Control:
             clock=lambda: self.now,
         )
         connection = NatsConnection(logger, [], on_closed=lambda: None)
-        self.subscriber = Subscriber(logger, connection, self.registry, b"")
+        self.subscriber = Subscriber(logger, connection, self.registry, b"", encoder.flush)
         shared = SharedStats(1, DEFAULT_BOUNDS.of_workers())
         monitor = Monitor(lambda: (), lambda: (0, 0))
         self.metrics = Metrics(shared.stats, self.registry, latency, monitor, list)
@@ -107,9 +105,11 @@ class Control:
     async def receive(self, *payloads: bytes, subject: str = "router.register") -> None:
         """Have the subscriber handle these messages, in pieces as they come from the network."""
         for number, payload in enumerate(payloads):
-            await self.subscriber._receive(cast(Any, SimpleNamespace(subject=subject, data=payload)))
+            self.subscriber._receive(subject, payload)
             if number % 100 == 0:
+                self.subscriber._work_at_once()
                 await asyncio.sleep(0)
+        self.subscriber._work_at_once()
         while self.subscriber.pending_messages:  # noqa: ASYNC110  # the subscriber has no event for it
             await asyncio.sleep(0)
 

@@ -176,7 +176,7 @@ async def run(count: int, logger: Logger, port: int) -> None:
     encoder = BatchEncoder(writer.write, loop.call_soon)
     connection = NatsConnection(logger, [NatsServer("127.0.0.1", port)], on_closed=lambda: None)
     registry = RouteRegistry(logger, encoder.add)
-    subscriber = Subscriber(logger, connection, registry, start_message("0-bench", "127.0.0.1", 5, 120))
+    subscriber = Subscriber(logger, connection, registry, start_message("0-bench", "127.0.0.1", 5, 120), encoder.flush)
     await connection.connect()
     await subscriber.start()
     await publisher.stdout.readline()

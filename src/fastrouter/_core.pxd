@@ -6,6 +6,13 @@ from libc.stdint cimport int64_t, uint32_t
 cdef extern from "<stdbool.h>":
     ctypedef bint flag "bool"   # a bint of one byte, for fields
 
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+
 cdef enum Verdict:
     VERDICT_ERROR = -1          # a Python exception is set
     VERDICT_OK
@@ -296,7 +303,15 @@ cdef class Turns:
     cdef flag is_called             # the loop will call
     cdef int arrivals               # connections that have begun
     cdef int64_t arrivals_since     # CLOCK_MONOTONIC
+    cdef flag has_arrival           # one has begun since the last turns
+    cdef object dial_routes         # deque of names: those with an entry in `dials`, in the order of their turns
+    cdef dict dials                 # name of a route (bytes) -> deque of Exchange that wait to dial
+    cdef int64_t last_dial_ns       # CLOCK_MONOTONIC of the last dial for a new client
     cdef int add(self, Reader reader) except -1
+    cdef bint may_dial(self) noexcept
+    cdef int add_dial(self, Exchange exchange) except -1
+    cdef Exchange _take_dial(self)
+    cdef int _dial(self, int64_t until) except -1
     cdef int add_arrival(self, Reader reader) except -1
     cdef int _call(self) except -1
     cdef int clear(self) except -1
@@ -313,6 +328,40 @@ cdef class Outlet(Reader):
     cdef int write_parts(self, list parts) except -1
     cdef int _leave_to_transport(self, object data) except -1
     cdef Py_ssize_t _send_now(self, const char* data, Py_ssize_t size) except -1
+    cdef int fail(self, object error) except -1
+    cdef int close_transport(self) except -1
+    cdef int abort_transport(self) except -1
+
+cdef class Inlet(Outlet):
+    cdef int reads              # that the transport has made
+    cdef flag is_polled         # it is read past the transport
+    cdef flag is_ready          # there may be something to read, and reading is stopped
+    cdef flag is_ended          # the peer sends no more
+    cdef int on_data(self, bytes data) except -1
+    cdef int on_ready(self, bint may_have_ended) except -1
+    cdef int _read_past_transport(self) except -1
+    cdef int _on_nothing(self, Py_ssize_t received) except -1
+
+cdef enum:
+    POLLED_AT_ONCE = 64
+
+cdef class SocketPoll:
+    cdef object loop
+    cdef int descriptor             # of the epoll instance, -1 while nobody is in it
+    cdef set members                # of Inlet
+    cdef object postponed           # deque of Inlet that are to be read though the kernel says nothing new
+    cdef flag is_called             # the loop will call
+    cdef int at                     # `events[at:count]` are not worked on yet
+    cdef int count
+    cdef epoll_event[POLLED_AT_ONCE] events
+    cdef bint add(self, Inlet inlet) except -1
+    cdef int forget(self, Inlet inlet) except -1
+    cdef int read_later(self, Inlet inlet) except -1
+    cdef int _call(self) except -1
+    cdef int _read_event(self, epoll_event* event) except -1
+    cdef int _read(self, Inlet inlet, bint may_have_ended) except -1
+    cdef bint _open(self) except -1
+    cdef int close(self) except -1
 
 cdef class DeadlineQueue:
     cdef int64_t timeout_ns     # 0: nobody ever stands here
@@ -408,6 +457,7 @@ cdef class Settings:
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
+    cdef readonly double route_patience         # how long a request waits for a route that is not there; 0: not at all
     cdef readonly double half_close_timeout     # for an answer to begin to a client that sends no more, and may have left
     cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
@@ -560,6 +610,7 @@ cdef class EndpointPool:
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
     cdef bint has_room(self, Settings settings) noexcept
+    cdef bint is_exhausted_for(self, Exchange exchange) noexcept
     cdef int _forget_marks(self) noexcept
 
 cdef class RouteNode:
@@ -705,6 +756,8 @@ cdef class Exchange(Timed):
     cdef flag must_stick                        # to that one or none (Negotiate)
     cdef flag is_head_sent                      # to the current backend
     cdef flag was_head_sent                     # in the attempt that failed last
+    cdef flag is_first                          # on its client's connection
+    cdef flag waits_to_dial                     # in `Turns.dials`
     cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
     cdef flag is_counted                        # in its endpoint's in_flight
     # the response
@@ -746,6 +799,19 @@ cdef class Exchange(Timed):
     cdef int finish(self) except -1
     cdef int _count(self) except -1
 
+cdef class RouteWaits:
+    cdef double patience                        # seconds, at most: half of it is certain
+    cdef Turns turns
+    cdef dict earlier                           # ClientConnection -> None
+    cdef dict later
+    cdef object timer
+    cdef int add(self, ClientConnection client) except -1
+    cdef int on_change(self, RouteTable table) except -1
+    cdef int _let_go(self, ClientConnection client) except -1
+    cdef int _set_timer(self) except -1
+    cdef int clear(self) except -1
+
+
 cdef class RoundTripper:
     cdef RouteTable table
     cdef Settings settings
@@ -769,6 +835,8 @@ cdef class RoundTripper:
     cdef set backends                           # BackendConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
+    cdef SocketPoll poll            # those that are read past the loop
+    cdef RouteWaits route_waits
     cdef set arrivals                           # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
     cdef DeadlineQueue proxy_headers
     cdef DeadlineQueue header_reads
@@ -791,7 +859,7 @@ cdef class RoundTripper:
     cdef int tell(self, int level, str message, dict data) except -1
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef int attempt(self, Exchange exchange) except -1
-    cdef int send(self, Exchange exchange) except -1
+    cdef int send(self, Exchange exchange, bint is_turn=*) except -1
     cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int _retry_or_answer(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
     cdef int on_client_gone(self, Exchange exchange) except -1
@@ -800,7 +868,7 @@ cdef class RoundTripper:
     cdef int _tell_of_attempt(self, Exchange exchange, str message, bint was_reused) except -1
     cdef int _tell_of_failure(self, Exchange exchange, bint was_reused) except -1
 
-cdef class Connection(Outlet):
+cdef class Connection(Inlet):
     cdef Judge judge                            # of the message being read
     cdef Exchange exchange                      # being served, or None: idle
     cdef Py_ssize_t unsent                      # bytes the peer had not taken when the wait for it to take some began
@@ -875,6 +943,9 @@ cdef class ClientConnection(Connection):
     cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
+    cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
+    cdef flag has_awaited_route                 # in vain
+    cdef bint _awaits_route(self, Exchange exchange) except -1
     cdef int _on_end(self, object error) except -1
     cdef int _watch_half_close(self) except -1
     cdef int _on_half_close_over(self) except -1
@@ -923,7 +994,7 @@ cdef class ProxyHeaderReader(Timed):
     cdef int _leave(self) except -1
     cdef int _let_in(self, ClientConnection client, bytes data) except -1
 
-cdef class TLSTransport(Outlet):
+cdef class TLSTransport(Inlet):
     cdef Connection owner                       # None: nobody's, any more
     cdef int stage                              # TLS_*
     cdef object context                         # when the handshake began: OpenSSL calls it to the end, unasked

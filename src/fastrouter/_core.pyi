@@ -37,6 +37,7 @@ class Settings:
     read_header_timeout: float
     proxy_header_timeout: float
     backend_idle_timeout: float
+    route_patience: float
     half_close_timeout: float
     tunnel_silence_timeout: float
     closing_timeout: float
@@ -86,6 +87,7 @@ class Settings:
         proxy_header_timeout: float = 0.1,
         backend_idle_timeout: float = 90.0,
         closing_timeout: float = 900.0,
+        route_patience: float = 0.0,
         half_close_timeout: float = 2.0,
         tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
@@ -289,7 +291,7 @@ class RoundTripper:
     tunnels and connections that never sent a request are in neither (spec 1.5). `on_prune` is called with route and address
     of a TLS endpoint that was removed because of what it answered (spec 5.2.4). `table_log` gets the lines about the pools of
     the table, which are the registry's in Gorouter; without one, `event_log` does. After `set_debug(True)` there are lines of
-    level 0, several for each request.
+    level 0, several for each request. `on_table_changed` lets requests go on that wait for a route (`route_patience`).
     """
 
     def __init__(
@@ -310,6 +312,7 @@ class RoundTripper:
     def connection_counts(self) -> tuple[int, int]: ...
     def has_connections(self) -> bool: ...
     def set_health(self, is_healthy: bool) -> None: ...
+    def on_table_changed(self) -> None: ...
     def set_debug(self, tells_debug: bool) -> None: ...
     def stats(self) -> dict[str, int]: ...
 

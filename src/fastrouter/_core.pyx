@@ -27,6 +27,7 @@ from posix.types cimport clockid_t
 from binascii import b2a_base64
 from calendar import timegm
 from collections import deque
+from itertools import islice
 from email.utils import formatdate
 from hashlib import sha1
 from json.encoder import encode_basestring
@@ -75,6 +76,18 @@ cdef extern from *:
     ssize_t recv "recv_now"(int descriptor, void* into, size_t size, int flags) nogil
     ssize_t send "send_now"(int descriptor, const void* data, size_t size, int flags) nogil
 
+cdef extern from "sys/epoll.h" nogil:
+    uint32_t EPOLLIN
+    uint32_t EPOLLRDHUP
+    uint32_t EPOLLHUP
+    uint32_t EPOLLERR
+    uint32_t EPOLLET
+    int EPOLL_CLOEXEC
+    int EPOLL_CTL_ADD
+    int epoll_create1(int flags)
+    int epoll_ctl(int descriptor, int operation, int watched, epoll_event* event)
+    int epoll_wait(int descriptor, epoll_event* events, int limit, int timeout)
+
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int descriptor, unsigned long request, ...)
 
@@ -114,6 +127,7 @@ include "core/scratch.pxi"
 include "core/deadlines.pxi"
 include "core/reader.pxi"
 include "core/outlet.pxi"
+include "core/inlet.pxi"
 include "core/settings.pxi"
 include "core/header_names.pxi"
 include "core/head.pxi"
@@ -140,6 +154,7 @@ include "core/tracing.pxi"
 include "core/onion.pxi"
 include "core/respond.pxi"
 include "core/route_service.pxi"
+include "core/route_waits.pxi"
 include "core/round_trip.pxi"
 include "core/connection.pxi"
 include "core/backend.pxi"

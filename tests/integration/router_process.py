@@ -18,7 +18,7 @@ from .processes import children_of
 from .raw_client import RawClient
 
 EXECUTABLE = Path(sys.executable).with_name("fastrouter")
-START_PATIENCE = 30.0
+START_PATIENCE = PATIENCE
 
 T = TypeVar("T")
 

@@ -62,7 +62,11 @@ class ControlProcess:
             logger, [NatsServer(host, port) for port in ports], on_closed=self.closed.set, **options
         )
         self.registry = RouteRegistry(logger, lambda _: None)
-        self.subscriber = Subscriber(logger, self.connection, self.registry, START)
+        # How many routes there were whenever changes were to be sent.
+        self.sent: list[int] = []
+        self.subscriber = Subscriber(
+            logger, self.connection, self.registry, START, lambda: self.sent.append(len(self.registry))
+        )
 
     async def start(self) -> None:
         await self.connection.connect()
@@ -78,6 +82,7 @@ class ControlProcess:
 
 
 StartControl = Callable[..., Awaitable[ControlProcess]]
+Piece = Callable[[bytes], Awaitable[None]]
 StartServer = Callable[..., NatsServerProcess]
 
 
@@ -141,6 +146,12 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event
             await asyncio.sleep(0.002)
+
+
+def message(uri: str, *, subject: str = "register") -> bytes:
+    """A message as the server sends it: `router.*` is the second subscription."""
+    payload = registration(uri)
+    return b"MSG router.%s 2 %d\r\n%s\r\n" % (subject.encode(), len(payload), payload)
 
 
 def registration(*uris: str, **fields: object) -> bytes:
@@ -336,6 +347,56 @@ class TestRegistrations:
             await bus.publish("router.register", registration(uri))
         await until(control.routes)
         assert [str(context["exception"]) for context in reported] == ["a bug"]
+
+
+class TestAtOnce:
+    """Every turn of the loop between a message and its effect is time in which requests find no route."""
+
+    async def test_a_message_has_effect_when_it_is_parsed(self, piece: Piece, control: ControlProcess) -> None:
+        await piece(message("a"))
+        assert set(control.routes()) == {"a"}
+        assert control.sent == [1]
+
+    async def test_messages_that_come_together_are_sent_together(self, piece: Piece, control: ControlProcess) -> None:
+        await piece(message("a") + message("b") + message("c")[:-10])
+        assert control.sent == [2]
+        await asyncio.sleep(0)
+        await piece(message("c")[-10:])
+        assert control.sent[-1] == len(control.registry) == 3
+
+    async def test_many_pieces_do_not_hold_the_loop(self, piece: Piece, control: ControlProcess) -> None:
+        """Pieces that were there before the loop had its turn wait for it, and keep their order."""
+        await piece(message("a"))
+        await piece(message("b"))
+        await piece(message("a", subject="unregister"))
+        assert set(control.routes()) == {"a"}
+        assert control.subscriber.pending_messages == 2
+        await asyncio.sleep(0)
+        assert set(control.routes()) == {"b"}
+        assert control.subscriber.pending_messages == 0
+
+    async def test_changes_are_sent_although_a_bug_follows(
+        self, piece: Piece, control: ControlProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        monkeypatch.setattr(control.registry, "unregister", None)
+        await piece(message("a") + message("a", subject="unregister") + message("b"))
+        assert control.sent == [1]
+        assert len(reported) == 1
+        await asyncio.sleep(0)
+        assert set(control.routes()) == {"a", "b"}
+
+    @pytest.fixture
+    async def control(self, scripted: ScriptedNatsServer, start_control: StartControl) -> ControlProcess:
+        return await start_control(scripted.port)
+
+    @pytest.fixture
+    def piece(self, control: ControlProcess) -> Piece:
+        """Parses what has come from the server, without a turn of the loop."""
+        client = control.connection._client
+        assert client is not None
+        return client._ps.parse
 
 
 class TestPending:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -167,17 +168,23 @@ class FakeLoop:
         self.refusing: set[tuple[str, int]] = set()
         # The errno that a dial meets there.
         self.refusal = errno.ECONNREFUSED
-        self._later: Callable[[], None] | None = None
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._later: list[Callable[[], None]] = []
 
     def run(self) -> None:
         while self._ready:
+            self._ready.popleft()()
+
+    def turn(self) -> None:
+        """Run what is there now, and leave what comes of it."""
+        for _ in range(len(self._ready)):
             self._ready.popleft()()
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 
     def call_later(self, _delay: float, callback: Callable[[], None]) -> FakeHandle:
-        self._later = callback
+        self._later.append(callback)
         return FakeHandle()
 
     def tick(self) -> None:
@@ -185,12 +192,29 @@ class FakeLoop:
 
         A tick that comes late, because the test has taken its time, looks at nothing; the next one does.
         """
-        assert self._later is not None, "nobody waits"
+        assert self._later, "nobody waits"
         self.run()
-        self._later()
+        self._call_later_ones()
         if not self._ready:
-            self._later()
+            self._call_later_ones()
         self.run()
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        self._readers[descriptor] = callback
+
+    def remove_reader(self, descriptor: int) -> None:
+        del self._readers[descriptor]
+
+    def poll(self) -> None:
+        """Look once at the descriptors that are watched, and run what comes of it."""
+        for descriptor in select.select(list(self._readers), [], [], 0)[0]:
+            self._readers[descriptor]()
+        self.run()
+
+    def _call_later_ones(self) -> None:
+        callbacks, self._later = self._later, []
+        for callback in callbacks:
+            callback()
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> FakeTask:
         task = FakeTask(coroutine)

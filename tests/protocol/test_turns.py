@@ -7,6 +7,7 @@ import pytest
 from fastrouter._core import Endpoint, Settings
 
 from .conversation import Conversation
+from .fake_network import FakeTransport
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 NO_ROUTE = b"GET /%d HTTP/1.1\r\nHost: no.test\r\n\r\n"
@@ -14,6 +15,7 @@ POST = b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+_EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 # Far more than can be done in one go, whatever the machine.
 MANY = 20_000
 # libuv would read on at once.
@@ -197,6 +199,125 @@ class TestChunks:
     @pytest.mark.parametrize("count", [1000, 1001])
     def test_trailer_lines(self, count: int) -> None:
         assert self.send(b"0\r\n" + b"a: b\r\n" * count + b"\r\n") == (b"" if count == 1000 else b"HTTP/1.1 400 ")
+
+
+class TestDialsOfNewClients:
+    """When many connections begin, their first requests dial in turns."""
+
+    def dials(self, conversation: Conversation) -> int:
+        return conversation.tripper.stats()["dials"]
+
+    def connect(self, conversation: Conversation, sent: bytes) -> FakeTransport:
+        client = conversation.loop.connect_client(conversation.tripper.new_client())
+        client.deliver(sent)
+        return client
+
+    def crowd(self, conversation: Conversation, sent: bytes = GET) -> FakeTransport:
+        """New clients, until one has to wait for its dial: the clock is the real one. Returns that one."""
+        for _ in range(1000):
+            before = self.dials(conversation)
+            client = self.connect(conversation, sent)
+            if self.dials(conversation) == before:
+                return client
+        raise AssertionError("nobody waits")
+
+    def test_everybody_has_a_turn(self) -> None:
+        conversation = Conversation()
+        self.crowd(conversation)
+        before = self.dials(conversation)
+        for _ in range(9):
+            self.connect(conversation, GET)
+        assert self.dials(conversation) == before
+        conversation.loop.run()
+        assert self.dials(conversation) == before + 10
+        assert all(backend.written.startswith(b"GET / HTTP/1.1\r\n") for backend in conversation.loop.dialled)
+
+    def test_who_arrives_comes_first(self) -> None:
+        conversation = Conversation()
+        # The longest wait is short, and the clock the real one.
+        for _ in range(1000):
+            self.crowd(conversation)
+            before = self.dials(conversation)
+            self.connect(conversation, b"")
+            conversation.loop.turn()
+            if self.dials(conversation) == before:
+                break
+        else:
+            raise AssertionError("an arrival has kept nobody from dialling")
+        conversation.loop.turn()
+        assert self.dials(conversation) == before + 1
+        conversation.loop.run()
+
+    @pytest.mark.parametrize("resets", [True, False])
+    def test_who_leaves_before_does_not_dial(self, resets: bool) -> None:
+        conversation = Conversation()
+        client = self.crowd(conversation, b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\nhalf")
+        before = self.dials(conversation)
+        if resets:
+            client.break_off()
+        else:
+            client.deliver_eof()
+        conversation.loop.run()
+        assert self.dials(conversation) == before
+        assert client.is_over
+        assert not client.written
+        conversation.tripper.stop()
+        (line,) = b"".join(conversation.log).splitlines()
+        assert b'" 499 4 ' in line
+        (told,) = [data for _, message, data in conversation.events if message == "backend-endpoint-failed"]
+        assert told["got-connection"] is False
+
+    def test_who_half_closes_behind_a_whole_request_is_answered(self) -> None:
+        conversation = Conversation()
+        client = self.crowd(conversation)
+        client.deliver_eof()
+        conversation.loop.run()
+        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert client.written.endswith(b"\r\n\r\nok")
+        assert client.is_over
+
+    def test_what_comes_meanwhile_goes_with_the_head(self) -> None:
+        conversation = Conversation()
+        client = self.crowd(conversation, b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\n")
+        client.deliver(b"some ")
+        client.deliver(b"more")
+        conversation.loop.run()
+        assert conversation.backend.written.endswith(b"\r\n\r\nsome more")
+
+    def test_a_connection_that_becomes_free_will_do(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(_EMPTY)
+        conversation.client.deliver(GET)
+        kept = conversation.backend
+        self.crowd(conversation)
+        before = self.dials(conversation)
+        kept.deliver(_EMPTY)
+        conversation.loop.run()
+        assert kept.written.count(b"GET / HTTP/1.1\r\n") == 3
+        assert self.dials(conversation) == before
+
+    def test_routes_take_turns(self) -> None:
+        conversation = Conversation()
+        conversation.table.register("other.test", Endpoint("10.0.0.2", 8080))
+        self.crowd(conversation)
+        before = self.dials(conversation)
+        for _ in range(3):
+            self.connect(conversation, GET)
+        self.connect(conversation, GET.replace(b"app", b"other"))
+        conversation.loop.run()
+        waited = [host for host, _ in conversation.loop.attempted[before:]]
+        assert waited == ["10.0.0.1", "10.0.0.2", *["10.0.0.1"] * 3]
+
+    def test_a_later_request_does_not_wait(self) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET)
+        conversation.from_backend(_EMPTY.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        self.crowd(conversation)
+        before = self.dials(conversation)
+        conversation.client.deliver(GET)
+        assert self.dials(conversation) == before + 1
+        conversation.loop.run()
 
 
 class TestWantOfResources:

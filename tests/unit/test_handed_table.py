@@ -329,8 +329,8 @@ class TestMessagesMeanwhile:
 
     @pytest.fixture
     def subscriber(self, successor: Router) -> Subscriber:
-        connection: Any = SimpleNamespace(pending_messages=0, flush=lambda: asyncio.sleep(0))
-        subscriber = Subscriber(LOGGER, connection, successor.registry, b"{}")
+        connection: Any = SimpleNamespace(flush=lambda: asyncio.sleep(0))
+        subscriber = Subscriber(LOGGER, connection, successor.registry, b"{}", lambda: None)
         subscriber.hold()
         return subscriber
 
@@ -367,8 +367,7 @@ class TestMessagesMeanwhile:
 
 
 async def hear(subscriber: Subscriber, subject: str) -> None:
-    message: Any = SimpleNamespace(subject=subject, data=b'{"host":"10.0.0.1","port":80,"uris":["a.test"]}')
-    await subscriber._receive(message)
+    subscriber._receive(subject, b'{"host":"10.0.0.1","port":80,"uris":["a.test"]}')
 
 
 @pytest.fixture

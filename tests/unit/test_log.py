@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,18 @@ from fastrouter.logs.logger import (
 )
 
 PATIENCE = 30.0
+
+
+class Rest:
+    """What the writer does between two writes, for as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.is_over = threading.Event()
+
+    def __call__(self, _seconds: float) -> None:
+        self.has_begun.set()
+        assert self.is_over.wait(PATIENCE)
 
 
 class Pipe:
@@ -191,6 +204,27 @@ def test_a_full_disk_is_survived() -> None:
     os.close(full)
 
 
+def test_lines_that_are_held_wait_for_the_end_of_it(pipe: Pipe) -> None:
+    logger = pipe.logger()
+    logger.info("before")
+    assert len(pipe.lines()) == 1
+    with logger.held():
+        logger.child("other").info("one")
+        logger.info("two")
+        pipe.lines_to_it.flush(0.05)
+        assert pipe.read() == b""
+    logger.info("three")
+    assert [json.loads(line)["message"] for line in pipe.lines()] == ["one", "two", "three"]
+
+
+def test_a_fault_ends_the_holding_of_lines(pipe: Pipe) -> None:
+    logger = pipe.logger()
+    with contextlib.suppress(RuntimeError), logger.held():
+        logger.info("one")
+        raise RuntimeError("a bug")
+    assert len(pipe.lines()) == 1
+
+
 class TestAReaderThatStandsStill:
     """Whoever logs goes on: each of these would hang if a line was waited for."""
 
@@ -331,6 +365,22 @@ class TestSizes:
         record = json.loads(line)
         assert list(record) == ["log_level", "timestamp", "message", "source", "data"]
         assert list(record["data"]) == ["excerpt"]
+
+
+def test_lines_of_a_flood_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = Rest()
+    monkeypatch.setattr("fastrouter.logs.logger.time.sleep", rest)
+    reader, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with reader, written:
+        writer = LineWriter(written.fileno())
+        writer.write(b"first\n")
+        assert reader.recv(100) == b"first\n"
+        assert rest.has_begun.wait(PATIENCE)
+        for number in range(9):
+            writer.write(b"%d\n" % number)
+        rest.is_over.set()
+        assert reader.recv(100) == b"".join(b"%d\n" % number for number in range(9))
+        writer.flush(PATIENCE)
 
 
 def test_callers_can_ask_whether_a_level_is_written(pipe: Pipe) -> None:

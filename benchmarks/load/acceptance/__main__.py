@@ -3,8 +3,8 @@
     python -m benchmarks.load.acceptance [--proxy fastrouter] all|SUBJECT …
     python -m benchmarks.load.acceptance [--seconds N] [--only PATTERNS] fairness
 
-The proxy runs with one worker on core 0; clients and backends share core 1 (fairness has places of its own). A peer in
-place of fastrouter shows that the harness itself is sound, and how others do.
+The proxy runs with one worker on core 0; clients and backends share core 1 (fairness and registration have places of
+their own). A peer in place of fastrouter shows that the harness itself is sound, and how others do.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from benchmarks.load.acceptance import (
     idle,
     load,
     pipeline,
+    registration,
     registrations,
     restart,
     slow,
@@ -40,6 +41,7 @@ _SUBJECTS: dict[str, Subject] = {
     "failover": failover.run,
     "restart": restart.run,
     "stale": stale.run,
+    "registration": registration.run,
     "registrations": registrations.run,
     "fairness": fairness.run,
 }

@@ -203,8 +203,8 @@ def exchanges(message: bytes) -> Client:
     return run
 
 
-def half_open(message: bytes, count: int = 400) -> Client:
-    """Hold `count` connections with an unfinished message, always giving up the oldest for a new one."""
+def half_open(message: bytes, count: int = 400, *, aborts: bool = False) -> Client:
+    """Hold `count` connections with an unfinished message, always giving up, or resetting, the oldest for a new one."""
 
     def run(traffic: Traffic) -> None:
         held: deque[Connection] = deque()
@@ -218,8 +218,22 @@ def half_open(message: bytes, count: int = 400) -> Client:
             while True:
                 held.append(traffic.connect())
                 held[-1].send(message)
+                if aborts:
+                    held[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
                 if len(held) > count:
                     held.popleft().socket.close()
+
+    return run
+
+
+def half_closed(message: bytes) -> Client:
+    """Send a message over a connection of its own and end it, but read until the other side does."""
+
+    def run(traffic: Traffic) -> None:
+        with traffic.connect() as connection:
+            connection.send(message)
+            connection.socket.shutdown(socket.SHUT_WR)
+            connection.drain()
 
     return run
 
@@ -513,6 +527,8 @@ def _fields(count: int, size: int) -> list[str]:
 
 _GET = request()
 _ENDLESS_UPLOAD = request("/", "Content-Length: 1000000000000", method="POST")
+_EXPECTING_UPLOAD = request("/", "Content-Length: 1000000000000", "Expect: 100-continue", method="POST")
+_UPLOAD = request("/", "Content-Length: 1000", method="POST", body=b"x" * 1000)
 _CHUNKED_UPLOAD = request("/", "Transfer-Encoding: chunked", method="POST")
 _CONNECT = request("/", "Connection: close")
 _HALF_A_MEGABYTE = 500_000
@@ -609,6 +625,15 @@ _OF_CLIENTS = (
     Flood("requests-and-resets", one_by_one(_GET, aborts=True, reads=False)),
     Flood("half-open-heads", half_open(_GET[:-2])),
     Flood("half-open-bodies", half_open(_ENDLESS_UPLOAD)),
+    Flood("half-open-bodies-that-have-begun", half_open(_ENDLESS_UPLOAD + b"x" * 1000)),
+    Flood("half-open-chunks", half_open(_CHUNKED_UPLOAD + b"2\r\nx")),
+    Flood("half-open-expectations", half_open(_EXPECTING_UPLOAD)),
+    Flood("half-open-bodies-and-resets", half_open(_ENDLESS_UPLOAD, aborts=True)),
+    Flood("half-closed-bodies", half_closed(_ENDLESS_UPLOAD)),
+    Flood("half-closed-requests", half_closed(_UPLOAD)),
+    Flood("uploads-and-resets", one_by_one(_UPLOAD, aborts=True, reads=False)),
+    Flood("unread-answers-on-new-connections", half_open(_GET)),
+    Flood("unanswered-requests-on-new-connections", half_open(_GET), Connection.drain),
     # Tunnels.
     Flood("tunnel-of-tiny-segments", tunnel_of_tiny_segments, echoing_tunnel),
     Flood("tunnel-of-large-frames", tunnel_of_large_frames, echoing_tunnel),

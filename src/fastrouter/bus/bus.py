@@ -46,10 +46,19 @@ class BusOptions:
 
 
 class Bus:
-    """Feeds `registry` from NATS. `on_closed` is called when the connection has ended for good."""
+    """Feeds `registry` from NATS; `send_changes` is the Subscriber's.
+
+    `on_closed` is called when the connection has ended for good.
+    """
 
     def __init__(
-        self, options: BusOptions, logger: Logger, registry: RouteRegistry, *, on_closed: Callable[[], None]
+        self,
+        options: BusOptions,
+        logger: Logger,
+        registry: RouteRegistry,
+        *,
+        send_changes: Callable[[], object],
+        on_closed: Callable[[], None],
     ) -> None:
         self._options = options
         self._logger = logger
@@ -65,7 +74,7 @@ class Bus:
             on_closed=on_closed,
         )
         start = start_message(self.router_id, options.local_ip, options.register_interval, options.prune_threshold)
-        self._subscriber = Subscriber(logger, self._connection, registry, start)
+        self._subscriber = Subscriber(logger, self._connection, registry, start, send_changes)
         self._active_apps: ActiveAppsPublisher | None = None
 
     @property

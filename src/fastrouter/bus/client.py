@@ -6,6 +6,8 @@ tests/integration/test_nats.py pins what they are for.
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import ParseResult
 
@@ -13,6 +15,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.errors import Error
+from nats.protocol.parser import Parser
+
+# Gets subject and payload of a message.
+Receive = Callable[[str, bytes], None]
 
 # Seconds that the end of an old connection may take before the next one is tried.
 CLOSE_PATIENCE = 1.0
@@ -55,16 +61,64 @@ class RouterNatsTransport(TcpTransport):
                 self._io_writer.transport.abort()
 
 
+class RouterNatsParser(Parser):
+    """A parser that says when it has come to the end of what was read."""
+
+    nc: "RouterNatsClient"
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Hand over what `data` completes."""
+        try:
+            await super().parse(data)
+        finally:
+            self.nc.end_piece()
+
+
 class RouterNatsClient(Client):
     """A client whose messages have no headers: nobody here looks at any."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._ps = RouterNatsParser(self)
+        # By the subject that was subscribed to.
+        self._receivers: dict[str, Receive] = {}
+        self._at_piece_end: list[Callable[[], None]] = []
         self._transport: RouterNatsTransport = RouterNatsTransport()  # type: ignore[no-untyped-call]
 
     def peer_address(self) -> str:
         """Return `ip:port` of the connected server, empty if it cannot be told."""
         return self._transport.peer_address()
+
+    async def subscribe_directly(self, subject: str, receive: Receive, at_piece_end: Callable[[], None]) -> None:
+        """Have `receive` called with each message to `subject` while it is parsed, past nats-py's queues and tasks.
+
+        Nobody but `receive` bounds what waits, and it must not raise. `at_piece_end` is called when the last message
+        that came with others has been received.
+        """
+        self._receivers[subject] = receive
+        self._at_piece_end.append(at_piece_end)
+        await self.subscribe(subject)
+
+    def end_piece(self) -> None:
+        """Have those who have received messages handle them."""
+        for handle in self._at_piece_end:
+            try:
+                handle()
+            except Exception as error:
+                # nats-py's read loop would end.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "messages of NATS could not be handled", "exception": error}
+                )
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        subscription = self._subs.get(sid)
+        receive = self._receivers.get(subscription.subject) if subscription is not None else None
+        if receive is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        with suppress(UnicodeDecodeError):
+            # Servers let any bytes through as a subject, and this one would end the read loop.
+            receive(subject.decode(), data)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         # nats-py takes TLS up only where the server demands it, and would send the password in clear to one that does
@@ -91,6 +145,6 @@ class RouterNatsClient(Client):
         try:
             message: Msg = super()._build_message(sid, subject, reply, data, headers)
         except UnicodeDecodeError:
-            # Servers let any bytes through as a subject; so would this one end the read loop.
+            # So would the subject for an answer: servers let any bytes through.
             return None
         return message

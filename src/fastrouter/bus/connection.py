@@ -16,9 +16,9 @@ from fastrouter.logs.logger import Logger
 from fastrouter.tls.pem_files import trust
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
+
+    from fastrouter.bus.client import Receive, RouterNatsClient
 
 # At start: so many rounds over all servers, so many seconds apart.
 CONNECT_ROUNDS = 3
@@ -92,8 +92,7 @@ class NatsConnection:
         self._tls = tls
         self._ping_interval = ping_interval
         self._on_closed = on_closed
-        self._client: Client | None = None
-        self._subscriptions: list[Subscription] = []
+        self._client: RouterNatsClient | None = None
         self._last_error = ""
         self._peer = {"host": "", "addr": ""}
         self._still_lost: asyncio.Task[None] | None = None
@@ -156,16 +155,18 @@ class NatsConnection:
     async def subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
         """Have `receive` called with each message to `subject`, one after the other."""
         assert self._client is not None, "connect comes first"
-        self._subscriptions.append(
-            await self._client.subscribe(
-                subject, cb=receive, pending_msgs_limit=MAX_PENDING_MESSAGES, pending_bytes_limit=MAX_PENDING_BYTES
-            )
+        await self._client.subscribe(
+            subject, cb=receive, pending_msgs_limit=MAX_PENDING_MESSAGES, pending_bytes_limit=MAX_PENDING_BYTES
         )
 
-    @property
-    def pending_messages(self) -> int:
-        """How many messages have come in that nobody has received yet."""
-        return sum(subscription.pending_msgs for subscription in self._subscriptions)
+    async def subscribe_directly(self, subject: str, receive: Receive, at_piece_end: Callable[[], None]) -> None:
+        """Have `receive` called with each message to `subject` as soon as it is there, in order.
+
+        It must only put them by: `at_piece_end`, called when nothing more has come with them, is to handle them, for a
+        millisecond or two. The bounds of what waits are the receiver's.
+        """
+        assert self._client is not None, "connect comes first"
+        await self._client.subscribe_directly(subject, receive, at_piece_end)
 
     async def flush(self) -> None:
         """Wait until the server has taken everything sent so far, for ten seconds at most."""
@@ -187,10 +188,7 @@ class NatsConnection:
         if self._client is not None:
             await self._client.close()
 
-    def _note_peer(self, client: Client) -> None:
-        from fastrouter.bus.client import RouterNatsClient  # noqa: PLC0415
-
-        assert isinstance(client, RouterNatsClient)
+    def _note_peer(self, client: RouterNatsClient) -> None:
         url = client.connected_url
         self._peer = {"host": url.netloc.rpartition("@")[2] if url is not None else "", "addr": client.peer_address()}
 

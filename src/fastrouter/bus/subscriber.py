@@ -38,16 +38,23 @@ LARGE_BACKLOG = 10_000
 class Subscriber:
     """Feeds `registry` with the registrations that come in over `connection`.
 
-    `start_message` is the payload of `router.start` (messages.start_message).
+    `start_message` is the payload of `router.start` (messages.start_message). `send_changes` is called when a slice of
+    registrations is over, and is to send what they have changed on its way.
     """
 
     def __init__(
-        self, logger: Logger, connection: NatsConnection, registry: RouteRegistry, start_message: bytes
+        self,
+        logger: Logger,
+        connection: NatsConnection,
+        registry: RouteRegistry,
+        start_message: bytes,
+        send_changes: Callable[[], object],
     ) -> None:
         self._logger = logger.child("subscriber")
         self._connection = connection
         self._registry = registry
         self._start_message = start_message
+        self._send_changes = send_changes
         self._inbox: deque[tuple[str, bytes]] = deque()
         self._inbox_bytes = 0
         self._received = 0
@@ -76,7 +83,7 @@ class Subscriber:
         self._connection.on_reconnected.append(self._send_start)
         await self._send_start()
         await self._connection.subscribe("router.greet", self._greet)
-        await self._connection.subscribe("router.*", self._receive)
+        await self._connection.subscribe_directly("router.*", self._receive, self._work_at_once)
         await self._connection.flush()
         self._logger.info("subscriber-started")
 
@@ -96,16 +103,22 @@ class Subscriber:
         if message.reply:
             await self._connection.publish(message.reply, self._start_message)
 
-    async def _receive(self, message: Msg) -> None:
-        size = len(message.data)
+    def _receive(self, subject: str, payload: bytes) -> None:
+        size = len(payload)
         if len(self._inbox) >= MAX_PENDING_MESSAGES or self._inbox_bytes + size > MAX_PENDING_BYTES:
             self._dropped += 1
             return
-        self._inbox.append((message.subject, message.data))
+        self._inbox.append((subject, payload))
         self._inbox_bytes += size
         self._received += 1
-        if self._work_handle is None and not self._is_held:
-            self._work_handle = asyncio.get_running_loop().call_soon(self._work)
+
+    def _work_at_once(self) -> None:
+        """Handle what has been received, unless that is being done already: every turn of the loop costs some time."""
+        if self._work_handle is not None or self._is_held or not self._inbox:
+            return
+        # Much is read from the connection in one turn of the loop, in pieces: only the first of them is handled there.
+        self._work_handle = asyncio.get_running_loop().call_soon(self._work)
+        self._work_for_a_slice()
 
     def hold(self) -> None:
         """Keep messages that come in, and handle none of them before `release`. Called before `start`."""
@@ -123,36 +136,43 @@ class Subscriber:
             async with asyncio.timeout(CATCH_UP_PATIENCE):
                 # The server sends in order: its answer comes behind everything else.
                 await self._connection.flush()
-                # Two queues that know nothing of each other.
-                while self._connection.pending_messages or self.pending_messages:  # noqa: ASYNC110
+                while self.pending_messages:  # noqa: ASYNC110
                     await asyncio.sleep(_CATCH_UP_POLL)
 
     def _work(self) -> None:
-        """Handle messages for the length of a slice."""
-        is_receiving = self._received != self._received_before
-        self._received_before = self._received
-        self._had_large_backlog |= len(self._inbox) >= LARGE_BACKLOG
-        until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
+        """Handle messages for the length of a slice, and again in the next turn of the loop if some are left."""
         try:
-            while self._uris or self._inbox:
-                if self._uris:
-                    self._apply(self._uris.popleft())
-                else:
-                    subject, payload = self._inbox.popleft()
-                    self._inbox_bytes -= len(payload)
-                    self._handle(subject, payload)
-                if time.perf_counter() >= until:
-                    break
-        except BaseException:
-            # A bug costs one message, not all that follow.
-            self._uris.clear()
-            raise
+            self._work_for_a_slice()
         finally:
             has_more = bool(self._uris or self._inbox)
             self._work_handle = asyncio.get_running_loop().call_soon(self._work) if has_more else None
         if self._had_large_backlog and not has_more:
             self._had_large_backlog = False
             release_free_memory()
+
+    def _work_for_a_slice(self) -> None:
+        is_receiving = self._received != self._received_before
+        self._received_before = self._received
+        self._had_large_backlog |= len(self._inbox) >= LARGE_BACKLOG
+        until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
+        # Workers first: the thread that writes the log would take the interpreter while the changes are being sent.
+        with self._logger.held():
+            try:
+                while self._uris or self._inbox:
+                    if self._uris:
+                        self._apply(self._uris.popleft())
+                    else:
+                        subject, payload = self._inbox.popleft()
+                        self._inbox_bytes -= len(payload)
+                        self._handle(subject, payload)
+                    if time.perf_counter() >= until:
+                        break
+            except BaseException:
+                # A bug costs one message, not all that follow.
+                self._uris.clear()
+                raise
+            finally:
+                self._send_changes()
 
     def _handle(self, subject: str, payload: bytes) -> None:
         """Begin to handle a message; its URIs are handled one by one."""

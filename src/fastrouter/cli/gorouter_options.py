@@ -48,6 +48,9 @@ YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
 
+# Seconds at most that a request waits for a route that is not there: so long its registration may be on the way.
+ROUTE_PATIENCE = 0.004
+
 
 def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
     """Return the options of the router that `config` describes; `workers` 0 leaves their number to `go_max_procs`."""
@@ -117,6 +120,7 @@ def front_tls_of(config: Config) -> ServerTLS:
 def settings_of(config: Config) -> SettingsValues:
     """Return the data plane's settings."""
     return {
+        "route_patience": ROUTE_PATIENCE,
         "max_attempts": min(max(1, config.backends.max_attempts), UNLIMITED),
         "dial_timeout": _limit(config.endpoint_dial_timeout),
         "endpoint_timeout": _limit(config.endpoint_timeout),

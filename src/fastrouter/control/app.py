@@ -44,6 +44,9 @@ from fastrouter.registry.static_registry import StaticRouteRegistry
 # Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
 _BUS_GRACE = 0.5
 
+# Seconds between two looks at a table that is to hold a number of endpoints.
+_PRELOAD_POLL = 0.01
+
 # Seconds after which a start that is to end is told so again.
 _CANCEL_AGAIN = 0.1
 
@@ -282,7 +285,7 @@ class Router:
                 "Sleeping before returning success on /health endpoint to preload routing table",
                 sleep_time_seconds=options.start_delay,
             )
-            await asyncio.sleep(options.start_delay)
+            await self._preload_table()
         await self._workers.until_ready()
         # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
         gc.collect()
@@ -307,7 +310,13 @@ class Router:
 
     async def _connect_bus(self, options: BusOptions) -> Bus:
         self._logger.info("setting-up-nats-connection")
-        bus = Bus(options, self._logger, self._registry, on_closed=lambda: self._fail("nats is gone"))
+        bus = Bus(
+            options,
+            self._logger,
+            self._registry,
+            send_changes=self._workers.send_changes,
+            on_closed=lambda: self._fail("nats is gone"),
+        )
         try:
             await bus.connect()
         except NatsConnectionError as error:
@@ -320,6 +329,14 @@ class Router:
         if status is not None and status.component_host is not None:
             await bus.announce_component(self._observation.new_varz(status).json)
         bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
+
+    async def _preload_table(self) -> None:
+        """Let apps register before the first client comes."""
+        expected = self._options.expected_endpoints
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.start_delay):
+                while not 0 < expected <= self._registry.count_endpoints():  # noqa: ASYNC110
+                    await asyncio.sleep(_PRELOAD_POLL)
 
     def _bind_internal_listener(self) -> RouteServicesOptions | None:
         """Bind the internal listener, if there is to be one: workers must know its port before anything comes.

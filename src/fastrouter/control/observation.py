@@ -106,7 +106,9 @@ class Observation:
         options = self._options.status
         if options is None:
             return
-        self._status = StatusListeners(options, self._health, self._registry, self.new_varz(options).json)
+        self._status = StatusListeners(
+            options, self._health, self._registry, self._workers.until_applied, self.new_varz(options).json
+        )
         try:
             await self._status.start(self._inherited)
         except OSError as error:

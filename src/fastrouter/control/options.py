@@ -34,9 +34,11 @@ class RouterOptions:
     `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
     which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
     it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
-    that nothing is pruned. `routes` are always there, `file_routes` until the file `routes_file`, which had them, is
-    read again. Without `bus` nobody can register, without `status` nobody can ask, without `metrics` nobody can
-    measure, without `route_services` none are supported. `error_template` is the text of one that has been tried.
+    that nothing is pruned. Apps have `start_delay` to register before the first client comes, or only until
+    `expected_endpoints` are known, if that is not 0. `routes` are always there, `file_routes` until the file
+    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can ask,
+    without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the text of
+    one that has been tried.
     `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
@@ -60,6 +62,7 @@ class RouterOptions:
     registry: dict[str, Any] = field(default_factory=dict)
     prune_interval: float = 0.0
     start_delay: float = 0.0
+    expected_endpoints: int = 0
     drain_wait: float = 0.0
     drain_timeout: float = 900.0
     bus: BusOptions | None = None

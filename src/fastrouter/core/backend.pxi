@@ -50,7 +50,7 @@ cdef class BackendConnection(Connection):
 
     # --- asyncio.Protocol
 
-    def data_received(self, bytes data):
+    cdef int on_data(self, bytes data) except -1:
         cdef Exchange exchange = self.exchange
         self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is None:
@@ -68,7 +68,7 @@ cdef class BackendConnection(Connection):
                     self._consume(data)
             except Exception as error:
                 respond_panic(exchange, error)
-        self.end_read(PyBytes_GET_SIZE(data))
+        return self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -113,7 +113,7 @@ cdef class BackendConnection(Connection):
         self.dialling = None
         self.disarm()
         if self.is_closed:
-            self.transport.abort()
+            self.abort_transport()
             return 0
         if self.raw is None:
             self.on_dialled(self.transport)
@@ -133,7 +133,7 @@ cdef class BackendConnection(Connection):
         if self.unread is not None:
             self._go_on()
         if self.has_eof and self.unread is None and not self.is_closed and not self._on_eof(self.exchange):
-            self.transport.close()
+            self.close_transport()
         return 0
 
     cdef int _go_on(self) except -1:
@@ -221,7 +221,7 @@ cdef class BackendConnection(Connection):
             self.home.evict(self)
             if self.transport is not None:
                 self.arm(self.tripper.closings)
-                self.transport.close()
+                self.close_transport()
         return 0
 
     cdef int abort(self) except -1:
@@ -235,7 +235,7 @@ cdef class BackendConnection(Connection):
                 self.dialling = None
                 self.tripper.backends.discard(self)
             if self.transport is not None:
-                self.transport.abort()
+                self.abort_transport()
         self.drop_judge()
         return 0
 
@@ -248,7 +248,7 @@ cdef class BackendConnection(Connection):
             self.dialling.cancel()
             self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
         elif self.is_closed:
-            self.transport.abort()
+            self.abort_transport()
         elif queue is not self.tripper.stalls:
             self.close()
         elif self.is_stalled():

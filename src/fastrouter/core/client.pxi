@@ -10,7 +10,7 @@ cdef class ClientConnection(Connection):
 
     # --- asyncio.Protocol
 
-    def data_received(self, bytes data):
+    cdef int on_data(self, bytes data) except -1:
         cdef Exchange exchange = self.exchange
         self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is not None and exchange.is_tunnel:
@@ -26,7 +26,7 @@ cdef class ClientConnection(Connection):
             self.pending = data
             self.at = 0
             self._work()
-        self.end_read(PyBytes_GET_SIZE(data))
+        return self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -97,7 +97,7 @@ cdef class ClientConnection(Connection):
             return 0
         self.is_closing = True
         exchange.on_client_gone(None)
-        self.transport.close()
+        self.close_transport()
         return 0
 
     cdef int on_panic(self, object error) except -1:
@@ -303,11 +303,31 @@ cdef class ClientConnection(Connection):
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
+        if self.tripper.settings.route_patience > 0 and self._awaits_route(exchange):
+            self.at = at
+            return False
         self.exchange = exchange
+        exchange.is_first = not self.is_used
         self.is_used = True
         if self.tripper.is_draining:
             self.keep_alive = False
         serve(exchange, head)
+        return True
+
+    cdef bint _awaits_route(self, Exchange exchange) except -1:
+        """Whether the request is put off because nobody has registered for it yet; it is once."""
+        if self.has_awaited_route:
+            self.has_awaited_route = False
+            return False
+        if exchange.host.length == 0 or asks_for_health(exchange):
+            return False
+        # Found here, it is not looked for again.
+        exchange.pool = find_pool(exchange)
+        if exchange.pool is not None and PyList_GET_SIZE(exchange.pool.endpoints) > 0:
+            return False
+        self.drop_judge()
+        self.awaiting = exchange
+        self.tripper.route_waits.add(self)
         return True
 
     cdef bint _take_body(self) except -1:
@@ -496,7 +516,7 @@ cdef class ClientConnection(Connection):
         if self.transport is not None and not self.is_closing:
             self.is_closing = True
             self.arm(self.tripper.closings)
-            self.transport.close()
+            self.close_transport()
         return 0
 
     cdef int abort_response(self, bint needs_reset) except -1:
@@ -536,5 +556,5 @@ cdef class ClientConnection(Connection):
         self.is_closing = True
         self.disarm()
         if self.transport is not None:
-            self.transport.abort()
+            self.abort_transport()
         return 0

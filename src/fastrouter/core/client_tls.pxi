@@ -57,8 +57,7 @@ cdef class ClientTLSTransport(TLSTransport):
         self.greeting = None
         self.admits = door.admits
         self.begin_handshake(door.context, True, None)
-        self.data_received(data)
-        return 0
+        return self.on_data(data)
 
     cdef int on_handshake(self) except -1:
         cdef ClientConnection client = <ClientConnection>self.owner
@@ -74,7 +73,7 @@ cdef class ClientTLSTransport(TLSTransport):
         return self._refuse(self.outgoing.read())
 
     cdef int on_broken(self, object error) except -1:
-        self.transport.close()
+        self.close_transport()
         return 0
 
     cdef int _refuse_plain_http(self, bytes data) except -1:

@@ -1,6 +1,6 @@
 # Connection: what a connection to a client and one to a backend have in common.
 
-cdef class Connection(Outlet):
+cdef class Connection(Inlet):
     # --- asyncio.Protocol
 
     def connection_made(self, transport):

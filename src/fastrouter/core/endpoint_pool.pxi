@@ -156,6 +156,16 @@ cdef class EndpointPool:
                 return True
         return False
 
+    cdef bint is_exhausted_for(self, Exchange exchange) noexcept:
+        """Whether `select` has found nobody because all are at their limit.
+
+        A request that must stick to its instance is not refused for the limit as long as others have room (spec 5.2.1).
+        """
+        if PyList_GET_SIZE(self.endpoints) == 0:
+            return False
+        # Anybody else is only refused by full endpoints; one that has room by now does not make that untrue.
+        return not exchange.must_stick or not self.has_room(exchange.tripper.settings)
+
     cdef int _forget_marks(self) noexcept:
         cdef Py_ssize_t i
         for i in range(PyList_GET_SIZE(self.endpoints)):

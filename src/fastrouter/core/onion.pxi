@@ -46,12 +46,16 @@ cdef int warn_of_semicolon(Exchange exchange, Head head) except -1:
     return 0
 
 
-cdef bint check_health(Exchange exchange) except -1:
+cdef bint asks_for_health(Exchange exchange) noexcept:
     cdef bytes asks = exchange.tripper.settings.healthcheck_user_agent
     cdef Slice agent = exchange.user_agent
-    if agent.length == PyBytes_GET_SIZE(asks) and memcmp(
+    return agent.length == PyBytes_GET_SIZE(asks) and memcmp(
         PyBytes_AS_STRING(exchange.head) + agent.start, PyBytes_AS_STRING(asks), agent.length
-    ) == 0:
+    ) == 0
+
+
+cdef bint check_health(Exchange exchange) except -1:
+    if asks_for_health(exchange):
         answer_health(exchange)
         return False
     return True
@@ -78,7 +82,8 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
         return False
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         return look_up_instance(exchange, head)
-    exchange.pool = find_pool(exchange)
+    if exchange.pool is None:
+        exchange.pool = find_pool(exchange)
     if exchange.pool is None or not exchange.pool.endpoints:
         return refuse_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return check_connection_limit(exchange)
@@ -93,18 +98,22 @@ cdef EndpointPool find_pool(Exchange exchange):
 
 
 cdef bint check_connection_limit(Exchange exchange) except -1:
-    """503 when every endpoint serves as many requests as it may."""
-    cdef bytes host
+    """Refuse when every endpoint serves as many requests as it may."""
     if exchange.pool.has_room(exchange.tripper.settings):
         return True
-    host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    refuse_for_limit(exchange)
+    return False
+
+
+cdef int refuse_for_limit(Exchange exchange) except -1:
+    """503: all that keeps the request from being served is that every endpoint is at its limit."""
+    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
     exchange.tripper.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.tell(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
-    respond_error(
+    return respond_error(
         exchange, 503, b"Connection Limit Reached", b"",
         b"Requested route ('%s') has reached the connection limit." % host,
     )
-    return False
 
 
 cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:

@@ -69,7 +69,21 @@ cdef class Outlet(Reader):
         if errno == EAGAIN or errno == EINTR:
             return 0
         # The transport would find another error than the first.
-        self.error = OSError(errno, os_strerror(errno))
+        self.fail(OSError(errno, os_strerror(errno)))
+        return size
+
+    cdef int fail(self, object error) except -1:
+        """End the connection with `error`, which comes out of `connection_lost`."""
+        self.error = error
+        return self.abort_transport()
+
+    cdef int close_transport(self) except -1:
+        """Close when everything written is out. Nothing is read any more, as nothing is by the transport."""
+        self.is_direct = False
+        self.transport.close()
+        return 0
+
+    cdef int abort_transport(self) except -1:
         self.is_direct = False
         self.transport.abort()
-        return size
+        return 0

@@ -19,6 +19,8 @@ cdef class RoundTripper:
         self.backends = set()
         self.resetting = set()
         self.turns = Turns()
+        self.poll = SocketPoll()
+        self.route_waits = RouteWaits(settings.route_patience, self.turns)
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
         self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
         self.half_closes = DeadlineQueue(settings.half_close_timeout)
@@ -38,7 +40,7 @@ cdef class RoundTripper:
     def start(self, loop):
         """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
         self.loop = loop
-        self.turns.loop = loop
+        self.turns.loop = self.poll.loop = loop
         self._tick()
 
     def stop(self):
@@ -56,6 +58,8 @@ cdef class RoundTripper:
         for backend in list(self.backends):
             (<BackendConnection>backend).abort()
         self.turns.clear()
+        self.poll.close()
+        self.route_waits.clear()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -81,6 +85,10 @@ cdef class RoundTripper:
     def set_debug(self, bint tells_debug):
         """Say whether `event_log` wants lines of level 0; it does not until it is called."""
         self.tells_debug = tells_debug
+
+    def on_table_changed(self):
+        """Let requests go on whose route has come."""
+        self.route_waits.on_change(self.table)
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
@@ -211,6 +219,9 @@ cdef class RoundTripper:
             if endpoint.address_bytes in exchange.tried:
                 return respond_failure(exchange, exchange.failure)
         if endpoint is None:
+            if exchange.failure is None and pool.is_exhausted_for(exchange):
+                # Handler 15 has seen a place, and another worker has taken it meanwhile.
+                return refuse_for_limit(exchange)
             exchange.tell(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
             if exchange.failure is not None:
                 # The last endpoint was pruned for it.
@@ -232,14 +243,19 @@ cdef class RoundTripper:
             exchange.arm(self.attempts)
         return self.send(exchange)
 
-    cdef int send(self, Exchange exchange) except -1:
-        """Send on an idle connection, or dial when there is none."""
+    cdef int send(self, Exchange exchange, bint is_turn=False) except -1:
+        """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
         cdef ConnectionPool pool = exchange.endpoint.connection_pool()
         cdef BackendConnection connection = pool.acquire()
         while connection is not None and connection.has_ended():
             connection.close()
             connection = pool.acquire()
+        exchange.waits_to_dial = False
         if connection is None:
+            if exchange.is_first:
+                if not is_turn and not self.turns.may_dial():
+                    return self.turns.add_dial(exchange)
+                self.turns.last_dial_ns = monotonic_ns()
             connection = BackendConnection(self, exchange.endpoint)
             connection.exchange = exchange
             exchange.backend = connection

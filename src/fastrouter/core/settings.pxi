@@ -13,6 +13,7 @@ cdef class Settings:
         double proxy_header_timeout=0.1,
         double backend_idle_timeout=90.0,
         double closing_timeout=900.0,
+        double route_patience=0.0,
         double half_close_timeout=2.0,
         double tunnel_silence_timeout=0.5,
         double keep_alive_probe_interval=1.0,
@@ -62,6 +63,7 @@ cdef class Settings:
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
+        self.route_patience = _at_least("route_patience", route_patience, 0)
         self.half_close_timeout = _at_least("half_close_timeout", half_close_timeout, 0.001)
         self.tunnel_silence_timeout = _at_least("tunnel_silence_timeout", tunnel_silence_timeout, 0.001)
         self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)

@@ -4,10 +4,10 @@
 # waits in here and the back-pressure of both sides passes through: who does not want plain text does not read TCP. A
 # ClientTLSTransport (client_tls.pxi) and a BackendTLSTransport (backend_tls.pxi) differ in how they begin, and how they fail.
 
-cdef class TLSTransport(Outlet):
+cdef class TLSTransport(Inlet):
     # --- asyncio.Protocol of the TCP connection
 
-    def data_received(self, bytes data):
+    cdef int on_data(self, bytes data) except -1:
         self.begin_read(PyBytes_GET_SIZE(data))
         if self.must_wait():
             self.keep_for_turn(data)
@@ -19,7 +19,7 @@ cdef class TLSTransport(Outlet):
             self._go_on_greeting(data)
         else:
             self.on_greeting(data)
-        self.end_read(PyBytes_GET_SIZE(data))
+        return self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
         if self.unread is not None:
@@ -47,11 +47,11 @@ cdef class TLSTransport(Outlet):
         self.unread = None
         self.is_heavy = False
         if data is not None:
-            self.data_received(data)
+            self.on_data(data)
         if self.is_cut and self.unread is None:
             self.is_cut = False
             if not self.eof_received():
-                self.transport.close()
+                self.close_transport()
         return 0
 
     cdef bint has_owner(self) noexcept:
@@ -104,11 +104,11 @@ cdef class TLSTransport(Outlet):
 
     def close(self):
         self._say_goodbye()
-        self.transport.close()
+        self.close_transport()
 
     def abort(self):
         if self.transport is not None:
-            self.transport.abort()
+            self.abort_transport()
 
     # --- handshake
 
@@ -134,7 +134,7 @@ cdef class TLSTransport(Outlet):
             at = end
             self.shake_hands()
         if at < size:
-            self.data_received(data[at:])
+            self.on_data(data[at:])
         return 0
 
     cdef int shake_hands(self) except -1:
@@ -192,11 +192,11 @@ cdef class TLSTransport(Outlet):
             at = end
             has_end = self._read_records(texts)
         if PyList_GET_SIZE(texts) == 1:
-            self.owner.data_received(texts[0])
+            self.owner.on_data(texts[0])
         elif texts:
-            self.owner.data_received(b"".join(texts))
+            self.owner.on_data(b"".join(texts))
         if has_end and self.stage == TLS_OPEN and not self._on_end():
-            self.transport.close()
+            self.close_transport()
         return 0
 
     cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1:

@@ -40,8 +40,9 @@ def run(listen: Address, logger: Logger) -> bool:
             # Whoever types the address of the router into a browser gets a page that says what this is.
             settings={"refuses_client_ip": False},
             prune_interval=30.0,
-            # So long do the apps have to answer to router.start before the first client comes.
-            start_delay=0.5,
+            # The first client finds all instances, however long they take to answer to router.start.
+            start_delay=START_PATIENCE,
+            expected_endpoints=INSTANCES,
             bus=BusOptions(servers=[NatsServer("127.0.0.1", port)]),
             status=StatusOptions(user=USER, password=PASSWORD, routes_port=0, health_port=None),
         )

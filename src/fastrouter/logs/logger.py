@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import IntEnum
 from itertools import islice, starmap
 from typing import Any, Literal
@@ -33,6 +33,9 @@ STDOUT = 1
 MAX_WAITING = 8 * 1024 * 1024
 # Lines are written together up to so many bytes, which is what a pipe holds.
 _MAX_BATCH = 64 * 1024
+# Seconds between two writes, unless that much waits: a thread that wakes up for every line of a flood of them takes the
+# interpreter from the event loop each time.
+_REST_SECONDS = 0.01
 # Seconds that the end of the process waits for its last lines to be taken.
 FLUSH_PATIENCE = 0.5
 
@@ -97,6 +100,7 @@ class LineWriter:
         self._waiting = 0
         self._lost = 0
         self._is_losing = False
+        self._is_held = False
         self._thread: threading.Thread | None = None
         # Used by the thread only: whether the last line is there in part.
         self._is_torn = False
@@ -112,6 +116,19 @@ class LineWriter:
             self._append((line, 1))
             if self._thread is None:
                 self._start()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within this no line is on its way: for the thread that calls it, if others must not have its interpreter."""
+        with self._changed:
+            self._is_held = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_held = False
+                if self._lines:
+                    self._changed.notify_all()
 
     def flush(self, patience: float = FLUSH_PATIENCE) -> None:
         """Wait until everything is written, `patience` seconds at most."""
@@ -132,7 +149,8 @@ class LineWriter:
     def _append(self, line: _Line) -> None:
         self._lines.append(line)
         self._waiting += len(line[0])
-        self._changed.notify_all()
+        if not self._is_held:
+            self._changed.notify_all()
 
     def _tell_loss(self) -> None:
         self._is_losing = False
@@ -144,7 +162,7 @@ class LineWriter:
         is_shared = _is_shared(self._fd)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._lines))
+                self._changed.wait_for(lambda: bool(self._lines) and not self._is_held)
                 batch = self._take_batch()
             lost = self._write_batch(batch, is_shared=is_shared)
             with self._changed:
@@ -154,6 +172,9 @@ class LineWriter:
                     # Nobody may have anything to log for long.
                     self._tell_loss()
                 self._changed.notify_all()
+                is_behind = self._waiting >= _MAX_BATCH
+            if not is_behind:
+                time.sleep(_REST_SECONDS)
 
     def _take_batch(self) -> list[_Line]:
         lines = self._lines
@@ -267,6 +288,10 @@ class Logger:
     def is_enabled(self, level: Level) -> bool:
         """Whether lines of `level` are written: for callers whose `data` is dear to make."""
         return level >= self._threshold.level
+
+    def held(self) -> AbstractContextManager[None]:
+        """Have lines written when this is over, see LineWriter."""
+        return self._writer.held()
 
     def debug(self, message: str, /, **data: Any) -> None:
         """Write a line of level 0."""

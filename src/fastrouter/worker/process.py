@@ -26,6 +26,8 @@ from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     Begin,
+    Confirm,
+    Confirmed,
     Degrade,
     Drain,
     Drained,
@@ -81,7 +83,7 @@ class Worker:
         self._is_draining = False
         self._closes_idle = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._applier.feed, on_end=self._on_channel_end, on_fault=self._fail
+            end, on_message=self._obey, on_batch=self._change_table, on_end=self._on_channel_end, on_fault=self._fail
         )
 
     async def run(self) -> None:
@@ -107,6 +109,11 @@ class Worker:
         if not self._stopped.done():
             self._stopped.set_exception(error)
 
+    def _change_table(self, frame: bytes) -> None:
+        self._applier.feed(frame)
+        if self._round_tripper is not None:
+            self._round_tripper.on_table_changed()
+
     def _obey(self, body: bytes) -> None:
         order = self._orders.decode(body)
         match order:
@@ -126,6 +133,9 @@ class Worker:
             case Degrade():
                 assert self._round_tripper is not None, "Begin comes first"
                 self._round_tripper.set_health(False)
+            case Confirm(number):
+                assert self._round_tripper is not None, "Begin comes first"
+                self._channel.send_message(Confirmed(number))
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):

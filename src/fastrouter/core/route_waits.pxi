@@ -1,0 +1,73 @@
+# RouteWaits: requests that no route is there for wait a moment, because its registration may be on the way.
+#
+# An app that registers and is asked at once is asked too early: the message goes through the bus and the control process, the
+# request does not. So the client's walk stops in front of such a request, as if it had not come yet.
+
+# How many of those who wait, the last to come, are looked at when the table has changed; the others are when their time is over.
+cdef int AWAITED_AT_ONCE = 16
+
+
+cdef class RouteWaits:
+    def __cinit__(self, double patience, Turns turns not None):
+        self.patience = patience
+        self.turns = turns
+        # Clients, by when they came: before and after the last half of the patience began.
+        self.earlier = {}
+        self.later = {}
+
+    cdef int add(self, ClientConnection client) except -1:
+        """`client` waits for a turn, which it has when its route is there or when its time is over."""
+        client.waits_for_turn = True
+        self.later[client] = None
+        if self.timer is None:
+            self._set_timer()
+        return 0
+
+    cdef int on_change(self, RouteTable table) except -1:
+        """The table has changed: who may go on now?"""
+        cdef int looks = AWAITED_AT_ONCE
+        cdef dict clients
+        cdef ClientConnection client
+        for clients in (self.later, self.earlier):
+            for client in list(islice(reversed(clients), looks)):
+                looks -= 1
+                if is_routed(table, client.awaiting):
+                    del clients[client]
+                    self._let_go(client)
+        return 0
+
+    def _end_half(self):
+        cdef ClientConnection client
+        self.timer = None
+        for client in self.earlier:
+            client.has_awaited_route = True
+            self._let_go(client)
+        self.earlier = self.later
+        self.later = {}
+        if self.earlier:
+            self._set_timer()
+
+    cdef int _let_go(self, ClientConnection client) except -1:
+        client.awaiting = None
+        return self.turns.add(client)
+
+    cdef int _set_timer(self) except -1:
+        self.timer = self.turns.loop.call_later(self.patience / 2, self._end_half)
+        return 0
+
+    cdef int clear(self) except -1:
+        self.earlier.clear()
+        self.later.clear()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        return 0
+
+
+cdef bint is_routed(RouteTable table, Exchange exchange) except -1:
+    """Whether there is a route, with endpoints, for what `exchange` asks for."""
+    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef EndpointPool pool = table.find(
+        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
+    )
+    return pool is not None and PyList_GET_SIZE(pool.endpoints) > 0
