@@ -13,6 +13,7 @@ from parity.allowed import ENTRIES, OPENSSL, OUTCOMES
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "fastrouter"
 ASSEMBLER = PACKAGE / "_core.pyx"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PARITY = ROOT / "docs" / "parity.md"
 PARTS = sorted((PACKAGE / "core").glob("*.pxi"))
 # Package -> what its modules import besides each other: only packages that stand above it, so there are no cycles.
@@ -107,9 +108,16 @@ def test_every_package_is_in_the_table() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__"}
 
 
-def test_every_package_says_what_it_is_for() -> None:
-    purposes = {path: ast.get_docstring(ast.parse(path.read_text())) for path in PACKAGE.rglob("__init__.py")}
-    assert [path for path, purpose in purposes.items() if not purpose] == []
+def test_every_package_says_what_it_is_for_and_the_architecture_repeats_it() -> None:
+    purposes = {
+        path.parent.name: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        for path in PACKAGE.glob("*/__init__.py")
+    }
+    told = dict(re.findall(r"^  (\w+)/ +(.+)$", ARCHITECTURE.read_text(), re.MULTILINE))
+    assert told.pop("core")
+    assert told == purposes
+    # The page begins with what is nearest to an operator.
+    assert list(told) == [package for package in reversed(IMPORTS) if package != "_core"]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from fastrouter.app import DRAIN_IDLE_GRACE, IDLE_GRACE
+from fastrouter.control.drain import DRAIN_IDLE_GRACE, IDLE_GRACE
 
 from .byte_stream import PATIENCE
 from .raw_client import RawClient

@@ -7,7 +7,7 @@ import pytest
 from fastrouter._core import AccessLog, Settings
 from fastrouter.cli.gorouter_options import options_of, settings_of
 from fastrouter.config import Config, parse
-from fastrouter.control.app import usable_cpus
+from fastrouter.control.options import usable_cpus
 from fastrouter.ipc.messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
 from fastrouter.net.address import Address
 from fastrouter.route_services.signature import derive_key

@@ -111,6 +111,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
 
     from fastrouter.cli.gorouter_options import options_of  # noqa: PLC0415
     from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.control.options import StartError  # noqa: PLC0415
 
     logger.info(
         "retrieved-isolation-segments",
@@ -125,7 +126,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
     try:
         is_healthy = app.run(options, logger)
-    except app.StartError:
+    except StartError:
         # The log has it; whoever looks at Gorouter looks there.
         is_healthy = False
     app.leave(is_healthy)
@@ -169,7 +170,8 @@ def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
 
 def _load_error_template(path: str, logger: Logger) -> str | None:
     """Return the text of the template for error pages, None if `path` is empty; a bad one ends the process."""
-    from fastrouter.gotemplate.error_template import ErrorTemplate, ErrorTemplateError  # noqa: PLC0415
+    from fastrouter.gotemplate.error_template import ErrorTemplate  # noqa: PLC0415
+    from fastrouter.gotemplate.parser import ErrorTemplateError  # noqa: PLC0415
 
     text = None
     try:

@@ -10,8 +10,8 @@ from fastrouter.bus.bus import BusOptions, BusTLS
 from fastrouter.bus.connection import NatsServer
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
-from fastrouter.config.keys import KeyPair
-from fastrouter.control.app import RouterOptions, usable_cpus
+from fastrouter.config.sections import KeyPair
+from fastrouter.control.options import RouterOptions, usable_cpus
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
