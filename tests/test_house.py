@@ -15,7 +15,9 @@ PACKAGE = ROOT / "src" / "fastrouter"
 ASSEMBLER = PACKAGE / "_core.pyx"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PARITY = ROOT / "docs" / "parity.md"
-PARTS = sorted((PACKAGE / "core").glob("*.pxi"))
+CORE = PACKAGE / "core"
+PARTS = sorted(CORE.rglob("*.pxi"))
+CONTENTS = sorted(CORE.rglob("*.pxd"))
 # Package -> what its modules import besides each other: only packages that stand above it, so there are no cycles.
 IMPORTS = {
     "_core": "",
@@ -138,8 +140,20 @@ def test_importing_the_package_imports_nothing() -> None:
 
 
 def test_every_part_is_included_once() -> None:
-    included = re.findall(r'^include "core/(\w+\.pxi)"', ASSEMBLER.read_text(), re.MULTILINE)
-    assert sorted(included) == [part.name for part in PARTS]
+    included = re.findall(r'^include "core/(\w+/\w+\.pxi)"', ASSEMBLER.read_text(), re.MULTILINE)
+    assert sorted(included) == [str(part.relative_to(CORE)) for part in PARTS]
+
+
+def test_the_contents_of_every_folder_are_included_once() -> None:
+    text = ASSEMBLER.with_suffix(".pxd").read_text()
+    included = re.findall(r'^include "core/(\w+/contents\.pxd)"', text, re.MULTILINE)
+    assert sorted(included) == [str(contents.relative_to(CORE)) for contents in CONTENTS]
+    assert "cdef class" not in text
+
+
+def test_a_part_is_named_once() -> None:
+    names = [part.name for part in PARTS]
+    assert [name for name in names if names.count(name) > 1] == []
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)

@@ -333,7 +333,7 @@ class TestTimeouts:
 
 
 class TestClientGone:
-    """E12: 499, and nobody is blamed."""
+    """E12: 499, and no endpoint is marked."""
 
     @pytest.mark.parametrize("framing", ["none", "length", "chunked"])
     def test_is_told_as_a_failed_attempt(self, framing: str, backend: RawBackend) -> None:

@@ -151,11 +151,11 @@ class Model:
             if peer.port not in self.refusing:
                 yield replace(here, peer=peer)
             elif here.attempt < self.max_attempts:
-                yield from self.courses(asked, self.punished(here, peer))
+                yield from self.courses(asked, self.marked(here, peer))
             else:
-                yield self.punished(here, peer)
+                yield self.marked(here, peer)
 
-    def punished(self, course: Course, peer: Peer) -> Course:
+    def marked(self, course: Course, peer: Peer) -> Course:
         """Go on after a refused dial: without the endpoint if it is one with TLS, else with a mark on it."""
         if not peer.is_tls:
             return replace(course, state=self.mark(course.state, peer.port))
@@ -288,7 +288,7 @@ class Selection(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 99))
     def end_of_stream(self, which: int) -> None:
-        """Nothing was answered, so a GET is asked again, and nobody is to blame."""
+        """Nothing was answered, so a GET is asked again, and no endpoint is marked."""
         asked = self._end(which)
         if asked is None:
             return

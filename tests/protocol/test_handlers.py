@@ -1,4 +1,4 @@
-"""Handlers of the onion that need no certificate: what they make of requests and responses (spec 4.2)."""
+"""Handlers that need no certificate: what they make of requests and responses (spec 4.2)."""
 
 from typing import Any
 

@@ -178,7 +178,7 @@ class TestWhatIsLeft:
     def test_of_exchanges_that_end_early(self, responses: tuple[bytes, ...]) -> None:
         conversation = Conversation()
         names = (
-            "Judge",
+            "MessageValidator",
             "HttpResponseParser",
             "HttpRequestParser",
             "BackendConnection",

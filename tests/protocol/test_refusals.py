@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from fastrouter._core import REFUSALS, AccessLog, FrontDoor, Settings, Stats
+from fastrouter._core import REFUSALS, AccessLog, ListenerProtocol, Settings, Stats
 
 from .conversation import Conversation, timeless
-from .test_front_door import SIGNATURE, through
+from .test_listener_protocol import SIGNATURE, through
 from .test_splits import OK, splits
 
 # What a line says behind the client's address of a request that has no X-Forwarded headers.
@@ -251,9 +251,9 @@ class TestDoors:
         self, context: ssl.SSLContext, protocols: tuple[bytes, ...] = (), settings: Settings | None = None
     ) -> Listened:
         listened = Listened(settings)
-        door = FrontDoor(listened.conversation.tripper)
-        door.secure(context, protocols=protocols)
-        through(door, listened.conversation)
+        listener = ListenerProtocol(listened.conversation.tripper)
+        listener.secure(context, protocols=protocols)
+        through(listener, listened.conversation)
         return listened
 
     def test_plain_http_on_the_tls_port_is_a_request(self, context: ssl.SSLContext) -> None:
@@ -300,7 +300,7 @@ class TestDoors:
     @pytest.mark.parametrize("header", [b"PROXY TCP4 x y 1 2\r\n", SIGNATURE + b"\x31\x11\x00\x00"])
     def test_a_wrong_proxy_header_is_none(self, header: bytes) -> None:
         listened = Listened()
-        through(FrontDoor(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
+        through(ListenerProtocol(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
         listened.conversation.from_client(header)
         assert listened.conversation.client.is_over
         assert listened.refused() == {"proxy_header": 1}
@@ -308,7 +308,7 @@ class TestDoors:
 
     def test_half_a_proxy_header_is_none(self) -> None:
         listened = Listened(Settings(proxy_header_timeout=0.001))
-        through(FrontDoor(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
+        through(ListenerProtocol(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
         listened.conversation.from_client(b"PROXY TCP4 ")
         listened.conversation.let_deadlines_pass()
         assert listened.refused() == {"proxy_header": 1}

@@ -243,7 +243,7 @@ class TestDialsOfNewClients:
             if self.dials(conversation) == before:
                 break
         else:
-            raise AssertionError("an arrival has kept nobody from dialling")
+            raise AssertionError("a new connection has kept nobody from dialling")
         conversation.loop.turn()
         assert self.dials(conversation) == before + 1
         conversation.loop.run()

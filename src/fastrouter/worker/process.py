@@ -20,7 +20,7 @@ from typing import NoReturn
 import msgspec
 import uvloop
 
-from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, ListenerProtocol, RoundTripper, RouteTable, Settings, Stats
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
@@ -56,7 +56,7 @@ from fastrouter.process.parent_death import end_with_parent
 from fastrouter.process.peer_credentials import peer_pid
 from fastrouter.process.signals import IGNORED_BY_WORKERS
 from fastrouter.tls.backends import backend_context
-from fastrouter.tls.server import admission_of, server_context
+from fastrouter.tls.server import client_check, server_context
 from fastrouter.worker.route_services import new_route_services
 from fastrouter.worker.table_applier import TableApplier
 
@@ -78,12 +78,16 @@ class Worker:
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
         self._round_tripper: RoundTripper | None = None
-        self._doors: dict[str, FrontDoor] = {}
+        self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._closes_idle = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._change_table, on_end=self._on_channel_end, on_fault=self._fail
+            end,
+            on_message=self._on_order,
+            on_batch=self._change_table,
+            on_end=self._on_channel_end,
+            on_fault=self._fail,
         )
 
     async def run(self) -> None:
@@ -114,7 +118,7 @@ class Worker:
         if self._round_tripper is not None:
             self._round_tripper.on_table_changed()
 
-    def _obey(self, body: bytes) -> None:
+    def _on_order(self, body: bytes) -> None:
         order = self._orders.decode(body)
         match order:
             case Begin():
@@ -129,7 +133,7 @@ class Worker:
                 self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
             case SecureAnew(front_tls):
-                self._secure(self._doors[CLIENTS_TLS], front_tls)
+                self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
             case Degrade():
                 assert self._round_tripper is not None, "Begin comes first"
                 self._round_tripper.set_health(False)
@@ -167,24 +171,24 @@ class Worker:
         )
         self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
         self._round_tripper.start(self._loop)
-        self._open_doors(self._round_tripper, begin)
+        self._prepare_listeners(self._round_tripper, begin)
 
-    def _open_doors(self, round_tripper: RoundTripper, begin: Begin) -> None:
+    def _prepare_listeners(self, round_tripper: RoundTripper, begin: Begin) -> None:
         proxy = begin.proxy_protocol
         networks = Networks(proxy.trusted_networks) if proxy is not None and proxy.trusted_networks else None
         is_trusted = networks.__contains__ if networks is not None else None
         for name in (CLIENTS, CLIENTS_TLS):
-            self._doors[name] = FrontDoor(
+            self._listener_protocols[name] = ListenerProtocol(
                 round_tripper, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
             )
-        self._doors[INTERNAL] = FrontDoor(round_tripper)
+        self._listener_protocols[INTERNAL] = ListenerProtocol(round_tripper)
         for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
             if tls is not None:
-                self._secure(self._doors[name], tls)
+                self._secure(self._listener_protocols[name], tls)
 
-    def _secure(self, door: FrontDoor, tls: ServerTLS) -> None:
+    def _secure(self, listener: ListenerProtocol, tls: ServerTLS) -> None:
         protocols = tuple(protocol.encode() for protocol in tls.protocols)
-        door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
+        listener.secure(server_context(tls), protocols=protocols, is_allowed=client_check(tls, self._on_client_refused))
 
     def _on_client_refused(self, subject: str) -> None:
         self._logger.child("router").warn("invalid-subject", subject=subject)
@@ -207,7 +211,9 @@ class Worker:
 
     async def _listen(self, named: Sequence[NamedListener]) -> None:
         for name, listener in named:
-            server = await self._loop.create_server(self._doors[name].new_connection, sock=listener, backlog=BACKLOG)
+            server = await self._loop.create_server(
+                self._listener_protocols[name].new_connection, sock=listener, backlog=BACKLOG
+            )
             self._servers.append(server)
         if self._is_draining:
             self._stop_accepting()
