@@ -284,7 +284,7 @@ class AccessLog:
     ) -> None: ...
     def flush(self) -> None: ...
 
-class RoundTripper:
+class DataPlane:
     """One worker's data plane: a table, its settings, its deadlines, its connections.
 
     `start` begins the coarse tick on the running loop; `stop` ends it and aborts every connection.
@@ -329,7 +329,7 @@ class ListenerProtocol:
 
     def __init__(
         self,
-        tripper: RoundTripper,
+        plane: DataPlane,
         *,
         reads_proxy_headers: bool = False,
         is_trusted_proxy: Callable[[str], bool] | None = None,

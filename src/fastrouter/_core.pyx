@@ -120,6 +120,7 @@ include "core/runtime/deadlines.pxi"
 include "core/runtime/settings.pxi"
 include "core/runtime/stats.pxi"
 include "core/runtime/datagrams.pxi"
+include "core/runtime/data_plane.pxi"
 
 include "core/http/header_names.pxi"
 include "core/http/head.pxi"

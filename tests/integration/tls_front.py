@@ -48,7 +48,7 @@ class FrontRouter(InProcessRouter):
         super().__init__(*endpoints, **settings)
         self.refused: list[str] = []
         self._listener = ListenerProtocol(
-            self._tripper, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
+            self._plane, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
         )
         if tls is not None:
             self.secure(tls)

@@ -47,15 +47,15 @@ def test_a_connection_that_no_client_has_yet_is_one(server_side: ssl.SSLContext)
     """A drain has to wait for it: its request is on its way."""
     conversation = Conversation()
     for is_tls in (False, True):
-        listener = ListenerProtocol(conversation.tripper, reads_proxy_headers=not is_tls)
+        listener = ListenerProtocol(conversation.plane, reads_proxy_headers=not is_tls)
         if is_tls:
             listener.secure(server_side)
         through(listener, conversation)
-        assert conversation.tripper.stats()["client_connections"] == 0
-        assert conversation.tripper.has_connections()
+        assert conversation.plane.stats()["client_connections"] == 0
+        assert conversation.plane.has_connections()
     conversation.client.close()
     conversation.loop.run()
-    assert not conversation.tripper.has_connections()
+    assert not conversation.plane.has_connections()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_connection_that_no_client_has_yet_is_one(server_side: ssl.SSLContext)
 def test_header_and_request_cut_at_every_byte(header: bytes, ip: bytes) -> None:
     for pieces in splits(header + GET):
         conversation = Conversation()
-        through(ListenerProtocol(conversation.tripper, reads_proxy_headers=True), conversation)
+        through(ListenerProtocol(conversation.plane, reads_proxy_headers=True), conversation)
         conversation.from_client(*pieces)
         assert b"X-Forwarded-For: %s\r\n" % ip in bytes(conversation.backend.written), pieces
         conversation.from_backend(OK)
@@ -79,7 +79,7 @@ class SecureConversation(Conversation):
         self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, sizes: Iterable[int] = (1 << 20,)
     ) -> None:
         super().__init__()
-        listener = ListenerProtocol(self.tripper)
+        listener = ListenerProtocol(self.plane)
         listener.secure(server_side)
         through(listener, self)
         self.far = SecureEnd(
@@ -159,7 +159,7 @@ class TestEnd:
         conversation.from_backend(OK)
         end()
         assert conversation.client.is_over
-        assert conversation.tripper.stats()["client_connections"] == 0
+        assert conversation.plane.stats()["client_connections"] == 0
 
     def test_while_an_answer_is_on_its_way(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
         conversation.from_client(GET)
@@ -177,7 +177,7 @@ class TestEnd:
         assert len(conversation.client.written) > written
         conversation.from_backend_only(OK)
         assert conversation.client.is_over
-        assert conversation.tripper.stats()["total_requests"] == 2
+        assert conversation.plane.stats()["total_requests"] == 2
 
     def test_in_a_body(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
         conversation.from_client(b"PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 9\r\n\r\nhalf")
@@ -322,7 +322,7 @@ def test_a_handshake_goes_on_under_the_certificates_it_began_with(
     greeting = context_of("greeting.test")
     greeting.sni_callback = choose
     conversation = SecureConversation(greeting, client_side)
-    listener = ListenerProtocol(conversation.tripper)
+    listener = ListenerProtocol(conversation.plane)
     listener.secure(greeting)
     through(listener, conversation)
     is_alive = weakref.ref(greeting)
@@ -350,7 +350,7 @@ def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLConte
         return False
 
     conversation = SecureConversation(server_side, client_side)
-    listener = ListenerProtocol(conversation.tripper)
+    listener = ListenerProtocol(conversation.plane)
     listener.secure(server_side, is_allowed=is_allowed)
     through(listener, conversation)
     conversation.far.shake_hands()

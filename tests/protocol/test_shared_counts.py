@@ -49,7 +49,7 @@ class Router:
                 self.ask(1)
 
         conversation = Conversation(self.tables[0], self.settings, Stats(self.memory, 2, SLOTS, 0), event_log=tell)
-        conversation.tripper.set_debug(True)
+        conversation.plane.set_debug(True)
         conversation.from_client(request)
         return conversation, said
 
@@ -65,7 +65,7 @@ def test_limit_counts_the_requests_of_all_workers() -> None:
         refused = router.ask(worker)
         assert status(refused) == b"503"
         assert b"X-Cf-Routererror: Connection Limit Reached\r\n" in refused.client.written
-        assert refused.tripper.stats()["backend_exhausted_conns"] == 1
+        assert refused.plane.stats()["backend_exhausted_conns"] == 1
     assert Stats(router.memory, 2, SLOTS).requests_in_flight() == 2
     # The count goes down with the response head, whoever it is for.
     waiting[0].from_backend(OK)
@@ -81,7 +81,7 @@ def test_a_place_that_is_taken_behind_the_check_is_a_limit_too(algorithm: str, e
         router.ask(1)
     refused, said = router.ask_in_a_race(GET, f"endpoint-iterator-with-{algorithm}-lb-algo")
     assert said[-2:] == ["connection-limit-reached", "status"]
-    stats = refused.tripper.stats()
+    stats = refused.plane.stats()
     assert (stats["backend_exhausted_conns"], stats["bad_gateways"]) == (1, 0)
     assert refused.loop.dialled == []
     assert Stats(router.memory, 2, SLOTS).requests_in_flight() == endpoints
@@ -105,7 +105,7 @@ def test_an_instance_that_must_serve_and_is_full(others_have_room: bool, answer:
     else:
         refused, _ = router.ask_in_a_race(sticking % free, "endpoint-iterator-with-round-robin-lb-algo")
     assert status(refused) == answer
-    assert refused.tripper.stats()["backend_exhausted_conns"] == (not others_have_room)
+    assert refused.plane.stats()["backend_exhausted_conns"] == (not others_have_room)
 
 
 def test_full_endpoint_is_passed_over() -> None:

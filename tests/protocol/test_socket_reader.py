@@ -41,7 +41,7 @@ class Client:
         self.far.settimeout(10)
         self._near = near
         self._conversation = conversation
-        protocol = conversation.tripper.new_client()
+        protocol = conversation.plane.new_client()
         self.transport = SocketTransport(conversation.loop, protocol, near)
         protocol.connection_made(self.transport)
         for _ in range(_READS_BY_TRANSPORT):
@@ -87,7 +87,7 @@ def test_requests_that_lie_there_already_are_found() -> None:
     near, far = socket.socketpair()
     with near, far:
         near.setblocking(False)
-        protocol = conversation.tripper.new_client()
+        protocol = conversation.plane.new_client()
         transport = SocketTransport(conversation.loop, protocol, near)
         protocol.connection_made(transport)
         for _ in range(_READS_BY_TRANSPORT):
@@ -107,7 +107,7 @@ def test_an_idle_client_that_leaves_is_let_go() -> None:
         client.far.close()
         conversation.loop.poll()
         assert client.transport.is_over
-        assert conversation.tripper.stats()["client_connections"] == 1, "the one that Conversation opened"
+        assert conversation.plane.stats()["client_connections"] == 1, "the one that Conversation opened"
 
 
 def test_the_end_that_comes_with_a_request_is_seen() -> None:
@@ -127,7 +127,7 @@ def test_a_reset_is_the_error_of_the_end() -> None:
         near, _ = listener.accept()
         near.setblocking(False)
         with near:
-            protocol = conversation.tripper.new_client()
+            protocol = conversation.plane.new_client()
             transport = SocketTransport(conversation.loop, protocol, near)
             protocol.connection_made(transport)
             for _ in range(_READS_BY_TRANSPORT):

@@ -48,7 +48,7 @@ class Client:
         self._near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self._near.setblocking(False)
         self.far.setblocking(False)
-        self._protocol = conversation.tripper.new_client()
+        self._protocol = conversation.plane.new_client()
         self.transport = SocketTransport(conversation.loop, self._protocol, self._near)
         self._protocol.connection_made(self.transport)
         self._protocol.data_received(_REQUEST)

@@ -5,19 +5,19 @@ cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
 
 
 cdef class BackendConnection(Connection):
-    def __cinit__(self, RoundTripper tripper, Endpoint endpoint):
-        self.tripper = tripper
+    def __cinit__(self, DataPlane plane, Endpoint endpoint):
+        self.plane = plane
         self.endpoint = endpoint
         self.connection_pool = endpoint.connection_pool()
 
     # --- dial
 
     cdef int dial(self) except -1:
-        self.arm(self.tripper.dials)
-        self.tripper.backends.add(self)
+        self.arm(self.plane.dials)
+        self.plane.backends.add(self)
         self.exchange.dial_started_ns = monotonic_ns()
         self.exchange.dial_failed_ns = 0
-        self.dialling = self.tripper.loop.create_task(dial(self))
+        self.dialling = self.plane.loop.create_task(dial(self))
         return 0
 
     cdef int on_dialled(self, object transport) except -1:
@@ -27,7 +27,7 @@ cdef class BackendConnection(Connection):
         self.disarm()
         if sock is None:
             return 0
-        probe_peer(sock, self.tripper.settings.keep_alive_probe_interval)
+        probe_peer(sock, self.plane.settings.keep_alive_probe_interval)
         self.raw = transport
         local = transport.get_extra_info("sockname")
         if local:
@@ -41,7 +41,7 @@ cdef class BackendConnection(Connection):
         self.disarm()
         self.is_closed = True
         self.dialling = None
-        self.tripper.backends.discard(self)
+        self.plane.backends.discard(self)
         if exchange is not None:
             self.exchange = None
             exchange.dial_failed_ns = monotonic_ns()
@@ -85,7 +85,7 @@ cdef class BackendConnection(Connection):
         cdef Exchange exchange = self.exchange
         self.is_closed = True
         self.disarm()
-        self.tripper.backends.discard(self)
+        self.plane.backends.discard(self)
         error = self.detach(error)
         try:
             while self.unread is not None:
@@ -105,7 +105,7 @@ cdef class BackendConnection(Connection):
         self.exchange = None
         self.connection_pool.evict(self)
         self.abort()
-        return log_panic(self.tripper, error) if exchange is None else respond_panic(exchange, error)
+        return log_panic(self.plane, error) if exchange is None else respond_panic(exchange, error)
 
     # --- what the network says
 
@@ -221,7 +221,7 @@ cdef class BackendConnection(Connection):
             self.is_closed = True
             self.connection_pool.evict(self)
             if self.transport is not None:
-                self.arm(self.tripper.closings)
+                self.arm(self.plane.closings)
                 self.close_transport()
         return 0
 
@@ -234,23 +234,23 @@ cdef class BackendConnection(Connection):
                 # The task and this one hold each other.
                 self.dialling.cancel()
                 self.dialling = None
-                self.tripper.backends.discard(self)
+                self.plane.backends.discard(self)
             if self.transport is not None:
                 self.abort_transport()
         self.drop_validator()
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
-        if queue is self.tripper.dials:
+        if queue is self.plane.dials:
             if self.dialling is not None:
                 self.dialling.cancel()
             self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        elif queue is self.tripper.handshakes:
+        elif queue is self.plane.handshakes:
             self.dialling.cancel()
             self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
         elif self.is_closed:
             self.abort_transport()
-        elif queue is not self.tripper.stalls:
+        elif queue is not self.plane.stalls:
             self.close()
         elif self.is_stalled():
             self._lose(Failure(FAILURE_TIMEOUT, "context deadline exceeded"))
@@ -282,7 +282,7 @@ cdef class BackendConnection(Connection):
         cdef Py_ssize_t searched = len(backlog)
         backlog += data
         if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
-            if len(backlog) > self.tripper.settings.max_response_head:
+            if len(backlog) > self.plane.settings.max_response_head:
                 return self._reject_large_head()
             # No status line is longer; without a limit, one that comes byte by byte would cost a square.
             if searched < STATUS_LINE_MAX and not can_begin_response(PyByteArray_AS_STRING(backlog), len(backlog)):
@@ -293,7 +293,7 @@ cdef class BackendConnection(Connection):
 
     cdef int _reject_large_head(self) except -1:
         return self._reject(
-            f"net/http: server response headers exceeded {self.tripper.settings.max_response_head} bytes; aborted"
+            f"net/http: server response headers exceeded {self.plane.settings.max_response_head} bytes; aborted"
         )
 
     cdef int _reject_start(self, bytes data) except -1:
@@ -336,7 +336,7 @@ cdef class BackendConnection(Connection):
         """A response head at `data[at:]`. Returns the offset behind what was used, -1 when the exchange is over or waits."""
         cdef Exchange exchange = self.exchange
         cdef Head head = response_head
-        cdef Settings settings = self.tripper.settings
+        cdef Settings settings = self.plane.settings
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef int64_t length
         cdef int framing

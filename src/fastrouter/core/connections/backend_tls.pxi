@@ -2,7 +2,7 @@
 
 cdef class BackendTLSTransport(TLSTransport):
     def __cinit__(self, BackendConnection connection, object context):
-        self.tripper = connection.tripper
+        self.plane = connection.plane
         self.owner = connection
         self.context = context
 
@@ -16,7 +16,7 @@ cdef class BackendTLSTransport(TLSTransport):
         self.attach(raw)
         connection.on_dialled(raw)
         connection.dialling = self
-        connection.arm(self.tripper.handshakes)
+        connection.arm(self.plane.handshakes)
         try:
             self.begin_handshake(self.context, False, connection.endpoint.certificate_name())
             self.shake_hands()
@@ -46,7 +46,7 @@ cdef class BackendTLSTransport(TLSTransport):
     cdef int on_panic(self, object error) except -1:
         cdef BackendConnection connection = <BackendConnection>self.owner
         self.abort()
-        return log_panic(self.tripper, error) if connection is None else connection.on_panic(error)
+        return log_panic(self.plane, error) if connection is None else connection.on_panic(error)
 
     cdef int on_handshake(self) except -1:
         cdef BackendConnection connection = <BackendConnection>self.owner

@@ -4,8 +4,8 @@
 # whatever arrived while an exchange was under way). Both together are bounded: beyond `max_buffered` reading stops.
 
 cdef class ClientConnection(Connection):
-    def __cinit__(self, RoundTripper tripper):
-        self.tripper = tripper
+    def __cinit__(self, DataPlane plane):
+        self.plane = plane
         self.keep_alive = True
 
     # --- asyncio.Protocol
@@ -55,10 +55,10 @@ cdef class ClientConnection(Connection):
         error = self.detach(error)
         self.is_closing = True
         self.disarm()
-        self.tripper.resetting.discard(self)
-        if self in self.tripper.clients:
-            self.tripper.clients.remove(self)
-            self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
+        self.plane.resetting.discard(self)
+        if self in self.plane.clients:
+            self.plane.clients.remove(self)
+            self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
         try:
             self._on_end(error)
         except Exception as fault:
@@ -69,21 +69,21 @@ cdef class ClientConnection(Connection):
 
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
-        if queue is self.tripper.lingerings and self.count_unwritten() > 0:
+        if queue is self.plane.lingerings and self.count_unwritten() > 0:
             # It is still taking its response.
-            self.arm(self.tripper.closings)
-        elif queue is self.tripper.half_closes:
+            self.arm(self.plane.closings)
+        elif queue is self.plane.half_closes:
             self._on_half_close_over()
-        elif queue is self.tripper.tunnel_silences:
+        elif queue is self.plane.tunnel_silences:
             on_silence(self.exchange)
-        elif queue is not self.tripper.stalls or self.is_stalled():
-            if queue is self.tripper.header_reads:
+        elif queue is not self.plane.stalls or self.is_stalled():
+            if queue is self.plane.header_reads:
                 self._note_incomplete()
             self.abort()
 
     cdef int _watch_half_close(self) except -1:
         self.written_before = -1
-        self.arm(self.tripper.half_closes)
+        self.arm(self.plane.half_closes)
         return 0
 
     cdef int _on_half_close_over(self) except -1:
@@ -93,7 +93,7 @@ cdef class ClientConnection(Connection):
             return self.watch_stall()
         if exchange.is_response_started and exchange.bytes_sent != self.written_before:
             self.written_before = exchange.bytes_sent
-            self.arm(self.tripper.half_closes)
+            self.arm(self.plane.half_closes)
             return 0
         self.is_closing = True
         exchange.on_client_gone(None)
@@ -106,7 +106,7 @@ cdef class ClientConnection(Connection):
         if self.exchange is not None:
             return respond_panic(self.exchange, error)
         self.abort()
-        return log_panic(self.tripper, error)
+        return log_panic(self.plane, error)
 
     # --- what the network says
 
@@ -118,13 +118,13 @@ cdef class ClientConnection(Connection):
             return self.abort()
         if self.ip is None:
             self.set_address(peer[0].encode("ascii"), peer[1])
-        self.tripper.clients.add(self)
-        self.tripper.counters[COUNTER_CLIENT_CONNECTIONS] += 1
-        self.arm(self.tripper.header_reads)
-        return 0 if self.is_tls else self.tripper.turns.add_new_connection(self)
+        self.plane.clients.add(self)
+        self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
+        self.arm(self.plane.header_reads)
+        return 0 if self.is_tls else self.plane.turns.add_new_connection(self)
 
     cdef int on_full(self) except -1:
-        if self.queue is self.tripper.tunnel_silences:
+        if self.queue is self.plane.tunnel_silences:
             # The stall watch has the place.
             self.disarm()
         if self.exchange is not None and self.exchange.backend is not None:
@@ -205,7 +205,7 @@ cdef class ClientConnection(Connection):
         # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
         if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
             return self._work()
-        if PyByteArray_GET_SIZE(backlog) > self.tripper.settings.max_received_head:
+        if PyByteArray_GET_SIZE(backlog) > self.plane.settings.max_received_head:
             return refuse(self, bytes(backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_TOO_LARGE, 431, b"")
         return 0
 
@@ -251,7 +251,7 @@ cdef class ClientConnection(Connection):
         cdef const char* base = PyBytes_AS_STRING(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = self.at
-        cdef Settings settings = self.tripper.settings
+        cdef Settings settings = self.plane.settings
         cdef Head head = request_head
         cdef bytes raw
         cdef Exchange exchange
@@ -260,9 +260,9 @@ cdef class ClientConnection(Connection):
             at += 1
         if at == size:
             self.at = at
-            if self.queue is not self.tripper.header_reads:
+            if self.queue is not self.plane.header_reads:
                 # They are no request yet, but whoever sends them begins one.
-                self.arm(self.tripper.header_reads)
+                self.arm(self.plane.header_reads)
             return True
         if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
             if size - at > settings.max_received_head:
@@ -280,8 +280,8 @@ cdef class ClientConnection(Connection):
                 return True
             self.backlog = bytearray(data[at:])
             self.pending = None
-            if self.queue is not self.tripper.header_reads:
-                self.arm(self.tripper.header_reads)
+            if self.queue is not self.plane.header_reads:
+                self.arm(self.plane.header_reads)
             return False
         if head.length > settings.max_received_head:
             refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
@@ -303,13 +303,13 @@ cdef class ClientConnection(Connection):
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
-        if self.tripper.settings.route_patience > 0 and self._awaits_route(exchange):
+        if self.plane.settings.route_patience > 0 and self._awaits_route(exchange):
             self.at = at
             return False
         self.exchange = exchange
         exchange.is_first = not self.is_used
         self.is_used = True
-        if self.tripper.is_draining:
+        if self.plane.is_draining:
             self.keep_alive = False
         serve(exchange, head)
         return True
@@ -327,7 +327,7 @@ cdef class ClientConnection(Connection):
             return False
         self.drop_validator()
         self.awaiting = exchange
-        self.tripper.route_waits.add(self)
+        self.plane.route_waits.add(self)
         return True
 
     cdef bint _take_body(self) except -1:
@@ -439,7 +439,7 @@ cdef class ClientConnection(Connection):
             if exchange is not None and not self.framing.is_done:
                 wanted = waiting == 0 and exchange.can_take_body()
             elif exchange is not None or self.is_write_paused:
-                wanted = waiting < self.tripper.settings.max_buffered
+                wanted = waiting < self.plane.settings.max_buffered
         return self.let_read(wanted)
 
     cdef int on_exchange_end(self) except -1:
@@ -455,13 +455,13 @@ cdef class ClientConnection(Connection):
             # The response came before the body was read: what is left of the body is read and thrown away, up to DISCARD_MAX.
             self.is_discarding = True
             self.discarded = 0
-            self.arm(self.tripper.header_reads)
+            self.arm(self.plane.header_reads)
         else:
             self.end_message()
         if not self.is_advancing:
             if self.pending is not None or self.backlog is not None:
                 self._advance()
-            elif self.tripper.closes_idle and self.is_idle() and not self.has_unread():
+            elif self.plane.closes_idle and self.is_idle() and not self.has_unread():
                 self.close_after_write()
             elif self.is_read_paused:
                 self.adjust_reading()
@@ -474,7 +474,7 @@ cdef class ClientConnection(Connection):
         self.is_discarding = False
         if self.has_eof and not self._unconsumed():
             return self.close_after_write()
-        self.arm(self.tripper.client_idles)
+        self.arm(self.plane.client_idles)
         return 0
 
     cdef int _discard(self, Py_ssize_t size) except -1:
@@ -508,14 +508,14 @@ cdef class ClientConnection(Connection):
         self.backlog = None
         self.transport.write_eof()
         self.adjust_reading()
-        self.arm(self.tripper.lingerings)
+        self.arm(self.plane.lingerings)
         return 0
 
     cdef int close_after_write(self) except -1:
         """Close once everything written is out; a peer that does not read is cut off after the idle timeout."""
         if self.transport is not None and not self.is_closing:
             self.is_closing = True
-            self.arm(self.tripper.closings)
+            self.arm(self.plane.closings)
             self.close_transport()
         return 0
 
@@ -534,8 +534,8 @@ cdef class ClientConnection(Connection):
         self.let_read(False)
         if self.has_delivered():
             return self.reset()
-        self.arm(self.tripper.closings)
-        self.tripper.resetting.add(self)
+        self.arm(self.plane.closings)
+        self.plane.resetting.add(self)
         return 0
 
     cdef bint has_delivered(self) except -1:

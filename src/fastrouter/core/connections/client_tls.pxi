@@ -8,16 +8,16 @@ cdef bytes PLAIN_HTTP_HEAD = b"HTTP/1.0 400 Bad Request\r\n\r\n"
 cdef class ClientTLSTransport(TLSTransport):
     def __cinit__(self, ListenerProtocol listener, ClientConnection client):
         self.listener = listener
-        self.tripper = listener.tripper
+        self.plane = listener.plane
         self.owner = client
         self.stage = TLS_GREETING
 
     def connection_made(self, raw):
         self.transport = raw
         self.attach(raw)
-        self.tripper.handshaking.add(self)
-        self.arm(self.tripper.header_reads)
-        self.tripper.turns.add_new_connection(self)
+        self.plane.handshaking.add(self)
+        self.arm(self.plane.header_reads)
+        self.plane.turns.add_new_connection(self)
 
     def connection_lost(self, error):
         cdef Connection client = self.owner if self.has_owner() else None
@@ -30,12 +30,12 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef on_deadline(self, DeadlineQueue queue):
         # A handshake that takes too long, or somebody turned away who does not go.
         if self.stage == TLS_HANDSHAKE or self.greeting is not None:
-            count_refusal(self.tripper, REFUSAL_TLS_HANDSHAKE)
+            count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
         self.abort()
 
     cdef int on_panic(self, object error) except -1:
         self.abort()
-        return log_panic(self.tripper, error)
+        return log_panic(self.plane, error)
 
     cdef int on_greeting(self, bytes data) except -1:
         """Look at the first bytes: is this TLS at all, and for a protocol that is spoken here?"""
@@ -88,7 +88,7 @@ cdef class ClientTLSTransport(TLSTransport):
 
     cdef int _refuse(self, bytes last_words) except -1:
         """There is no TLS with this client."""
-        count_refusal(self.tripper, REFUSAL_TLS_HANDSHAKE)
+        count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
         return self._turn_away(last_words)
 
     cdef int _turn_away(self, bytes last_words) except -1:
@@ -99,11 +99,11 @@ cdef class ClientTLSTransport(TLSTransport):
         if last_words:
             self.write_out(last_words)
         self.transport.write_eof()
-        self.arm(self.tripper.lingerings)
+        self.arm(self.plane.lingerings)
         return 0
 
     cdef int _leave(self) except -1:
         """It is a client's connection now, or none at all."""
         self.disarm()
-        self.tripper.handshaking.discard(self)
+        self.plane.handshaking.discard(self)
         return 0

@@ -56,11 +56,11 @@ cdef class Connection(SocketReader):
             return 0
         if self.exchange is not None and self.exchange.queue is None:
             self.unwritten = self.count_unwritten()
-            self.arm(self.tripper.stalls)
+            self.arm(self.plane.stalls)
         return 0
 
     cdef int unwatch_stall(self) except -1:
-        if self.queue is self.tripper.stalls:
+        if self.queue is self.plane.stalls:
             self.disarm()
         return 0
 

@@ -16,22 +16,22 @@ cdef class ConnectionPool:
             return None
         connection = <BackendConnection>self.idle.pop()
         connection.disarm()
-        connection.tripper.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
+        connection.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
         return connection
 
     cdef int release(self, BackendConnection connection) except -1:
         """Take back a connection whose exchange ended cleanly; beyond the limit it is closed."""
-        cdef RoundTripper tripper = connection.tripper
-        if PyList_GET_SIZE(self.idle) >= tripper.settings.max_idle_per_endpoint:
+        cdef DataPlane plane = connection.plane
+        if PyList_GET_SIZE(self.idle) >= plane.settings.max_idle_per_endpoint:
             return connection.close()
         self.idle.append(connection)
-        tripper.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] += 1
-        connection.arm(tripper.backend_idles)
+        plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] += 1
+        connection.arm(plane.backend_idles)
         return 0
 
     cdef int evict(self, BackendConnection connection) except -1:
         """Forget an idle connection that ended or waited too long."""
         if connection in self.idle:
             self.idle.remove(connection)
-            connection.tripper.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
+            connection.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
         return 0

@@ -124,7 +124,7 @@ cdef class ClientConnection(Connection):
     cdef int abort(self) except -1
 
 cdef class ListenerProtocol:
-    cdef RoundTripper tripper
+    cdef DataPlane plane
     cdef object context                         # ssl.SSLContext, or None: no TLS
     cdef tuple protocols                        # of ALPN, as bytes; empty: whatever the client offers
     cdef object is_allowed                      # callable(ssl.SSLObject) -> bool, or None: whoever OpenSSL accepts

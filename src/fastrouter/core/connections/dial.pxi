@@ -15,8 +15,8 @@ cdef list allowed_addresses(list found, object is_blocked):
 async def dial(BackendConnection connection):
     """Open `connection` to its endpoint; failures go to it as values. The only coroutine of the data plane."""
     cdef Endpoint endpoint = connection.endpoint
-    cdef Settings settings = connection.tripper.settings
-    loop = connection.tripper.loop
+    cdef Settings settings = connection.plane.settings
+    loop = connection.plane.loop
     cdef RouteServices services = settings.route_services
     host = endpoint.host
     try:
@@ -54,7 +54,7 @@ async def dial(BackendConnection connection):
         if connection.exchange is not None:
             respond_panic(connection.exchange, error)
         else:
-            log_panic(connection.tripper, error)
+            log_panic(connection.plane, error)
         return
     if not connection.is_closed:
         connection.on_dial_failed(failure)
@@ -64,7 +64,7 @@ cdef Failure dial_failure(BackendConnection connection, object error):
     """What an OSError of a dial means."""
     cdef object number = error.errno
     if number in STARVED:
-        connection.tripper.on_starved_dial(number)
+        connection.plane.on_starved_dial(number)
         return Failure(FAILURE_STARVED, f"dial tcp {connection.endpoint.address}: {errno_text(error)}")
     return Failure(FAILURE_DIAL, f"dial tcp {connection.endpoint.address}: connect: {errno_text(error)}")
 

@@ -1,8 +1,8 @@
 # ListenerProtocol: how the connections of one listener become clients, with a PROXY header or without, with TLS or without.
 
 cdef class ListenerProtocol:
-    def __init__(self, RoundTripper tripper not None, *, bint reads_proxy_headers=False, is_trusted_proxy=None):
-        self.tripper = tripper
+    def __init__(self, DataPlane plane not None, *, bint reads_proxy_headers=False, is_trusted_proxy=None):
+        self.plane = plane
         self.reads_proxy_headers = reads_proxy_headers
         self.is_trusted_proxy = is_trusted_proxy
 
@@ -16,7 +16,7 @@ cdef class ListenerProtocol:
         """Protocol factory for `loop.create_server`."""
         if self.reads_proxy_headers:
             return ProxyHeaderReader(self)
-        return self.open(ClientConnection(self.tripper))
+        return self.open(ClientConnection(self.plane))
 
     cdef object open(self, ClientConnection client):
         """The protocol that the connection of `client` has once its PROXY header, if any, is read."""

@@ -113,10 +113,10 @@ cdef class ProxyHeaderReader(Timed):
         if peer is None:
             transport.abort()
         elif self.listener.is_trusted_proxy is not None and not self.listener.is_trusted_proxy(peer[0]):
-            self._let_in(ClientConnection(self.listener.tripper), b"")
+            self._let_in(ClientConnection(self.listener.plane), b"")
         else:
-            self.listener.tripper.handshaking.add(self)
-            self.arm(self.listener.tripper.proxy_headers)
+            self.listener.plane.handshaking.add(self)
+            self.arm(self.listener.plane.proxy_headers)
 
     def data_received(self, bytes data):
         cdef object header
@@ -132,7 +132,7 @@ cdef class ProxyHeaderReader(Timed):
         if header is None:
             return
         size, ip, port = header
-        client = ClientConnection(self.listener.tripper)
+        client = ClientConnection(self.listener.plane)
         if ip is not None:
             client.set_address(ip, port)
         self._let_in(client, self.backlog[size:])
@@ -146,13 +146,13 @@ cdef class ProxyHeaderReader(Timed):
     cdef on_deadline(self, DeadlineQueue queue):
         if len(self.backlog) < len(PROXY_V1) or may_become(self.backlog, PROXY_V2) and len(self.backlog) < len(PROXY_V2):
             # Too little came to be a header.
-            self._let_in(ClientConnection(self.listener.tripper), self.backlog)
+            self._let_in(ClientConnection(self.listener.plane), self.backlog)
         else:
             self._refuse()
 
     cdef int on_panic(self, object error) except -1:
         self.abort()
-        return log_panic(self.listener.tripper, error)
+        return log_panic(self.listener.plane, error)
 
     def abort(self):
         if self.transport is not None:
@@ -160,13 +160,13 @@ cdef class ProxyHeaderReader(Timed):
         self._leave()
 
     cdef int _refuse(self) except -1:
-        count_refusal(self.listener.tripper, REFUSAL_PROXY_HEADER)
+        count_refusal(self.listener.plane, REFUSAL_PROXY_HEADER)
         self.abort()
         return 0
 
     cdef int _leave(self) except -1:
         self.disarm()
-        self.listener.tripper.handshaking.discard(self)
+        self.listener.plane.handshaking.discard(self)
         self.transport = None
         return 0
 

@@ -5,9 +5,9 @@
 cdef Head refused_head = Head()
 
 
-cdef void count_refusal(RoundTripper tripper, int refusal) noexcept:
+cdef void count_refusal(DataPlane plane, int refusal) noexcept:
     """Count by REFUSAL_*; on its own, of a connection that has not come to a request."""
-    tripper.counters[COUNTERS_REFUSED + refusal] += 1
+    plane.counters[COUNTERS_REFUSED + refusal] += 1
 
 
 cdef int note_refusal(ClientConnection client, bytes received, int refusal, int status, Py_ssize_t size) except -1:
@@ -15,8 +15,8 @@ cdef int note_refusal(ClientConnection client, bytes received, int refusal, int 
 
     `received` is the beginning of it, `status` that of its response (0: none), `size` the bytes of that response's body.
     """
-    cdef AccessLog log = client.tripper.access_log
-    count_refusal(client.tripper, refusal)
+    cdef AccessLog log = client.plane.access_log
+    count_refusal(client.plane, refusal)
     if log is not None and log.logs_refused:
         log.record(refused_exchange(client, received, refusal, status, size))
     return 0
@@ -32,7 +32,7 @@ cdef Exchange refused_exchange(ClientConnection client, bytes received, int refu
     dash.start = <uint32_t>(PyBytes_GET_SIZE(text) - 1)
     dash.length = 1
     head.method.length = head.target.length = 0
-    head.scan(PyBytes_AS_STRING(text), dash.start, client.tripper.settings.max_request_headers + 1)
+    head.scan(PyBytes_AS_STRING(text), dash.start, client.plane.settings.max_request_headers + 1)
     exchange.refused_protocol = b"-"
     if head.slice_request_line() == VERDICT_OK:
         exchange.refused_protocol = b"HTTP/%d.%d" % (head.major, head.minor)

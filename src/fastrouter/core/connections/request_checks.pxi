@@ -23,8 +23,8 @@ cdef bint check_request(ClientConnection client, bytes raw, Head head) except -1
         framing = FRAMING_CHUNKED
 
     length = head.content_length()
-    if framing == FRAMING_NONE and client.tripper.settings.takes_empty_length and head.has_empty_length():
-        client.tripper.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
+    if framing == FRAMING_NONE and client.plane.settings.takes_empty_length and head.has_empty_length():
+        client.plane.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
         length = -1
     if framing == FRAMING_NONE and length > 0:
         framing = FRAMING_LENGTH

@@ -53,7 +53,7 @@ cdef int watch_silence(ClientConnection client, Exchange exchange) except -1:
     A client that takes nothing is under the stall watch instead: then the backend is not read, and its silence is not its own.
     """
     if exchange.is_half_closed and not exchange.is_finished and not client.is_write_paused:
-        client.arm(client.tripper.tunnel_silences)
+        client.arm(client.plane.tunnel_silences)
     return 0
 
 

@@ -23,7 +23,7 @@ cdef enum:
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
 
 cdef class FairReader(Timed):
-    cdef RoundTripper tripper
+    cdef DataPlane plane
     cdef object transport       # what is read from and written to, None before and after the connection
     cdef flag is_read_paused    # there is nowhere to put what would come
     cdef flag waits_for_turn    # it has had its share

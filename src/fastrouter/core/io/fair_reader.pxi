@@ -25,7 +25,7 @@ cdef class FairReader(Timed):
         """This one has had its share: `on_turn` is called later, and nothing is read until then."""
         if not self.waits_for_turn:
             self.waits_for_turn = True
-            self.tripper.turns.add(self)
+            self.plane.turns.add(self)
         return self._apply()
 
     cdef int keep_for_turn(self, bytes data) except -1:

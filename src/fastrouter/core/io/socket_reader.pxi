@@ -27,7 +27,7 @@ cdef class SocketReader(SocketWriter):
 
     cdef object detach(self, object error):
         if self.is_polled:
-            self.tripper.poll.forget(self)
+            self.plane.poll.forget(self)
         return SocketWriter.detach(self, error)
 
     cdef int on_data(self, bytes data) except -1:
@@ -38,7 +38,7 @@ cdef class SocketReader(SocketWriter):
 
     cdef int _read_past_transport(self) except -1:
         # For what is there already, an event comes at once.
-        self.is_polled = self.tripper.poll.add(self)
+        self.is_polled = self.plane.poll.add(self)
         if self.is_polled and not self.is_read_stopped:
             self.transport.pause_reading()
         return 0
@@ -77,5 +77,5 @@ cdef class SocketReader(SocketWriter):
             self.is_read_stopped = is_stopped
             if not is_stopped and self.is_ready:
                 self.is_ready = False
-                self.tripper.poll.read_later(self)
+                self.plane.poll.read_later(self)
         return 0

@@ -42,7 +42,7 @@ cdef class Turns:
         return not self.dials and monotonic_ns() - self.last_dial_ns > DIALS_NS
 
     cdef int add_dial(self, Exchange exchange) except -1:
-        """The first request of a connection is to dial in its turn: `RoundTripper.send` is called then."""
+        """The first request of a connection is to dial in its turn: `DataPlane.send` is called then."""
         cdef bytes route = exchange.pool.name
         exchange.waits_to_dial = True
         if route not in self.dials:
@@ -71,7 +71,7 @@ cdef class Turns:
             exchange = self._take_dial()
             if exchange.waits_to_dial and not exchange.is_finished:
                 try:
-                    exchange.tripper.send(exchange, True)
+                    send_attempt(exchange, True)
                 except Exception as error:
                     exchange.on_panic(error)
                 break

@@ -116,7 +116,7 @@ cdef class ContinueWait(Timed):
 
 cdef class Exchange(Timed):
     # the two sides
-    cdef RoundTripper tripper
+    cdef DataPlane plane
     cdef ClientConnection client
     cdef BackendConnection backend              # dialled or acquired for the current attempt
     # the request
@@ -229,61 +229,3 @@ cdef class Exchange(Timed):
     cdef int release_count(self) noexcept
     cdef int finish(self) except -1
     cdef int _count(self) except -1
-
-cdef class RoundTripper:
-    cdef RouteTable table
-    cdef Settings settings
-    cdef AccessLog access_log
-    cdef object event_log                       # callable(level, message, data) or None
-    cdef object table_log                       # the same, for what is about the pools of the table
-    cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
-    cdef object loop
-    cdef object tick_handle
-    cdef int64_t ticked_ns                      # CLOCK_MONOTONIC of the last tick
-    cdef int64_t wall_offset_ns                 # CLOCK_REALTIME less CLOCK_MONOTONIC, as of then
-    cdef int late_ticks                         # in a row
-    cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a lack of descriptors was logged last
-    cdef int64_t starved_dials                  # since then
-    cdef int starved_errno                      # 0: nothing to log
-    cdef bint logs_debug                        # lines of LOG_DEBUG are wanted: nobody makes them otherwise
-    cdef bint is_healthy                        # what health checks by User-Agent are told
-    cdef bint is_draining                       # connections are closed with their next response
-    cdef bint closes_idle                       # and those that become idle all the same
-    cdef set clients                            # open ClientConnections
-    cdef set backends                           # BackendConnections, from their dial on
-    cdef set resetting                          # clients that are reset once they have what was written
-    cdef Turns turns
-    cdef SocketPoll poll            # those that are read past the loop
-    cdef RouteWaits route_waits
-    cdef set handshaking                        # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
-    cdef DeadlineQueue proxy_headers
-    cdef DeadlineQueue header_reads
-    cdef DeadlineQueue half_closes              # clients that have half-closed, until their response begins
-    cdef DeadlineQueue tunnel_silences          # clients whose tunnels have one side that has ended
-    cdef DeadlineQueue client_idles
-    cdef DeadlineQueue lingerings
-    cdef DeadlineQueue closings
-    cdef DeadlineQueue continue_waits
-    cdef DeadlineQueue dials
-    cdef DeadlineQueue handshakes               # of TLS with backends
-    cdef DeadlineQueue attempts
-    cdef DeadlineQueue stalls
-    cdef DeadlineQueue backend_idles
-    cdef Stats shared                           # keeps `counters` alive
-    cdef int64_t* counters                      # this worker's, by COUNTER_*
-    cdef int _reset_delivered(self) except -1
-    cdef int _look_for_descriptors(self) except -1
-    cdef int on_starved_dial(self, int number) except -1
-    cdef int log(self, int level, str message, dict data) except -1
-    cdef EndpointPool find(
-        self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length, bint is_final=*
-    )
-    cdef int attempt(self, Exchange exchange) except -1
-    cdef int send(self, Exchange exchange, bint is_turn=*) except -1
-    cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
-    cdef int _retry_or_respond(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
-    cdef int on_client_gone(self, Exchange exchange) except -1
-    cdef int _mark_endpoint(self, Exchange exchange, Failure failure) except -1
-    cdef int _log_endpoint(self, str message, Exchange exchange) except -1
-    cdef int _log_attempt(self, Exchange exchange, str message, bint was_reused) except -1
-    cdef int _log_failure(self, Exchange exchange, bint was_reused) except -1

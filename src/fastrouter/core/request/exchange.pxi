@@ -6,9 +6,9 @@
 cdef class Exchange(Timed):
     def __cinit__(self, ClientConnection client):
         self.client = client
-        self.tripper = client.tripper
+        self.plane = client.plane
         self.received_ns = monotonic_ns()
-        self.received_wall_ns = self.received_ns + self.tripper.wall_offset_ns
+        self.received_wall_ns = self.received_ns + self.plane.wall_offset_ns
         self.cursor = -1
         self.is_body_wanted = True
 
@@ -59,9 +59,9 @@ cdef class Exchange(Timed):
             self.wants_upgrade = True
             self.upgrade = head.value_of(HEADER_UPGRADE)
             self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
-        self.closes_backend = not self.tripper.settings.backend_keep_alive
-        if self.tripper.access_log is not None and self.tripper.access_log.extra_headers:
-            self.logged_values = logged_values(self.tripper.access_log, head)
+        self.closes_backend = not self.plane.settings.backend_keep_alive
+        if self.plane.access_log is not None and self.plane.access_log.extra_headers:
+            self.logged_values = logged_values(self.plane.access_log, head)
         return 0
 
     cdef int set_framing(self, int framing, Head head) except -1:
@@ -84,7 +84,7 @@ cdef class Exchange(Timed):
     cdef bint can_take_body(self) noexcept:
         """Whether more request body may be read from the client now (back-pressure)."""
         cdef BackendConnection backend = self.backend
-        if self.held_size >= self.tripper.settings.max_buffered:
+        if self.held_size >= self.plane.settings.max_buffered:
             return False
         return backend is None or not backend.is_write_paused
 
@@ -127,7 +127,7 @@ cdef class Exchange(Timed):
             backend.write_rendered(out)
         if not self.is_body_wanted and self.continue_wait is None:
             self.continue_wait = ContinueWait(self)
-            self.continue_wait.arm(self.tripper.continue_waits)
+            self.continue_wait.arm(self.plane.continue_waits)
         if not self.is_finished:
             self.client.on_body_room()
         return 0
@@ -158,7 +158,7 @@ cdef class Exchange(Timed):
         cdef char* out
         if self.minor == 1:
             head.drop_hop_by_hop()
-            out = scratch_reserve(2 * head.length + 64 + self.tripper.settings.rewriting_room)
+            out = scratch_reserve(2 * head.length + 64 + self.plane.settings.rewriting_room)
             start = put_status_line(out, 1, head.status)
             out = rewrite(self, start, self._put_fields(start, head), &is_dated)
             self.client.write(scratch_take(put_text(out, b"\r\n")))
@@ -178,7 +178,7 @@ cdef class Exchange(Timed):
             out = put(out, self.request_id, 36)
             out = put_text(out, b"\r\n")
         if self.is_traced:
-            out = put_bytes(put_text(out, b"X-Vcap-Router: "), self.tripper.settings.local_ip)
+            out = put_bytes(put_text(out, b"X-Vcap-Router: "), self.plane.settings.local_ip)
             out = put_bytes(put_text(out, b"\r\nX-Vcap-Backend: "), self.endpoint.address_bytes)
             out = put_bytes(put_text(out, b"\r\nX-Cf-Routeendpoint: "), self.endpoint.address_bytes)
             out = put_text(out, b"\r\n")
@@ -198,7 +198,7 @@ cdef class Exchange(Timed):
             note_service_response(self, status)
         if self.wants_websocket:
             # Gorouter counts any response to a WebSocket request as an upgrade (spec 5.1).
-            self.tripper.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
+            self.plane.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         return 0
 
     cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
@@ -217,7 +217,7 @@ cdef class Exchange(Timed):
         self._on_response_head(head.status)
         if self.continue_wait is not None:
             self.continue_wait.disarm()
-        if self.tripper.is_draining:
+        if self.plane.is_draining:
             client.keep_alive = False
         if not self.is_body_wanted and not self.is_request_done:
             # A final response instead of 100: the client may or may not send its body now, so nothing can follow.
@@ -233,7 +233,7 @@ cdef class Exchange(Timed):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         sticky = sticky_lines(self, head)
         out = scratch_reserve(
-            2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + self.tripper.settings.rewriting_room + room
+            2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + self.plane.settings.rewriting_room + room
         )
         start = put_status_line(out, self.minor, head.status)
         out = self._put_fields(start, head)
@@ -318,7 +318,7 @@ cdef class Exchange(Timed):
             return 0
         self.was_head_sent = self.is_head_sent
         self.is_head_sent = False
-        self.tripper.after_failure(self, failure, was_reused, got_bytes)
+        on_attempt_failed(self, failure, was_reused, got_bytes)
         return 0
 
     cdef int on_client_gone(self, object error) except -1:
@@ -331,7 +331,7 @@ cdef class Exchange(Timed):
                 self._log_broken_stream(error)
             self.finish()
         else:
-            self.tripper.on_client_gone(self)
+            give_up_attempt(self)
         return 0
 
     cdef int _log_broken_stream(self, object error) except -1:
@@ -366,7 +366,7 @@ cdef class Exchange(Timed):
 
     cdef int log(self, int level, str message, dict data) except -1:
         """Write a line of this request to the process log, if there is one: with the ids of its trace (spec 6.6)."""
-        cdef object event_log = self.tripper.event_log
+        cdef object event_log = self.plane.event_log
         if event_log is not None:
             name_trace(self)
             event_log(level, message, {
@@ -416,31 +416,31 @@ cdef class Exchange(Timed):
                 backend.abort()
         self.finished_ns = monotonic_ns()
         self._count()
-        if self.tripper.access_log is not None:
-            self.tripper.access_log.record(self)
+        if self.plane.access_log is not None:
+            self.plane.access_log.record(self)
         client.on_exchange_end()
         return 0
 
     cdef int _count(self) except -1:
         """What Gorouter's reporter counts when a request is over (spec 4.2)."""
-        cdef RoundTripper tripper = self.tripper
+        cdef DataPlane plane = self.plane
         cdef int64_t total = self.finished_ns - self.received_ns
         cdef int group
-        tripper.counters[COUNTER_REQUESTS] += 1
+        plane.counters[COUNTER_REQUESTS] += 1
         if self.is_broken_off:
             # In Gorouter a panic then leaves the handlers, past all that would count.
             return 0
-        if tripper.settings.observes_apps:
+        if plane.settings.observes_apps:
             # What no app has seen is the router's own, as are apps without a label: row 0.
-            tripper.shared.observe(HISTOGRAM_HTTP, 0 if self.endpoint is None else self.endpoint.source_row, total / 1e9)
+            plane.shared.observe(HISTOGRAM_HTTP, 0 if self.endpoint is None else self.endpoint.source_row, total / 1e9)
         if self.endpoint is None:
             return 0
         # 101 counts as xxx, as Gorouter has it (spec 5.8).
         group = self.status // 100 - 2 if 200 <= self.status < 600 else STATUS_GROUPS - 1
-        tripper.counters[COUNTERS_RESPONSES + STATUS_GROUPS * self.endpoint.component_row + group] += 1
-        if self.proxy_started_ns and tripper.settings.observes_requests:
-            tripper.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
-            tripper.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
-        if tripper.settings.observes_routes:
-            tripper.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
+        plane.counters[COUNTERS_RESPONSES + STATUS_GROUPS * self.endpoint.component_row + group] += 1
+        if self.proxy_started_ns and plane.settings.observes_requests:
+            plane.shared.observe(HISTOGRAM_LATENCY, self.endpoint.component_row, total / 1e6)
+            plane.shared.observe(HISTOGRAM_GOROUTER, 0, (self.proxy_started_ns - self.received_ns) / 1e9)
+        if plane.settings.observes_routes:
+            plane.shared.observe(HISTOGRAM_ROUTE, self.pool.latency_row, total / 1e9)
         return 0

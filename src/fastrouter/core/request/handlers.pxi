@@ -5,12 +5,12 @@
 cdef int serve(Exchange exchange, Head head) except -1:
     """Take a validated request through the handlers and into its first attempt."""
     try:                                                        #  1 panic check
-        if exchange.tripper.settings.traces_zipkin:
+        if exchange.plane.settings.traces_zipkin:
             trace_zipkin(exchange, head)                        #  4 Zipkin B3
-        if exchange.tripper.settings.traces_w3c:
+        if exchange.plane.settings.traces_w3c:
             trace_w3c(exchange, head)                           #  5 W3C trace context
         set_request_id(exchange)                                #  6 X-Vcap-Request-Id
-        if exchange.tripper.logs_debug:
+        if exchange.plane.logs_debug:
             exchange.log(LOG_DEBUG, "vcap-request-id-header-set", {"VcapRequestIdHeader": exchange.request_id_text()})
         warn_of_semicolon(exchange, head)                       # 10 query parameters
         if not check_health(exchange):                          # 13 health check by User-Agent
@@ -29,10 +29,10 @@ cdef int serve(Exchange exchange, Head head) except -1:
         if not visit_route_service(exchange, head):             # 20 route service
             return 0
         prepare_request(exchange, head)                         # 22 reverse proxy
-        read_sticky(exchange, head)                             #    round tripper: who should serve,
-        if exchange.tripper.logs_debug:
+        read_sticky(exchange, head)                             #    round plane: who should serve,
+        if exchange.plane.logs_debug:
             exchange.pool.log_algorithm(exchange)
-        exchange.tripper.attempt(exchange)                      #    and the first attempt
+        begin_attempt(exchange)                               #    and the first attempt
     except Exception as error:
         respond_panic(exchange, error)
     return 0
@@ -47,7 +47,7 @@ cdef int warn_of_semicolon(Exchange exchange, Head head) except -1:
 
 
 cdef bint asks_for_health(Exchange exchange) noexcept:
-    cdef bytes asks = exchange.tripper.settings.healthcheck_user_agent
+    cdef bytes asks = exchange.plane.settings.healthcheck_user_agent
     cdef Slice agent = exchange.user_agent
     return agent.length == PyBytes_GET_SIZE(asks) and memcmp(
         PyBytes_AS_STRING(exchange.head) + agent.start, PyBytes_AS_STRING(asks), agent.length
@@ -74,7 +74,7 @@ cdef bint check_protocol(Exchange exchange) except -1:
 
 cdef bint check_request_size(Exchange exchange, Head head) except -1:
     """431 for a head over the limits; an endpoint is chosen only so that the log line names the app (spec 4.2)."""
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
     cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
     cdef Field* field
@@ -98,7 +98,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
         return True
     exchange.pool = find_pool(exchange)
     if exchange.pool is not None:
-        if exchange.tripper.logs_debug:
+        if exchange.plane.logs_debug:
             exchange.pool.log_algorithm(exchange)
         exchange.endpoint = exchange.pool.select(exchange)
     exchange.router_error = b"max-request-size-exceeded"
@@ -110,7 +110,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
 cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
     """Whose word on the client's certificate goes on, and whether a route service's signature holds (spec 4.2, handler 17)."""
     cdef ClientConnection client = exchange.client
-    cdef str mode = exchange.tripper.settings.forwarded_client_cert
+    cdef str mode = exchange.plane.settings.forwarded_client_cert
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bytes certificate
     if head.has(HEADER_X_CF_PROXY_SIGNATURE):
@@ -125,7 +125,7 @@ cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
                 )
         elif head.has(HEADER_X_FORWARDED_CLIENT_CERT) and mode != "always_forward":
             remove_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT)
-    if is_signed and exchange.pool.route_service_url and exchange.tripper.settings.route_services.signer is not None:
+    if is_signed and exchange.pool.route_service_url and exchange.plane.settings.route_services.signer is not None:
         if not check_return(exchange):
             return False
         if mode == "forward":
@@ -135,7 +135,7 @@ cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
 
 cdef int drop_hop_by_hop(Exchange exchange, Head head) except -1:
     """Mark what must not go on; `Connection` cannot name the headers an operator protects."""
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     if settings.hop_by_hop_filter:
         head.kept_names = settings.hop_by_hop_filter
         if exchange.wants_upgrade and b"upgrade" in settings.hop_by_hop_filter:
@@ -144,7 +144,7 @@ cdef int drop_hop_by_hop(Exchange exchange, Head head) except -1:
 
 
 cdef int set_forwarded_proto(Exchange exchange, Head head) except -1:
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     if exchange.is_trusted_return:
         # What the route service saw first holds on both ways (spec 8.3).
         return 0

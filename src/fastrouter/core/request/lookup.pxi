@@ -2,10 +2,10 @@
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
     if exchange.host.length == 0 or (
-        exchange.tripper.settings.refuses_client_ip
+        exchange.plane.settings.refuses_client_ip
         and is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start)
     ):
-        exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
+        exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
@@ -20,14 +20,14 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
 cdef EndpointPool find_pool(Exchange exchange, bint is_final=True):
     """The pool of the route that the request goes to, or None."""
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    return exchange.tripper.find(
+    return exchange.plane.find(
         base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length, is_final
     )
 
 
 cdef bint check_connection_limit(Exchange exchange) except -1:
     """Respond when every endpoint serves as many requests as it may."""
-    if exchange.pool.has_room(exchange.tripper.settings):
+    if exchange.pool.has_room(exchange.plane.settings):
         return True
     respond_at_limit(exchange)
     return False
@@ -36,7 +36,7 @@ cdef bint check_connection_limit(Exchange exchange) except -1:
 cdef int respond_at_limit(Exchange exchange) except -1:
     """503: all that keeps the request from being served is that every endpoint is at its limit."""
     cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
-    exchange.tripper.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
+    exchange.plane.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.log(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
     return respond_error(
         exchange, 503, b"Connection Limit Reached", b"",
@@ -66,13 +66,13 @@ cdef bint respond_unknown_route(Exchange exchange, int status, bytes message) ex
     cdef const char* base = PyBytes_AS_STRING(exchange.head)
     # One that is too long for any route is not repeated at length.
     cdef bytes host = base[exchange.host.start : exchange.host.start + min(exchange.host.length, QUOTED_HOST_MAX)]
-    if exchange.pool is not None and exchange.tripper.settings.empty_pool_503:
+    if exchange.pool is not None and exchange.plane.settings.empty_pool_503:
         respond_error(
             exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
             b"Requested route ('%s') has no available endpoints." % host,
         )
     else:
-        exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
+        exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, status, b"unknown_route", b"Cache-Control: no-cache, no-store\r\n", message % host)
     return False
 
@@ -142,7 +142,7 @@ cdef object instance_match(object pattern, bytes text):
 
 
 cdef bint respond_bad_instance(Exchange exchange, str kind, bytes value, bytes router_error, bytes name) except -1:
-    exchange.tripper.counters[COUNTER_REJECTED_REQUESTS] += 1
+    exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
     exchange.log(LOG_ERROR, f"invalid-{kind}-instance-header", {
         "error": f"Incorrect {name.decode().upper()} header : {value.decode('utf-8', 'replace')}",
     })

@@ -11,7 +11,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     cdef bytes target = None
     cdef bytes host = None
     cdef Py_ssize_t extra = changed_size(exchange)
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     if PyBytes_GET_SIZE(settings.trace_key) and exchange.service is None:
         exchange.is_traced = head.text_of(HEADER_X_VCAP_TRACE) == settings.trace_key
     if exchange.service is not None:

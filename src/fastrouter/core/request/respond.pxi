@@ -49,7 +49,7 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         client.keep_alive = False
     out = scratch_reserve(
-        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.tripper.settings.rewriting_room
+        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.plane.settings.rewriting_room
     )
     start = put_status_line(out, exchange.minor, status)
     out = rewrite(exchange, start, put_bytes(start, headers), &is_dated)
@@ -88,9 +88,9 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
     if router_error:
         headers += b"X-Cf-Routererror: " + router_error + b"\r\n"
         exchange.router_error = router_error
-    if exchange.tripper.settings.render_error is not None:
+    if exchange.plane.settings.render_error is not None:
         try:
-            body = render_error(exchange.tripper.settings.render_error, status, headers, message)
+            body = render_error(exchange.plane.settings.render_error, status, headers, message)
             kind = b"text/html"
         except Exception as error:
             exchange.log(LOG_ERROR, "render-error-failed", {"error": str(error)})
@@ -114,7 +114,7 @@ cdef bytes render_error(object render, int status, bytes headers, bytes message)
 cdef int respond_health(Exchange exchange) except -1:
     """The router's own health, for the load balancer in front of it (spec 4.2, handler 13), and the end of the exchange."""
     cdef bytes headers = b"Cache-Control: private, max-age=0\r\nExpires: 0\r\n"
-    if exchange.tripper.is_healthy:
+    if exchange.plane.is_healthy:
         respond(exchange, 200, headers, b"ok\n")
     else:
         respond(exchange, 503, headers, b"")
@@ -152,9 +152,9 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
     return 0
 
 
-cdef int log_panic(RoundTripper tripper, object error) except -1:
+cdef int log_panic(DataPlane plane, object error) except -1:
     """A fault of the router itself that happened to nobody's request."""
-    return tripper.log(LOG_ERROR, "panic-check", fault_fields("", error))
+    return plane.log(LOG_ERROR, "panic-check", fault_fields("", error))
 
 
 cdef dict fault_fields(str host, object error):
@@ -171,11 +171,11 @@ cdef bytes router_error_of(Failure failure):
 cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     """The response to a request no attempt could serve (spec 5.7), and the end of the exchange."""
     cdef FailureRow* row = failure.row()
-    cdef RoundTripper tripper = exchange.tripper
+    cdef DataPlane plane = exchange.plane
     cdef bytes router_error = router_error_of(failure)
-    tripper.counters[row.counter] += 1
+    plane.counters[row.counter] += 1
     if exchange.wants_websocket:
-        tripper.counters[COUNTER_WEBSOCKET_FAILURES] += 1
+        plane.counters[COUNTER_WEBSOCKET_FAILURES] += 1
     exchange.router_error = router_error
     if failure.kind == FAILURE_CLIENT_GONE:
         # Logged as if somebody were there to read it.

@@ -91,7 +91,7 @@ cdef char* rewrite(Exchange exchange, char* start, char* end, bint* is_dated) ex
 
     The log shows the router error that is left. `is_dated` tells whether there is a date.
     """
-    cdef Rewriting rewriting = exchange.tripper.settings.rewriting
+    cdef Rewriting rewriting = exchange.plane.settings.rewriting
     cdef const char* error
     if rewriting is None:
         return end

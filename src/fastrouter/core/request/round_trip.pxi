@@ -1,404 +1,189 @@
-# RoundTripper: the attempt loop, and what one worker's exchanges share.
+# RoundTrip: the attempts of one exchange: select an endpoint, acquire a connection or dial, send; and again where that is safe.
 
-# Seconds between two looks at the deadlines: every wait may last this much longer than it should.
-cdef double TICK_SECONDS = 0.1
-# A tick that comes this much after the one before is late: the process was held up.
-cdef int64_t LATE_NS = 200000000
-# After so many late ticks in a row deadlines hold again.
-cdef int LATE_TICKS_MAX = 20
-# Between two log lines about a lack of descriptors.
-cdef int64_t STARVED_INTERVAL_NS = 30000000000
-# How long a backend may leave `Expect: 100-continue` without a response before the body is asked for anyway (spec 5.5).
-cdef double CONTINUE_SECONDS = 1.0
-# How long a client may go on sending after the last response on its connection.
-cdef double LINGER_SECONDS = 1.0
+cdef int begin_attempt(Exchange exchange) except -1:
+    """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
+    cdef EndpointPool pool = exchange.pool
+    cdef Endpoint endpoint
+    if exchange.service is not None:
+        return attempt_visit(exchange)
+    if exchange.attempt == 0:
+        exchange.proxy_started_ns = monotonic_ns()
+    exchange.attempt += 1
+    endpoint = pool.select(exchange)
+    if exchange.attempt > 1 and exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint is not None:
+        # Every endpoint was tried and none has joined meanwhile: the last error stands.
+        if endpoint.address_bytes in exchange.tried:
+            return respond_failure(exchange, exchange.failure)
+    if endpoint is None:
+        if exchange.failure is None and pool.is_exhausted_for(exchange):
+            # Handler 15 has seen a place, and another worker has taken it meanwhile.
+            return respond_at_limit(exchange)
+        exchange.log(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
+        if exchange.failure is not None:
+            # The last endpoint was pruned for it.
+            return respond_failure(exchange, exchange.failure)
+        return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
+    if not endpoint.reserve(exchange.plane.settings.max_conns):
+        # Another worker was faster: it is at its limit now, so the next look passes it over.
+        exchange.attempt -= 1
+        return begin_attempt(exchange)
+    exchange.endpoint = endpoint
+    if exchange.plane.logs_debug:
+        exchange.log(LOG_DEBUG, "backend", {**described_destination(exchange), "attempt": exchange.attempt})
+    exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
+    exchange.is_resent = False
+    exchange.is_counted = True
+    exchange.plane.counters[COUNTER_ATTEMPTS] += 1
+    exchange.plane.counters[COUNTERS_NAMED + endpoint.component_row] += 1
+    if not exchange.wants_websocket:
+        exchange.arm(exchange.plane.attempts)
+    return send_attempt(exchange)
 
 
-cdef class RoundTripper:
-    def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None, Stats stats=None, *, table_log=None):
-        if settings is None:
-            settings = Settings()
-        self.table = table
-        self.settings = settings
-        self.access_log = access_log
-        self.event_log = event_log
-        self.table_log = event_log if table_log is None else table_log
-        self.on_prune = on_prune
-        self.shared = Stats.private() if stats is None else stats
-        self.counters = self.shared.counters
-        self.is_healthy = True
-        self.clients = set()
-        self.handshaking = set()
-        self.backends = set()
-        self.resetting = set()
-        self.turns = Turns()
-        self.poll = SocketPoll()
-        self.route_waits = RouteWaits(settings.route_patience, self.turns)
-        self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
-        self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
-        self.half_closes = DeadlineQueue(settings.half_close_timeout)
-        self.tunnel_silences = DeadlineQueue(settings.tunnel_silence_timeout)
-        self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
-        self.lingerings = DeadlineQueue(LINGER_SECONDS)
-        self.closings = DeadlineQueue(settings.closing_timeout)
-        self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
-        self.dials = DeadlineQueue(settings.dial_timeout)
-        self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
-        self.attempts = DeadlineQueue(settings.endpoint_timeout)
-        self.stalls = DeadlineQueue(settings.closing_timeout)
-        self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+cdef int send_attempt(Exchange exchange, bint is_turn=False) except -1:
+    """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
+    cdef ConnectionPool pool = exchange.endpoint.connection_pool()
+    cdef BackendConnection connection = pool.acquire()
+    while connection is not None and connection.has_ended():
+        connection.close()
+        connection = pool.acquire()
+    exchange.waits_to_dial = False
+    if connection is None:
+        if exchange.is_first:
+            if not is_turn and not exchange.plane.turns.may_dial():
+                return exchange.plane.turns.add_dial(exchange)
+            exchange.plane.turns.last_dial_ns = monotonic_ns()
+        connection = BackendConnection(exchange.plane, exchange.endpoint)
+        connection.exchange = exchange
+        exchange.backend = connection
+        exchange.plane.counters[COUNTER_DIALS] += 1
+        connection.dial()
+    else:
+        connection.exchange = exchange
+        exchange.backend = connection
+        exchange.send_request()
+    return 0
 
-    # --- life of the worker
 
-    def start(self, loop):
-        """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
-        self.loop = loop
-        self.turns.loop = self.poll.loop = loop
-        self._tick()
+cdef int on_attempt_failed(Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
+    """An attempt ended before a response head; whatever ended it, the request is not left waiting (spec 4.2, handler 1)."""
+    try:
+        retry_or_respond(exchange, failure, was_reused, got_bytes)
+    except Exception as error:
+        respond_panic(exchange, error)
+    return 0
 
-    def stop(self):
-        """End the tick, flush the log and cut every connection."""
-        cdef ClientConnection client
-        if self.tick_handle is not None:
-            self.tick_handle.cancel()
-            self.tick_handle = None
-        # Whoever is cut off now has not left: no attempt has failed.
-        self.event_log = self.table_log = None
-        for client in list(self.clients):
-            client.abort()
-        for connection in list(self.handshaking):
-            connection.abort()
-        for backend in list(self.backends):
-            (<BackendConnection>backend).abort()
-        self.turns.clear()
-        self.poll.close()
-        self.route_waits.clear()
-        if self.access_log is not None:
-            self.access_log.flush()
 
-    def drain(self, *, bint closes_idle=True):
-        """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
-
-        Without `closes_idle`, a connection that is idle now is closed after its next response; so is, in any case, one whose
-        next request has arrived and was not read yet.
-        """
-        cdef ClientConnection client
-        self.is_draining = True
-        if not closes_idle:
-            return
-        self.closes_idle = True
-        for client in list(self.clients):
-            if client.is_idle() and not client.has_unread():
-                client.close_after_write()
-
-    def set_health(self, bint is_healthy):
-        """Say what the response to health checks by User-Agent is from now on; healthy until it is called."""
-        self.is_healthy = is_healthy
-
-    def set_debug(self, bint logs_debug):
-        """Say whether `event_log` wants lines of level 0; it does not until it is called."""
-        self.logs_debug = logs_debug
-
-    def on_table_changed(self):
-        """Let requests go on whose route has come."""
-        self.route_waits.on_change(self.table)
-
-    def connection_counts(self):
-        """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
-        cdef ClientConnection client
-        cdef int active = 0
-        cdef int idle = 0
-        for client in self.clients:
-            if client.is_idle():
-                idle += 1
-            elif client.is_active():
-                active += 1
-        return active, idle
-
-    def has_connections(self):
-        """Whether anybody is connected, those included who have not come through TLS or a PROXY header yet."""
-        return bool(self.clients or self.handshaking)
-
-    def new_client(self):
-        """Protocol factory for `loop.create_server`."""
-        return ClientConnection(self)
-
-    def stats(self):
-        """Counters of this data plane by name, and gauges of now."""
-        return self.shared.counts(self.shared.worker)
-
-    def _tick(self):
-        cdef int64_t now = monotonic_ns()
-        self.late_ticks = self.late_ticks + 1 if self.ticked_ns and now - self.ticked_ns > LATE_NS else 0
-        self.ticked_ns = now
-        self.wall_offset_ns = wall_ns() - now
-        self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
-        self._look_for_descriptors()
-        if self.resetting:
-            self._reset_delivered()
-        if self.access_log is not None:
-            self.access_log.flush()
-        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
-        # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
-        if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
-            self.loop.call_soon(self._look)
-
-    def _look(self):
-        # What is called soon comes in front of this turn's look at the sockets, and what is called soon from there behind it.
-        self.loop.call_soon(self._expire)
-
-    def _expire(self):
-        cdef int64_t now = self.ticked_ns
-        if self.tick_handle is None:
-            return
-        self.proxy_headers.expire(now)
-        self.header_reads.expire(now)
-        self.half_closes.expire(now)
-        self.tunnel_silences.expire(now)
-        self.client_idles.expire(now)
-        self.lingerings.expire(now)
-        self.closings.expire(now)
-        self.continue_waits.expire(now)
-        self.dials.expire(now)
-        self.handshakes.expire(now)
-        self.attempts.expire(now)
-        self.stalls.expire(now)
-        self.backend_idles.expire(now)
-
-    cdef int _reset_delivered(self) except -1:
-        cdef ClientConnection client
-        for client in list(self.resetting):
-            if client.has_delivered():
-                client.reset()
-        return 0
-
-    cdef int _look_for_descriptors(self) except -1:
-        """Log, once an interval, that connections are refused or cannot be dialled because this process may open no more.
-
-        libuv accepts and closes them without a word; so a socket is opened to see whether it can be.
-        """
-        cdef int descriptor = socket(AF_UNIX, SOCK_STREAM_NUMBER, 0)
-        if descriptor >= 0:
-            close(descriptor)
-        else:
-            self.starved_errno = errno
-        if self.starved_errno and (self.starved_ns == 0 or self.ticked_ns - self.starved_ns > STARVED_INTERVAL_NS):
-            self.log(LOG_ERROR, "out-of-resources", {
-                "error": os_strerror(self.starved_errno).lower(), "refuses-clients": descriptor < 0,
-                "failed-dials": self.starved_dials,
-            })
-            self.starved_ns = self.ticked_ns
-            self.starved_errno = 0
-            self.starved_dials = 0
-        return 0
-
-    cdef int on_starved_dial(self, int number) except -1:
-        """A dial has failed with errno `number`, for want of what this process or machine may use."""
-        self.starved_errno = number
-        self.starved_dials += 1
-        return 0
-
-    cdef int log(self, int level, str message, dict data) except -1:
-        """Write to the process log, if there is one."""
-        if self.event_log is not None:
-            self.event_log(level, message, data)
-        return 0
-
-    # --- attempts
-
-    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length,
-                           bint is_final=True):
-        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7).
-
-        One that is not final is made again, and counted then, if it has found no endpoint.
-        """
-        cdef EndpointPool pool
-        cdef int64_t begun_ns
-        if not self.settings.observes_requests:
-            return self.table.find(host, host_length, path, path_length)
-        begun_ns = monotonic_ns()
-        pool = self.table.find(host, host_length, path, path_length)
-        if is_final or (pool is not None and PyList_GET_SIZE(pool.endpoints) > 0):
-            self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
-        return pool
-
-    cdef int attempt(self, Exchange exchange) except -1:
-        """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
-        cdef EndpointPool pool = exchange.pool
-        cdef Endpoint endpoint
-        if exchange.service is not None:
-            return attempt_visit(self, exchange)
-        if exchange.attempt == 0:
-            exchange.proxy_started_ns = monotonic_ns()
-        exchange.attempt += 1
-        endpoint = pool.select(exchange)
-        if exchange.attempt > 1 and exchange.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint is not None:
-            # Every endpoint was tried and none has joined meanwhile: the last error stands.
-            if endpoint.address_bytes in exchange.tried:
-                return respond_failure(exchange, exchange.failure)
-        if endpoint is None:
-            if exchange.failure is None and pool.is_exhausted_for(exchange):
-                # Handler 15 has seen a place, and another worker has taken it meanwhile.
-                return respond_at_limit(exchange)
-            exchange.log(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
-            if exchange.failure is not None:
-                # The last endpoint was pruned for it.
-                return respond_failure(exchange, exchange.failure)
-            return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
-        if not endpoint.reserve(self.settings.max_conns):
-            # Another worker was faster: it is at its limit now, so the next look passes it over.
-            exchange.attempt -= 1
-            return self.attempt(exchange)
-        exchange.endpoint = endpoint
-        if self.logs_debug:
-            exchange.log(LOG_DEBUG, "backend", {**described_destination(exchange), "attempt": exchange.attempt})
-        exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
-        exchange.is_resent = False
-        exchange.is_counted = True
-        self.counters[COUNTER_ATTEMPTS] += 1
-        self.counters[COUNTERS_NAMED + endpoint.component_row] += 1
-        if not exchange.wants_websocket:
-            exchange.arm(self.attempts)
-        return self.send(exchange)
-
-    cdef int send(self, Exchange exchange, bint is_turn=False) except -1:
-        """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
-        cdef ConnectionPool pool = exchange.endpoint.connection_pool()
-        cdef BackendConnection connection = pool.acquire()
-        while connection is not None and connection.has_ended():
-            connection.close()
-            connection = pool.acquire()
-        exchange.waits_to_dial = False
-        if connection is None:
-            if exchange.is_first:
-                if not is_turn and not self.turns.may_dial():
-                    return self.turns.add_dial(exchange)
-                self.turns.last_dial_ns = monotonic_ns()
-            connection = BackendConnection(self, exchange.endpoint)
-            connection.exchange = exchange
-            exchange.backend = connection
-            self.counters[COUNTER_DIALS] += 1
-            connection.dial()
-        else:
-            connection.exchange = exchange
-            exchange.backend = connection
-            exchange.send_request()
-        return 0
-
-    cdef int after_failure(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
-        """An attempt ended before a response head; whatever ended it, the request is not left waiting (spec 4.2, handler 1)."""
-        try:
-            self._retry_or_respond(exchange, failure, was_reused, got_bytes)
-        except Exception as error:
-            respond_panic(exchange, error)
-        return 0
-
-    cdef int _retry_or_respond(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
-        """Try again where it is safe, else respond (spec 5.4)."""
-        cdef Endpoint endpoint = exchange.endpoint
-        cdef int max_attempts = self.settings.max_attempts
-        cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
-        if is_lost and was_reused and exchange.is_replayable() and not got_bytes:
-            # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
-            exchange.is_resent = True
-            return self.send(exchange)
-        exchange.release_count()
-        if failure.kind == FAILURE_TOO_MANY_HEADERS:
-            # To Gorouter this attempt has succeeded, but its response is not to be had.
-            exchange.failure = failure
-            self._log_failure(exchange, was_reused)
-            return respond_failure(exchange, failure)
-        exchange.failed_attempts += 1
-        exchange.last_failed_ns = monotonic_ns()
-        if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
-            # Of a backend that dies, the kept connections end first and the one dialled in their place is reset.
-            failure.kind = FAILURE_IDEMPOTENT_EOF
+cdef int retry_or_respond(Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1:
+    """Try again where it is safe, else respond (spec 5.4)."""
+    cdef Endpoint endpoint = exchange.endpoint
+    cdef int max_attempts = exchange.plane.settings.max_attempts
+    cdef bint is_lost = failure.kind == FAILURE_EOF or failure.kind == FAILURE_RESET
+    if is_lost and was_reused and exchange.is_replayable() and not got_bytes:
+        # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
+        exchange.is_resent = True
+        return send_attempt(exchange)
+    exchange.release_count()
+    if failure.kind == FAILURE_TOO_MANY_HEADERS:
+        # To Gorouter this attempt has succeeded, but its response is not to be had.
         exchange.failure = failure
-        # Body bytes that were sent are gone: nobody else could get them.
-        failure.is_retriable = failure.row().retriable and not (
-            exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
+        log_failed_attempt(exchange, was_reused)
+        return respond_failure(exchange, failure)
+    exchange.failed_attempts += 1
+    exchange.last_failed_ns = monotonic_ns()
+    if exchange.is_replayable() and not got_bytes and (failure.kind == FAILURE_EOF or (is_lost and exchange.is_resent)):
+        # Of a backend that dies, the kept connections end first and the one dialled in their place is reset.
+        failure.kind = FAILURE_IDEMPOTENT_EOF
+    exchange.failure = failure
+    # Body bytes that were sent are gone: nobody else could get them.
+    failure.is_retriable = failure.row().retriable and not (
+        exchange.was_head_sent and exchange.request_framing != FRAMING_NONE
+    )
+    log_failed_attempt(exchange, was_reused)
+    if endpoint.is_route_service:
+        max_attempts = exchange.plane.settings.route_services.max_attempts
+    else:
+        mark_endpoint(exchange, failure)
+    if not failure.is_retriable or exchange.attempt >= max_attempts:
+        return respond_failure(exchange, failure)
+    if exchange.tried is None:
+        exchange.tried = set()
+    exchange.tried.add(endpoint.address_bytes)
+    exchange.local_address = None
+    return begin_attempt(exchange)
+
+
+cdef int give_up_attempt(Exchange exchange) except -1:
+    """The client has left before a response: the attempt under way is over, and no endpoint is marked (spec 5.10)."""
+    cdef BackendConnection backend = exchange.backend
+    cdef bint was_reused = backend is not None and backend.was_used
+    exchange.failure = Failure(FAILURE_CLIENT_GONE, "context canceled")
+    exchange.failed_attempts += 1
+    exchange.last_failed_ns = monotonic_ns()
+    exchange.was_head_sent = exchange.is_head_sent
+    log_failed_attempt(exchange, was_reused)
+    if is_body_cut(exchange):
+        exchange.plane.log(
+            LOG_ERROR, "gateway-error-and-original-request-context-cancelled", {"error": cause_of_cancelling(exchange)}
         )
-        self._log_failure(exchange, was_reused)
-        if endpoint.is_route_service:
-            max_attempts = self.settings.route_services.max_attempts
-        else:
-            self._mark_endpoint(exchange, failure)
-        if not failure.is_retriable or exchange.attempt >= max_attempts:
-            return respond_failure(exchange, failure)
-        if exchange.tried is None:
-            exchange.tried = set()
-        exchange.tried.add(endpoint.address_bytes)
-        exchange.local_address = None
-        return self.attempt(exchange)
+    return respond_failure(exchange, exchange.failure)
 
-    cdef int on_client_gone(self, Exchange exchange) except -1:
-        """The client has left before a response: the attempt under way is over, and no endpoint is marked (spec 5.10)."""
-        cdef BackendConnection backend = exchange.backend
-        cdef bint was_reused = backend is not None and backend.was_used
-        exchange.failure = Failure(FAILURE_CLIENT_GONE, "context canceled")
-        exchange.failed_attempts += 1
-        exchange.last_failed_ns = monotonic_ns()
-        exchange.was_head_sent = exchange.is_head_sent
-        self._log_failure(exchange, was_reused)
-        if is_body_cut(exchange):
-            self.log(
-                LOG_ERROR, "gateway-error-and-original-request-context-cancelled", {"error": cause_of_cancelling(exchange)}
-            )
-        return respond_failure(exchange, exchange.failure)
 
-    cdef int _mark_endpoint(self, Exchange exchange, Failure failure) except -1:
-        """Remove or mark the endpoint that failed, if it is still there (spec 5.2.4)."""
-        cdef EndpointPool pool = exchange.pool
-        cdef Endpoint endpoint = exchange.endpoint
-        cdef Py_ssize_t at = pool.find(endpoint.address_bytes)
-        if at < 0:
-            return 0
-        if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
-            self._log_endpoint("prune-failed-endpoint", exchange)
-            pool.remove(endpoint.address_bytes)
-            if self.on_prune is not None and not pool.is_thrown_away:
-                self.on_prune(pool.uri, endpoint.address)
-        elif failure.row().failable:
-            self._log_endpoint("endpoint-marked-as-ineligible", exchange)
-            # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
-            if not pool.is_thrown_away:
-                (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
+cdef int mark_endpoint(Exchange exchange, Failure failure) except -1:
+    """Remove or mark the endpoint that failed, if it is still there (spec 5.2.4)."""
+    cdef EndpointPool pool = exchange.pool
+    cdef Endpoint endpoint = exchange.endpoint
+    cdef Py_ssize_t at = pool.find(endpoint.address_bytes)
+    if at < 0:
         return 0
+    if failure.row().prunable and (<Endpoint>pool.endpoints[at]).tls:
+        log_endpoint("prune-failed-endpoint", exchange)
+        pool.remove(endpoint.address_bytes)
+        if exchange.plane.on_prune is not None and not pool.is_thrown_away:
+            exchange.plane.on_prune(pool.uri, endpoint.address)
+    elif failure.row().failable:
+        log_endpoint("endpoint-marked-as-ineligible", exchange)
+        # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
+        if not pool.is_thrown_away:
+            (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
+    return 0
 
-    cdef int _log_endpoint(self, str message, Exchange exchange) except -1:
-        """Log what becomes of the endpoint that failed. As in Gorouter the table knows nothing of requests and their traces."""
-        if self.table_log is not None:
-            self.table_log(LOG_ERROR, message, described_destination(exchange))
-        return 0
 
-    cdef int _log_failure(self, Exchange exchange, bint was_reused) except -1:
-        cdef bint is_crowded = exchange.failure.kind == FAILURE_TOO_MANY_HEADERS
-        if exchange.endpoint.is_route_service:
-            return self._log_attempt(
-                exchange, "route-service-too-many-response-headers" if is_crowded else "route-service-connection-failed",
-                was_reused,
-            )
-        return self._log_attempt(
-            exchange, "backend-too-many-response-headers" if is_crowded else "backend-endpoint-failed", was_reused
+cdef int log_endpoint(str message, Exchange exchange) except -1:
+    """Log what becomes of the endpoint that failed. As in Gorouter the table knows nothing of requests and their traces."""
+    if exchange.plane.table_log is not None:
+        exchange.plane.table_log(LOG_ERROR, message, described_destination(exchange))
+    return 0
+
+
+cdef int log_failed_attempt(Exchange exchange, bint was_reused) except -1:
+    cdef bint is_crowded = exchange.failure.kind == FAILURE_TOO_MANY_HEADERS
+    if exchange.endpoint.is_route_service:
+        return log_attempt(
+            exchange, "route-service-too-many-response-headers" if is_crowded else "route-service-connection-failed",
+            was_reused,
         )
+    return log_attempt(
+        exchange, "backend-too-many-response-headers" if is_crowded else "backend-endpoint-failed", was_reused
+    )
 
-    cdef int _log_attempt(self, Exchange exchange, str message, bint was_reused) except -1:
-        """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
-        cdef str error = exchange.failure.text
-        if self.event_log is None:
-            return 0
-        # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
-        if exchange.failure.kind == FAILURE_CLIENT_GONE:
-            error = f"{error} ({cause_of_cancelling(exchange)})"
-        else:
-            if exchange.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.is_replayable()):
-                error = f"{error} (via idempotent request)"
-            if not exchange.was_head_sent:
-                error = f"incomplete request ({error})"
-        return exchange.log(LOG_ERROR, message, {
-            **described_destination(exchange),
-            **described_attempt(exchange, was_reused, exchange.was_head_sent),
-            "error": error,
-            "retriable": exchange.failure.is_retriable,
-        })
+
+cdef int log_attempt(Exchange exchange, str message, bint was_reused) except -1:
+    """Log a failed attempt with everything Gorouter says of one (spec 5.1)."""
+    cdef str error = exchange.failure.text
+    if exchange.plane.event_log is None:
+        return 0
+    # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
+    if exchange.failure.kind == FAILURE_CLIENT_GONE:
+        error = f"{error} ({cause_of_cancelling(exchange)})"
+    else:
+        if exchange.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.is_replayable()):
+            error = f"{error} (via idempotent request)"
+        if not exchange.was_head_sent:
+            error = f"incomplete request ({error})"
+    return exchange.log(LOG_ERROR, message, {
+        **described_destination(exchange),
+        **described_attempt(exchange, was_reused, exchange.was_head_sent),
+        "error": error,
+        "retriable": exchange.failure.is_retriable,
+    })

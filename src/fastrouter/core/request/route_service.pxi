@@ -70,7 +70,7 @@ cdef str URL_SAFE = "/%:@!$&'()*+,;=-._~?"
 
 cdef bint visit_route_service(Exchange exchange, Head head) except -1:
     """Handler 20: send a request to its route's service, unless it has been there. False: it was responded to instead."""
-    cdef RouteServices services = exchange.tripper.settings.route_services
+    cdef RouteServices services = exchange.plane.settings.route_services
     if not exchange.pool.route_service_url:
         return not (services.is_strict and head.has(HEADER_X_CF_PROXY_SIGNATURE)) or check_stray_signature(exchange)
     if services.signer is None:
@@ -130,7 +130,7 @@ cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
     cdef EndpointPool pool
     if services.hairpin is None:
         return False
-    pool = exchange.tripper.find(
+    pool = exchange.plane.find(
         PyBytes_AS_STRING(service.authority), PyBytes_GET_SIZE(service.authority),
         PyBytes_AS_STRING(service.path), PyBytes_GET_SIZE(service.path),
     )
@@ -144,7 +144,7 @@ cdef bint read_signature(Exchange exchange, Head head) except -1:
 
     Returns whether the request passes for one that comes back from a route service (spec 4.2, handler 17).
     """
-    cdef RouteServices services = exchange.tripper.settings.route_services
+    cdef RouteServices services = exchange.plane.settings.route_services
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bint names_url = head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
     cdef bint has_service = bool(exchange.pool.route_service_url)
@@ -213,7 +213,7 @@ cdef object route_mismatch(Exchange exchange):
         return ValueError(f'parse "{url}": {reason}')
     host = without_port(parts.netloc.rpartition("@")[2].encode("utf-8", "replace"))
     path = parts.path.encode("utf-8", "replace")
-    pool = exchange.tripper.find(
+    pool = exchange.plane.find(
         PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host), PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)
     )
     uri = (host + path).decode("utf-8", "replace").removesuffix("/")
@@ -247,19 +247,19 @@ cdef str fault_of_url(str url, str scheme, str authority, str path):
 
 # --- the visit --------------------------------------------------------------------------------------------------------------
 
-cdef int attempt_visit(RoundTripper tripper, Exchange exchange) except -1:
+cdef int attempt_visit(Exchange exchange) except -1:
     """Begin the next attempt at the route service: over a connection of its own (spec 5.6, 5.9.7)."""
     if exchange.attempt == 0:
         exchange.proxy_started_ns = monotonic_ns()
     exchange.attempt += 1
-    if tripper.logs_debug:
+    if exchange.plane.logs_debug:
         exchange.log(LOG_DEBUG, "route-service", {
             "route-service-url": described_url(exchange.service.url), "attempt": exchange.attempt,
         })
     exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
     if not exchange.wants_websocket:
-        exchange.arm(tripper.attempts)
-    return tripper.send(exchange)
+        exchange.arm(exchange.plane.attempts)
+    return send_attempt(exchange)
 
 
 cdef dict described_url(str url):

@@ -16,7 +16,7 @@ cdef enum:
 
 cdef int read_sticky(Exchange exchange, Head head) except -1:
     """Note the instance the request wants: a session cookie or Negotiate makes `__VCAP_ID__` count; alone it does not."""
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     cdef bytes wanted = None
     cdef bint has_session = False
     cdef Slice name, value
@@ -109,7 +109,7 @@ cdef object COOKIE_VALUE = re_compile(rb'"[ !#-:<-\[\]-~]*"|[ !#-:<-\[\]-~]*')
 
 cdef bytes sticky_lines(Exchange exchange, Head head):
     """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
-    cdef Settings settings = exchange.tripper.settings
+    cdef Settings settings = exchange.plane.settings
     cdef Endpoint endpoint = exchange.endpoint
     cdef bytes identity, lines
     cdef list sessions = []
@@ -170,7 +170,7 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
 
 cdef bytes sticky_cookie(Exchange exchange, bytes name, bytes value, StickyAttributes attributes):
     """A whole `Set-Cookie` line; the attributes in Go's order."""
-    cdef bint is_secure = attributes.is_secure or exchange.tripper.settings.secure_cookies
+    cdef bint is_secure = attributes.is_secure or exchange.plane.settings.secure_cookies
     return b"".join([
         b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.pool.context_path), attributes.expires,
         attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site, attributes.partitioned,

@@ -10,11 +10,11 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     cdef char* start
     cdef char* out
     if b3.length:
-        if exchange.tripper.logs_debug:
-            exchange.tripper.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
+        if exchange.plane.logs_debug:
+            exchange.plane.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
         if adopt_b3(exchange, head.base + b3.start, b3.length):
             return 0
-        exchange.tripper.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
+        exchange.plane.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
     if head.value_of(HEADER_X_B3_TRACEID).length and head.value_of(HEADER_X_B3_SPANID).length:
         return adopt_b3_headers(exchange, head)
     name_trace(exchange)
@@ -73,9 +73,9 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
     elif has_parent and not read_hex_field(parent, 16, head, HEADER_X_B3_PARENTSPANID):
         bad = "X-B3-ParentSpanId"
     if bad is not None:
-        return exchange.tripper.log(LOG_INFO, "failed-to-parse-b3-trace-id", {"error": f"invalid {bad} header"})
-    if exchange.tripper.logs_debug:
-        exchange.tripper.log(LOG_DEBUG, "b3-trace-id-span-id-header-exists", {
+        return exchange.plane.log(LOG_INFO, "failed-to-parse-b3-trace-id", {"error": f"invalid {bad} header"})
+    if exchange.plane.logs_debug:
+        exchange.plane.log(LOG_DEBUG, "b3-trace-id-span-id-header-exists", {
             "trace-id": head.text_of(HEADER_X_B3_TRACEID).decode("utf-8", "replace"),
             "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
         })
@@ -109,7 +109,7 @@ cdef char* put_b3_ids(char* out, Exchange exchange) noexcept:
 
 cdef int trace_w3c(Exchange exchange, Head head) except -1:
     """Go on with the trace of `traceparent` under a new parent id, or tell of the request's own trace."""
-    cdef bytes key = exchange.tripper.settings.tracestate_key
+    cdef bytes key = exchange.plane.settings.tracestate_key
     cdef Slice previous = head.value_of(HEADER_TRACESTATE)
     cdef char trace[32]
     cdef char flags[2]

@@ -55,13 +55,13 @@ cdef class EndpointPool:
 
     cdef Endpoint select(self, Exchange exchange):
         """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
-        cdef Settings settings = exchange.tripper.settings
+        cdef Settings settings = exchange.plane.settings
         cdef Endpoint endpoint
         if exchange.sticky is not None and (
             exchange.attempt <= 1 or exchange.must_stick or settings.keeps_sticky_metadata
         ):
             endpoint = self.find_sticky(exchange.sticky)
-            if exchange.tripper.logs_debug:
+            if exchange.plane.logs_debug:
                 log_stickiness(exchange, self, endpoint)
             if endpoint is not None and not is_overloaded(endpoint, settings):
                 return endpoint
@@ -76,7 +76,7 @@ cdef class EndpointPool:
 
     cdef int log_algorithm(self, Exchange exchange) except -1:
         """Say how a request's endpoints are going to be found."""
-        cdef str name = "least-connection" if self._is_least_connection(exchange.tripper.settings) else "round-robin"
+        cdef str name = "least-connection" if self._is_least_connection(exchange.plane.settings) else "round-robin"
         return exchange.log(LOG_DEBUG, f"endpoint-iterator-with-{name}-lb-algo", {})
 
     cdef Endpoint find_sticky(self, bytes identity):
@@ -164,7 +164,7 @@ cdef class EndpointPool:
         if PyList_GET_SIZE(self.endpoints) == 0:
             return False
         # Anybody else is only refused by full endpoints; one that has room by now does not make that untrue.
-        return not exchange.must_stick or not self.has_room(exchange.tripper.settings)
+        return not exchange.must_stick or not self.has_room(exchange.plane.settings)
 
     cdef int _forget_marks(self) noexcept:
         cdef Py_ssize_t i
@@ -185,7 +185,7 @@ cdef int log_stickiness(Exchange exchange, EndpointPool pool, Endpoint endpoint)
             exchange.log(LOG_DEBUG, "endpoint-missing-choosing-alternate", requested)
     elif endpoint is None:
         exchange.log(LOG_DEBUG, "endpoint-missing-but-request-must-be-sticky", requested)
-    elif is_overloaded(endpoint, exchange.tripper.settings):
+    elif is_overloaded(endpoint, exchange.plane.settings):
         exchange.log(LOG_DEBUG, "endpoint-overloaded-but-request-must-be-sticky", described_endpoint(endpoint, pool))
     return 0
 
