@@ -323,7 +323,8 @@ cdef class BackendConnection(Connection):
                 exchange.client.write(data[at:])
                 return 0
             if self.is_in_body:
-                at = self._relay(data, at, scratch_reserve(size - at + 128))
+                begin_message()
+                at = self._relay(data, at)
             else:
                 at = self._take_head(data, at)
             if at < 0:
@@ -402,10 +403,8 @@ cdef class BackendConnection(Connection):
             if not validator.message_complete:
                 self._reject("malformed HTTP response: framing in doubt")
                 return -1
-        return self._relay(
-            data, at + head.length,
-            exchange.render_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
-        )
+        exchange.render_response_head(head, framing)
+        return self._relay(data, at + head.length)
 
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
         cdef Exchange exchange = self.exchange
@@ -427,8 +426,8 @@ cdef class BackendConnection(Connection):
         exchange.on_interim(head)
         return behind
 
-    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2:
-        """Door 7: `data[at:]` is body. What is at `out` in the scratch buffer goes out in front of it, in one write.
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2:
+        """Door 7: `data[at:]` is body. What stands in the message goes out in front of it, in one write.
 
         Returns the offset behind the body bytes used, -1 when the exchange is over.
         """
@@ -447,16 +446,11 @@ cdef class BackendConnection(Connection):
             before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
-            if size > RELAY_COPY_MAX:
-                # More than the caller left room for: the head goes first.
-                client.write_scratch(out)
-                out = scratch_reserve(chunked_bound(size))
             used = walk_chunked(
-                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &exchange.bytes_sent, trailer
+                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &exchange.bytes_sent, trailer
             )
             if used < 0:
-                self._reject("malformed chunked encoding")
-                return -1
+                return self._reject_relayed()
             if self.framing.has_blanks:
                 # Gorouter forgives them, and llhttp does not.
                 shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
@@ -470,37 +464,35 @@ cdef class BackendConnection(Connection):
             used = size
             exchange.bytes_sent += used
             if is_rechunked and used:
-                out = put_text(put_hex(out, used), b"\r\n")
+                put_hex(used)
+                put_text(b"\r\n")
 
         if used and not validator.message_complete:
             if shown is None:
                 shown = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
             if len(shown) and not validator.accepts(shown):
-                self._reject("malformed chunked encoding")
-                return -1
+                return self._reject_relayed()
         if self.framing.is_done != validator.message_complete and self.framing.kind != FRAMING_NONE:
-            self._reject("malformed chunked encoding")
-            return -1
+            return self._reject_relayed()
 
         if self.framing.kind == FRAMING_LENGTH or self.framing.kind == FRAMING_UNTIL_CLOSE:
             if used > RELAY_COPY_MAX:
                 body = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
-                prefix = scratch_take(out)
+                prefix = take_message()
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
                     client.write_pieces([prefix, body, b"\r\n"])
                 elif PyBytes_GET_SIZE(prefix):
                     client.write_pieces([prefix, body])
                 else:
                     client.write(body)
-                out = NULL
             elif used:
-                out = put(out, PyBytes_AS_STRING(data) + at, used)
+                put(PyBytes_AS_STRING(data) + at, used)
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
-                    out = put_text(out, b"\r\n")
-        if out != NULL and self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
-            client.write(scratch_take(out) + last_chunk(trailer))
-        elif out != NULL:
-            client.write_scratch(out)
+                    put_text(b"\r\n")
+        if self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
+            put_bytes(last_chunk(trailer))
+        if body is None:
+            client.write_message()
         if self.exchange is not exchange:
             # The write found the client gone.
             return -1
@@ -508,6 +500,12 @@ cdef class BackendConnection(Connection):
             self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
             return -1
         return at + used
+
+    cdef Py_ssize_t _reject_relayed(self) except -2:
+        """The body is not what its head announced, and the message goes nowhere. Returns -1."""
+        drop_message()
+        self._reject("malformed chunked encoding")
+        return -1
 
     cdef int _finish_until_close(self, Exchange exchange) except -1:
         """The backend's EOF is the end of this body."""

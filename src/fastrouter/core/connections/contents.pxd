@@ -65,7 +65,8 @@ cdef class BackendConnection(Connection):
     cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
-    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2
+    cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
     cdef str ends(self)
@@ -97,7 +98,7 @@ cdef class ClientConnection(Connection):
     cdef int _on_half_close_over(self) except -1
     cdef int set_address(self, bytes ip, int port) except -1
     cdef int write(self, object data) except -1
-    cdef int write_scratch(self, const char* end) except -1
+    cdef int write_message(self) except -1
     cdef int write_pieces(self, list parts) except -1
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _note_incomplete(self) except -1

@@ -8,23 +8,25 @@ cdef enum:
 
 
 cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
-    """Chunked bytes that have been walked, without the blanks behind the sizes of chunks. `framing` is as it was before them."""
+    """Chunked bytes that have been walked, without the blanks behind the sizes of chunks. `framing` is as it was before them.
+
+    A message is under construction, which stays as it is.
+    """
     cdef bytearray kept = bytearray()
     cdef bytearray trailer = bytearray()
-    # Where the payload goes that is not asked for here.
-    cdef bytearray payload = bytearray(size + 64)
+    cdef Py_ssize_t behind = message_size()
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t step
     cdef int64_t ignored = 0
-    cdef char* out
     while at < size:
         step = 1
         if framing.state == CHUNK_DATA:
             step = min(framing.remaining, size - at)
         elif framing.state == CHUNK_TRAILER:
             step = size - at
-        out = PyByteArray_AS_STRING(payload)
-        step = walk_chunked(framing, data + at, step, False, &out, &ignored, trailer)
+        step = walk_chunked(framing, data + at, step, False, &ignored, trailer)
+        # The payload is not asked for here.
+        cut_message(behind)
         if framing.state != CHUNK_SIZE_BLANK:
             kept += data[at : at + step]
         at += step

@@ -37,7 +37,7 @@ cdef struct Rule:
     bint removes                # what a response has of this name
     const char* lines           # whole ones, for a response that has none of this name; may be empty
     Py_ssize_t lines_length
-    const char* line            # the first of this name that the last call of `apply` has left or added; NULL for none
+    Py_ssize_t line             # where the first of this name stands that the last call of `apply` has left or added; -1: none
 
 # What a kind of failure means; the rows are in failures.pxi.
 cdef struct FailureRow:
@@ -57,13 +57,12 @@ cdef class Failure:
 cdef class Rewriting:
     cdef list names                             # keep the bytes of the rules alive, as the next
     cdef list lines
-    cdef Py_ssize_t added_size                  # bytes that `apply` adds at most
     cdef Rule* rules                            # one per name
     cdef Rule* by_length[RULE_LENGTHS]          # the first of those whose length is this modulo RULE_LENGTHS, or NULL
     cdef Rule* date
     cdef Rule* router_error
     cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept
-    cdef char* apply(self, char* start, char* end) noexcept
+    cdef void apply(self, Py_ssize_t start) noexcept
 
 cdef class RouteServices:
     cdef object signer                          # callables sign and validate (_core.pyi); None: route services are off
@@ -212,11 +211,11 @@ cdef class Exchange(Timed):
     cdef bytes take_held(self)
     cdef int open_body(self) except -1
     cdef int on_interim(self, Head head) except -1
-    cdef char* _put_fields(self, char* out, Head head) noexcept
-    cdef char* _put_router_fields(self, char* out, Head head) noexcept
+    cdef int _put_fields(self, Head head) except -1
+    cdef void _put_router_fields(self, Head head) noexcept
     cdef void _drop_trace_fields(self, Head head) noexcept
     cdef int _on_response_head(self, int status) except -1
-    cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
+    cdef int render_response_head(self, Head head, int framing) except -1
     cdef int switch_protocols(self, Head head) except -1
     cdef int reject_switch(self) except -1
     cdef int on_response_end(self) except -1

@@ -109,22 +109,21 @@ cdef class Exchange(Timed):
         cdef bytes prepared = self.prepared
         cdef bytes identity = self.endpoint.headers
         cdef BackendConnection backend = self.backend
-        cdef char* out
         if self.lacks_scheme:
             prepared = prepared[: self.method.length + 1] + (b"https:" if self.endpoint.tls else b"http:") + (
                 prepared[self.method.length + 1 :]
             )
-        out = scratch_reserve(PyBytes_GET_SIZE(prepared) + PyBytes_GET_SIZE(identity) + 2)
-        out = put_bytes(out, prepared)
-        out = put_bytes(out, identity)
-        out = put_text(out, b"\r\n")
+        begin_message()
+        put_bytes(prepared)
+        put_bytes(identity)
+        put_text(b"\r\n")
         self.is_head_sent = True
         self.local_address = backend.local_address
         if self.held is not None and self.is_body_wanted:
             # Until now nothing of it was sent, so a failed dial has lost nothing.
-            backend.send(scratch_take(out) + self.take_held())
+            backend.send(take_message() + self.take_held())
         else:
-            backend.write_rendered(out)
+            backend.write_rendered()
         if not self.is_body_wanted and self.continue_wait is None:
             self.continue_wait = ContinueWait(self)
             self.continue_wait.arm(self.plane.continue_waits)
@@ -154,35 +153,37 @@ cdef class Exchange(Timed):
     cdef int on_interim(self, Head head) except -1:
         """A 1xx response: passed on as it is, and the backend's 100 lets the body go."""
         cdef bint is_dated
-        cdef char* start
-        cdef char* out
+        cdef Py_ssize_t start
         if self.minor == 1:
             head.drop_hop_by_hop()
-            out = scratch_reserve(2 * head.length + 64 + self.plane.settings.rewriting_room)
-            start = put_status_line(out, 1, head.status)
-            out = rewrite(self, start, self._put_fields(start, head), &is_dated)
-            self.client.write(scratch_take(put_text(out, b"\r\n")))
+            begin_message()
+            put_status_line(1, head.status)
+            start = message_size()
+            self._put_fields(head)
+            rewrite(self, start, &is_dated)
+            put_text(b"\r\n")
+            self.client.write_message()
         if head.status == 100 and not self.is_body_wanted:
             self.open_body()
         return 0
 
-    cdef char* _put_fields(self, char* out, Head head) noexcept:
+    cdef int _put_fields(self, Head head) except -1:
         """The response fields that are passed on, in the backend's order; framing is the caller's."""
         head.drop(HEADER_X_VCAP_REQUEST_ID, only_empty=True)
-        return head.put_fields(out, _own_of_responses)
+        return head.put_fields(_own_of_responses)
 
-    cdef char* _put_router_fields(self, char* out, Head head) noexcept:
+    cdef void _put_router_fields(self, Head head) noexcept:
         """X-Vcap-Request-Id, unless the backend set one: then that counts; and the trace headers, if they were asked for."""
         if not head.passes_on(HEADER_X_VCAP_REQUEST_ID):
-            out = put_text(out, b"X-Vcap-Request-Id: ")
-            out = put(out, self.request_id, 36)
-            out = put_text(out, b"\r\n")
+            put_line(b"X-Vcap-Request-Id: ", self.request_id, 36)
         if self.is_traced:
-            out = put_bytes(put_text(out, b"X-Vcap-Router: "), self.plane.settings.local_ip)
-            out = put_bytes(put_text(out, b"\r\nX-Vcap-Backend: "), self.endpoint.address_bytes)
-            out = put_bytes(put_text(out, b"\r\nX-Cf-Routeendpoint: "), self.endpoint.address_bytes)
-            out = put_text(out, b"\r\n")
-        return out
+            put_text(b"X-Vcap-Router: ")
+            put_bytes(self.plane.settings.local_ip)
+            put_text(b"\r\nX-Vcap-Backend: ")
+            put_bytes(self.endpoint.address_bytes)
+            put_text(b"\r\nX-Cf-Routeendpoint: ")
+            put_bytes(self.endpoint.address_bytes)
+            put_text(b"\r\n")
 
     cdef void _drop_trace_fields(self, Head head) noexcept:
         """The router's trace headers take the place of what the backend says."""
@@ -201,11 +202,10 @@ cdef class Exchange(Timed):
             self.plane.counters[COUNTER_WEBSOCKET_UPGRADES] += 1
         return 0
 
-    cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
-        """Door 7: the final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
+    cdef int render_response_head(self, Head head, int framing) except -1:
+        """Door 7: begin a message with the final response head as the client gets it."""
         cdef ClientConnection client = self.client
-        cdef char* start
-        cdef char* out
+        cdef Py_ssize_t start
         cdef Slice value
         cdef bytes sticky
         cdef bint is_dated = head.has(HEADER_DATE)
@@ -232,34 +232,32 @@ cdef class Exchange(Timed):
         if head.has(HEADER_X_CF_ROUTERERROR):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         sticky = sticky_lines(self, head)
-        out = scratch_reserve(
-            2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + self.plane.settings.rewriting_room + room
-        )
-        start = put_status_line(out, self.minor, head.status)
-        out = self._put_fields(start, head)
-        out = put_bytes(out, sticky)
-        out = rewrite(self, start, self._put_router_fields(out, head), &is_dated)
+        begin_message()
+        put_status_line(self.minor, head.status)
+        start = message_size()
+        self._put_fields(head)
+        put_bytes(sticky)
+        self._put_router_fields(head)
+        rewrite(self, start, &is_dated)
         if not is_dated:
-            out = put_bytes(out, date_line())
+            put_bytes(date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 section 8.6, and as Go does for 304).
         if framing == FRAMING_LENGTH or (self.is_head and head.status not in (204, 304) and head.content_length() >= 0):
-            out = put_text(out, b"Content-Length: ")
-            out = put_decimal(out, head.content_length())
-            out = put_text(out, b"\r\n")
+            put_text(b"Content-Length: ")
+            put_decimal(head.content_length())
+            put_text(b"\r\n")
         elif self.response_framing == FRAMING_CHUNKED:
             if head.has(HEADER_TRAILER):
                 value = head.value_of(HEADER_TRAILER)
-                out = put_text(out, b"Trailer: ")
-                out = put(out, head.base + value.start, value.length)
-                out = put_text(out, b"\r\n")
-            out = put_text(out, b"Transfer-Encoding: chunked\r\n")
-        out = put_persistence(out, self.minor, client.keep_alive)
-        return put_text(out, b"\r\n")
+                put_line(b"Trailer: ", head.base + value.start, value.length)
+            put_text(b"Transfer-Encoding: chunked\r\n")
+        put_persistence(self.minor, client.keep_alive)
+        put_text(b"\r\n")
+        return 0
 
     cdef int switch_protocols(self, Head head) except -1:
         """101: from here on both sides are raw bytes (spec 5.8)."""
         cdef bytes sticky
-        cdef char* out
         self.status = 101
         self.is_response_started = True
         self.is_tunnel = True
@@ -272,12 +270,13 @@ cdef class Exchange(Timed):
         if self.is_traced:
             self._drop_trace_fields(head)
         sticky = sticky_lines(self, head)
-        out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky))
-        out = put_status_line(out, self.minor, 101)
-        out = put_bytes(self._put_fields(out, head), sticky)
-        out = self._put_router_fields(out, head)
-        out = put_text(out, b"\r\n")
-        self.client.write(scratch_take(out))
+        begin_message()
+        put_status_line(self.minor, 101)
+        self._put_fields(head)
+        put_bytes(sticky)
+        self._put_router_fields(head)
+        put_text(b"\r\n")
+        self.client.write_message()
         return begin_tunnel(self.client, self)
 
     cdef int reject_switch(self) except -1:

@@ -27,7 +27,7 @@ cdef bytes reason(int status):
 
 cdef dict _rendered_status_lines = {}
 
-cdef char* put_status_line(char* out, int minor, int status) except NULL:
+cdef int put_status_line(int minor, int status) except -1:
     cdef PyObject* known = PyDict_GetItem(_rendered_status_lines, status)
     cdef bytes line
     if known == NULL:
@@ -35,47 +35,46 @@ cdef char* put_status_line(char* out, int minor, int status) except NULL:
         _rendered_status_lines[status] = line
     else:
         line = <bytes>known
-    out = put_text(out, b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
-    return put_bytes(out, line)
+    put_text(b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
+    put_bytes(line)
+    return 0
 
 
 cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
     """Write a complete response of the router's own. `headers` are whole lines; Date, framing and persistence are added here."""
     cdef ClientConnection client = exchange.client
     cdef bint is_dated = False
-    cdef char* start
-    cdef char* out
+    cdef Py_ssize_t start
     if exchange.expects_continue and not exchange.is_request_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         client.keep_alive = False
-    out = scratch_reserve(
-        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.plane.settings.rewriting_room
-    )
-    start = put_status_line(out, exchange.minor, status)
-    out = rewrite(exchange, start, put_bytes(start, headers), &is_dated)
+    begin_message()
+    put_status_line(exchange.minor, status)
+    start = message_size()
+    put_bytes(headers)
+    rewrite(exchange, start, &is_dated)
     if not is_dated:
-        out = put_bytes(out, date_line())
-    out = put_text(out, b"Content-Length: ")
-    out = put_decimal(out, PyBytes_GET_SIZE(body))
-    out = put_text(out, b"\r\n")
-    out = put_persistence(out, exchange.minor, client.keep_alive)
-    out = put_text(out, b"\r\n")
+        put_bytes(date_line())
+    put_text(b"Content-Length: ")
+    put_decimal(PyBytes_GET_SIZE(body))
+    put_text(b"\r\n")
+    put_persistence(exchange.minor, client.keep_alive)
+    put_text(b"\r\n")
     if not exchange.is_head:
-        out = put_bytes(out, body)
+        put_bytes(body)
     # Gorouter counts what its handlers write, though its server does not send the body of a response to HEAD.
     exchange.bytes_sent = PyBytes_GET_SIZE(body)
     exchange.status = status
     exchange.is_response_started = True
-    client.write(scratch_take(out))
+    client.write_message()
     return 0
 
 
-cdef inline char* put_persistence(char* out, int minor, bint keep_alive) noexcept:
+cdef inline void put_persistence(int minor, bint keep_alive) noexcept:
     if not keep_alive:
-        return put_text(out, b"Connection: close\r\n")
-    if minor == 0:
-        return put_text(out, b"Connection: keep-alive\r\n")
-    return out
+        put_text(b"Connection: close\r\n")
+    elif minor == 0:
+        put_text(b"Connection: keep-alive\r\n")
 
 
 cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes headers, bytes message) except -1:
@@ -125,6 +124,7 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
     cdef ClientConnection client = exchange.client
     cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    drop_message()
     exchange.is_broken_off = True
     try:
         exchange.log(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
@@ -142,7 +142,7 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
         exchange.finish()
     except Exception:
         # Another fault, in the response or behind it: below, that is the end of the connection.
-        pass
+        drop_message()
     if client.exchange is exchange:
         exchange.is_finished = True
         exchange.disarm()
@@ -154,6 +154,7 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
 
 cdef int log_panic(DataPlane plane, object error) except -1:
     """A fault of the router itself that happened to nobody's request."""
+    drop_message()
     return plane.log(LOG_ERROR, "panic-check", fault_fields("", error))
 
 
