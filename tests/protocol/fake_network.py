@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import select
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -132,6 +133,17 @@ class FakeTransport(asyncio.Transport):
             self._protocol.resume_writing()
 
 
+class SocketTransport(FakeTransport):
+    """A transport over a real socket, `near`, which the router reads and writes past it."""
+
+    def __init__(self, loop: "FakeLoop", protocol: Any, near: socket.socket) -> None:
+        super().__init__(loop, protocol, ("192.0.2.1", 40000))
+        self._near = near
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._near if name == "socket" else super().get_extra_info(name, default)
+
+
 class Unencrypted:
     """In place of an SSLContext for backends: agrees to everything at once, and tests see what would be encrypted."""
 
@@ -170,6 +182,8 @@ class FakeLoop:
         self.refusal = errno.ECONNREFUSED
         self._readers: dict[int, Callable[[], None]] = {}
         self._later: list[Callable[[], None]] = []
+        # Seconds that callbacks asked to be called later in.
+        self.delays: list[float] = []
 
     def run(self) -> None:
         while self._ready:
@@ -183,7 +197,8 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 
-    def call_later(self, _delay: float, callback: Callable[[], None]) -> FakeHandle:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeHandle:
+        self.delays.append(delay)
         self._later.append(callback)
         return FakeHandle()
 
@@ -194,9 +209,9 @@ class FakeLoop:
         """
         assert self._later, "nobody waits"
         self.run()
-        self._call_later_ones()
+        self.call_later_ones()
         if not self._ready:
-            self._call_later_ones()
+            self.call_later_ones()
         self.run()
 
     def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
@@ -211,7 +226,8 @@ class FakeLoop:
             self._readers[descriptor]()
         self.run()
 
-    def _call_later_ones(self) -> None:
+    def call_later_ones(self) -> None:
+        """Let pass whatever time those who wait wait for."""
         callbacks, self._later = self._later, []
         for callback in callbacks:
             callback()
