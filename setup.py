@@ -28,7 +28,7 @@ compile_args += ["-g", "-fno-omit-frame-pointer"] if profile else ["-g0"]
 core = Extension(
     "fastrouter._core",
     sources=["src/fastrouter/_core.pyx"],
-    depends=["src/fastrouter/_core.pxd", *sorted(glob("src/fastrouter/core/*.pxi"))],
+    depends=["src/fastrouter/_core.pxd", *sorted(glob("src/fastrouter/core/*/*"))],
     extra_compile_args=compile_args,
 )
 

@@ -94,7 +94,7 @@ class Pools(RuleBasedStateMachine):
     # --- clients
 
     def a_client_comes(self) -> None:
-        self.clients.append(Client(self.loop.connect_client(self.conversation.tripper.new_client())))
+        self.clients.append(Client(self.loop.connect_client(self.conversation.plane.new_client())))
 
     def ask(self, client: Client, host: str, method: bytes = b"GET") -> None:
         self.requests += 1
@@ -212,7 +212,7 @@ class Pools(RuleBasedStateMachine):
 
     @invariant()
     def figures_say_so(self) -> None:
-        stats = self.conversation.tripper.stats()
+        stats = self.conversation.plane.stats()
         assert stats["idle_backend_connections"] == len(self.idle[0]) + len(self.idle[1])
         assert stats["client_connections"] == len(self.clients)
         assert stats["dials"] == len(self.loop.dialled) == self.known
@@ -225,7 +225,7 @@ class Pools(RuleBasedStateMachine):
             return
         self.conversation.end()
         assert all(transport.is_over for transport in self.loop.dialled)
-        stats = self.conversation.tripper.stats()
+        stats = self.conversation.plane.stats()
         assert (stats["idle_backend_connections"], stats["client_connections"]) == (0, 0)
         assert [endpoint.in_flight for endpoint in self.endpoints] == [0, 0]
         self.access_log.flush()

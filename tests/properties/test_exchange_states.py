@@ -132,7 +132,7 @@ class Exchanges(RuleBasedStateMachine):
     # --- what the rules have in common
 
     def a_client_comes(self) -> None:
-        client = Client(self.loop.connect_client(self.conversation.tripper.new_client()))
+        client = Client(self.loop.connect_client(self.conversation.plane.new_client()))
         self.clients.append(client)
         self.all_clients.append(client)
 
@@ -275,7 +275,7 @@ class Exchanges(RuleBasedStateMachine):
             re.findall(r"<BackendConnection \S+ (\w+)>", repr(one))[0] for one in self.loop.dialled if not one.is_over
         ]
         assert set(states) <= {"busy", "idle", "closing"}
-        assert states.count("idle") == self.conversation.tripper.stats()["idle_backend_connections"]
+        assert states.count("idle") == self.conversation.plane.stats()["idle_backend_connections"]
         assert states.count("busy") <= sum(client.look()[0] is not None for client in self.all_clients)
 
     @invariant()
@@ -290,7 +290,7 @@ class Exchanges(RuleBasedStateMachine):
             number = client.look()[0]
             begun = [one for one, _ in logged if one in client.requests] + ([] if number is None else [number])
             assert begun == client.requests[: len(begun)]
-        assert len(logged) == self.conversation.tripper.stats()["requests"]
+        assert len(logged) == self.conversation.plane.stats()["requests"]
 
     def logged(self) -> list[tuple[int, int]]:
         """(number, status) of every request that is over."""
@@ -330,7 +330,7 @@ class Exchanges(RuleBasedStateMachine):
         self.no_fault_of_ours()
         self.the_endpoints_know_who_waits()
         self.each_has_one_line_in_order()
-        stats = self.conversation.tripper.stats()
+        stats = self.conversation.plane.stats()
         assert (stats["idle_backend_connections"], stats["client_connections"]) == (0, 0)
 
 

@@ -45,6 +45,6 @@ def test_of_a_body_that_is_held_back_and_of_a_tunnel() -> None:
 
 def test_of_what_is_left_when_there_was_no_exchange() -> None:
     conversation = Conversation()
-    assert repr(conversation.tripper.new_client()) == "<ClientConnection of nobody unconnected>"
+    assert repr(conversation.plane.new_client()) == "<ClientConnection of nobody unconnected>"
     conversation.from_client(b"no request\r\n\r\n")
     assert " closing>" in repr(conversation.client)
