@@ -1,3 +1,4 @@
+# cython: overflowcheck=False
 # Table of contents of the data plane: every class with its fields, one clause each (units, who writes it).
 # Methods are documented where they are defined, in core/*.pxi.
 
