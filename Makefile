@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The versions in requirements/, and no others; they are complete, so pip has nothing to resolve.
 LOCKED := --require-hashes --no-deps --requirement
-CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastrouter/core/*.pxi)
+CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastrouter/core/*/*.pxd src/fastrouter/core/*/*.pxi)
 # What the packages are for: demo, dev or bench; lowest and newest are dev with other versions.
 PACKAGES := dev
 

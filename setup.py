@@ -38,7 +38,7 @@ if coverage:
 core = Extension(
     "fastrouter._core",
     sources=["src/fastrouter/_core.pyx"],
-    depends=["src/fastrouter/_core.pxd", *sorted(glob("src/fastrouter/core/*.pxi"))],
+    depends=["src/fastrouter/_core.pxd", *sorted(glob("src/fastrouter/core/*/*"))],
     extra_compile_args=compile_args,
     define_macros=macros,
 )

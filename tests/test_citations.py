@@ -86,6 +86,9 @@ def definitions_of(file: Path) -> set[str]:
             members = node.body if isinstance(node, ast.ClassDef) else []
             functions = [member for member in members if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))]
             definitions |= {f"::{node.name}::{function.name}" for function in functions}
+        elif isinstance(node, ast.Assign):
+            # The tests of a state machine.
+            definitions |= {f"::{target.id}" for target in node.targets if isinstance(target, ast.Name)}
     return definitions
 
 

@@ -8,7 +8,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.load.workloads import HOST, WORKLOADS
 from benchmarks.micro.fake_io import FakeLoop, FakeTransport
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable
 
 _RESPONSE = (
     b"HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 18:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 27\r\n\r\n"
@@ -28,9 +28,9 @@ def test_exchange(benchmark: BenchmarkFixture, workload: str) -> None:
     lines: list[bytes] = []
     access_log = AccessLog(lines.append)
     loop = FakeLoop()
-    tripper = RoundTripper(table, access_log=access_log)
-    tripper.start(cast(asyncio.AbstractEventLoop, loop))
-    client = tripper.new_client()
+    plane = DataPlane(table, access_log=access_log)
+    plane.start(cast(asyncio.AbstractEventLoop, loop))
+    client = plane.new_client()
     client_transport = FakeTransport()
     client.connection_made(client_transport)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings
 
 from .fake_io import FakeLoop, FakeTransport
 
@@ -66,13 +66,13 @@ class _Bench:
         table.register("app.test", Endpoint("127.0.0.1", 8081, app_id="app", instance_id="i", instance_index="0"))
         log = AccessLog(lambda _: None, extra_headers=["X-Field"], redaction="hash")
         settings = Settings(traces_zipkin=True, traces_w3c=True, keeps_sticky_metadata=True, max_response_head=4 << 20)
-        self._tripper = RoundTripper(table, settings, log)
+        self._plane = DataPlane(table, settings, log)
         self.loop = FakeLoop()
         loop: Any = self.loop
-        self._tripper.start(loop)
+        self._plane.start(loop)
 
     def new_client(self) -> Any:
-        client = self._tripper.new_client()
+        client = self._plane.new_client()
         client.connection_made(FakeTransport())
         return client
 

@@ -59,6 +59,7 @@ class Settings:
     sticky_for_negotiate: bool
     secure_cookies: bool
     keeps_sticky_metadata: bool
+    takes_empty_length: bool
     observes_requests: bool
     observes_apps: bool
     observes_routes: bool
@@ -108,6 +109,7 @@ class Settings:
         sticky_for_negotiate: bool = False,
         secure_cookies: bool = False,
         keeps_sticky_metadata: bool = False,
+        takes_empty_length: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
         observes_routes: bool = False,
@@ -282,14 +284,14 @@ class AccessLog:
     ) -> None: ...
     def flush(self) -> None: ...
 
-class RoundTripper:
+class DataPlane:
     """One worker's data plane: a table, its settings, its deadlines, its connections.
 
     `start` begins the coarse tick on the running loop; `stop` ends it and aborts every connection.
     `new_client` is the protocol factory to give to `loop.create_server`. `drain` closes idle connections, and from then on
     every connection that becomes idle. `connection_counts` are client connections with a request in progress, and idle ones;
     tunnels and connections that never sent a request are in neither (spec 1.5). `on_prune` is called with route and address
-    of a TLS endpoint that was removed because of what it answered (spec 5.2.4). `table_log` gets the lines about the pools of
+    of a TLS endpoint that was removed because of how it responded (spec 5.2.4). `table_log` gets the lines about the pools of
     the table, which are the registry's in Gorouter; without one, `event_log` does. After `set_debug(True)` there are lines of
     level 0, several for each request. `on_table_changed` lets requests go on that wait for a route (`route_patience`).
     """
@@ -313,21 +315,21 @@ class RoundTripper:
     def has_connections(self) -> bool: ...
     def set_health(self, is_healthy: bool) -> None: ...
     def on_table_changed(self) -> None: ...
-    def set_debug(self, tells_debug: bool) -> None: ...
+    def set_debug(self, logs_debug: bool) -> None: ...
     def stats(self) -> dict[str, int]: ...
 
-class FrontDoor:
+class ListenerProtocol:
     """How the connections of one listener become clients: `new_connection` is its protocol factory.
 
     With `reads_proxy_headers` a connection may begin with a PROXY header, if `is_trusted_proxy` is there only one from an IP
     that it says yes to. After `secure`, connections begin with a TLS handshake (behind the header): with a server's `context`,
-    for clients that offer one of `protocols` or know no ALPN (none: whatever they offer), and that `admits` says yes to, as
+    for clients that offer one of `protocols` or know no ALPN (none: whatever they offer), and that `is_allowed` says yes to, as
     far as it is there, when the handshake is complete.
     """
 
     def __init__(
         self,
-        tripper: RoundTripper,
+        plane: DataPlane,
         *,
         reads_proxy_headers: bool = False,
         is_trusted_proxy: Callable[[str], bool] | None = None,
@@ -337,7 +339,7 @@ class FrontDoor:
         context: ssl.SSLContext,
         *,
         protocols: tuple[bytes, ...] = (),
-        admits: Callable[[ssl.SSLObject], bool] | None = None,
+        is_allowed: Callable[[ssl.SSLObject], bool] | None = None,
     ) -> None: ...
     def new_connection(self) -> asyncio.Protocol: ...
 

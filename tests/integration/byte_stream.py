@@ -10,8 +10,8 @@ import struct
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 20.0
-"""Seconds any single wait may take. Only a failing test ever waits that long."""
+PATIENCE = 60.0
+"""Seconds any single wait may take. Only a failing test ever waits that long, however busy the machine is."""
 
 
 class ByteStream:

@@ -14,7 +14,7 @@ import pytest
 from .gorouter_process import GorouterProcess, configuration
 from .http_message import Request, Response
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend
+from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ReservedPort
 from .raw_client import RawClient
 from .router_process import RouterProcess
 
@@ -196,6 +196,13 @@ def closed_port() -> Iterator[ClosedPort]:
     port = ClosedPort()
     yield port
     port.close()
+
+
+@pytest.fixture
+def reserved_port() -> Iterator[ReservedPort]:
+    """On all interfaces."""
+    with ReservedPort("") as port:
+        yield port
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings
 
 from .byte_stream import PATIENCE
 from .http_message import Response
@@ -26,7 +26,7 @@ HOST = "app.test"
 
 
 class InProcessRouter:
-    """A RoundTripper that serves the route app.test, and what it said and did."""
+    """A DataPlane that serves the route app.test, and what it said and did."""
 
     def __init__(self, *endpoints: Endpoint, **settings: Any) -> None:
         self.table = RouteTable()
@@ -37,7 +37,7 @@ class InProcessRouter:
         self._clients: list[RawClient] = []
         for endpoint in endpoints:
             self.table.register(HOST, endpoint)
-        self._tripper = RoundTripper(
+        self._plane = DataPlane(
             self.table,
             Settings(**settings),
             AccessLog(self._log.append),
@@ -62,17 +62,17 @@ class InProcessRouter:
 
     def new_connection(self) -> asyncio.Protocol:
         """What a client's connection begins with."""
-        return self._tripper.new_client()
+        return self._plane.new_client()
 
     async def _listen(self) -> tuple[asyncio.AbstractServer, int]:
         listener = socket.create_server(("127.0.0.1", 0))
         server = await self._loop.create_server(self.new_connection, sock=listener)
-        self._tripper.start(self._loop)
+        self._plane.start(self._loop)
         return server, listener.getsockname()[1]
 
     async def _end(self) -> None:
         self._server.close()
-        self._tripper.stop()
+        self._plane.stop()
         # Whatever the loop still has to say of what was cut off, it says now.
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
@@ -141,7 +141,7 @@ class InProcessRouter:
         return self.call(found)
 
     def stats(self) -> dict[str, int]:
-        return self.call(self._tripper.stats)
+        return self.call(self._plane.stats)
 
 
 def request(*lines: bytes, start_line: bytes = b"GET / HTTP/1.1", body: bytes = b"") -> bytes:

@@ -14,6 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+UNKNOWN_EXTENSION = x509.Extension(
+    x509.ObjectIdentifier("1.2.3.4.5"),
+    True,
+    x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00"),
+)
 
 _DAY = datetime.timedelta(days=1)
 # The algorithms of signatures, as a certificate names them.
@@ -35,6 +40,22 @@ class Pair(NamedTuple):
 def name(common_name: str, organization: str = "") -> x509.Name:
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def alternative_name(name: bytes) -> x509.Extension[x509.ExtensionType]:
+    """Any bytes as a DNS name, which no builder would take."""
+    oid = x509.SubjectAlternativeName.oid
+    value = bytes([0x30, len(name) + 2, 0x82, len(name)]) + name
+    return x509.Extension(oid, False, x509.UnrecognizedExtension(oid, value))
+
+
+def key_usage(*bits: str) -> x509.Extension[x509.ExtensionType]:
+    """A KeyUsage of nothing but `bits`."""
+    names = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
+    )
+    usage = x509.KeyUsage(**{one: one in bits for one in names.split()}, encipher_only=False, decipher_only=False)
+    return x509.Extension(x509.KeyUsage.oid, True, usage)
 
 
 class Issuer:
@@ -64,13 +85,18 @@ class Issuer:
         subject: x509.Name | None = None,
         usages: Sequence[x509.ObjectIdentifier] = (CLIENT, SERVER),
         is_expired: bool = False,
+        is_early: bool = False,
         is_rsa: bool = False,
         key_size: int = 2048,
         extensions: Sequence[x509.Extension[x509.ExtensionType]] = (),
     ) -> Pair:
-        """A certificate for these names, DNS names or IP addresses; `key_size` is in bits, of RSA."""
+        """A certificate for these names, DNS names or IP addresses; `key_size` is in bits, of RSA.
+
+        One that `is_early` is not valid before tomorrow.
+        """
         key = _new_key(is_rsa=is_rsa, size=key_size)
-        builder = _builder(subject or name("leaf"), key, is_expired=is_expired).issuer_name(self.subject)
+        builder = _builder(subject or name("leaf"), key, is_expired=is_expired, is_early=is_early)
+        builder = builder.issuer_name(self.subject)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(one) for one in names]), False)
         if usages:
@@ -96,14 +122,16 @@ def _new_key(*, is_rsa: bool, size: int = 2048) -> _Key:
     return rsa.generate_private_key(65537, size) if is_rsa else ec.generate_private_key(ec.SECP256R1())
 
 
-def _builder(subject: x509.Name, key: _Key, *, is_expired: bool = False) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, key: _Key, *, is_expired: bool = False, is_early: bool = False
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 3 * _DAY)
+        .not_valid_before(now + _DAY if is_early else now - 3 * _DAY)
         .not_valid_after(now - 2 * _DAY if is_expired else now + 30 * _DAY)
     )
 

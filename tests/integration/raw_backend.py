@@ -170,6 +170,30 @@ class ClosedPort:
         self._socket.close()
 
 
+class ReservedPort:
+    """A port that the system gives to nobody who asks for any, and where a server that is told its number can listen.
+
+    Linux lets two sockets have one address if both set SO_REUSEADDR, as servers do, and only one of them listens.
+    """
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, 0))
+        self.number: int = self._socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class FullBacklog:
     """A port that neither accepts nor refuses: its accept queue is full, so that a further SYN is never answered."""
 

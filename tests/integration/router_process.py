@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from fastrouter.process.parent_death import end_with_parent
@@ -18,7 +19,7 @@ from .processes import children_of
 from .raw_client import RawClient
 
 EXECUTABLE = Path(sys.executable).with_name("fastrouter")
-START_PATIENCE = 30.0
+START_PATIENCE = PATIENCE
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ class LoggingProcess:
     command: Sequence[str] = (str(EXECUTABLE),)
     # Descriptors that it is started with, besides the standard ones.
     inherited: Sequence[int] = ()
+    # Variables beside those of the tests.
+    environment: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, *arguments: str, access_log: Path) -> None:
         self.access_log = access_log
@@ -46,7 +49,7 @@ class LoggingProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "TZ": "UTC"},
+            env={**os.environ, "TZ": "UTC", **self.environment},
             pass_fds=self.inherited,
             # Whoever is killed can stop nothing.
             preexec_fn=end_with_parent,  # noqa: PLW1509 it calls the kernel and takes no lock

@@ -7,14 +7,21 @@ import time
 from types import TracebackType
 from typing import Self
 
+from fastrouter.control.drain import DRAIN_IDLE_GRACE, IDLE_GRACE
+
 from .byte_stream import PATIENCE
 from .raw_client import RawClient
+
+# Seconds that a kept connection may be idle without being nobody's any more: half of what any router grants.
+REST = min(DRAIN_IDLE_GRACE, IDLE_GRACE) / 2
 
 
 class SteadyLoad:
     """So many clients that send one request after the other to `host`, from entering the block to leaving it.
 
-    `keeping` clients keep their connections for as long as they may, `fresh` ones use a new one for every request. With
+    `keeping` clients keep their connections for as long as they may, `fresh` ones use a new one for every request. A
+    machine may be so busy that a client comes back to its connection when the router has done with waiting: that the
+    request was too late is no failure, and it is sent again. With
     `is_leaving`, a client whose connection the router ends between two requests is content, and does not come back.
     """
 
@@ -58,28 +65,41 @@ class SteadyLoad:
 
     def _run(self, is_keeping: bool) -> None:
         client: RawClient | None = None
+        # When it was answered, for a connection that was kept.
+        rests_since: float | None = None
         while not self._is_over.is_set():
             step = "connect"
             try:
+                is_late = False
                 if client is None:
+                    rests_since = None
                     client = RawClient(self._port)
                     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 elif self._is_leaving and has_ended(client.socket):
                     break
                 step = "send"
-                client.send(self._request)
+                # Until what is sent is on its way: the thread may be held up at any point.
+                try:
+                    client.send(self._request)
+                finally:
+                    is_late = rests_since is not None and time.monotonic() - rests_since > REST
                 step = "receive"
                 response = client.read_response()
             except (OSError, EOFError) as error:
-                self._fail(f"{step}: {error!r}")
+                was_too_late = is_late and client is not None and not client.pending
+                if not was_too_late:
+                    self._fail(f"{step}: {error!r}")
                 if client is not None:
                     client.close()
                 client = None
+                if was_too_late and self._is_leaving:
+                    break
                 continue
             if response.status != 200:
                 self._fail(f"status {response.status}")
             with self._lock:
                 self.answered += 1
+            rests_since = time.monotonic()
             if not is_keeping or response.value(b"connection") == b"close":
                 client.close()
                 client = None

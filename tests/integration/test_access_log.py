@@ -136,13 +136,13 @@ def test_empty_host(lane: Lane) -> None:
 
 
 def test_tunnel(lane: Lane) -> None:
+    start = time.monotonic()
     client, stream = open_tunnel(lane)
     client.send(b"12345")
     stream.read_exactly(5)
     stream.send(b"123")
     client.read_exactly(3)
     # The line is written when the tunnel ends, and not before.
-    start = time.monotonic()
     assert client.is_silent(0.7)
     assert lane.router.log_lines(lane.host) == []
     client.close()
@@ -156,9 +156,9 @@ def test_tunnel(lane: Lane) -> None:
         "response_time:{TOTAL} gorouter_time:{OWN} "
         'app_id:"-" app_index:"-" instance_id:"-" x_cf_routererror:"-"',
     )
-    assert 0.7 <= float(match["TOTAL"]) <= time.monotonic() - start + 1
+    assert 0.7 <= float(match["TOTAL"]) <= time.monotonic() - start
     # gorouter_time excludes the life of the tunnel.
-    assert float(match["OWN"]) < 0.5
+    assert float(match["OWN"]) <= float(match["TOTAL"]) - 0.7
 
 
 def client_port(line: str) -> str:

@@ -1,22 +1,20 @@
 """Which certificates of a backend are good enough, and what is said of others, as in Go 1.23 (spec 5.6, 5.7)."""
 
-import os
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from cryptography import x509
 
 from fastrouter.tls.backends import backend_context
 
 from .byte_stream import PATIENCE
 from .http_message import Response
 from .in_process import InProcessRouter
-from .issuer import CLIENT, Issuer, Pair, name
+from .issuer import CLIENT, UNKNOWN_EXTENSION, Issuer, Pair, alternative_name, key_usage, name
 from .raw_backend import BackendStream
-from .tls_backend import OK, TlsBackend
+from .tls_backend import OK, TlsBackend, server_side
 
 NAME = "a.internal"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -24,38 +22,6 @@ BODY_OF = {503: b"503 Service Unavailable\n", 526: b"526 Invalid SSL Certificate
 COUNTER_OF = {503: "backend_invalid_id", 526: "backend_invalid_tls_cert"}
 
 OURS, THEIRS, WITH_RSA = Issuer("ours"), Issuer("theirs"), Issuer("with RSA", is_rsa=True)
-UNKNOWN_EXTENSION = x509.Extension(
-    x509.ObjectIdentifier("1.2.3.4.5"),
-    True,
-    x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00"),
-)
-
-
-def alternative_name(name: bytes) -> x509.Extension[x509.ExtensionType]:
-    """Any bytes as a DNS name, which no builder would take."""
-    oid = x509.SubjectAlternativeName.oid
-    value = bytes([0x30, len(name) + 2, 0x82, len(name)]) + name
-    return x509.Extension(oid, False, x509.UnrecognizedExtension(oid, value))
-
-
-def key_usage(*bits: str) -> x509.Extension[x509.ExtensionType]:
-    names = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
-    )
-    usage = x509.KeyUsage(**{one: one in bits for one in names.split()}, encipher_only=False, decipher_only=False)
-    return x509.Extension(x509.KeyUsage.oid, True, usage)
-
-
-def server_side(pair: Pair, version: ssl.TLSVersion, ciphers: str = "DEFAULT") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = context.maximum_version = version
-    # It may be as weak as it likes.
-    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
-    with open(os.memfd_create("pair"), "w", encoding="ascii") as file:
-        file.write(pair.key + pair.chain)
-        file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
-    return context
 
 
 def take_in(backend: TlsBackend) -> bytes:

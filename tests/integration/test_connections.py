@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from .byte_stream import PATIENCE
 from .conftest import Lane, LaneSupply, StartRouter, new_lane
 from .http_message import Response, chunked, response_with
 from .raw_backend import BackendStream, ServingBackend
@@ -228,7 +229,8 @@ class TestDate:
 
 
 class TestTimeouts:
-    IDLE = 1.2
+    # Time enough for what may be done in it, even on a busy machine.
+    IDLE = 2.4
     READ_HEADER = 0.8
 
     @pytest.fixture(scope="class")
@@ -245,9 +247,9 @@ class TestTimeouts:
     def test_idle_connection_is_closed_silently(self, impatient: Lane) -> None:
         client = impatient.connect()
         stream, _ = impatient.forward(client)
+        start = time.monotonic()
         stream.send(response_with())
         client.read_response()
-        start = time.monotonic()
         client.expect_end()
         assert time.monotonic() - start >= self.IDLE - TICK
 
@@ -256,8 +258,9 @@ class TestTimeouts:
         stream, _ = impatient.forward(client)
         stream.send(response_with())
         client.read_response()
-        for _ in range(3):
-            assert client.is_silent(self.IDLE / 2)
+        start = time.monotonic()
+        while time.monotonic() - start < 1.5 * self.IDLE:
+            assert client.is_silent(self.IDLE / 10)
             client.send(impatient.request())
             stream.read_request()
             stream.send(response_with())
@@ -276,10 +279,11 @@ class TestTimeouts:
         start = time.monotonic()
         client.send(head)
         # Each byte is activity, yet the deadline counts from the first byte of the head.
-        while client.is_silent(0.1) and time.monotonic() - start < 5:
+        while client.is_silent(0.1):
+            assert time.monotonic() - start < PATIENCE, "it is served for ever"
             client.send(b"x")
         client.expect_end()
-        assert self.READ_HEADER - TICK <= time.monotonic() - start < 5
+        assert time.monotonic() - start >= self.READ_HEADER - TICK
         assert not impatient.backend.has_pending_connection()
 
     def test_slow_header_sender_on_a_kept_connection(self, impatient: Lane) -> None:

@@ -1,9 +1,11 @@
 """The raw client and the raw backend against each other, without a router: they must not be what is wrong."""
 
+import socket
+
 import pytest
 
 from .http_message import canonical, chunked, response_with
-from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ServingBackend
+from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ReservedPort, ServingBackend
 from .raw_client import RawClient
 
 
@@ -119,3 +121,12 @@ def test_send_until_blocked_stops_at_a_peer_that_does_not_read() -> None:
 def test_canonical() -> None:
     assert canonical(b"x-CF-applicationID") == b"X-Cf-Applicationid"
     assert canonical(b"te") == b"Te"
+
+
+def test_a_reserved_port_is_one_server_after_the_others() -> None:
+    with ReservedPort() as reserved:
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError):
+                RawClient(reserved.number)
+            with socket.create_server(("127.0.0.1", reserved.number)), RawClient(reserved.number):
+                pass

@@ -15,7 +15,8 @@ from .router_process import wait_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STALE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstale"
-TIMEOUT = 0.4
+# Time enough to do something before it, even on a busy machine.
+TIMEOUT = 1.5
 
 
 @contextmanager

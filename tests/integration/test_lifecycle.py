@@ -21,16 +21,15 @@ from .http_message import response_with
 from .issuer import Issuer
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 from .processes import is_alive
-from .raw_backend import BackendStream, RawBackend
+from .raw_backend import BackendStream, RawBackend, ReservedPort
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
 # Number of the system call that Python does not have.
 PIDFD_GETFD = 438
 
-# What Gorouter has to end within.
-STOP_LIMIT = 5.0
 HOST = "app.test"
+SLEEPING = "Sleeping before returning success on /health endpoint to preload routing table"
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 UPGRADE = (
@@ -70,6 +69,21 @@ def begin_request(router: GorouterProcess, backend: RawBackend) -> tuple[RawClie
 def is_refused(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+class ExpectantRouter(LoggingProcess):
+    """Waits for two endpoints before it serves, far longer than a test lasts; its argument is the port of NATS."""
+
+    command = (
+        sys.executable,
+        "-c",
+        "import sys; from fastrouter.control import app; from fastrouter.process import signals\n"
+        "from fastrouter.net.address import Address; from fastrouter.bus.bus import BusOptions\n"
+        "from fastrouter.logs.logger import Logger; from fastrouter.bus.connection import NatsServer\n"
+        "signals.hold(); bus = BusOptions(servers=[NatsServer('127.0.0.1', int(sys.argv[1]))])\n"
+        "app.leave(app.run(app.RouterOptions(listen=Address('127.0.0.1', 0), workers=1, settings={}, bus=bus,"
+        " start_delay=600.0, expected_endpoints=2), Logger('gorouter')))",
+    )
 
 
 class TestCommandLine:
@@ -128,6 +142,10 @@ class TestStart:
             ("Successfully-connected-to-nats", "gorouter.stdout.nats"),
             ("subscriber-starting", "gorouter.stdout.subscriber"),
             ("subscriber-started", "gorouter.stdout.subscriber"),
+            (
+                "Sleeping before returning success on /health endpoint to preload routing table",
+                "gorouter.stdout.router",
+            ),
             ("tcp-listener-started", "gorouter.stdout.router"),
             ("tls-listener-not-enabled", "gorouter.stdout.router"),
             ("gorouter.started", "gorouter.stdout.router"),
@@ -201,24 +219,40 @@ class TestStart:
         assert needless.isdisjoint(loaded)
 
     def test_the_start_delay(self, start_gorouter: StartGorouter, nats: RawNatsClient) -> None:
-        """P03, P04."""
-        router = start_gorouter(start_response_delay_interval="1s")
-        sleeping = router.wait_for_event(
-            "Sleeping before returning success on /health endpoint to preload routing table"
-        )
-        assert sleeping["data"] == {"sleep_time_seconds": 1.0}
+        """P03, P04: during one that lasts longer than the test."""
+        router = start_gorouter(start_response_delay_interval="600s")
+        sleeping = router.wait_for_event(SLEEPING)
+        assert sleeping["data"] == {"sleep_time_seconds": 600.0}
         assert router.health() == 503
         assert get(router.health_port, "/is-process-alive-do-not-use-for-loadbalancing")[0] == 200
         register(nats, "127.0.0.1:1", HOST)
         wait_for(lambda: router.addresses(HOST), "a registration during the delay")
-        assert not router.events("tcp-listener-started"), "all of this within the delay"
+        assert not router.events("tcp-listener-started")
         assert len(list(listening_addresses(router.pid))) == 2, "only health and routes"
+
+    def test_the_end_of_the_start_delay(self, start_gorouter: StartGorouter) -> None:
+        router = start_gorouter(start_response_delay_interval="1s")
         router.wait_until_started()
-        assert router.health() == 200
-        (listening,) = router.events("tcp-listener-started")
+        assert wait_for(lambda: True if router.health() == 200 else None, "health")
+        (sleeping,), (listening,) = router.events(SLEEPING), router.events("tcp-listener-started")
         assert listening["timestamp"] - sleeping["timestamp"] >= 1.0
-        # The table was there before the first client.
-        assert router.status_of(HOST) == 502
+
+    def test_the_start_delay_ends_with_the_last_endpoint_that_is_expected(
+        self, nats_server: NatsServerProcess, nats: RawNatsClient, tmp_path: Path
+    ) -> None:
+        """As the demo has it, whose first client finds all instances."""
+        router = ExpectantRouter(str(nats_server.port), access_log=tmp_path / "none")
+        try:
+            router.wait_for_event("subscriber-started", START_PATIENCE)
+            for count in (1, 2):
+                assert not router.events("tcp-listener-started")
+                register(nats, f"127.0.0.1:{count}", HOST)
+                router.wait_for_events("endpoint-registered", count)
+            with router.connect() as client:
+                client.send(REQUEST)
+                assert client.read_response().status == 502
+        finally:
+            router.stop()
 
     @pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1])
     def test_a_limit_beyond_the_servers_is_told_of(self, size: int, start_gorouter: StartGorouter) -> None:
@@ -248,7 +282,7 @@ class TestStart:
         router.wait_until_started()
         assert list(tmp_path.iterdir()) == []
 
-    def test_health_over_tls(self, start_gorouter: StartGorouter) -> None:
+    def test_health_over_tls(self, start_gorouter: StartGorouter, reserved_port: ReservedPort) -> None:
         import ssl
 
         import trustme
@@ -261,7 +295,7 @@ class TestStart:
                 "routes": {"port": 0},
                 "tls": {
                     # Port 0 is refused.
-                    "port": free_port(),
+                    "port": reserved_port.number,
                     "certificate": b"".join(pem.bytes() for pem in issued.cert_chain_pems).decode(),
                     "key": issued.private_key_pem.bytes().decode(),
                 },
@@ -279,22 +313,13 @@ class TestStart:
             assert client.recv(12) == b"HTTP/1.1 200"
 
 
-def free_port() -> int:
-    """A port that was free a moment ago, for keys that must not be 0."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class TestFatal:
     def test_without_nats(self, tmp_path: Path) -> None:
         """P14: three rounds over all servers, then exit code 1."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
         started_at = time.monotonic()
-        router = GorouterProcess(tmp_path, configuration(port))
-        assert router.wait() == 1
+        with ReservedPort() as nobody:
+            router = GorouterProcess(tmp_path, configuration(nobody.number))
+            assert router.wait() == 1
         assert time.monotonic() - started_at >= 0.2, "two pauses of 0.1 s"
         (error,) = router.events("nats-connection-error")
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")
@@ -398,14 +423,12 @@ class TestStop:
     def test_at_once_even_with_a_request_in_progress(
         self, number: int, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend
     ) -> None:
-        router = start_gorouter(drain_wait="60s")
+        router = start_gorouter(drain_wait="600s")
         serve(router, nats, backend)
         client, _ = begin_request(router, backend)
         ports = router.port, router.routes_port, router.health_port
-        stopping_at = time.monotonic()
         router.send_signal(number)
         assert router.wait() == 0
-        assert time.monotonic() - stopping_at < STOP_LIMIT
         assert client.wait_closed() == b"", "cut, not answered"
         assert all(is_refused(port) for port in ports)
         assert [(event["message"], event["source"]) for event in router.events()[-6:]] == [
@@ -420,7 +443,7 @@ class TestStop:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
     def test_during_the_start_delay(self, number: int, start_gorouter: StartGorouter) -> None:
-        router = start_gorouter(start_response_delay_interval="60s")
+        router = start_gorouter(start_response_delay_interval="600s")
         router.wait_for_event("subscriber-started")
         router.send_signal(number)
         assert router.wait() == 0
@@ -439,10 +462,8 @@ class TestStop:
     def test_while_nats_is_away(self, gorouter: GorouterProcess, nats_server: NatsServerProcess) -> None:
         nats_server.kill()
         gorouter.wait_for_event("nats-connection-disconnected")
-        stopping_at = time.monotonic()
         gorouter.send_signal(signal.SIGTERM)
         assert gorouter.wait() == 0
-        assert time.monotonic() - stopping_at < STOP_LIMIT
 
     def test_other_signals_have_their_default_effect(self, gorouter: GorouterProcess) -> None:
         workers = gorouter.children()
@@ -552,10 +573,9 @@ class TestDrain:
         stream, _ = backend.accept_request()
         stream.send(SWITCHING)
         assert tunnel.read_response().status == 101
-        draining_at = time.monotonic()
         gorouter.send_signal(signal.SIGUSR1)
         assert gorouter.wait() == 0
-        assert time.monotonic() - draining_at < STOP_LIMIT
+        assert not gorouter.events("router.drain.timed-out")
         assert gorouter.events("Draining with 0 outstanding active connections")
         assert gorouter.events("Draining with 0 outstanding idle connections")
         untouched.wait_closed()

@@ -15,16 +15,14 @@ from typing import Any
 
 import pytest
 
+from .byte_stream import PATIENCE
 from .http_message import response_with
 from .processes import children_of, is_alive, state_of
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import BackendStream, ReservedPort, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, wait_for
 
 ROOT = Path(__file__).parents[2]
-
-# Far beyond what any of this takes; a test that waits so long has failed.
-PATIENCE = 20.0
 
 
 class Process:
@@ -160,6 +158,15 @@ def status_of(port: int, host: str = "unknown.test") -> int:
     return int(answer.split()[1])
 
 
+def open_events(demo: Process) -> RawClient:
+    """A client of the demo's endless stream, which has begun."""
+    client = RawClient(demo.port)
+    client.send(b"GET /events HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
+    head = client.read_response_head()
+    assert (head.status, head.values(b"Content-Type")) == (200, [b"text/event-stream"]), client.received
+    return client
+
+
 def test_a_router_from_start_to_end(start_router: Start) -> None:
     router = start_router()
     router.event("gorouter.started")
@@ -167,9 +174,7 @@ def test_a_router_from_start_to_end(start_router: Start) -> None:
     workers = router.children()
     assert len(workers) == 1
 
-    stopping_at = time.monotonic()
     assert router.end() == 0
-    assert time.monotonic() - stopping_at < 5
     assert not any(is_alive(worker) for worker in workers)
 
     records = [json.loads(line) for line in router.lines]
@@ -226,9 +231,7 @@ def test_a_worker_that_does_not_stop_is_killed(start_router: Start) -> None:
     router.event("gorouter.started")
     (worker,) = router.children()
     os.kill(worker, signal.SIGSTOP)
-    stopping_at = time.monotonic()
     assert router.end() == 0
-    assert time.monotonic() - stopping_at < 5
     assert router.event("workers-killed")["data"] == {"names": ["worker-0"]}
     assert not is_alive(worker)
 
@@ -301,17 +304,18 @@ def test_clients_are_spread_over_workers_on_one_port(start_router: Start, tmp_pa
     assert len((tmp_path / "access.log").read_text().splitlines()) == 20
 
 
-def test_the_first_log_line_comes_at_once(start_router: Start) -> None:
-    router = start_router()
-    router.event("gorouter.started")
-    assert router._lines[0][0] < 0.5 * slowness()
-
-
-def slowness() -> float:
-    """How much slower an interpreter starts here and now than the 30 ms of an idle machine, at least 1."""
-    started_at = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
-    return max(1.0, (time.monotonic() - started_at) / 0.1)
+def test_the_first_log_line_waits_for_no_more_than_it_needs() -> None:
+    script = (
+        "import sys, fastrouter.logs.logger\n"
+        "def first_line(self, line):\n"
+        "    print(*sys.modules); sys.stdout.flush(); import os; os._exit(0)\n"
+        "fastrouter.logs.logger.LineWriter.write = first_line\n"
+        "from fastrouter import cli\n"
+        "cli.main(['run', '--listen', '127.0.0.1:0'])\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in loaded
+    assert {"asyncio", "uvloop", "nats", "aiohttp", "cryptography"}.isdisjoint(loaded)
 
 
 def test_ipv6(start: Start) -> None:
@@ -382,30 +386,24 @@ def test_an_unknown_flag_exits_with_2(start: Start) -> None:
 
 def test_a_stdout_that_takes_nothing_is_survived(start: Start) -> None:
     """The port is chosen here, because the log that would tell it goes nowhere."""
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    with open("/dev/full", "wb") as full:
-        router = start("run", "--listen", f"127.0.0.1:{port}", "--workers", "1", stdout=full)
-    wait_for(lambda: can_connect(port) or None, "the router", PATIENCE)
-    assert status_of(port) == 404
-    assert router.end() == 0
+    with ReservedPort() as reserved, open("/dev/full", "wb") as full:
+        router = start("run", "--listen", f"127.0.0.1:{reserved.number}", "--workers", "1", stdout=full)
+        wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)
+        assert status_of(reserved.number) == 404
+        assert router.end() == 0
     assert router.errors == []
 
 
 def test_a_closed_stdout_is_survived_and_no_log_line_strays_into_a_connection() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", 'exec "$0" run --listen "$1" --workers 1 <&- >&- 2>&-', EXECUTABLE, f"127.0.0.1:{port}"],
-    )
-    try:
-        wait_for(lambda: can_connect(port) or None, "the router", PATIENCE)
-        assert status_of(port) == 404
-    finally:
-        process.terminate()
-        assert process.wait(PATIENCE) == 0
+    with ReservedPort() as reserved:
+        command = 'exec "$0" run --listen "$1" --workers 1 <&- >&- 2>&-'
+        process = subprocess.Popen(["/bin/sh", "-c", command, EXECUTABLE, f"127.0.0.1:{reserved.number}"])
+        try:
+            wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)
+            assert status_of(reserved.number) == 404
+        finally:
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
 
 
 def can_connect(port: int) -> bool:
@@ -480,32 +478,33 @@ class TestDemo:
         assert demo.end(signal.SIGKILL) == -signal.SIGKILL
         wait_for(lambda: None if any(is_alive(pid) for pid in family) else True, "their end", PATIENCE)
 
-    def test_every_instance_answers(self, start: Start) -> None:
+    def test_every_instance_answers_from_the_first_request_on(self, start: Start) -> None:
         demo = start("demo", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         seen = set()
         for _ in range(12):
-            with socket.create_connection(("127.0.0.1", demo.port), PATIENCE) as client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\nConnection: close\r\n\r\n")
-                answer = b""
-                while data := client.recv(65536):
-                    answer += data
-            seen.add(answer.splitlines()[-1])
-        assert seen == {b"Hello from instance %d of demo-app." % index for index in range(3)}
+            with RawClient(demo.port) as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
+                seen.add(client.read_response().body)
+        assert seen == {b"Hello from instance %d of demo-app.\n" % index for index in range(3)}
         assert demo.end() == 0
 
     def test_open_streams_do_not_hold_up_the_end(self, start: Start) -> None:
         demo = start("demo", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
-        with socket.create_connection(("127.0.0.1", demo.port), PATIENCE) as client:
-            client.sendall(b"GET /events HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")
-            answer = b""
-            while b"id: 2" not in answer:
-                answer += client.recv(65536)
-            assert b"text/event-stream" in answer
-            stopping_at = time.monotonic()
+        with open_events(demo) as client:
+            client.read_until(b"id: 2")
             assert demo.end() == 0
-            assert time.monotonic() - stopping_at < 5
+        assert demo.errors == []
+
+    def test_who_leaves_an_open_stream_is_not_complained_of(self, start: Start) -> None:
+        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo.event("gorouter.started")
+        open_events(demo).reset()
+        with open_events(demo) as client:
+            # All instances keep the same pace: the one that was left has noticed.
+            client.read_until(b"id: 4")
+        assert demo.end() == 0
         assert demo.errors == []
 
     def test_a_taken_port_is_named(self, start: Start) -> None:

@@ -237,7 +237,7 @@ class TestPruning:
         router = start_gorouter(**AGEING)
         router.wait_until_started()
         register(nats, backend.address, "app.test")
-        wait_for(lambda: router.addresses("app.test"), "the route")
+        router.wait_for_event("endpoint-registered")
         nats_server.kill()
         router.wait_for_event("pruned-route")
         wait_for_status(router, "app.test", 404)
@@ -250,16 +250,18 @@ class TestPruning:
         backend: ServingBackend,
     ) -> None:
         """R20: back again, everything counts as registered just then."""
-        router = start_gorouter(**AGEING, suspend_pruning_if_nats_unavailable=True)
+        # Time enough to end the server before the route is stale, even on a busy machine.
+        ageing = AGEING | {"droplet_stale_threshold": "3s"}
+        router = start_gorouter(**ageing, suspend_pruning_if_nats_unavailable=True)
         router.wait_until_started()
         register(nats, backend.address, "app.test")
-        wait_for(lambda: router.addresses("app.test"), "the route")
+        router.wait_for_event("endpoint-registered")
         nats_server.kill()
         router.wait_for_event("prune-suspended")
         suspended_at = router.events("prune-suspended")[0]["timestamp"]
         # Much longer than the route may go without a registration.
         wait_for(
-            lambda: True if router.events("prune-suspended")[-1]["timestamp"] - suspended_at > 1.5 else None, "passes"
+            lambda: True if router.events("prune-suspended")[-1]["timestamp"] - suspended_at > 4.0 else None, "passes"
         )
         assert router.addresses("app.test") == [backend.address]
         assert router.status_of("app.test") == 200
@@ -267,14 +269,14 @@ class TestPruning:
         nats_server.start()
         refreshed = router.wait_for_event("prune-unsuspended-refresh-routes-start", RECONNECT_PATIENCE)
         pruned = router.wait_for_event("pruned-route")
-        assert pruned["timestamp"] - refreshed["timestamp"] >= 1.0
+        assert pruned["timestamp"] - refreshed["timestamp"] >= 3.0
 
     def test_an_empty_pool_is_503_for_a_while(
         self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
     ) -> None:
         """R21, L12."""
         router = start_gorouter(
-            prune_stale_droplets_interval="100ms", empty_pool_response_code_503=True, empty_pool_timeout="1s"
+            prune_stale_droplets_interval="100ms", empty_pool_response_code_503=True, empty_pool_timeout="4s"
         )
         router.wait_until_started()
         register(nats, backend.address, "app.test")

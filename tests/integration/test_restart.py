@@ -22,7 +22,7 @@ from .http_message import response_with
 from .issuer import Issuer
 from .nats_server import NatsServerProcess
 from .processes import children_of, command_of, is_alive, sockets_of
-from .raw_backend import BackendStream, RawBackend, ServingBackend
+from .raw_backend import BackendStream, RawBackend, ReservedPort, ServingBackend
 from .raw_client import RawClient
 from .router_process import EXECUTABLE, START_PATIENCE, wait_for
 from .steady_load import SteadyLoad
@@ -92,9 +92,9 @@ class TestUnderLoad:
         assert load.failures == []
         assert unhealthy.failures == []
         assert unhealthy.count > 0
-        assert len(routers.events("upgrade-succeeded")) == 3
+        assert len(routers.first.wait_for_events("upgrade-succeeded", 3)) == 3
         # No generation has failed.
-        assert len(routers.events("gorouter.exited")) == 3
+        assert len(routers.first.wait_for_events("gorouter.exited", 3)) == 3
         assert serving.errors == []
 
     def test_a_killed_worker_fails_what_it_had_in_hand_and_is_replaced_at_once(
@@ -358,14 +358,11 @@ class TestHandOver:
             # The kernel spreads them over all sockets there are.
             assert [ask(routers.port) for _ in range(20)] == [200] * 20
 
-    def test_another_port(self, start: Start, serving: ServingBackend) -> None:
+    def test_another_port(self, start: Start, serving: ServingBackend, reserved_port: ReservedPort) -> None:
         routers = start(serving.address)
-        with socket.socket() as reserved:
-            reserved.bind(("", 0))
-            port = reserved.getsockname()[1]
-        routers.configure(port=port)
+        routers.configure(port=reserved_port.number)
         routers.upgrade()
-        assert ask(port) == 200
+        assert ask(reserved_port.number) == 200
         routers.wait_gone(routers.first.pid)
         assert not can_connect(routers.port)
 
@@ -419,7 +416,7 @@ class TestFailure:
     ) -> None:
         monkeypatch.setenv("FASTROUTER_UPGRADE_TIMEOUT", "0.5")
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         assert routers.wait_for("upgrade-failed") == {"error": "the successor does not serve after 0.5 s"}
         wait_for(lambda: None if is_alive(pid) else True, "the end of the successor")
@@ -427,7 +424,7 @@ class TestFailure:
 
     def test_signals_during_an_upgrade_are_ignored(self, start: Start, serving: ServingBackend) -> None:
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         os.kill(routers.current, signal.SIGUSR2)
         assert routers.wait_for("gorouter.signal.ignored") == {"signal": "user defined signal 2"}
@@ -441,7 +438,7 @@ class TestFailure:
         self, number: int, start: Start, serving: ServingBackend
     ) -> None:
         routers = start(serving.address)
-        routers.configure(start_response_delay_interval="60s")
+        routers.configure(start_response_delay_interval="600s")
         pid = routers.begin_upgrade()
         wait_for(lambda: workers_of(pid) or None, "workers of the successor", START_PATIENCE)
         family = [pid, *workers_of(pid), *workers_of(routers.current)]

@@ -9,12 +9,15 @@ import pytest
 
 from fastrouter._core import Endpoint
 
+from .byte_stream import PATIENCE
 from .http_message import read_chunk, response_with
 from .in_process import HOST, InProcessRouter, request
 from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ServingBackend
 from .router_process import wait_for
 
 POST = b"POST / HTTP/1.1"
+# For dials that fail: time enough for what is to happen meanwhile, even on a busy machine.
+DIAL_TIMEOUT = 2.0
 WEBSOCKET = (b"Connection: Upgrade", b"Upgrade: websocket")
 
 
@@ -74,7 +77,7 @@ class TestBounds:
                 assert len(attempts_of(router)) == count
 
     def test_endpoints_that_are_gone_when_the_next_is_chosen(self, full_backlog: FullBacklog) -> None:
-        with InProcessRouter(endpoint_at(full_backlog.address), dial_timeout=0.4) as router:
+        with InProcessRouter(endpoint_at(full_backlog.address), dial_timeout=DIAL_TIMEOUT) as router:
             client = router.ask()
             wait_for(lambda: router.stats()["dials"] or None, "the dial")
             router.call(router.table.unregister, HOST, full_backlog.address)
@@ -93,7 +96,7 @@ class TestNewEndpoints:
     """E02: the table is looked at before each attempt."""
 
     def test_one_that_joins_while_dialling_is_tried(self, full_backlog: FullBacklog, backend: RawBackend) -> None:
-        with InProcessRouter(endpoint_at(full_backlog.address), dial_timeout=0.5) as router:
+        with InProcessRouter(endpoint_at(full_backlog.address), dial_timeout=DIAL_TIMEOUT) as router:
             client = router.ask(b"Content-Length: 5", start_line=POST, body=b"hello")
             wait_for(lambda: router.stats()["dials"] or None, "the dial")
             router.call(router.table.register, HOST, endpoint_at(backend.address))
@@ -105,7 +108,7 @@ class TestNewEndpoints:
 
     def test_one_that_leaves_is_not(self, full_backlog: FullBacklog, backend: RawBackend) -> None:
         with InProcessRouter(
-            endpoint_at(full_backlog.address, "first"), endpoint_at(backend.address), dial_timeout=0.5
+            endpoint_at(full_backlog.address, "first"), endpoint_at(backend.address), dial_timeout=DIAL_TIMEOUT
         ) as router:
             client = router.ask(led_to("first"))
             wait_for(lambda: router.stats()["dials"] or None, "the dial")
@@ -241,14 +244,13 @@ class TestMarks:
                 endpoint_at(closed_port.address, "failing"), endpoint_at(working.address), failure_memory=memory
             ) as router,
         ):
+            begun = time.monotonic()
             assert router.get(led_to("failing")).status == 200
-            marked = time.monotonic()
-            deadline = marked + 10 * memory
             while len(attempts_of(router)) == 1:
                 assert router.get().status == 200
-                assert time.monotonic() < deadline, "never tried again"
+                assert time.monotonic() - begun < PATIENCE, "never tried again"
             # Never before its time; after that in its next turn, which is the next but one request at most.
-            assert time.monotonic() - marked >= memory * 0.95
+            assert time.monotonic() - begun >= memory
 
     def test_a_sticky_request_does_not_mind(self, closed_port: ClosedPort) -> None:
         with (
@@ -281,7 +283,7 @@ class TestTimeouts:
 
     def test_while_dialling_is_retried(self, full_backlog: FullBacklog, backend: RawBackend) -> None:
         with InProcessRouter(
-            endpoint_at(full_backlog.address, "full"), endpoint_at(backend.address), endpoint_timeout=0.4
+            endpoint_at(full_backlog.address, "full"), endpoint_at(backend.address), endpoint_timeout=2.0
         ) as router:
             client = router.ask(led_to("full"), b"Content-Length: 5", start_line=POST, body=b"hello")
             # No mark, so the same endpoint may be the next to be tried, but not the next two times.
@@ -294,7 +296,7 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     def test_inside_the_body_breaks_off(self, framing: str, backend: RawBackend) -> None:
-        with InProcessRouter(endpoint_at(backend.address), endpoint_timeout=0.4) as router:
+        with InProcessRouter(endpoint_at(backend.address), endpoint_timeout=2.0) as router:
             client = router.ask()
             stream, _ = backend.accept_request()
             head = {"length": b"Content-Length: 10\r\n", "chunked": b"Transfer-Encoding: chunked\r\n", "close": b""}
@@ -331,7 +333,7 @@ class TestTimeouts:
 
 
 class TestClientGone:
-    """E12: 499, and nobody is blamed."""
+    """E12: 499, and no endpoint is marked."""
 
     @pytest.mark.parametrize("framing", ["none", "length", "chunked"])
     def test_is_told_as_a_failed_attempt(self, framing: str, backend: RawBackend) -> None:
@@ -384,7 +386,7 @@ class TestClientGone:
 
     def test_while_dialling_is_not_retried(self, full_backlog: FullBacklog, backend: RawBackend) -> None:
         with InProcessRouter(
-            endpoint_at(full_backlog.address, "full"), endpoint_at(backend.address), dial_timeout=0.3
+            endpoint_at(full_backlog.address, "full"), endpoint_at(backend.address), dial_timeout=DIAL_TIMEOUT
         ) as router:
             client = router.ask(led_to("full"))
             wait_for(lambda: router.stats()["dials"] or None, "the dial")

@@ -607,7 +607,7 @@ class TestFailures:
         assert (event["error"], event["retriable"]) == ("EOF (via idempotent request)", True)
 
     def test_silence(self, new_world: NewWorld) -> None:
-        world = new_world(endpoint_timeout=0.5)
+        world = new_world(endpoint_timeout=2.0)
         client, _, _ = world.visit()
         (event,) = self.assert_failed(world, client, 502, "context deadline exceeded")
         assert not event["retriable"]

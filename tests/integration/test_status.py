@@ -11,16 +11,22 @@ import pytest
 import trustme
 import uvloop
 
+from fastrouter.logs.logger import Logger
+from fastrouter.net.handover import NOTHING_INHERITED
 from fastrouter.observe import status_server
+from fastrouter.observe.health import Health
 from fastrouter.observe.responses import StatusHandler, StatusResponse
+from fastrouter.observe.status_listeners import StatusListeners, StatusOptions
 from fastrouter.observe.status_pages import (
     LIVENESS_PATH,
     Credentials,
     component_handler,
     health_handler,
     routes_handler,
+    with_end_after,
 )
 from fastrouter.observe.status_server import StatusServer
+from fastrouter.registry.route_registry import RouteRegistry
 
 CREDENTIALS = Credentials("user", "pass")
 ROUTES = b'{"a":[]}\n'
@@ -288,6 +294,42 @@ class TestRoutes:
         assert b"Transfer-Encoding" not in head
         assert b"Content-Length" not in head
 
+    async def test_the_end_waits_for_what_the_list_says(self, serve: Serve) -> None:
+        """Who has the whole list may rely on it."""
+        made: list[bytes] = []
+        is_waiting = asyncio.Event()
+        may_go_on = asyncio.Event()
+
+        def in_parts() -> Iterator[bytes]:
+            for part in (b"{", b'"a":[]', b"}\n"):
+                made.append(part)
+                yield part
+
+        async def wait() -> None:
+            assert b"".join(made) == ROUTES, "what comes later need not be there"
+            is_waiting.set()
+            await may_go_on.wait()
+
+        server = await serve(routes_handler(CREDENTIALS, lambda: with_end_after(in_parts(), wait)))
+        reader, gone = await Client.connect(server), await Client.connect(server)
+        gone.send(f"GET /routes HTTP/1.1\r\n{basic('user:pass')}\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            await is_waiting.wait()
+        gone.close()
+        made.clear()
+        is_waiting.clear()
+        reader.send(f"GET /routes HTTP/1.1\r\n{basic('user:pass')}\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            await is_waiting.wait()
+        other = await Client.connect(server)
+        assert (await other.get("/other", basic("user:pass"))).status == 404
+        answer = asyncio.create_task(reader.read())
+        # As many turns of the loop as it takes to serve somebody else.
+        assert (await other.get("/other", basic("user:pass"))).status == 404
+        assert not answer.done()
+        may_go_on.set()
+        assert (await answer).body == ROUTES
+
     async def test_a_connection_may_outlive_a_body_of_several_parts(self, serve: Serve) -> None:
         client = await Client.connect(await serve(lambda _: StatusResponse(200, (), iter([b"a", b"b"]))))
         client.send(b"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")
@@ -316,6 +358,28 @@ class TestRoutes:
                 await closed.wait()
         # What the kernel takes on both sides, and one part that waits.
         assert made * 65536 <= 16 * 1024 * 1024
+
+
+async def test_every_list_of_routes_is_true_for_clients() -> None:
+    waits = 0
+
+    async def until_applied() -> None:
+        nonlocal waits
+        waits += 1
+
+    options = StatusOptions(user="user", password="pass", routes_port=0, health_port=0, component_host="127.0.0.1")
+    registry = RouteRegistry(Logger(), lambda _: None)
+    listeners = StatusListeners(options, Health(), registry, until_applied, lambda: b"{}")
+    await listeners.start(NOTHING_INHERITED)
+    try:
+        for _, listener in listeners.listeners():
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            answer = await Client(reader, writer).get("/routes", basic("user:pass"))
+            assert (answer.status, answer.body) == (200, b"{}\n")
+            writer.close()
+    finally:
+        await listeners.stop()
+    assert waits == 2
 
 
 class TestComponent:

@@ -22,6 +22,7 @@ from .byte_stream import PATIENCE
 from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration
 from .nats_server import NatsServerProcess
+from .raw_backend import ReservedPort
 from .router_process import wait_for
 
 COMPLAINT = "error-emitting-access-log-to-writer-syslog"
@@ -38,7 +39,7 @@ def framed(app_name: str, record: str) -> str:
 class TCPServer:
     """Accepts streams and collects what comes."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int) -> None:
         self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(PATIENCE)
         self.port: int = self._listener.getsockname()[1]
@@ -87,8 +88,9 @@ class TCPServer:
 
 
 @pytest.fixture
-def tcp_server() -> Iterator[TCPServer]:
-    server = TCPServer()
+def tcp_server(reserved_port: ReservedPort) -> Iterator[TCPServer]:
+    """Its port stays its own when it is closed."""
+    server = TCPServer(reserved_port.number)
     yield server
     server.close()
 

@@ -95,7 +95,7 @@ def test_no_request_fails_though_no_app_registers_anew(
     app.stop()
     assert load.failures == []
     assert backend.errors == []
-    assert len(routers.first.events("table-inherited")) == UPGRADES
+    assert len(routers.first.wait_for_events("table-inherited", UPGRADES)) == UPGRADES
     assert routers.first.events("table-refused") == []
 
 
@@ -179,7 +179,7 @@ class TestSuccessor:
             successor.table.sendall(sent)
             successor.table.shutdown(socket.SHUT_WR)
             assert successor.line.recv(64) == b"serving\n"
-            (refused,) = successor.events("table-refused")
+            refused = successor.wait_for_event("table-refused")
             assert refused["data"] == {"error": reason, "routes": 0}
         finally:
             successor.stop()

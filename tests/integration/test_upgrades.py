@@ -310,13 +310,13 @@ def test_no_timeout_ends_a_quiet_tunnel(start_router: StartRouter) -> None:
     with RawBackend() as backend:
         router = start_router(
             {"quiet.test": [backend.address]},
-            endpoint_timeout=0.4,
-            frontend_idle_timeout=0.4,
-            backend_idle_timeout=0.4,
-            read_header_timeout=0.4,
+            endpoint_timeout=1.5,
+            frontend_idle_timeout=1.5,
+            backend_idle_timeout=1.5,
+            read_header_timeout=1.5,
         )
         client, stream = open_tunnel(Lane(router, "quiet.test", backend))
-        assert client.is_silent(1.2)
+        assert client.is_silent(2.5)
         stream.send(b"awake")
         assert client.read_exactly(5) == b"awake"
 
@@ -338,7 +338,7 @@ class TestStalled:
             if request.param == "plain":
                 backend = stack.enter_context(RawBackend())
                 router = stack.enter_context(
-                    InProcessRouter(Endpoint("127.0.0.1", backend.port), frontend_idle_timeout=0.4)
+                    InProcessRouter(Endpoint("127.0.0.1", backend.port), frontend_idle_timeout=1.5)
                 )
                 client = router.connect()
             else:
@@ -347,7 +347,7 @@ class TestStalled:
                 front = FrontRouter(
                     tls_backend.endpoint(),
                     tls=server_tls(issuer.pair(HOST)),
-                    frontend_idle_timeout=0.4,
+                    frontend_idle_timeout=1.5,
                     backend_tls=backend_context(ca_certs=[authority.pem]),
                 )
                 stack.enter_context(front)

@@ -1,6 +1,7 @@
 """Backends that speak TLS: certificates of all sorts, and handshakes that the test takes part in."""
 
 import datetime
+import os
 import socket
 import ssl
 from typing import Any
@@ -10,6 +11,7 @@ import trustme
 from fastrouter._core import Endpoint
 
 from .byte_stream import PATIENCE
+from .issuer import Pair
 from .raw_backend import BackendStream, RawBackend
 
 SAN = "instance.app.internal"
@@ -58,6 +60,19 @@ class Authority:
             context.verify_mode = ssl.CERT_REQUIRED
             client_authority._ca.configure_trust(context)
         return context
+
+
+def server_side(pair: Pair, version: ssl.TLSVersion, ciphers: str = "DEFAULT") -> ssl.SSLContext:
+    """The server side of a backend with any certificate, which speaks one version."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    # It may be as weak as it likes.
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    with open(os.memfd_create("pair"), "w", encoding="ascii") as file:
+        file.write(pair.key + pair.chain)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
 
 
 class TlsBackend(RawBackend):

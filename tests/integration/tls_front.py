@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from fastrouter._core import Endpoint, FrontDoor
+from fastrouter._core import Endpoint, ListenerProtocol
 from fastrouter.config.certificates import identity_of
 from fastrouter.ipc.messages import Identity, ServerTLS
-from fastrouter.tls.server import admission_of, server_context
+from fastrouter.tls.server import client_check, server_context
 
 from .in_process import HOST, InProcessRouter
 from .issuer import Issuer, Pair
@@ -35,7 +35,7 @@ def tls_keys(*pairs: Pair, **keys: Any) -> dict[str, Any]:
 
 
 class FrontRouter(InProcessRouter):
-    """A router whose clients come through a FrontDoor."""
+    """A router whose clients come through a ListenerProtocol."""
 
     def __init__(
         self,
@@ -47,21 +47,21 @@ class FrontRouter(InProcessRouter):
     ) -> None:
         super().__init__(*endpoints, **settings)
         self.refused: list[str] = []
-        self._door = FrontDoor(
-            self._tripper, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
+        self._listener = ListenerProtocol(
+            self._plane, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
         )
         if tls is not None:
             self.secure(tls)
 
     def secure(self, tls: ServerTLS) -> None:
-        self._door.secure(
+        self._listener.secure(
             server_context(tls),
             protocols=tuple(protocol.encode() for protocol in tls.protocols),
-            admits=admission_of(tls, self.refused.append),
+            is_allowed=client_check(tls, self.refused.append),
         )
 
     def new_connection(self) -> asyncio.Protocol:
-        return self._door.new_connection()
+        return self._listener.new_connection()
 
 
 class TlsClient(RawClient):

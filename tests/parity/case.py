@@ -102,6 +102,7 @@ class Seen:
     service: list[bytes] = field(default_factory=list)
     access: list[str] = field(default_factory=list)
     log: list[dict[str, object]] = field(default_factory=list)
+    counts: list[str] = field(default_factory=list)
     client_port: int = 0
     router_port: int = 0
 

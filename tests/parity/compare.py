@@ -5,13 +5,15 @@
 PATH is an executable of Gorouter (that of April 2025, built with Go 1.23 and zap/exp 0.3), which this project neither
 has nor builds. Both routers get the same gorouter.yml (but for ports), hear the same registrations on one NATS bus,
 and stand in front of the same raw backends. Each case (`corpus.py`, `configurations.py`) is done with one after the
-other; then what the client got, what the backend saw, the lines of the access log and those of the process log are
-compared, without what no two runs share (`normal_form.py`). `allowed.py` has the differences that are known and
+other; then what the client got, what the backend saw, the lines of the access log and those of the process log, and
+what was added to metrics (`counts.py`) are compared, without what no two runs share (`normal_form.py`). Backends show
+certificates of all kinds (`certificates.py`). Last, each is started and ended in all ways, and what it says from first
+to last is compared, and with which code it ends (`lifecycle.py`). `allowed.py` has the differences that are known and
 meant. The exit code is 1 if there is any other, and, when all cases were done, if an entry of that table allows
 nothing.
 
 The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
-time is waiting, so there may be more jobs than processors. All cases take eight minutes with two.
+time is waiting, so there may be more jobs than processors. All cases take seven minutes with five jobs.
 
 This is a tool and no part of the test suite: what it has shown gets a test there.
 """
@@ -25,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from fastrouter.process.parent_death import end_with_parent
@@ -33,6 +36,7 @@ from . import pages
 from .allowed import BY_CHANCE, ENTRIES, Entry, explain
 from .case import Case
 from .configurations import Configuration, all_configurations
+from .lifecycle import LIVES, live
 from .normal_form import Compared, NormalForm, differences, outcome
 from .pair import APP, PROCESS, Pair
 
@@ -103,7 +107,13 @@ def compare(gorouter: Path, configuration: Configuration) -> list[Compared]:
     it are not done.
     """
     results = []
-    with Pair(gorouter, configuration.keys, configuration.registrations) as pair:
+    with Pair(
+        gorouter,
+        configuration.keys,
+        configuration.registrations,
+        configuration.backends,
+        configuration.environment,
+    ) as pair:
         form = NormalForm(pair.port_names, APP + PROCESS)
         try:
             for case in configuration.cases:
@@ -133,10 +143,12 @@ def main() -> int:
         ProcessPoolExecutor(options.jobs, initializer=end_with_parent) as executor,
     ):
         configurations = all_configurations(Path(directory))
-        of_gorouter = functools.partial(compare, options.gorouter)
-        for results in executor.map(of_gorouter, parts(configurations, re.compile(options.only))):
-            for compared in results:
-                report.add(compared)
+        only = re.compile(options.only)
+        lives = [life for life in LIVES if only.search(f"life: {life.name}")]
+        of_pairs = executor.map(functools.partial(compare, options.gorouter), parts(configurations, only))
+        of_lives = executor.map(functools.partial(live, options.gorouter), lives)
+        for compared in chain(chain.from_iterable(of_pairs), of_lives):
+            report.add(compared)
     print(report.summary())
     unused = [] if options.only else [entry for entry in ENTRIES if entry not in report.used | {BY_CHANCE}]
     for entry in unused:

@@ -1,5 +1,6 @@
 """Configurations, one key or a few at a time, and the cases that are done with each."""
 
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +9,16 @@ from typing import Any
 from integration.issuer import Issuer
 from integration.tls_front import tls_keys
 
-from . import corpus, services
+from . import certificates, corpus, services
 from .case import Case
-from .pair import REGISTRATIONS, TLS_REGISTRATIONS, Registration, merged
+from .pair import REGISTRATIONS, TLS_REGISTRATIONS, Registration, SecureBackend, merged
 
 
 @dataclass(frozen=True)
 class Configuration:
     """Keys of gorouter.yml over those of all, and what is compared with them; `pages` are names in `pages.CHECKS`.
 
-    `registers_again`: before each case, for endpoints that the case before may have pruned.
+    `registers_again`: before each case, for endpoints that the case before may have pruned. `backends`: more of them.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Configuration:
     pages: Sequence[str] = ()
     registrations: Sequence[Registration] = field(default=REGISTRATIONS)
     registers_again: bool = False
+    backends: Mapping[str, SecureBackend] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 PLAIN: tuple[Callable[[], Iterable[Case]], ...] = (
@@ -183,6 +186,19 @@ def all_configurations(directory: Path) -> Iterator[Configuration]:
             registrations=TLS_REGISTRATIONS,
             registers_again=True,
         )
+    shown = certificates.all_shown()
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        yield Configuration(
+            f"certificates, {version.name}",
+            {"ca_certs": certificates.AUTHORITIES},
+            certificates.cases(shown),
+            registrations=certificates.registrations(shown),
+            registers_again=True,
+            backends={name: (one.pair, version) for name, one in shown.items()},
+        )
+    yield Configuration(
+        "empty lengths", {}, list(corpus.empty_lengths()), environment={"GODEBUG": "netdns=cgo,httplaxcontentlength=1"}
+    )
     for name, one in ONE_KEY.items():
         yield Configuration(name, one, list(corpus.few()))
 

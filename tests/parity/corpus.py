@@ -404,6 +404,20 @@ def few() -> Iterator[Case]:
     yield answered("early hints", b"HTTP/1.1 103 x\r\nLink: y\r\nX-Remove: z\r\n\r\n" + response_with())
 
 
+def empty_lengths() -> Iterator[Case]:
+    for value in (b"", b" ", b"\t"):
+        for method in (b"GET", b"POST", b"HEAD"):
+            yield simple(f"length {value!r} of {method.decode()}", method + b" / HTTP/1.1", b"Content-Length:" + value)
+    yield simple("empty length, HTTP/1.0", b"GET / HTTP/1.0", b"Content-Length:")
+    yield simple("empty length, unknown host", b"POST / HTTP/1.1", b"Content-Length:", host=b"unknown.parity")
+    yield simple("empty length and others", b"POST / HTTP/1.1", b"Content-Length:", b"Content-Length: 1", body=b"x")
+    yield simple("two empty lengths", b"POST / HTTP/1.1", b"Content-Length:", b"Content-Length:")
+    yield simple("empty length and chunked", b"POST / HTTP/1.1", b"Content-Length:", b"Transfer-Encoding: chunked", body=chunked(b"x"))
+    yield simple("length that is none", b"POST / HTTP/1.1", b"Content-Length: x")
+    yield simple("length", b"POST / HTTP/1.1", b"Content-Length: 1", body=b"x")
+    yield Case("empty length, then another request", (request(b"POST / HTTP/1.1", b"Content-Length:") + request(b"GET /next HTTP/1.1"), Do.READ, Do.READ))
+
+
 def limits() -> Iterator[Case]:
     for count in range(14):
         yield simple(f"{count} headers", b"GET / HTTP/1.1", *(b"X-%d: y" % n for n in range(count)))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import gorouter_signature
@@ -20,17 +20,47 @@ _SIGNED_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z")
 _DATE = re.compile(r"(Date: )\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _MILLISECONDS = re.compile(r"(X-Request-Start: )\d{13}\b")
 _LOG_TIME = re.compile(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\]")
+_NOW = re.compile(r"(?<=: current time )\S+")
 _SECONDS = re.compile(r"(\b(?:\w+_time):)(\d+\.\d{6})")
 _LONGEST = 1000
 _STATUS = re.compile(r"\d+ HTTP/1\.\d (\d{3})")
 _REQUEST = re.compile(r"[a-z]+\d+ \S+ \S* HTTP/1\.1$")
 _LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 
+_REQUEST_IDS = ("VcapRequestIdHeader", "vcap_request_id")
+_TRACE_IDS = ("trace-id", "span-id")
+
 UNTOLD = frozenset(("dropping-loggregator-access-log",))
 """Debug lines of Gorouter's that ours has not."""
 
+UNTRACED = frozenset(
+    (
+        "backend",
+        "backend-endpoint-failed",
+        "backend-request-timeout",
+        "backend-too-many-response-headers",
+        "connection-limit-reached",
+        "endpoint-iterator-with-least-connection-lb-algo",
+        "endpoint-iterator-with-round-robin-lb-algo",
+        "endpoint-missing-but-request-must-be-sticky",
+        "endpoint-missing-choosing-alternate",
+        "endpoint-overloaded-but-request-must-be-sticky",
+        "gateway-error-and-original-request-context-cancelled",
+        "route-service",
+        "route-service-connection-failed",
+        "route-service-response",
+        "route-service-too-many-response-headers",
+        "select-endpoint-failed",
+        # Of those that look at a signature, one adds them and one does not.
+        "signature-validation-failed",
+        "status",
+        "vcap-request-id-header-set",
+    )
+)
+"""Lines about requests to which Gorouter adds no ids of the trace, and ours does, as spec 6.6 wants it (E17)."""
+
 Aspects = Mapping[str, list[str]]
-"""The lines of each of "client", "backend", "service", "access" and "log"."""
+"""The lines of each of "client", "backend", "service", "access", "log" and "counts"."""
 
 Difference = tuple[str, str, str]
 """An aspect, "-" for Gorouter's or "+" for ours, and a line that only this one has."""
@@ -65,6 +95,7 @@ class NormalForm:
             line = re.sub(r'((?:local[-_]address"?: ?|tcp )"?127\.0\.0\.1:)\d{4,5}', r"\1<own>", line)
             line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
             line = _SECONDS.sub(_seconds, _LOG_TIME.sub("[<time>]", _DATE.sub(r"\1<date>", line)))
+            line = _NOW.sub("<now>", line)
             if len(line) > _LONGEST:
                 digest = hashlib.sha256(line.encode("latin-1", "replace")).hexdigest()[:12]
                 line = f"{line[:80]}… {len(line)} characters, {digest}"
@@ -99,7 +130,8 @@ class NormalForm:
             "backend": timeless(backend),
             "service": timeless(service),
             "access": [clean(line) for line in seen.access],
-            "log": _once([_event(event, clean) for event in seen.log if event["message"] not in UNTOLD]),
+            "log": _once([event_line(event, clean) for event in _told(seen, given)]),
+            "counts": seen.counts,
         }
 
 
@@ -154,13 +186,44 @@ def _once(lines: list[str]) -> list[str]:
     return kept
 
 
-def _event(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+def _told(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
+    """The lines of the process log, without the ids of a request's own trace where only ours has them.
+
+    They are its own if it came with them, went on with them, or has its request id from them; or if they are zeros,
+    which stand for those that a `b3` header of a flag alone does not name.
+    """
+    messages = b"".join((*seen.backend, *seen.service)).decode("latin-1")
+    named = [value for event in seen.log for value in (_data(event).get(key, "") for key in _REQUEST_IDS)]
+    sources = (given, messages, *seen.access, *map(str, named), "0" * 16)
+    own = " ".join(sources).replace("-", "").lower()
+    for event in seen.log:
+        data = _data(event)
+        if event["message"] in UNTRACED and all(str(data.get(key, "")) in own for key in _TRACE_IDS):
+            data = {key: value for key, value in data.items() if key not in _TRACE_IDS}
+        if event["message"] not in UNTOLD:
+            yield {**event, "data": data}
+
+
+def _data(event: Mapping[str, object]) -> dict[str, object]:
     data = event.get("data", {})
     assert isinstance(data, dict)
-    told = {key: "<s>" if key.endswith("-time") or key == "took" else value for key, value in data.items()}
-    line = clean(json.dumps(told, sort_keys=True))
+    return data
+
+
+def event_line(event: Mapping[str, object], clean: Callable[[str], str]) -> str:
+    """A line of the process log without its time; of durations it is left whether they are zero."""
+    told = {
+        key: _duration(value) if key.endswith("-time") or key == "took" else value
+        for key, value in _data(event).items()
+    }
+    # Go writes a whole number without a fraction.
+    line = clean(re.sub(r"(?<=\d)\.0(?=[,}])", "", json.dumps(told, sort_keys=True)))
     source = str(event.get("source", "")).removeprefix("gorouter.stdout").removeprefix(".")
     return f"{event['log_level']} {event['message']} {line} ({source})"
+
+
+def _duration(value: object) -> object:
+    return "<s>" if isinstance(value, int | float) and value != 0 else value
 
 
 def outcome(aspects: Aspects) -> str:

@@ -17,13 +17,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from integration.gorouter_process import GorouterProcess, configuration, get, register
+from integration.issuer import Pair as KeyPair
 from integration.nats_server import NatsServerProcess, RawNatsClient
 from integration.raw_backend import BackendStream, ClosedPort, ServingBackend
 from integration.raw_client import RawClient
 from integration.router_process import START_PATIENCE, wait_for
-from integration.tls_backend import Authority, TlsBackend
+from integration.tls_backend import Authority, TlsBackend, server_side
 
 from .case import PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
+from .counts import added, counts
 
 APP = "11111111-aaaa-4aaa-8aaa-111111111111"
 PROCESS = "22222222-bbbb-4bbb-8bbb-222222222222"
@@ -32,6 +34,9 @@ QUIET = 0.03
 
 Registration = tuple[str, Sequence[str], Mapping[str, Any]]
 """Which backend (a name), its routes, and further fields of the message."""
+
+SecureBackend = tuple[KeyPair, ssl.TLSVersion]
+"""What a backend shows, and the only version that it speaks."""
 
 REGISTRATIONS: tuple[Registration, ...] = (
     (
@@ -78,6 +83,7 @@ class Router:
         self.ports = ports
         self._access_read = 0
         self._events_read = 0
+        self._counts: dict[str, float] = {}
         self._prefix = prefix
         self._barriers = itertools.count()
 
@@ -112,6 +118,12 @@ class Router:
         self._access_read = len(text)
         return [line for line in lines if line and "barrier-" not in line], events
 
+    def counted(self) -> list[str]:
+        """What was added to its metrics since this was asked last."""
+        before, (_, exposition) = self._counts, get(self.ports["metrics"], "/metrics")
+        self._counts = counts(exposition.decode())
+        return added(before, self._counts)
+
     def _new_events(self) -> list[dict[str, Any]]:
         return self.process.events()[self._events_read :]
 
@@ -120,20 +132,26 @@ class Pair:
     """Both routers, their bus and their backends."""
 
     def __init__(
-        self, gorouter: Path, keys: Mapping[str, Any], registrations: Sequence[Registration] = REGISTRATIONS
+        self,
+        gorouter: Path,
+        keys: Mapping[str, Any],
+        registrations: Sequence[Registration] = REGISTRATIONS,
+        backends: Mapping[str, SecureBackend] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._stack = contextlib.ExitStack()
         self._authority = Authority()
         self._registrations = registrations
+        self._environment = environment or {}
         self._case = Case("", ())
         self._port = 0
         try:
-            self._start(gorouter, keys)
+            self._start(gorouter, keys, backends or {})
         except BaseException:
             self._stack.close()
             raise
 
-    def _start(self, gorouter: Path, keys: Mapping[str, Any]) -> None:
+    def _start(self, gorouter: Path, keys: Mapping[str, Any], backends: Mapping[str, SecureBackend]) -> None:
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="parity-")))
         server = NatsServerProcess(self._made("nats"))
         self._stack.callback(server.stop)
@@ -147,6 +165,9 @@ class Pair:
             "inner": self._stack.enter_context(ServingBackend(visit)),
             "outer": self._stack.enter_context(ServingBackend(visit, Service(self._authority.server("localhost")))),
         }
+        for name, (certificate, version) in backends.items():
+            service = Service(server_side(certificate, version))
+            self.backends[name] = self._stack.enter_context(ServingBackend(visit, service))
         refused = ClosedPort()
         self._stack.callback(refused.close)
         self.addresses = {name: backend.address for name, backend in self.backends.items()} | {
@@ -210,14 +231,14 @@ class Pair:
             },
             keys,
         )
-        if document.get("ca_certs"):
-            # The only authority that there is.
-            document["ca_certs"] = [self._authority.pem]
+        if "ca_certs" in document:
+            document["ca_certs"] = [self._authority.pem if one == "theirs" else one for one in document["ca_certs"]]
         if document.get("enable_ssl"):
             document["ssl_port"] = ports["ssl"]
-        kind = (
-            type("Executable", (GorouterProcess,), {"command": (str(executable),)}) if executable else GorouterProcess
-        )
+        attributes: dict[str, Any] = {"environment": self._environment}
+        if executable is not None:
+            attributes["command"] = (str(executable),)
+        kind = type("Executable", (GorouterProcess,), attributes)
         process = kind(directory, document)
         self._stack.callback(process.stop)
         return Router(process, ports, name)
@@ -257,6 +278,7 @@ class Pair:
         try:
             for router in self.routers.values():
                 router.barrier()
+                router.counted()
         except BaseException:
             self._stack.close()
             raise
@@ -296,6 +318,7 @@ class Pair:
                 seen.client = bytes(client.received)
                 time.sleep(case.settle * patience)
         seen.access, seen.log = router.barrier()
+        seen.counts = router.counted()
         for key, backend in self.backends.items():
             received = [bytes(stream.received) for stream in backend._streams[first[key] :]]
             if key == "a":

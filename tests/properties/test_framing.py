@@ -1,4 +1,4 @@
-"""Whatever is sent in whatever framing, cut wherever, arrives as it was sent; a RoundTripper without sockets."""
+"""Whatever is sent in whatever framing, cut wherever, arrives as it was sent; a DataPlane without sockets."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable
 from integration.http_message import Fields, Request, Response, chunked
 from protocol.fake_network import FakeLoop, FakeTransport, MemorySource
 
@@ -114,10 +114,10 @@ def run(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> tuple[
     lines: list[bytes] = []
     table = RouteTable()
     table.register("app.test", Endpoint("10.0.0.1", 8080))
-    tripper = RoundTripper(table, access_log=AccessLog(lines.append))
+    plane = DataPlane(table, access_log=AccessLog(lines.append))
     loop: Any = FakeLoop()
-    tripper.start(loop)
-    client = loop.connect_client(tripper.new_client())
+    plane.start(loop)
+    client = loop.connect_client(plane.new_client())
     endless_sizes = cycle(sizes)
     requests = cut(b"".join(item.encode_request(number) for number, item in enumerate(exchanges)), endless_sizes)
     backends = Backends(exchanges, endless_sizes)
@@ -152,7 +152,7 @@ def run(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> tuple[
             if not (slow or client_step() or backend_step()):
                 break
     assert not requests, "the router reads no further"
-    tripper.stop()
+    plane.stop()
     loop.run()
     return backends, client, b"".join(lines).splitlines()
 
@@ -218,10 +218,10 @@ def test_every_message_arrives_as_it_was_sent(exchanges: list[Exchange], sizes: 
 @given(st.binary(min_size=1, max_size=200), sizes)
 def test_any_bytes_of_a_client_are_answered_or_waited_for(data: bytes, sizes: list[int]) -> None:
     """Garbage never raises and never reaches a backend unread; what is answered is HTTP."""
-    tripper = RoundTripper(RouteTable())
+    plane = DataPlane(RouteTable())
     loop: Any = FakeLoop()
-    tripper.start(loop)
-    client = loop.connect_client(tripper.new_client())
+    plane.start(loop)
+    client = loop.connect_client(plane.new_client())
     for piece in cut(data, cycle(sizes)):
         if client.can_deliver:
             client.deliver(piece)
@@ -261,10 +261,10 @@ def test_nothing_nearly_http_breaks_the_data_plane(asked: bytes, answered: bytes
     """Neither side can raise an exception, whatever it sends, in whatever pieces, until it hangs up."""
     table = RouteTable()
     table.register("app.test", Endpoint("10.0.0.1", 8080))
-    tripper = RoundTripper(table, access_log=AccessLog(list[bytes]().append))
+    plane = DataPlane(table, access_log=AccessLog(list[bytes]().append))
     loop: Any = FakeLoop()
-    tripper.start(loop)
-    client = loop.connect_client(tripper.new_client())
+    plane.start(loop)
+    client = loop.connect_client(plane.new_client())
     answers = cut(answered, cycle(sizes))
     for piece in cut(asked, cycle(sizes)):
         if client.can_deliver:
@@ -285,6 +285,6 @@ def test_nothing_nearly_http_breaks_the_data_plane(asked: bytes, answered: bytes
     if not client.is_over:
         client.deliver_eof()
     loop.run()
-    tripper.stop()
+    plane.stop()
     loop.run()
-    assert tripper.stats()["client_connections"] == 0
+    assert plane.stats()["client_connections"] == 0

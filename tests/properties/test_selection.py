@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fastrouter._core import Endpoint, RoundTripper, RouteTable, Settings
+from fastrouter._core import DataPlane, Endpoint, RouteTable, Settings
 from protocol.fake_network import FakeLoop, FakeTransport, Unencrypted
 
 HOST = "10.0.0.1"
@@ -151,11 +151,11 @@ class Model:
             if peer.port not in self.refusing:
                 yield replace(here, peer=peer)
             elif here.attempt < self.max_attempts:
-                yield from self.courses(asked, self.punished(here, peer))
+                yield from self.courses(asked, self.marked(here, peer))
             else:
-                yield self.punished(here, peer)
+                yield self.marked(here, peer)
 
-    def punished(self, course: Course, peer: Peer) -> Course:
+    def marked(self, course: Course, peer: Peer) -> Course:
         """Go on after a refused dial: without the endpoint if it is one with TLS, else with a mark on it."""
         if not peer.is_tls:
             return replace(course, state=self.mark(course.state, peer.port))
@@ -184,7 +184,7 @@ class Selection(RuleBasedStateMachine):
         self.prunes: list[tuple[str, str]] = []
         self.table = RouteTable()
         unencrypted: Any = Unencrypted()
-        self.tripper = RoundTripper(
+        self.plane = DataPlane(
             self.table,
             Settings(
                 max_attempts=self.model.max_attempts,
@@ -202,7 +202,7 @@ class Selection(RuleBasedStateMachine):
         )
         self.loop = FakeLoop()
         loop: Any = self.loop
-        self.tripper.start(loop)
+        self.plane.start(loop)
         # The route must be there before its first endpoint, and stays without any.
         self.table.register("app.test", Endpoint(HOST, 99))
         self.table.unregister("app.test", f"{HOST}:99")
@@ -259,7 +259,7 @@ class Selection(RuleBasedStateMachine):
         must_stick=st.booleans(),
     )
     def ask(self, sticky: str | None, must_stick: bool) -> None:
-        client = self.loop.connect_client(self.tripper.new_client())
+        client = self.loop.connect_client(self.plane.new_client())
         asked = Asked(client, sticky, must_stick and sticky is not None)
         lines = [b"GET / HTTP/1.1", b"Host: app.test"]
         if sticky is not None:
@@ -288,7 +288,7 @@ class Selection(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 99))
     def end_of_stream(self, which: int) -> None:
-        """Nothing was answered, so a GET is asked again, and nobody is to blame."""
+        """Nothing was answered, so a GET is asked again, and no endpoint is marked."""
         asked = self._end(which)
         if asked is None:
             return
@@ -379,8 +379,8 @@ class Selection(RuleBasedStateMachine):
             ]
 
     def teardown(self) -> None:
-        if hasattr(self, "tripper"):
-            self.tripper.stop()
+        if hasattr(self, "plane"):
+            self.plane.stop()
             self.loop.run()
 
 

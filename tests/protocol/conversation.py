@@ -1,11 +1,11 @@
-"""One client, one backend and a RoundTripper without sockets: what is delivered in which pieces, and what came out."""
+"""One client, one backend and a DataPlane without sockets: what is delivered in which pieces, and what came out."""
 
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings, Stats
 
 from .fake_network import FakeLoop, FakeTransport
 
@@ -45,7 +45,7 @@ class Conversation:
             self.table.register("app.test", endpoint)
         self.log: list[bytes] = []
         self.events: list[tuple[int, str, dict[str, Any]]] = []
-        self.tripper = RoundTripper(
+        self.plane = DataPlane(
             self.table,
             settings,
             access_log or AccessLog(self.log.append),
@@ -54,9 +54,9 @@ class Conversation:
         )
         self.loop = FakeLoop()
         loop: Any = self.loop
-        self.tripper.start(loop)
+        self.plane.start(loop)
         self.begun.append(self)
-        self.client: FakeTransport = self.loop.connect_client(self.tripper.new_client())
+        self.client: FakeTransport = self.loop.connect_client(self.plane.new_client())
 
     @property
     def backend(self) -> FakeTransport:
@@ -76,7 +76,7 @@ class Conversation:
 
     def end(self) -> None:
         """Stop the router; everything it still logs is in `log` afterwards."""
-        self.tripper.stop()
+        self.plane.stop()
         self.loop.run()
 
     def outcome(self) -> tuple[bytes, list[bytes], list[bytes]]:

@@ -1,4 +1,4 @@
-"""A loop and transports without sockets: what a RoundTripper needs, and nothing happens until the test says so."""
+"""A loop and transports without sockets: what a DataPlane needs, and nothing happens until the test says so."""
 
 import asyncio
 import errno

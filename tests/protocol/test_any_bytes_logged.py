@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable
 
 from .fake_network import FakeLoop
 
@@ -27,22 +27,22 @@ class Logged:
         self._lines: dict[bool, list[bytes]] = {False: [], True: []}
         self._loops = {is_json: self._serve(is_json) for is_json in (False, True)}
 
-    def _serve(self, is_json: bool) -> tuple[RoundTripper, FakeLoop, AccessLog]:
+    def _serve(self, is_json: bool) -> tuple[DataPlane, FakeLoop, AccessLog]:
         table = RouteTable()
         table.register("app.test", Endpoint("10.0.0.1", 8080))
         log = AccessLog(self._lines[is_json].append, is_json=is_json, extra_headers=EXTRA)
-        tripper = RoundTripper(table, access_log=log)
+        plane = DataPlane(table, access_log=log)
         loop = FakeLoop()
-        tripper.start(loop)  # type: ignore[arg-type]
-        return tripper, loop, log
+        plane.start(loop)  # type: ignore[arg-type]
+        return plane, loop, log
 
     def lines_of(self, request: bytes) -> tuple[bytes, bytes] | None:
         """The text line and the JSON line, None for what is refused before any line."""
-        for tripper, loop, log in self._loops.values():
-            loop.connect_client(tripper.new_client()).deliver(request)
+        for plane, loop, log in self._loops.values():
+            loop.connect_client(plane.new_client()).deliver(request)
             loop.run()
             # Ends the exchange, if there is one.
-            tripper.stop()
+            plane.stop()
             loop.run()
             log.flush()
         batches = [b"".join(lines) for lines in self._lines.values()]

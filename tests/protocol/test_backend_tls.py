@@ -114,14 +114,14 @@ class TestHandshake:
         conversation.backend.deliver_eof()
         conversation.loop.run()
         assert conversation.client.written.startswith(b"HTTP/1.1 502 ")
-        assert not conversation.tripper.has_connections() or not conversation.client.is_over
+        assert not conversation.plane.has_connections() or not conversation.client.is_over
 
     def test_a_client_that_leaves_within_it(self, conversation: SecureBackend) -> None:
         Conversation.from_client(conversation, GET)
         conversation.client.close()
         conversation.loop.run()
         assert conversation.backend.is_over
-        assert not conversation.tripper.has_connections()
+        assert not conversation.plane.has_connections()
 
     def test_a_fault_of_ours_within_it(self, backend_side: ssl.SSLContext) -> None:
         faulty: Any = object()

@@ -18,7 +18,7 @@ ENDPOINT = {"ApplicationId": "app", "Addr": "10.0.0.1:8080", "Tags": None, "Rout
 def told(request: bytes, settings: Settings | None = None) -> list[tuple[str, dict[str, Any]]]:
     """The debug lines of one request, without the ids of its trace."""
     conversation = Conversation(settings=settings)
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(request)
     return lines_of(conversation)
 
@@ -37,18 +37,18 @@ def test_nobody_makes_them_unasked() -> None:
     conversation.from_client(GET)
     conversation.from_backend(ANSWER)
     assert conversation.events == []
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(GET)
     conversation.from_backend(ANSWER)
     assert len(conversation.events) == 3
-    conversation.tripper.set_debug(False)
+    conversation.plane.set_debug(False)
     conversation.from_client(GET)
     assert len(conversation.events) == 3
 
 
 def test_a_request_to_a_backend() -> None:
     conversation = Conversation()
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(GET)
     (request_id, (iterator, _), backend) = lines_of(conversation)
     head = bytes(conversation.backend.written).decode()
@@ -61,7 +61,7 @@ def test_a_request_to_a_backend() -> None:
 
 def test_each_attempt_has_a_line_and_the_iterator_one() -> None:
     conversation = Conversation([Endpoint("10.0.0.1", 8080), Endpoint("10.0.0.2", 8080)])
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(GET)
     conversation.backend.deliver_eof()
     conversation.loop.run()
@@ -105,9 +105,9 @@ def test_a_session_that_must_stick_and_whose_instance_is_full() -> None:
     other = Endpoint("10.0.0.2", 8080, instance_id="two")
     full = Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one")
     conversation = Conversation([full, other], Settings(sticky_for_negotiate=True, max_conns=1))
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(NEGOTIATE % b"one")
-    second = conversation.loop.connect_client(conversation.tripper.new_client())
+    second = conversation.loop.connect_client(conversation.plane.new_client())
     conversation.events.clear()
     second.deliver(NEGOTIATE % b"one")
     conversation.loop.run()
@@ -137,7 +137,7 @@ class Signer:
 def test_a_visit_to_a_route_service(url: str, members: dict[str, object]) -> None:
     conversation = Conversation(settings=Settings(route_services=RouteServices(Signer())))
     conversation.table.set_route("app.test", route_service_url=url)
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(GET)
     nothing = {"Path": "", "RawPath": "", "RawQuery": "", "Fragment": "", "RawFragment": "", "Opaque": "", "User": ""}
     whole = {"Scheme": "https", "Host": "service.test", "OmitHost": False, "ForceQuery": False, **nothing, **members}
@@ -152,6 +152,6 @@ def test_trace_headers_of_the_client() -> None:
     single = told(GET[:-2] + f"b3: {trace}-{span}\r\n\r\n".encode(), zipkin)
     assert single[0] == ("b3-header-exists", {"b3": f"{trace}-{span}"})
     conversation = Conversation(settings=zipkin)
-    conversation.tripper.set_debug(True)
+    conversation.plane.set_debug(True)
     conversation.from_client(GET[:-2] + f"X-B3-TraceId: {trace}\r\nX-B3-SpanId: {span}\r\n\r\n".encode())
     assert conversation.events[0] == (0, "b3-trace-id-span-id-header-exists", {"trace-id": trace, "span-id": span})

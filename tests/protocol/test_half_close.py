@@ -129,7 +129,7 @@ class TestTunnel:
         """Of two tunnels, the one that was half-closed first and spoke last outlives the other."""
         conversation = self.half_closed(side, self.IMPATIENT)
         first = {"client": conversation.client, "backend": conversation.backend}
-        conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+        conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
         conversation.from_client(self.UPGRADE.replace(b"/", b"/second", 1))
         conversation.from_backend(self.SWITCHING)
         getattr(conversation, side).deliver_eof()

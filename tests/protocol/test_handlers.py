@@ -1,10 +1,10 @@
-"""Handlers of the onion that need no certificate: what they make of requests and responses (spec 4.2)."""
+"""Handlers that need no certificate: what they make of requests and responses (spec 4.2)."""
 
 from typing import Any
 
 import pytest
 
-from fastrouter._core import Endpoint, RoundTripper, RouteServices, Settings
+from fastrouter._core import DataPlane, Endpoint, RouteServices, Settings
 
 from .conversation import Conversation, timeless
 
@@ -53,7 +53,7 @@ class TestHealthCheckByUserAgent:
 
     def test_a_router_that_should_get_no_clients_says_so(self) -> None:
         conversation = Conversation()
-        conversation.tripper.set_health(False)
+        conversation.plane.set_health(False)
         conversation.from_client(request("User-Agent: HTTP-Monitor/1.1"))
         assert timeless(conversation.client.written) == (
             b"HTTP/1.1 503 Service Unavailable\r\nCache-Control: private, max-age=0\r\nExpires: 0\r\nDate: -\r\n"
@@ -612,12 +612,12 @@ class TestPanic:
             raise RuntimeError("a bug")
 
         conversation = Conversation([Endpoint("10.0.0.1", 8080, tls=True)])
-        tripper = RoundTripper(
+        plane = DataPlane(
             conversation.table, event_log=lambda *event: conversation.events.append(event), on_prune=fault
         )
         loop: Any = conversation.loop
-        tripper.start(loop)
-        conversation.client = conversation.loop.connect_client(tripper.new_client())
+        plane.start(loop)
+        conversation.client = conversation.loop.connect_client(plane.new_client())
         conversation.loop.refusing.add(("10.0.0.1", 8080))
         conversation.from_client(GET)
         assert fields(conversation.client.written, "x-cf-routererror") == ["unknown_failure"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter._core import AccessLog, Endpoint, RoundTripper, RouteTable
+from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable
 
 from .conversation import Conversation
 from .fake_network import FakeLoop
@@ -137,7 +137,7 @@ class TestWhatIsOnItsWay:
     def test_what_is_never_taken_is_given_up(self) -> None:
         conversation = self.begun(GET, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
         conversation.backend.break_off()
-        conversation.tripper.stop()
+        conversation.plane.stop()
         conversation.loop.run()
         assert conversation.client.is_over
 
@@ -157,7 +157,7 @@ class TestWhatIsLeft:
         return sum(type(each).__name__ in names for each in gc.get_objects())
 
     def serve(self, conversation: Conversation, request: bytes, *responses: bytes) -> None:
-        conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+        conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
         conversation.from_client(request)
         for response in responses:
             conversation.from_backend(response)
@@ -178,7 +178,7 @@ class TestWhatIsLeft:
     def test_of_exchanges_that_end_early(self, responses: tuple[bytes, ...]) -> None:
         conversation = Conversation()
         names = (
-            "Judge",
+            "MessageValidator",
             "HttpResponseParser",
             "HttpRequestParser",
             "BackendConnection",
@@ -198,7 +198,7 @@ class TestWhatIsLeft:
         names = ("BackendConnection", "ClientConnection", "Exchange")
         before = self.count(*names)
         for _ in range(20):
-            conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+            conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
             conversation.client.deliver(GET)
             conversation.client.break_off()
             conversation.loop.run()
@@ -213,18 +213,18 @@ class TestWhatIsLeft:
         lines: list[bytes] = []
         table = RouteTable()
         table.register("app.test", Endpoint("10.0.0.1", 8080))
-        tripper = RoundTripper(table, access_log=AccessLog(lines.append), on_prune=listener)
+        plane = DataPlane(table, access_log=AccessLog(lines.append), on_prune=listener)
         loop: Any = FakeLoop()
-        tripper.start(loop)
-        client = loop.connect_client(tripper.new_client())
+        plane.start(loop)
+        client = loop.connect_client(plane.new_client())
         client.deliver(GET)
         loop.run()
         loop.dialled[0].deliver(OK)
-        assert tripper.stats()["idle_backend_connections"] == 1
-        tripper.stop()
+        assert plane.stats()["idle_backend_connections"] == 1
+        plane.stop()
         loop.run()
         assert loop.dialled[0].is_over
-        assert tripper.stats()["idle_backend_connections"] == 0
-        del listener, table, tripper, loop, client
+        assert plane.stats()["idle_backend_connections"] == 0
+        del listener, table, plane, loop, client
         gc.collect()
         assert seen() is None

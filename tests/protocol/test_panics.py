@@ -47,7 +47,7 @@ def with_broken_log(**settings: Any) -> Conversation:
 
 def is_served(conversation: Conversation) -> bool:
     """Whether the next client gets its answer."""
-    client = conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+    client = conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
     conversation.from_client(GET)
     conversation.from_backend(OK)
     return client.written.endswith(b"\r\n\r\nok")
@@ -109,7 +109,7 @@ class TestInCallbacks:
     def test_of_a_new_client(self) -> None:
         conversation = Conversation()
         client = FakeTransport(conversation.loop, None, ("no IP address: \u00fc", 1))
-        protocol: Any = conversation.tripper.new_client()
+        protocol: Any = conversation.plane.new_client()
         client.set_protocol(protocol)
         protocol.connection_made(client)
         conversation.loop.run()
@@ -175,7 +175,7 @@ class TestInCallbacks:
         conversation.client.set_writing_paused(False)
         conversation.loop.run()
         assert conversation.client.is_over
-        assert conversation.tripper.stats()["client_connections"] == 0
+        assert conversation.plane.stats()["client_connections"] == 0
 
     def test_which_the_loop_ends_itself(self) -> None:
         """A fault in data_received is the end of a connection to a loop, and the reason that it gives for it."""
@@ -184,7 +184,7 @@ class TestInCallbacks:
         conversation.client._protocol.connection_lost(RuntimeError("a bug"))
         assert conversation.backend.is_closing()
         assert panics(conversation) == ["RuntimeError('a bug')"]
-        conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+        conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
         conversation.from_client(GET)
         conversation.backend._protocol.connection_lost(RuntimeError("a bug"))
         assert conversation.client.written.startswith(UNKNOWN_FAILURE)
@@ -203,7 +203,7 @@ class TestDeadlines:
         conversation = Conversation(settings=Settings(endpoint_timeout=AT_ONCE), event_log=tell)
         clients = [conversation.client]
         while len(clients) < 4:
-            clients.append(conversation.loop.connect_client(conversation.tripper.new_client()))
+            clients.append(conversation.loop.connect_client(conversation.plane.new_client()))
         for client in clients:
             client.deliver(GET)
         conversation.loop.run()

@@ -59,7 +59,7 @@ def stranger(conversation: Conversation) -> FakeTransport:
     if conversation.loop.dialled and not conversation.backend.is_closing():
         conversation.backend.break_off()
     conversation.loop.run()
-    conversation.client = conversation.loop.connect_client(conversation.tripper.new_client())
+    conversation.client = conversation.loop.connect_client(conversation.plane.new_client())
     return conversation.client
 
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 import pytest
 import trustme
 
-from fastrouter._core import REFUSALS, AccessLog, FrontDoor, Settings, Stats
+from fastrouter._core import REFUSALS, AccessLog, ListenerProtocol, Settings, Stats
 
 from .conversation import Conversation, timeless
-from .test_front_door import SIGNATURE, through
+from .test_listener_protocol import SIGNATURE, through
 from .test_splits import OK, splits
 
 # What a line says behind the client's address of a request that has no X-Forwarded headers.
@@ -83,7 +83,7 @@ class Listened:
 
     def refused(self) -> dict[str, int]:
         """How often for each reason, as far as there was one."""
-        stats = self.conversation.tripper.stats()
+        stats = self.conversation.plane.stats()
         return {reason: count for reason in REFUSALS if (count := stats[f"refused_{reason}"])}
 
     def text(self) -> str:
@@ -100,7 +100,7 @@ def test_is_counted_once_and_logged(sent: bytes, reason: str, beginning: str | N
     listened = Listened()
     listened.conversation.from_client(sent, b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
     assert listened.refused() == {reason: 1}
-    assert listened.conversation.tripper.stats()["requests"] == 0
+    assert listened.conversation.plane.stats()["requests"] == 0
     text = listened.text()
     assert text.count("\n") == 1
     if beginning is not None:
@@ -189,7 +189,7 @@ def test_requests_before_and_on_other_connections_are_as_ever() -> None:
     conversation = listened.conversation
     conversation.from_client(b"GET /1 HTTP/1.1\r\nHost: app.test\r\n\r\nGET /2 HTTP/1.1\r\n\r\n")
     conversation.from_backend(OK)
-    assert conversation.tripper.stats()["requests"] == 1
+    assert conversation.plane.stats()["requests"] == 1
     first, second = listened.text().splitlines()
     assert '"GET /1 HTTP/1.1" 200 ' in first
     assert second + "\n" == line(' - [-] "GET /2 HTTP/1.1" 400 0 45', "bad_host")
@@ -251,9 +251,9 @@ class TestDoors:
         self, context: ssl.SSLContext, protocols: tuple[bytes, ...] = (), settings: Settings | None = None
     ) -> Listened:
         listened = Listened(settings)
-        door = FrontDoor(listened.conversation.tripper)
-        door.secure(context, protocols=protocols)
-        through(door, listened.conversation)
+        listener = ListenerProtocol(listened.conversation.plane)
+        listener.secure(context, protocols=protocols)
+        through(listener, listened.conversation)
         return listened
 
     def test_plain_http_on_the_tls_port_is_a_request(self, context: ssl.SSLContext) -> None:
@@ -300,7 +300,7 @@ class TestDoors:
     @pytest.mark.parametrize("header", [b"PROXY TCP4 x y 1 2\r\n", SIGNATURE + b"\x31\x11\x00\x00"])
     def test_a_wrong_proxy_header_is_none(self, header: bytes) -> None:
         listened = Listened()
-        through(FrontDoor(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
+        through(ListenerProtocol(listened.conversation.plane, reads_proxy_headers=True), listened.conversation)
         listened.conversation.from_client(header)
         assert listened.conversation.client.is_over
         assert listened.refused() == {"proxy_header": 1}
@@ -308,7 +308,7 @@ class TestDoors:
 
     def test_half_a_proxy_header_is_none(self) -> None:
         listened = Listened(Settings(proxy_header_timeout=0.001))
-        through(FrontDoor(listened.conversation.tripper, reads_proxy_headers=True), listened.conversation)
+        through(ListenerProtocol(listened.conversation.plane, reads_proxy_headers=True), listened.conversation)
         listened.conversation.from_client(b"PROXY TCP4 ")
         listened.conversation.let_deadlines_pass()
         assert listened.refused() == {"proxy_header": 1}

@@ -78,7 +78,7 @@ class TestSwitch:
     def test_another_is_a_502_and_an_upgrade(self, asked: bytes, upgrades: int) -> None:
         router = self.switch(asked, b"other")
         assert router.client.written.startswith(b"HTTP/1.1 502 ")
-        counts = router.tripper.stats()
+        counts = router.plane.stats()
         assert counts["responses_5xx"] == counts["requests"] == 1
         assert counts["responses_xxx"] == 0
         assert (counts["websocket_upgrades"], counts["websocket_failures"]) == (upgrades, 0)
@@ -92,7 +92,7 @@ class TestSwitch:
         assert router.http_latencies() == (0, 0)
         router.client.break_off()
         router.loop.run()
-        counts = router.tripper.stats()
+        counts = router.plane.stats()
         assert (counts["responses_xxx"], counts["websocket_upgrades"]) == (1, 1)
         assert (router.count("latency"), router.http_latencies()) == (1, (0, 1))
 
@@ -140,7 +140,7 @@ class TestLookup:
         router.from_client(GET)
         assert router.count("route_lookup_time") == 2, "one for the route, one to see whether its service is an app"
         back = b"X-CF-Proxy-Signature: http://app.test/\r\nX-CF-Proxy-Metadata: m\r\nX-CF-Forwarded-Url: u\r\n\r\n"
-        router.client = router.loop.connect_client(router.tripper.new_client())
+        router.client = router.loop.connect_client(router.plane.new_client())
         router.from_client(GET[:-2] + back)
         assert router.count("route_lookup_time") == 4, "one for the route, one for what is signed"
 
@@ -158,7 +158,7 @@ class TestBrokenOff:
 
     def assert_uncounted(self, router: Router) -> None:
         router.loop.run()
-        counts = router.tripper.stats()
+        counts = router.plane.stats()
         assert [name for name, count in counts.items() if name.startswith("responses_") and count] == []
         for histogram in ("latency", "gorouter_time", "fastrouter_route_latency_seconds"):
             assert router.count(histogram) == 0, histogram
@@ -216,7 +216,7 @@ class TestBrokenOff:
         router.from_backend(response)
         router.backend.deliver_eof()
         router.client.break_off()
-        assert router.tripper.stats()["responses_2xx"] == 1
+        assert router.plane.stats()["responses_2xx"] == 1
         assert router.http_latencies() == (0, 1)
 
     def test_a_client_that_leaves_before_a_response_counts(self) -> None:
@@ -224,5 +224,5 @@ class TestBrokenOff:
         router.from_client(GET)
         router.client.break_off()
         router.loop.run()
-        assert router.tripper.stats()["responses_4xx"] == 1, "499"
+        assert router.plane.stats()["responses_4xx"] == 1, "499"
         assert router.http_latencies() == (0, 1)

@@ -23,7 +23,7 @@ def conversation() -> Conversation:
 
 def register(conversation: Conversation, uri: str = "new.test") -> None:
     conversation.table.register(uri, Endpoint(*NEW))
-    conversation.tripper.on_table_changed()
+    conversation.plane.on_table_changed()
     conversation.loop.run()
 
 
@@ -125,7 +125,7 @@ def test_a_client_that_has_left_is_forgotten(conversation: Conversation) -> None
 
 
 def test_a_change_looks_at_the_last_to_come_and_time_at_the_others(conversation: Conversation) -> None:
-    clients = [conversation.loop.connect_client(conversation.tripper.new_client()) for _ in range(20)]
+    clients = [conversation.loop.connect_client(conversation.plane.new_client()) for _ in range(20)]
     for client in clients:
         client.deliver(GET)
         conversation.loop.run()

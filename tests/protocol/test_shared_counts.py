@@ -1,10 +1,13 @@
 """Limits and marks hold over all workers: two data planes over one mapping, taking turns (B04, B05)."""
 
 import mmap
+from typing import Any
+
+import pytest
 
 from fastrouter._core import Endpoint, Settings, Stats
 
-from .conversation import Conversation
+from .conversation import Conversation, timeless
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -26,11 +29,29 @@ class Router:
             endpoint.share(stats, number)
         return endpoints
 
+    def connect(self, worker: int) -> Conversation:
+        """A client of one worker."""
+        return Conversation(self.tables[worker], self.settings, Stats(self.memory, 2, SLOTS, worker))
+
     def ask(self, worker: int) -> Conversation:
         """A client of one worker sends a request; nobody has answered it yet."""
-        conversation = Conversation(self.tables[worker], self.settings, Stats(self.memory, 2, SLOTS, worker))
+        conversation = self.connect(worker)
         conversation.from_client(GET)
         return conversation
+
+    def ask_in_a_race(self, request: bytes, selecting: str) -> tuple[Conversation, list[str]]:
+        """One worker serves it; when that says `selecting`, the other takes a place. Returns what it says, too."""
+        said: list[str] = []
+
+        def tell(_level: int, message: str, _data: dict[str, Any]) -> None:
+            said.append(message)
+            if message == selecting:
+                self.ask(1)
+
+        conversation = Conversation(self.tables[0], self.settings, Stats(self.memory, 2, SLOTS, 0), event_log=tell)
+        conversation.plane.set_debug(True)
+        conversation.from_client(request)
+        return conversation, said
 
 
 def status(conversation: Conversation) -> bytes:
@@ -44,11 +65,47 @@ def test_limit_counts_the_requests_of_all_workers() -> None:
         refused = router.ask(worker)
         assert status(refused) == b"503"
         assert b"X-Cf-Routererror: Connection Limit Reached\r\n" in refused.client.written
-        assert refused.tripper.stats()["backend_exhausted_conns"] == 1
+        assert refused.plane.stats()["backend_exhausted_conns"] == 1
     assert Stats(router.memory, 2, SLOTS).requests_in_flight() == 2
     # The count goes down with the response head, whoever it is for.
     waiting[0].from_backend(OK)
     assert status(router.ask(1)) == b""
+
+
+@pytest.mark.parametrize("algorithm", ["round-robin", "least-connection"])
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_a_place_that_is_taken_behind_the_check_is_a_limit_too(algorithm: str, endpoints: int) -> None:
+    """L11: whichever moment it is noticed at, the answer and its counter are the same."""
+    router = Router(endpoints, Settings(max_conns=1, balancing_algorithm=algorithm))
+    for _ in range(endpoints - 1):
+        router.ask(1)
+    refused, said = router.ask_in_a_race(GET, f"endpoint-iterator-with-{algorithm}-lb-algo")
+    assert said[-2:] == ["connection-limit-reached", "status"]
+    stats = refused.plane.stats()
+    assert (stats["backend_exhausted_conns"], stats["bad_gateways"]) == (1, 0)
+    assert refused.loop.dialled == []
+    assert Stats(router.memory, 2, SLOTS).requests_in_flight() == endpoints
+    assert status(refused) == b"503"
+    assert timeless(refused.client.written) == timeless(router.ask(0).client.written)
+
+
+@pytest.mark.parametrize(("others_have_room", "answer"), [(False, b"503"), (True, b"502")])
+def test_an_instance_that_must_serve_and_is_full(others_have_room: bool, answer: bytes) -> None:
+    """Spec 5.2.1: full it is like one that is not there, unless nobody has room."""
+    settings = Settings(max_conns=1, sticky_for_negotiate=True)
+    router = Router(2, settings)
+    sticking = (
+        b"GET / HTTP/1.1\r\nHost: app.test\r\nAuthorization: Negotiate a\r\nCookie: __VCAP_ID__=10.0.0.1:%d\r\n\r\n"
+    )
+    busy = router.ask(1).backend.get_extra_info("peername")[1]
+    free = 8000 + 8001 - busy
+    if others_have_room:
+        refused = router.connect(0)
+        refused.from_client(sticking % busy)
+    else:
+        refused, _ = router.ask_in_a_race(sticking % free, "endpoint-iterator-with-round-robin-lb-algo")
+    assert status(refused) == answer
+    assert refused.plane.stats()["backend_exhausted_conns"] == (not others_have_room)
 
 
 def test_full_endpoint_is_passed_over() -> None:

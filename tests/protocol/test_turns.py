@@ -56,7 +56,7 @@ class TestOfAClient:
     def test_two_clients_take_turns(self) -> None:
         conversation = Conversation()
         first = conversation.client
-        second = conversation.loop.connect_client(conversation.tripper.new_client())
+        second = conversation.loop.connect_client(conversation.plane.new_client())
         first.deliver(NO_ROUTE % 1 * MANY)
         second.deliver(NO_ROUTE % 2)
         assert second.written.count(b"HTTP/1.1 404 ") == 1
@@ -83,8 +83,8 @@ class TestOfAClient:
     def test_a_request_that_waits_for_its_turn_is_in_progress(self) -> None:
         conversation = Conversation()
         conversation.client.deliver(NO_ROUTE % 1 * MANY)
-        assert conversation.tripper.connection_counts() == (1, 0)
-        conversation.tripper.drain()
+        assert conversation.plane.connection_counts() == (1, 0)
+        conversation.plane.drain()
         conversation.loop.run()
         assert conversation.client.is_over
 
@@ -205,10 +205,10 @@ class TestDialsOfNewClients:
     """When many connections begin, their first requests dial in turns."""
 
     def dials(self, conversation: Conversation) -> int:
-        return conversation.tripper.stats()["dials"]
+        return conversation.plane.stats()["dials"]
 
     def connect(self, conversation: Conversation, sent: bytes) -> FakeTransport:
-        client = conversation.loop.connect_client(conversation.tripper.new_client())
+        client = conversation.loop.connect_client(conversation.plane.new_client())
         client.deliver(sent)
         return client
 
@@ -243,7 +243,7 @@ class TestDialsOfNewClients:
             if self.dials(conversation) == before:
                 break
         else:
-            raise AssertionError("an arrival has kept nobody from dialling")
+            raise AssertionError("a new connection has kept nobody from dialling")
         conversation.loop.turn()
         assert self.dials(conversation) == before + 1
         conversation.loop.run()
@@ -261,7 +261,7 @@ class TestDialsOfNewClients:
         assert self.dials(conversation) == before
         assert client.is_over
         assert not client.written
-        conversation.tripper.stop()
+        conversation.plane.stop()
         (line,) = b"".join(conversation.log).splitlines()
         assert b'" 499 4 ' in line
         (told,) = [data for _, message, data in conversation.events if message == "backend-endpoint-failed"]

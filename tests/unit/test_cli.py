@@ -13,6 +13,7 @@ from fastrouter import __version__, cli
 from fastrouter._core import Settings
 from fastrouter.cli import commands
 from fastrouter.control import app
+from fastrouter.control.options import RouterOptions, usable_cpus
 from fastrouter.logs.logger import Logger
 from fastrouter.net.address import Address
 from fastrouter.process import signals
@@ -40,11 +41,11 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[app.RouterOptions]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[RouterOptions]:
     """Keep routers from starting, and collect what they were to do."""
-    options: list[app.RouterOptions] = []
+    options: list[RouterOptions] = []
 
-    def record(given: app.RouterOptions, _logger: Logger) -> bool:
+    def record(given: RouterOptions, _logger: Logger) -> bool:
         options.append(given)
         return True
 
@@ -58,18 +59,18 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[app.RouterOptions]:
     return options
 
 
-def test_defaults(run: Run, started: list[app.RouterOptions]) -> None:
+def test_defaults(run: Run, started: list[RouterOptions]) -> None:
     assert run(*LISTEN) == (0, "", "")
     (options,) = started
     assert options.listen == Address("127.0.0.1", 0)
     assert options.routes == []
-    assert options.workers == app.usable_cpus()
+    assert options.workers == usable_cpus()
     assert options.access_log.file is None
     assert options.access_log.line == {"logs_refused": True}
     assert options.settings == {"backend_keep_alive": True}
 
 
-def test_every_option_arrives(run: Run, started: list[app.RouterOptions], tmp_path: Path) -> None:
+def test_every_option_arrives(run: Run, started: list[RouterOptions], tmp_path: Path) -> None:
     routes = tmp_path / "routes.yml"
     routes.write_text("routes: [{route: file.test, endpoints: [{address: '127.0.0.1:3'}]}]")
     code, _, err = run(
@@ -150,7 +151,7 @@ def test_the_help_states_the_data_planes_own_default(option: str) -> None:
     ],
 )
 def test_bad_values_exit_with_1_and_name_option_and_rule(
-    run: Run, started: list[app.RouterOptions], arguments: tuple[str, ...], message: str
+    run: Run, started: list[RouterOptions], arguments: tuple[str, ...], message: str
 ) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
@@ -158,7 +159,7 @@ def test_bad_values_exit_with_1_and_name_option_and_rule(
     assert started == []
 
 
-def test_a_bad_routes_file_is_named_with_its_key(run: Run, started: list[app.RouterOptions], tmp_path: Path) -> None:
+def test_a_bad_routes_file_is_named_with_its_key(run: Run, started: list[RouterOptions], tmp_path: Path) -> None:
     path = tmp_path / "routes.yml"
     path.write_text("routes: [{route: a.test, endpoints: []}]")
     code, _, err = run(*LISTEN, "--routes", str(path))
@@ -170,7 +171,7 @@ def test_a_bad_routes_file_is_named_with_its_key(run: Run, started: list[app.Rou
 
 
 def test_a_value_that_only_the_data_plane_refuses_names_the_option_too(
-    run: Run, started: list[app.RouterOptions], monkeypatch: pytest.MonkeyPatch
+    run: Run, started: list[RouterOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> Settings:
         raise ValueError("max_attempts must be at most 255, not 256")
@@ -185,7 +186,7 @@ def test_a_value_that_only_the_data_plane_refuses_names_the_option_too(
 @pytest.mark.parametrize("option", commands.SETTINGS)
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e400", "2147483648", "x", ""])
 def test_no_number_gets_past_the_command_line_into_a_traceback(
-    run: Run, started: list[app.RouterOptions], option: str, value: str
+    run: Run, started: list[RouterOptions], option: str, value: str
 ) -> None:
     code, _, err = run(*LISTEN, f"--{option}", value)
     assert code == 1

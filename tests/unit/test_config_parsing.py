@@ -10,7 +10,8 @@ from fastrouter.config import Config, ConfigError, parse, validation
 from fastrouter.config.document import MAX_DEPTH
 from fastrouter.config.duration import Duration
 from fastrouter.config.generations import ATTEMPT_FIELDS
-from fastrouter.config.keys import Derived, HeaderName, HeaderValue, KeyPair, NatsHost
+from fastrouter.config.keys import Derived
+from fastrouter.config.sections import HeaderName, HeaderValue, KeyPair, NatsHost
 
 
 @pytest.fixture(autouse=True)

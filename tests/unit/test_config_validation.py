@@ -19,7 +19,7 @@ from fastrouter.config import Config, ConfigError, check, load, parse, validatio
 from fastrouter.config.certificates import identity_of
 from fastrouter.config.ciphers import ALLOWED_NAMES, openssl_names
 from fastrouter.config.duration import Duration
-from fastrouter.config.keys import DistinguishedName
+from fastrouter.config.sections import DistinguishedName
 
 ALL_RULES = {**RULES, **FURTHER_RULES}
 

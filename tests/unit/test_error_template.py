@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from fastrouter.gotemplate.error_template import ErrorTemplate, ErrorTemplateError, ExecutionError
+from fastrouter.gotemplate.error_template import ErrorTemplate
+from fastrouter.gotemplate.parser import ErrorTemplateError
+from fastrouter.gotemplate.values import ExecutionError
 
 HEADER = {"X-Cf-Routererror": "unknown_route", "Cache-Control": "no-cache, no-store"}
 NASTY = """<b> & "z" 'q' + \0"""

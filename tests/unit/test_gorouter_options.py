@@ -7,7 +7,7 @@ import pytest
 from fastrouter._core import AccessLog, Settings
 from fastrouter.cli.gorouter_options import options_of, settings_of
 from fastrouter.config import Config, parse
-from fastrouter.control.app import usable_cpus
+from fastrouter.control.options import usable_cpus
 from fastrouter.ipc.messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
 from fastrouter.net.address import Address
 from fastrouter.route_services.signature import derive_key
@@ -50,6 +50,22 @@ def test_settings_of_the_defaults() -> None:
         "failure_memory": 30.0,
     }
     assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_taken"),
+    [
+        ("", False),
+        ("httplaxcontentlength=1", True),
+        ("netdns=cgo,httplaxcontentlength=1", True),
+        ("httplaxcontentlength=0", False),
+    ],
+)
+def test_an_empty_length_is_taken_if_gorouters_environment_says_so(
+    variable: str, is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GODEBUG", variable)
+    assert settings_of(Config())["takes_empty_length"] is is_taken
 
 
 @pytest.mark.parametrize(

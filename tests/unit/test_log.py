@@ -369,7 +369,7 @@ class TestSizes:
 
 def test_lines_of_a_flood_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
     rest = Rest()
-    monkeypatch.setattr("fastrouter.log.time.sleep", rest)
+    monkeypatch.setattr("fastrouter.logs.logger.time.sleep", rest)
     reader, written = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with reader, written:
         writer = LineWriter(written.fileno())

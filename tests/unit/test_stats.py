@@ -4,7 +4,7 @@ import mmap
 
 import pytest
 
-from fastrouter._core import Endpoint, RoundTripper, RouteTable, Settings, Stats
+from fastrouter._core import DataPlane, Endpoint, RouteTable, Settings, Stats
 
 SLOTS = 5
 
@@ -38,6 +38,6 @@ def test_everything_starts_at_zero() -> None:
 
 def test_what_one_data_plane_counts_is_in_its_own_column() -> None:
     memory = mapping(2)
-    tripper = RoundTripper(RouteTable(), Settings(), stats=Stats(memory, 2, SLOTS, 1))
-    assert tripper.stats()["requests"] == 0
+    plane = DataPlane(RouteTable(), Settings(), stats=Stats(memory, 2, SLOTS, 1))
+    assert plane.stats()["requests"] == 0
     assert Stats(memory, 2, SLOTS).counts(0)["requests"] == 0

@@ -19,6 +19,8 @@ from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
     Begin,
+    Confirm,
+    Confirmed,
     Degrade,
     Drain,
     Drained,
@@ -80,6 +82,7 @@ ORDERS: dict[type, msgspec.Struct] = {
     Drain: Drain(0.0),
     Degrade: Degrade(),
     SetLogLevel: SetLogLevel(99),
+    Confirm: Confirm(1),
 }
 BATCHES = {
     "no MessagePack": batch_of(b"\xc1"),
@@ -233,6 +236,7 @@ REPORTS: dict[type, msgspec.Struct] = {
     Draining: Draining(0, 0),
     Drained: Drained(),
     Pruned: Pruned("app.test", "10.0.0.1:80"),
+    Confirmed: Confirmed(1),
 }
 
 Start = Callable[[type | None], Workers]
@@ -278,6 +282,54 @@ class TestControlProcess:
         assert puppets.processes[0].poll() is not None, "nobody would look after it"
         (line,) = process_log.records()
         assert line["data"]["error"] == "cannot be started: too many open files"
+
+
+class TestUntilApplied:
+    async def test_the_changes_go_first_and_those_who_accept_clients_confirm(
+        self, start: Start, puppets: Puppets
+    ) -> None:
+        workers = start(None)
+        await be_listening(workers, puppets)
+        change = Put("app.test", 3)
+        workers.add_change(change)
+        waiting = asyncio.create_task(workers.until_applied())
+        await asyncio.sleep(0)
+        assert puppets.ends[0].recv(65536).endswith(b"".join(encode_changes([change])) + message(Confirm(1)))
+        assert not waiting.done()
+        puppets.ends[0].sendall(message(Confirmed(1)))
+        await asyncio.wait_for(waiting, TIMEOUT)
+
+    async def test_who_accepts_no_clients_yet_is_not_waited_for(self, start: Start) -> None:
+        await asyncio.wait_for(start(None).until_applied(), TIMEOUT)
+
+    async def test_nor_who_has_ended(self, start: Start, puppets: Puppets, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(supervision, "APPLY_PATIENCE", 10 * TIMEOUT)
+        workers = start(None)
+        await be_listening(workers, puppets)
+        waiting = asyncio.create_task(workers.until_applied())
+        await asyncio.sleep(0)
+        puppets.processes[0].kill()
+        await asyncio.wait_for(waiting, TIMEOUT)
+        await puppets.wait_for(2)
+        puppets.ends[1].sendall(message(Listening()))
+        await asyncio.wait_for(workers.listen([]), TIMEOUT)
+        waiting = asyncio.create_task(workers.until_applied())
+        await asyncio.sleep(0)
+        puppets.ends[1].sendall(message(Confirmed(2)))
+        await asyncio.wait_for(waiting, TIMEOUT)
+
+    async def test_nor_for_ever_who_stands_still(
+        self, start: Start, puppets: Puppets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(supervision, "APPLY_PATIENCE", 0.0)
+        workers = start(None)
+        await be_listening(workers, puppets)
+        await asyncio.wait_for(workers.until_applied(), TIMEOUT)
+
+
+async def be_listening(workers: Workers, puppets: Puppets) -> None:
+    puppets.ends[0].sendall(message(Listening()))
+    await asyncio.wait_for(workers.listen([]), TIMEOUT)
 
 
 def assert_replaced(process_log: ProcessLog, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `fastrouter -c gorouter.yml`, as Gorouter is started, or one of the commands in commands.py.
+"""The command line: `fastrouter -c gorouter.yml`, as Gorouter is started, and the other commands.
 
 Exit codes are Gorouter's (spec 1.6): 0 after a stop by signal, 1 for anything that keeps the router from running
 (a bad value, a file, a port), 2 for an unknown flag.

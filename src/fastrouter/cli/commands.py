@@ -164,14 +164,15 @@ def run(
     logger = Logger(LOG_SOURCE, level=Level[log_level.upper()], timestamps=log_timestamps)
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
     from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
 
-    options = app.RouterOptions(
+    options = RouterOptions(
         listen=listen,
         routes=routes,
         routes_file=routes_file,
         file_routes=file_routes,
-        workers=workers or app.usable_cpus(),
+        workers=workers or usable_cpus(),
         settings=data_plane,
         access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
@@ -206,10 +207,11 @@ def _announce_start(logger: Logger) -> None:
 def _end(run: Callable[[], bool]) -> NoReturn:
     """Run a router, and end the process when it has ended."""
     from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.control.options import StartError  # noqa: PLC0415
 
     try:
         is_healthy = run()
-    except app.StartError as error:
+    except StartError as error:
         click.ClickException(str(error)).show()
         is_healthy = False
     app.leave(is_healthy)

@@ -102,15 +102,17 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
+    # Before the imports below: a bad one is told as soon as it can be.
+    error_template = (
+        _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
+    )
     from dataclasses import replace  # noqa: PLC0415
     from functools import partial  # noqa: PLC0415
 
     from fastrouter.cli.gorouter_options import options_of  # noqa: PLC0415
     from fastrouter.control import app  # noqa: PLC0415
+    from fastrouter.control.options import StartError  # noqa: PLC0415
 
-    error_template = (
-        _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
-    )
     logger.info(
         "retrieved-isolation-segments",
         isolation_segments=list(config.isolation_segments),
@@ -124,7 +126,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
     try:
         is_healthy = app.run(options, logger)
-    except app.StartError:
+    except StartError:
         # The log has it; whoever looks at Gorouter looks there.
         is_healthy = False
     app.leave(is_healthy)
@@ -168,8 +170,8 @@ def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
 
 def _load_error_template(path: str, logger: Logger) -> str | None:
     """Return the text of the template for error pages, None if `path` is empty; a bad one ends the process."""
-    from fastrouter.control import app  # noqa: PLC0415
-    from fastrouter.gotemplate.error_template import ErrorTemplate, ErrorTemplateError  # noqa: PLC0415
+    from fastrouter.gotemplate.error_template import ErrorTemplate  # noqa: PLC0415
+    from fastrouter.gotemplate.parser import ErrorTemplateError  # noqa: PLC0415
 
     text = None
     try:
@@ -185,5 +187,7 @@ def _load_error_template(path: str, logger: Logger) -> str | None:
         fault = ""
     if fault:
         logger.error("new-html-error-template-from-file", error=fault)
+        from fastrouter.control import app  # noqa: PLC0415
+
         app.leave(is_healthy=False)
     return text

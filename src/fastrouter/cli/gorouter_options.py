@@ -1,5 +1,6 @@
 """From a gorouter.yml to what the parts of the router are told: the one place that knows both."""
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ from fastrouter.bus.bus import BusOptions, BusTLS
 from fastrouter.bus.connection import NatsServer
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
-from fastrouter.config.keys import KeyPair
-from fastrouter.control.app import RouterOptions, usable_cpus
+from fastrouter.config.sections import KeyPair
+from fastrouter.control.options import RouterOptions, usable_cpus
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
@@ -158,6 +159,8 @@ def settings_of(config: Config) -> SettingsValues:
         "added_headers": tuple(
             f"{header.name}: {header.value}" for header in config.http_rewrite.responses.add_headers_if_not_present
         ),
+        # Gorouter's Go, too, is told so by its environment (spec 2.5).
+        "takes_empty_length": "httplaxcontentlength=1" in os.environ.get("GODEBUG", "").split(","),
         # Each costs a little time per request, so it is taken only where somebody can see it.
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),

@@ -2,7 +2,7 @@
 
 | module | what it holds |
 |---|---|
-| `keys` | the structs: every key with its type, default and meaning |
+| `keys`, `sections`, `section` | the structs: every key with its type, default and meaning; what they are made of |
 | `document`, `decoding`, `duration` | YAML text to structs, by Go's rules |
 | `generations` | keys of older and newer Gorouters |
 | `validation`, `certificates`, `ciphers` | derived values, and the rules |

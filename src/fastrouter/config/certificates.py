@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.utils import CryptographyDeprecationWarning
 
-from fastrouter.config.keys import DistinguishedName
+from fastrouter.config.sections import DistinguishedName
 
 _BLOCK = re.compile(r"^-----BEGIN ([^\n]*?)-----[ \t\r]*\n(.*?)^-----END \1-----", re.MULTILINE | re.DOTALL)
 # The kinds that Go knows.

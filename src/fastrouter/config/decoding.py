@@ -8,7 +8,8 @@ import msgspec
 from fastrouter.config.document import Mapping, Node, Scalar, Sequence, meaning_of
 from fastrouter.config.duration import Duration
 from fastrouter.config.error import ConfigError
-from fastrouter.config.keys import Section, Width, fields_of
+from fastrouter.config.keys import fields_of
+from fastrouter.config.section import Section, Width
 
 SectionT = TypeVar("SectionT", bound=Section)
 

@@ -6,7 +6,8 @@ import msgspec
 
 from fastrouter.config.decoding import Lines, decode
 from fastrouter.config.document import Node
-from fastrouter.config.keys import Config, Int, Section
+from fastrouter.config.keys import Config
+from fastrouter.config.section import Int, Section
 
 # What `enable_attempts_details` stood for.
 ATTEMPT_FIELDS = ("failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time")

@@ -10,7 +10,8 @@ import orjson
 import yaml
 
 from fastrouter.config.duration import Duration
-from fastrouter.config.keys import Config, Field, Key, Section, fields_of
+from fastrouter.config.keys import Config, Field, fields_of
+from fastrouter.config.section import Key, Section
 
 MASK = "********"
 

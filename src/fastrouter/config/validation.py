@@ -13,20 +13,22 @@ from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl
 from fastrouter.config.decoding import Lines, line_of
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import (
-    ACCESS_LOG_FORMATS,
     AZ_PREFERENCES,
     BALANCING_ALGORITHMS,
     CLIENT_CERT_VALIDATIONS,
     DEFAULT_TLS_VERSION,
-    FORWARDED_CLIENT_CERT_MODES,
-    LOG_LEVELS,
     MAX_TLS_VERSIONS,
     MIN_TLS_VERSIONS,
-    REDACTION_MODES,
     SHARDING_MODES,
     TICKET_KEY_MIN,
-    XFCC_FORMATS,
     Config,
+)
+from fastrouter.config.sections import (
+    ACCESS_LOG_FORMATS,
+    FORWARDED_CLIENT_CERT_MODES,
+    LOG_LEVELS,
+    REDACTION_MODES,
+    XFCC_FORMATS,
     KeyPair,
 )
 from fastrouter.logs.error_text import error_text

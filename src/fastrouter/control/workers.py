@@ -20,6 +20,8 @@ import msgspec
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
     Begin,
+    Confirm,
+    Confirmed,
     Degrade,
     Drain,
     Drained,
@@ -50,6 +52,9 @@ FIRST_RESTART_DELAY = 0.1
 # How long a drain waits to hear what workers are busy with: one that stands still does not count.
 COUNT_PATIENCE = 1.0
 
+# How long a change of the table may wait to be confirmed: one worker that stands still holds nobody up for long.
+APPLY_PATIENCE = 1.0
+
 # How long workers have to stop by themselves; the process must be gone 5 s after the signal (spec 1.5).
 STOP_GRACE = 3.0
 
@@ -79,6 +84,8 @@ class _Seat:
         self.listeners: list[NamedListener] = []
         self.is_ready = False
         self.is_listening = False
+        # The last Confirm that it has answered, or that was before its table.
+        self.confirmed = 0
         self.drain_counts: DrainCounts | None = None
         self.is_drained = False
         self.max_unsent = MAX_UNSENT
@@ -115,6 +122,7 @@ class Workers:
         self._progress = asyncio.Event()
         self._is_replacing = True
         self._is_degraded = False
+        self._confirms = 0
         self._begin: Begin | None = None
         self._begin_descriptors: Sequence[int] = ()
         self._snapshot: Callable[[], Iterable[Change]] = tuple
@@ -162,6 +170,18 @@ class Workers:
             seat.channel is not None and seat.channel.unsent > MAX_UNSENT // 8 for seat in self._seats
         ):
             await asyncio.sleep(_SENT_POLL)
+
+    async def until_applied(self) -> None:
+        """Wait until all who accept clients have all changes of the table so far, but no longer than APPLY_PATIENCE."""
+        self._encoder.flush()
+        self._confirms += 1
+        number = self._confirms
+        for seat in self._seats:
+            if seat.channel is not None:
+                seat.channel.send_message(Confirm(number))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(APPLY_PATIENCE):
+                await self._until(lambda: all(seat.confirmed >= number for seat in self._seats if seat.is_listening))
 
     async def listen(self, named: Sequence[NamedListener]) -> None:
         """Deal the listeners out to the workers, and wait until all of these accept clients.
@@ -269,6 +289,7 @@ class Workers:
         channel.send_message(TableEnd())
         if self._is_degraded:
             channel.send_message(Degrade())
+        seat.confirmed = self._confirms
         seat.max_unsent = channel.unsent + MAX_UNSENT
         seat.channel = channel
 
@@ -300,6 +321,8 @@ class Workers:
                 seat.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
+            case Confirmed(number):
+                seat.confirmed = number
 
     def _send_listeners(self, seat: _Seat) -> None:
         assert seat.channel is not None

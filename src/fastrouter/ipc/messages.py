@@ -2,8 +2,8 @@
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
 Listen when clients may come, Degrade when none should, Drain when no more may; SecureAnew, when certificates have
-changed, and SetLogLevel may come in between. That it sends nothing more, because it says so or because it is gone, is
-the order to stop. A worker answers with reports.
+changed, SetLogLevel and Confirm may come in between. That it sends nothing more, because it says so or because it is
+gone, is the order to stop. A worker answers with reports.
 """
 
 from typing import Literal
@@ -213,7 +213,13 @@ class Degrade(msgspec.Struct, frozen=True, array_like=True, tag="degrade"):
     """Answer health checks by User-Agent with 503 from now on."""
 
 
-Order = Begin | TableEnd | Listen | SecureAnew | Drain | Degrade | SetLogLevel
+class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
+    """Report Confirmed with this number: all that was sent before has taken effect by then."""
+
+    number: int
+
+
+Order = Begin | TableEnd | Listen | SecureAnew | Drain | Degrade | SetLogLevel | Confirm
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
@@ -242,4 +248,10 @@ class Pruned(msgspec.Struct, frozen=True, array_like=True, tag="pruned"):
     address: str
 
 
-Report = Ready | Listening | Draining | Drained | Pruned
+class Confirmed(msgspec.Struct, frozen=True, array_like=True, tag="confirmed"):
+    """Everything that came before the Confirm of this number has taken effect."""
+
+    number: int
+
+
+Report = Ready | Listening | Draining | Drained | Pruned | Confirmed

@@ -1,5 +1,6 @@
 """Requests to status listeners and their responses: what a handler gets and returns, and how it is written as HTTP."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http import HTTPStatus
@@ -17,6 +18,10 @@ class StatusRequest(NamedTuple):
     body: bytes
 
 
+# Parts of a body. Behind a future the next one is asked for when that is done.
+BodyParts = Iterator[bytes | asyncio.Future[None]]
+
+
 class StatusResponse(NamedTuple):
     """A whole response; `is_last` closes the connection after it.
 
@@ -26,7 +31,7 @@ class StatusResponse(NamedTuple):
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | BodyParts = b""
     is_last: bool = False
 
 
@@ -38,13 +43,21 @@ NOT_FOUND = StatusResponse(404, (TEXT, ("X-Content-Type-Options", "nosniff")), b
 class ResponseStream:
     """A response whose body is made part by part."""
 
-    def __init__(self, parts: Iterator[bytes], response: StatusResponse, *, is_chunked: bool, is_last: bool) -> None:
+    def __init__(self, parts: BodyParts, response: StatusResponse, *, is_chunked: bool, is_last: bool) -> None:
         self.response = response
         self.is_chunked = is_chunked
         self.is_last = is_last
         self._parts = parts
+        self._awaited: asyncio.Future[None] | None = None
         self._first = b""
         self.has_begun = False
+
+    def must_wait(self, wake: Callable[[], None]) -> bool:
+        """Whether the next part waits for something; if so, `wake` is called when it is there."""
+        if self._awaited is None or self._awaited.done():
+            return False
+        self._awaited.add_done_callback(lambda _: wake())
+        return True
 
     def next_bytes(self) -> tuple[bytes, bool]:
         """Make the next part; returns what is to be sent, and whether the response is complete with it.
@@ -56,6 +69,9 @@ class ResponseStream:
             if not self.has_begun:
                 return head_of(self.response, is_last=self.is_last, size=len(self._first)) + self._first, True
             return b"0\r\n\r\n" if self.is_chunked else b"", True
+        if isinstance(part, asyncio.Future):
+            self._awaited = part
+            return b"", False
         if not part:
             return b"", False
         if not self.has_begun and not self._first:

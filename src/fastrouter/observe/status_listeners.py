@@ -1,12 +1,19 @@
 """Which status listeners a router has, and with what they answer (spec 1.2, 7.1 to 7.3)."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from fastrouter.net.handover import HEALTH, HEALTH_TLS, ROUTES, InheritedListeners, NamedListener
 from fastrouter.observe.health import Health
-from fastrouter.observe.status_pages import Credentials, component_handler, health_handler, routes_handler
+from fastrouter.observe.responses import BodyParts
+from fastrouter.observe.status_pages import (
+    Credentials,
+    component_handler,
+    health_handler,
+    routes_handler,
+    with_end_after,
+)
 from fastrouter.observe.status_server import StatusServer
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.tls.pem_files import load_identity
@@ -41,20 +48,31 @@ class StatusOptions:
 
 
 class StatusListeners:
-    """All status listeners of a router; `varz_json` is what the component listener needs."""
+    """All status listeners of a router; `varz_json` is what the component listener needs.
+
+    `until_applied` waits until the registry's changes are in effect for clients: who reads of a route can use it.
+    """
 
     def __init__(
-        self, options: StatusOptions, health: Health, registry: RouteRegistry, varz_json: Callable[[], bytes]
+        self,
+        options: StatusOptions,
+        health: Health,
+        registry: RouteRegistry,
+        until_applied: Callable[[], Coroutine[None, None, None]],
+        varz_json: Callable[[], bytes],
     ) -> None:
         def is_healthy() -> bool:
             return health.is_healthy
 
+        def routes_json() -> BodyParts:
+            return with_end_after(registry.routes_json(), until_applied)
+
         credentials = Credentials(options.user, options.password)
         handle_health = health_handler(is_healthy)
-        self.routes = StatusServer(routes_handler(credentials, registry.routes_json), "127.0.0.1", options.routes_port)
+        self.routes = StatusServer(routes_handler(credentials, routes_json), "127.0.0.1", options.routes_port)
         self._servers = {ROUTES: self.routes}
         if options.component_host is not None:
-            handle = component_handler(credentials, is_healthy, varz_json, registry.routes_json)
+            handle = component_handler(credentials, is_healthy, varz_json, routes_json)
             self._servers[HEALTH] = StatusServer(handle, options.component_host, options.health_port or 0)
         elif options.health_port is not None:
             self._servers[HEALTH] = StatusServer(handle_health, "0.0.0.0", options.health_port)

@@ -1,12 +1,13 @@
 """What health, routes and component answer, and to whom (spec 7.1 to 7.3)."""
 
+import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import NamedTuple
 
-from fastrouter.observe.responses import NOT_FOUND, TEXT, StatusHandler, StatusRequest, StatusResponse
+from fastrouter.observe.responses import NOT_FOUND, TEXT, BodyParts, StatusHandler, StatusRequest, StatusResponse
 
 _HEALTH_HEADERS = (("Cache-Control", "private, max-age=0"), ("Expires", "0"))
 
@@ -50,7 +51,17 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
     return handle
 
 
-def routes_handler(credentials: Credentials, routes_json: Callable[[], Iterator[bytes]]) -> StatusHandler:
+def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, None, None]]) -> BodyParts:
+    """Yield `parts`, the last one only behind what `wait`, called when it has been made, waits for."""
+    held = b""
+    for part in parts:
+        yield held
+        held = part
+    yield asyncio.get_running_loop().create_task(wait())
+    yield held
+
+
+def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts]) -> StatusHandler:
     """Answer `/routes` to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
@@ -70,7 +81,7 @@ def component_handler(
     credentials: Credentials,
     is_healthy: Callable[[], bool],
     varz_json: Callable[[], bytes],
-    routes_json: Callable[[], Iterator[bytes]],
+    routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
     """Answer everything that the deprecated component listener has."""
 
@@ -98,5 +109,5 @@ def _unauthorized() -> StatusResponse:
     return StatusResponse(401, (("WWW-Authenticate", "Basic"), TEXT), b"401 Unauthorized\n")
 
 
-def _json(body: bytes | Iterator[bytes]) -> StatusResponse:
+def _json(body: bytes | BodyParts) -> StatusResponse:
     return StatusResponse(200, (("Content-Type", "application/json"),), body, is_last=True)

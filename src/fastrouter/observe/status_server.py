@@ -286,6 +286,8 @@ class _Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._transport.is_closing() or self._is_writing_paused:
             return False
         if self._stream is not None:
+            if self._stream.must_wait(lambda: self._server.give_turn(self)):
+                return False
             self._send_part(self._stream)
         elif self._requests:
             self._answer(self._requests.popleft())

@@ -20,7 +20,7 @@ class ClientRules:
         self._rules = rules
         self._on_refused = on_refused
 
-    def admit(self, connection: ssl.SSLObject) -> bool:
+    def allows(self, connection: ssl.SSLObject) -> bool:
         """Return whether the rules have nothing against the client of `connection`, whose handshake is complete.
 
         Every rule for a CA of the client's chain must allow the subject of the first certificate that is no CA's.

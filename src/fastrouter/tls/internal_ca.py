@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fastrouter.config.keys import KeyPair
+from fastrouter.config.sections import KeyPair
 from fastrouter.ipc.messages import Identity
 
 # What the client side connects to, and expects the certificate of the listener to be for.

@@ -20,7 +20,7 @@ _VERSIONS = {
 _VERIFY_MODES = {"none": ssl.CERT_NONE, "request": ssl.CERT_OPTIONAL, "require": ssl.CERT_REQUIRED}
 
 # Whether a client whose handshake is complete may go on.
-Admits = Callable[[ssl.SSLObject], bool]
+ClientCheck = Callable[[ssl.SSLObject], bool]
 
 
 class ServerTLSError(Exception):
@@ -81,7 +81,7 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
     return default
 
 
-def admission_of(tls: ServerTLS, on_refused: Callable[[str], object]) -> Admits | None:
+def client_check(tls: ServerTLS, on_refused: Callable[[str], object]) -> ClientCheck | None:
     """Return what decides about clients whose certificate is valid; None if all of these are welcome.
 
     `on_refused` is told the subject of each that is turned away.
@@ -90,7 +90,7 @@ def admission_of(tls: ServerTLS, on_refused: Callable[[str], object]) -> Admits 
         return None
     from fastrouter.tls.client_rules import ClientRules  # noqa: PLC0415 only who has rules pays for reading certificates
 
-    return ClientRules(tls.client_rules, on_refused).admit
+    return ClientRules(tls.client_rules, on_refused).allows
 
 
 def try_server_tls(tls: ServerTLS) -> None:

@@ -20,12 +20,14 @@ from typing import NoReturn
 import msgspec
 import uvloop
 
-from fastrouter._core import AccessLog, FrontDoor, RoundTripper, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, RouteTable, Settings, Stats
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     Begin,
+    Confirm,
+    Confirmed,
     Degrade,
     Drain,
     Drained,
@@ -54,7 +56,7 @@ from fastrouter.process.parent_death import end_with_parent
 from fastrouter.process.peer_credentials import peer_pid
 from fastrouter.process.signals import IGNORED_BY_WORKERS
 from fastrouter.tls.backends import backend_context
-from fastrouter.tls.server import admission_of, server_context
+from fastrouter.tls.server import client_check, server_context
 from fastrouter.worker.route_services import new_route_services
 from fastrouter.worker.table_applier import TableApplier
 
@@ -75,13 +77,17 @@ class Worker:
         log_loop_faults(self._loop, self._logger)
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
-        self._round_tripper: RoundTripper | None = None
-        self._doors: dict[str, FrontDoor] = {}
+        self._round_plane: DataPlane | None = None
+        self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
         self._closes_idle = False
         self._channel = Channel(
-            end, on_message=self._obey, on_batch=self._change_table, on_end=self._on_channel_end, on_fault=self._fail
+            end,
+            on_message=self._on_order,
+            on_batch=self._change_table,
+            on_end=self._on_channel_end,
+            on_fault=self._fail,
         )
 
     async def run(self) -> None:
@@ -92,8 +98,8 @@ class Worker:
         """
         await self._stopped
         self._stop_accepting()
-        if self._round_tripper is not None:
-            self._round_tripper.stop()
+        if self._round_plane is not None:
+            self._round_plane.stop()
         if self._access_log is not None:
             self._access_log.flush()
         for sink in self._sinks:
@@ -109,16 +115,16 @@ class Worker:
 
     def _change_table(self, frame: bytes) -> None:
         self._applier.feed(frame)
-        if self._round_tripper is not None:
-            self._round_tripper.on_table_changed()
+        if self._round_plane is not None:
+            self._round_plane.on_table_changed()
 
-    def _obey(self, body: bytes) -> None:
+    def _on_order(self, body: bytes) -> None:
         order = self._orders.decode(body)
         match order:
             case Begin():
                 self._begin(order)
             case TableEnd():
-                assert self._round_tripper is not None, "Begin comes first"
+                assert self._round_plane is not None, "Begin comes first"
                 # What is there now stays; what follows comes and goes.
                 _calm_garbage_collector()
                 self._channel.send_message(Ready())
@@ -127,16 +133,19 @@ class Worker:
                 self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
             case SecureAnew(front_tls):
-                self._secure(self._doors[CLIENTS_TLS], front_tls)
+                self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
             case Degrade():
-                assert self._round_tripper is not None, "Begin comes first"
-                self._round_tripper.set_health(False)
+                assert self._round_plane is not None, "Begin comes first"
+                self._round_plane.set_health(False)
+            case Confirm(number):
+                assert self._round_plane is not None, "Begin comes first"
+                self._channel.send_message(Confirmed(number))
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
-                assert self._round_tripper is not None, "Begin comes first"
+                assert self._round_plane is not None, "Begin comes first"
                 self._logger.level = Level(level)
-                self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
+                self._round_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
@@ -151,7 +160,7 @@ class Worker:
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),
         )
-        self._round_tripper = RoundTripper(
+        self._round_plane = DataPlane(
             self._table,
             settings,
             self._access_log,
@@ -160,26 +169,26 @@ class Worker:
             stats,
             table_log=self._logger.child("registry").event,
         )
-        self._round_tripper.set_debug(self._logger.is_enabled(Level.DEBUG))
-        self._round_tripper.start(self._loop)
-        self._open_doors(self._round_tripper, begin)
+        self._round_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
+        self._round_plane.start(self._loop)
+        self._prepare_listeners(self._round_plane, begin)
 
-    def _open_doors(self, round_tripper: RoundTripper, begin: Begin) -> None:
+    def _prepare_listeners(self, round_plane: DataPlane, begin: Begin) -> None:
         proxy = begin.proxy_protocol
         networks = Networks(proxy.trusted_networks) if proxy is not None and proxy.trusted_networks else None
         is_trusted = networks.__contains__ if networks is not None else None
         for name in (CLIENTS, CLIENTS_TLS):
-            self._doors[name] = FrontDoor(
-                round_tripper, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
+            self._listener_protocols[name] = ListenerProtocol(
+                round_plane, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
             )
-        self._doors[INTERNAL] = FrontDoor(round_tripper)
+        self._listener_protocols[INTERNAL] = ListenerProtocol(round_plane)
         for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
             if tls is not None:
-                self._secure(self._doors[name], tls)
+                self._secure(self._listener_protocols[name], tls)
 
-    def _secure(self, door: FrontDoor, tls: ServerTLS) -> None:
+    def _secure(self, listener: ListenerProtocol, tls: ServerTLS) -> None:
         protocols = tuple(protocol.encode() for protocol in tls.protocols)
-        door.secure(server_context(tls), protocols=protocols, admits=admission_of(tls, self._on_client_refused))
+        listener.secure(server_context(tls), protocols=protocols, is_allowed=client_check(tls, self._on_client_refused))
 
     def _on_client_refused(self, subject: str) -> None:
         self._logger.child("router").warn("invalid-subject", subject=subject)
@@ -202,7 +211,9 @@ class Worker:
 
     async def _listen(self, named: Sequence[NamedListener]) -> None:
         for name, listener in named:
-            server = await self._loop.create_server(self._doors[name].new_connection, sock=listener, backlog=BACKLOG)
+            server = await self._loop.create_server(
+                self._listener_protocols[name].new_connection, sock=listener, backlog=BACKLOG
+            )
             self._servers.append(server)
         if self._is_draining:
             self._stop_accepting()
@@ -219,13 +230,13 @@ class Worker:
             self._fail(error)
 
     def _drain(self, idle_grace: float) -> None:
-        assert self._round_tripper is not None, "Begin comes first"
+        assert self._round_plane is not None, "Begin comes first"
         self._is_draining = True
         self._stop_accepting()
-        self._channel.send_message(Draining(*self._round_tripper.connection_counts()))
+        self._channel.send_message(Draining(*self._round_plane.connection_counts()))
         if idle_grace > 0:
             # A request may be on its way: closing the connection now would lose it.
-            self._round_tripper.drain(closes_idle=False)
+            self._round_plane.drain(closes_idle=False)
         # Connections that have just been accepted become known in this turn of the loop.
         self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
 
@@ -237,17 +248,17 @@ class Worker:
             self._fail(error)
 
     def _look_whether_drained(self, grace_ends_at: float) -> None:
-        assert self._round_tripper is not None, "Begin comes first"
-        if self._round_tripper.has_connections() and time.monotonic() < grace_ends_at:
+        assert self._round_plane is not None, "Begin comes first"
+        if self._round_plane.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
-        active, idle = self._round_tripper.connection_counts()
+        active, idle = self._round_plane.connection_counts()
         if idle or not self._closes_idle:
             # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
             # before, which need not have been a request.
             self._closes_idle = True
-            self._round_tripper.drain()
-            active, idle = self._round_tripper.connection_counts()
+            self._round_plane.drain()
+            active, idle = self._round_plane.connection_counts()
         if active or idle:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:

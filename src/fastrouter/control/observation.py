@@ -1,0 +1,169 @@
+"""What others see of a router: its debug server, its metrics, its status listeners, and what these are fed with."""
+
+import os
+from collections.abc import Callable
+
+from fastrouter.bus.bus import Bus
+from fastrouter.control.options import RouterOptions, StartError, usable_cpus
+from fastrouter.control.workers import Workers
+from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.logs.error_text import error_text
+from fastrouter.logs.logger import Level, Logger
+from fastrouter.net.address import Address
+from fastrouter.net.handover import DEBUG, METRICS, InheritedListeners, NamedListener
+from fastrouter.observe.debug_server import new_debug_server
+from fastrouter.observe.health import Health
+from fastrouter.observe.histogram import Histogram
+from fastrouter.observe.metrics import Metrics
+from fastrouter.observe.metrics_listener import new_metrics_server
+from fastrouter.observe.monitor import INTERVAL, Monitor
+from fastrouter.observe.status_listeners import StatusListeners, StatusOptions
+from fastrouter.observe.status_server import StatusServer
+from fastrouter.observe.traffic import TrafficReader
+from fastrouter.observe.varz import Varz
+from fastrouter.registry.route_registry import RouteRegistry
+
+
+class Observation:
+    """Serves what is wanted of it on what is `inherited`, or on sockets of its own. `bus` returns the bus, if any."""
+
+    def __init__(
+        self,
+        options: RouterOptions,
+        logger: Logger,
+        inherited: InheritedListeners,
+        *,
+        health: Health,
+        registry: RouteRegistry,
+        registration_latency: Histogram,
+        shared: SharedStats,
+        workers: Workers,
+        bus: Callable[[], Bus | None],
+    ) -> None:
+        self._options = options
+        self._logger = logger
+        self._inherited = inherited
+        self._health = health
+        self._registry = registry
+        self._registration_latency = registration_latency
+        self._shared = shared
+        self._workers = workers
+        self._bus = bus
+        self._monitor = Monitor(self._pids, self._bus_message_counts)
+        self._traffic = TrafficReader(shared.stats, registry.component_rows, INTERVAL)
+        self._monitor.on_interval.append(self._traffic.tick)
+        self._debug: StatusServer | None = None
+        self._metrics: StatusServer | None = None
+        self._status: StatusListeners | None = None
+
+    def start_monitor(self) -> None:
+        """Begin to look at the process every few seconds."""
+        self._monitor.start()
+
+    async def serve_debug(self) -> None:
+        """Serve the debug server, if there is to be one and it can be."""
+        if not self._options.debug_address:
+            return
+        try:
+            server = new_debug_server(self._options.debug_address, lambda: self._logger.level, self._set_log_level)
+            await server.start(self._inherited, DEBUG)
+        except (OSError, ValueError) as error:
+            # Nobody's requests depend on it.
+            self._logger.error("failed-to-start-debug-server", error=error_text(error))
+            return
+        self._debug = server
+        self._logger.info(
+            "debugserver-started",
+            address=str(Address(*server.listener.getsockname()[:2])),
+            log_level=self._logger.level.name.lower(),
+            log_format=self._logger.timestamps,
+        )
+
+    async def serve_metrics(self) -> None:
+        """Serve `/metrics`, if it is to be. Raises StartError."""
+        options = self._options.metrics
+        if options is None:
+            return
+        metrics = Metrics(
+            self._shared.stats,
+            self._registry,
+            self._registration_latency,
+            self._monitor,
+            self._workers.states,
+            has_gauges=options.has_gauges,
+        )
+        try:
+            server = new_metrics_server(options, metrics.render)
+            await server.start(self._inherited, METRICS)
+        except OSError as error:
+            self._logger.error("metrics-listener-error", error=error_text(error))
+            raise StartError(f"cannot serve metrics: {error_text(error)}") from error
+        self._metrics = server
+        self._logger.info("metrics-listener-started", port=server.port)
+
+    async def serve_status(self) -> None:
+        """Serve health and routes, if they are to be. Raises StartError."""
+        options = self._options.status
+        if options is None:
+            return
+        self._status = StatusListeners(
+            options, self._health, self._registry, self._workers.until_applied, self.new_varz(options).json
+        )
+        try:
+            await self._status.start(self._inherited)
+        except OSError as error:
+            self._logger.error("initialize-router-error", error=error_text(error))
+            raise StartError(f"cannot serve health and routes: {error_text(error)}") from error
+
+    def new_varz(self, options: StatusOptions) -> Varz:
+        """Make what `/varz` says."""
+        bus = self._bus()
+        return Varz(
+            self._registry,
+            index=self._options.bus.index if self._options.bus is not None else 0,
+            host=f"{options.component_host}:{options.health_port}",
+            user=options.user,
+            password=options.password,
+            router_uuid=bus.router_id if bus is not None else "",
+            num_cores=usable_cpus(),
+            traffic=self._traffic.read,
+            usage=lambda: self._monitor.usage,
+        )
+
+    def routes_address(self) -> Address | None:
+        """Return where routes are served, None if they are not."""
+        return Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
+
+    def listeners(self) -> list[NamedListener]:
+        """Return the listening sockets that there are."""
+        named = []
+        for name, server in ((DEBUG, self._debug), (METRICS, self._metrics)):
+            if server is not None:
+                named.append(NamedListener(name, server.listener))
+        return [*named, *(self._status.listeners() if self._status is not None else [])]
+
+    def close_listeners(self) -> None:
+        """Accept no more connections; those that there are go on."""
+        for server in (self._debug, self._metrics):
+            if server is not None:
+                server.close_listener()
+        if self._status is not None:
+            self._status.close_listeners()
+
+    async def stop(self) -> None:
+        """Close all listeners and their connections."""
+        self._monitor.stop()
+        for server in (self._debug, self._metrics, self._status):
+            if server is not None:
+                await server.stop()
+
+    def _set_log_level(self, level: Level) -> None:
+        self._logger.level = level
+        self._workers.set_log_level(level)
+
+    def _pids(self) -> list[int]:
+        return [os.getpid(), *(state.pid for state in self._workers.states() if state.pid is not None)]
+
+    def _bus_message_counts(self) -> tuple[int, int]:
+        bus = self._bus()
+        return bus.message_counts() if bus is not None else (0, 0)

@@ -1,0 +1,77 @@
+"""What a router is told to do, and that it cannot."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastrouter.bus.bus import BusOptions
+from fastrouter.ipc.messages import (
+    AccessLogOptions,
+    BackendTLS,
+    ProxyProtocol,
+    RouteServicesOptions,
+    ServerTLS,
+    SettingsValues,
+)
+from fastrouter.net.address import Address
+from fastrouter.observe.histogram import DEFAULT_BOUNDS, HistogramBounds
+from fastrouter.observe.metrics_listener import MetricsOptions
+from fastrouter.observe.status_listeners import StatusOptions
+from fastrouter.registry.static_routes import StaticRoute
+
+
+class StartError(Exception):
+    """The router cannot start; the text says why, for the person at the terminal. The process log has it already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterOptions:
+    """What one router is to do. Times are seconds.
+
+    `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
+    `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
+    `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
+    which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
+    it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
+    that nothing is pruned. Apps have `start_delay` to register before the first client comes, or only until
+    `expected_endpoints` are known, if that is not 0. `routes` are always there, `file_routes` until the file
+    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can ask,
+    without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the text of
+    one that has been tried.
+    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
+    """
+
+    listen: Address | None
+    workers: int
+    settings: SettingsValues
+    tls_listen: Address | None = None
+    front_tls: ServerTLS | None = None
+    read_front_tls: Callable[[], ServerTLS] | None = None
+    internal_listen: Address | None = None
+    internal_tls: ServerTLS | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    backend_tls: BackendTLS = field(default_factory=BackendTLS)
+    route_services: RouteServicesOptions | None = None
+    error_template: str | None = None
+    access_log: AccessLogOptions = field(default_factory=AccessLogOptions)
+    oversized_head: int = 0
+    routes: Sequence[StaticRoute] = ()
+    routes_file: str | None = None
+    file_routes: Sequence[StaticRoute] = ()
+    registry: dict[str, Any] = field(default_factory=dict)
+    prune_interval: float = 0.0
+    start_delay: float = 0.0
+    expected_endpoints: int = 0
+    drain_wait: float = 0.0
+    drain_timeout: float = 900.0
+    bus: BusOptions | None = None
+    status: StatusOptions | None = None
+    metrics: MetricsOptions | None = None
+    debug_address: str = ""
+    histogram_bounds: HistogramBounds = DEFAULT_BOUNDS
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may run on: the default number of workers."""
+    return len(os.sched_getaffinity(0))

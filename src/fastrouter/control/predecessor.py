@@ -1,0 +1,104 @@
+"""The router that this one is to succeed, if there is one, and what it leaves behind (ADR 0005).
+
+Listeners of a service manager come the same way, without a predecessor.
+"""
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+
+from fastrouter.bus.bus import Bus
+from fastrouter.control.options import StartError
+from fastrouter.control.workers import Workers
+from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.logs.logger import Logger
+from fastrouter.net.handover import SERVING, HandoverError, Inheritance, receive_inheritance
+from fastrouter.registry.adoption import Adoption
+from fastrouter.registry.handed_table import TableError, receive_table
+from fastrouter.registry.route_registry import RouteRegistry
+from fastrouter.tls.session_tickets import SECRET_SIZE
+
+
+class Predecessor:
+    """Takes what this process is started with. Raises StartError if it is not what its environment says."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._loop = asyncio.get_running_loop()
+        inheritance = _receive_inheritance(logger)
+        self._line = inheritance.predecessor
+        self._table = inheritance.table
+        self.listeners = inheritance.listeners
+        self.ticket_secret = inheritance.ticket_secret or secrets.token_bytes(SECRET_SIZE)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this router succeeds another."""
+        return self._line is not None
+
+    def watch(self, on_end: Callable[[], None]) -> None:
+        """Call `on_end` if it ends before this one serves."""
+        if self._line is not None:
+            self._loop.add_reader(self._line, self._on_end, self._line, on_end)
+
+    def _on_end(self, line: socket.socket, on_end: Callable[[], None]) -> None:
+        self._loop.remove_reader(line)
+        on_end()
+
+    def tell_serving(self) -> None:
+        """Tell it that this one serves."""
+        if self._line is not None:
+            self._loop.remove_reader(self._line)
+            # If it is gone by now, there is all the more need of this one.
+            with suppress(OSError):
+                self._line.send(SERVING)
+            self._line.close()
+
+    async def start_bus(self, bus: Bus, registry: RouteRegistry, shared: SharedStats, workers: Workers) -> None:
+        """Hear registrations from now on, and take over what the predecessor has heard so far.
+
+        What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
+        table had it already or not: an app that has unregistered is not brought back.
+        """
+        if self._table is None:
+            await bus.start()
+            return
+        bus.hold()
+        try:
+            await bus.start()
+            await self._inherit_table(self._table, registry, Adoption(registry, shared.mark), workers)
+        finally:
+            self._table.close()
+            bus.release()
+        await bus.until_caught_up()
+
+    async def _inherit_table(
+        self, line: socket.socket, registry: RouteRegistry, adoption: Adoption, workers: Workers
+    ) -> None:
+        started_at = time.monotonic_ns()
+        try:
+            async with aclosing(receive_table(line)) as parts:
+                async for part in parts:
+                    for handed in part:
+                        adoption.take(handed)
+                    # Workers take it as fast as they can, and no faster.
+                    await workers.until_sent()
+        except (TableError, ValueError) as error:
+            # What was right so far stays, and ages; the rest registers sooner or later.
+            self._logger.error("table-refused", error=str(error), routes=len(registry))
+        else:
+            self._logger.info("table-inherited", routes=len(registry), took=time.monotonic_ns() - started_at)
+
+
+def _receive_inheritance(logger: Logger) -> Inheritance:
+    try:
+        inheritance = receive_inheritance()
+    except HandoverError as error:
+        logger.error("inherited-listeners-refused", error=str(error))
+        raise StartError(f"cannot inherit listeners: {error}") from error
+    if inheritance.listeners.names:
+        logger.info("listeners-inherited", names=inheritance.listeners.names)
+    return inheritance

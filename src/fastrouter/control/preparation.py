@@ -1,0 +1,71 @@
+"""What is made ready, and tried, before there are workers that could only die of it."""
+
+import asyncio
+import resource
+import ssl
+
+import msgspec
+
+from fastrouter.control.options import RouterOptions, StartError
+from fastrouter.logs import syslog
+from fastrouter.logs.access import AccessLogFile, new_outage
+from fastrouter.logs.error_text import error_text
+from fastrouter.logs.logger import Logger
+from fastrouter.tls.backends import backend_context, route_service_context
+from fastrouter.tls.server import ServerTLSError, try_server_tls
+from fastrouter.tls.session_tickets import TicketKeysError, try_ticket_keys
+
+
+def raise_open_file_limit() -> None:
+    """Allow this process, and the workers that inherit it, as many descriptors as there may be."""
+    # Two descriptors per request in flight: the usual soft limit of 1024 would end at 500 clients.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
+    """Return the descriptors that go to each worker with Begin. Raises StartError."""
+    source = logger.child("access-grlog")
+    file_name, stream = options.access_log.file, options.access_log.syslog
+    descriptors: list[int] = []
+    if file_name is not None:
+        try:
+            file = AccessLogFile.open(file_name)
+        except OSError as error:
+            source.error("error-creating-accesslog-file", filename=file_name, error=error_text(error))
+            logger.error("error-creating-access-logger", error=error_text(error))
+            raise StartError(f"cannot open the access log {file_name}: {error.strerror}") from error
+        descriptors += [file.descriptor, file.outage]
+    if stream is not None:
+        try:
+            # One for all workers, as long as it holds.
+            connection = await asyncio.to_thread(syslog.connect, stream)
+        except OSError as error:
+            source.error("error-creating-syslog-writer", error=error_text(error))
+            logger.error("error-creating-access-logger", error=error_text(error))
+            raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
+        descriptors += [connection.detach(), new_outage()]
+    return descriptors
+
+
+def check_tls(options: RouterOptions, logger: Logger) -> None:
+    """Find out what OpenSSL will not have. Raises StartError."""
+    try:
+        if options.front_tls is not None:
+            try_server_tls(options.front_tls)
+    except ServerTLSError as error:
+        logger.child("router").error("tls-listener-error", error=str(error))
+        raise StartError(f"cannot serve TLS: {error}") from error
+    if options.front_tls is not None or options.internal_tls is not None:
+        try:
+            try_ticket_keys()
+        except TicketKeysError as error:
+            # Whole handshakes cost more, and nobody anything else.
+            logger.info("tls-sessions-not-shared", error=str(error))
+    try:
+        backend_context(**msgspec.structs.asdict(options.backend_tls))
+        if options.route_services is not None:
+            route_service_context(**msgspec.structs.asdict(options.route_services.tls))
+    except (ssl.SSLError, ValueError) as error:
+        logger.error("client-tls-error", error=error_text(error))
+        raise StartError(f"cannot use TLS to backends or route services: {error_text(error)}") from error

@@ -1,0 +1,166 @@
+# Fields of a log line: one value each, as Gorouter writes it or as JSON; and the fields and headers that are configured.
+
+cdef inline char* put_name(char* out, bint is_json, const char* key, const char* label) noexcept nogil:
+    """What stands before a value; two calls, so that the compiler knows both lengths."""
+    if is_json:
+        return put_text(out, key)
+    return put_text(out, label)
+
+
+cdef inline char* put_nothing(char* out, bint is_json) noexcept:
+    """What stands for a value that there is none of."""
+    return put_text(out, b"null" if is_json else b"\"-\"")
+
+
+cdef inline char* put_field(char* out, bint is_json, const char* base, Slice text) except NULL:
+    """A quoted text; an empty one is none."""
+    if text.length == 0:
+        return put_nothing(out, is_json)
+    if is_json:
+        return put_json_text(out, base + text.start, text.length)
+    return put_quoted(out, base, text)
+
+
+cdef char* put_field_bytes(char* out, bint is_json, bytes text) except NULL:
+    """A quoted text; None and an empty one are none."""
+    cdef Slice whole
+    if text is None:
+        return put_nothing(out, is_json)
+    whole.start = 0
+    whole.length = <uint32_t>PyBytes_GET_SIZE(text)
+    return put_field(out, is_json, PyBytes_AS_STRING(text), whole)
+
+
+cdef char* put_endpoint_field(char* out, bint is_json, Endpoint endpoint, int which) except NULL:
+    """App id (0), index (1) or instance id (2) of an endpoint, if there is one."""
+    cdef Slice text
+    if endpoint is None:
+        return put_nothing(out, is_json)
+    text = endpoint.app if which == 0 else endpoint.index if which == 1 else endpoint.instance
+    return put_field(out, is_json, PyBytes_AS_STRING(endpoint.headers), text)
+
+
+cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
+    """Seconds with six decimals; a negative number stands for none."""
+    return put_nothing(out, is_json) if nanoseconds < 0 else put_seconds(out, nanoseconds)
+
+
+# --- fields of attempts ---------------------------------------------------------------------------------------------------
+
+cdef char* put_extra_field(char* out, bint is_json, int field, Exchange exchange) except NULL:
+    """One of EXTRA_FIELDS with its name."""
+    cdef const char* address
+    cdef Py_ssize_t size
+    cdef Slice whole
+    out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
+    if field == FIELD_FAILED_ATTEMPTS:
+        return put_decimal(out, exchange.failed_attempts)
+    if field == FIELD_LOCAL_ADDRESS:
+        if not exchange.has_response or exchange.local_address is None:
+            return put_nothing(out, is_json)
+        address = PyUnicode_AsUTF8AndSize(exchange.local_address, &size)
+        whole.start = 0
+        whole.length = <uint32_t>size
+        return put_field(out, is_json, address, whole)
+    return put_duration(out, is_json, attempt_time(field, exchange))
+
+
+cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
+    """Nanoseconds, -1 where there is no such time (spec 6.2).
+
+    Of an attempt that needed no dial or no handshake the times are 0, which is Gorouter's quirk.
+    """
+    if field == FIELD_FAILED_ATTEMPTS_TIME:
+        return exchange.last_failed_ns - exchange.proxy_started_ns if exchange.failed_attempts else -1
+    if not exchange.has_response:
+        return -1
+    if field == FIELD_BACKEND_TIME:
+        return exchange.finished_ns - (exchange.last_failed_ns if exchange.failed_attempts else exchange.proxy_started_ns)
+    if field == FIELD_DIAL_TIME:
+        return exchange.dialled_ns - exchange.dial_started_ns if exchange.dialled_ns else 0
+    if field == FIELD_TLS_TIME:
+        return exchange.secured_ns - exchange.dialled_ns if exchange.secured_ns else 0
+    # Looking up a name is part of the dial.
+    return 0
+
+
+# --- headers of the request -------------------------------------------------------------------------------------------------
+
+cdef class LoggedHeader:
+    """A header of `extra_headers_to_log`, by any spelling of its name."""
+
+    def __cinit__(self, str lower):
+        cdef str text = lower.replace("-", "_")
+        self.name = lower.encode("utf-8")
+        self.kind = known_kind(PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
+        # A name that no header can have still has its place in the line.
+        self.label = b" " + _go_escaped(text.encode("utf-8")) + b":"
+        self.key = encode_basestring(text).encode("utf-8") + b":"
+
+    cdef Py_ssize_t size(self) except -1:
+        """Bytes that it takes in a line besides its value."""
+        return max(PyBytes_GET_SIZE(self.label), PyBytes_GET_SIZE(self.key)) + 8
+
+    cdef Slice find(self, Head head) noexcept:
+        """Its first value in a request as received; length 0 when there is none."""
+        cdef Slice none
+        cdef Field* field
+        cdef int i
+        if self.kind != HEADER_OTHER:
+            return head.value_of(self.kind)
+        for i in range(head.count):
+            field = &head.fields[i]
+            if field.name.length == <uint32_t>PyBytes_GET_SIZE(self.name) and is_same_text(
+                head.base + field.name.start, PyBytes_AS_STRING(self.name), field.name.length
+            ):
+                return field.value
+        none.start = none.length = 0
+        return none
+
+
+# Of requests with more fields than are read; a request is logged with all of them.
+cdef Head crowded_head = Head()
+
+cdef bytes logged_values(AccessLog log, Head head):
+    """What the log line must remember of a head: a Slice for each of `extra_headers`."""
+    cdef Py_ssize_t count = PyList_GET_SIZE(log.extra_headers)
+    cdef bytes values = PyBytes_FromStringAndSize(NULL, count * sizeof(Slice))
+    cdef Py_ssize_t i
+    if head.is_crowded:
+        crowded_head.scan(head.base, head.length, LOGGED_FIELDS_MAX)
+        head = crowded_head
+    for i in range(count):
+        (<Slice*>PyBytes_AS_STRING(values))[i] = (<LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)).find(head)
+    return values
+
+
+cdef char* put_extra_headers(char* out, AccessLog log, Exchange exchange) except NULL:
+    """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
+    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.logged_values)
+    cdef LoggedHeader header
+    cdef Py_ssize_t i
+    if log.is_json:
+        out = put_text(out, b',"headers":{')
+    for i in range(PyList_GET_SIZE(log.extra_headers)):
+        header = <LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)
+        if log.is_json and i:
+            out = put_text(out, b",")
+        out = put_bytes(out, header.key if log.is_json else header.label)
+        out = put_logged_header(out, log.is_json, header.kind, values[i], exchange)
+    return put_text(out, b"}") if log.is_json else out
+
+
+cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, Exchange exchange) except NULL:
+    cdef ChangedHeader* changed
+    if kind == HEADER_X_VCAP_REQUEST_ID:
+        return put_request_id(out, is_json, exchange)
+    if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
+        return put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
+    if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
+        # Go takes these out of the headers.
+        return put_nothing(out, is_json)
+    if exchange.changed is not None:
+        changed = exchange.changed.of(kind)
+        if changed != NULL:
+            return put_field(out, is_json, exchange.changed.text, changed.value)
+    return put_field(out, is_json, PyBytes_AS_STRING(exchange.head), received)

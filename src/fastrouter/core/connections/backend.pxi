@@ -1,0 +1,531 @@
+# BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
+
+# What Go puts in front of the reason when a connection ends in the middle of a response.
+cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
+
+
+cdef class BackendConnection(Connection):
+    def __cinit__(self, DataPlane plane, Endpoint endpoint):
+        self.plane = plane
+        self.endpoint = endpoint
+        self.connection_pool = endpoint.connection_pool()
+
+    # --- dial
+
+    cdef int dial(self) except -1:
+        self.arm(self.plane.dials)
+        self.plane.backends.add(self)
+        self.exchange.dial_started_ns = monotonic_ns()
+        self.exchange.dial_failed_ns = 0
+        self.dialling = self.plane.loop.create_task(dial(self))
+        return 0
+
+    cdef int on_dialled(self, object transport) except -1:
+        """TCP is connected; a TLS handshake may follow."""
+        cdef object sock = transport.get_extra_info("socket")
+        cdef object local
+        self.disarm()
+        if sock is None:
+            return 0
+        probe_peer(sock, self.plane.settings.keep_alive_probe_interval)
+        self.raw = transport
+        local = transport.get_extra_info("sockname")
+        if local:
+            self.local_address = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
+        if self.exchange is not None:
+            self.exchange.dialled_ns = monotonic_ns()
+        return 0
+
+    cdef int on_dial_failed(self, Failure failure) except -1:
+        cdef Exchange exchange = self.exchange
+        self.disarm()
+        self.is_closed = True
+        self.dialling = None
+        self.plane.backends.discard(self)
+        if exchange is not None:
+            self.exchange = None
+            exchange.dial_failed_ns = monotonic_ns()
+            exchange.on_backend_lost(failure, False, False)
+        return 0
+
+    # --- asyncio.Protocol
+
+    cdef int on_data(self, bytes data) except -1:
+        cdef Exchange exchange = self.exchange
+        self.begin_read(PyBytes_GET_SIZE(data))
+        if exchange is None:
+            # Nothing was asked: whatever this is, it must not be taken for the response to the next request.
+            self.close()
+        elif exchange.is_tunnel:
+            relay_tunnelled(exchange.client, exchange, data)
+        else:
+            try:
+                if self.unread is not None or (self.backlog is None and self.must_wait()):
+                    self.keep_for_turn(data)
+                elif self.backlog is not None:
+                    self._continue_head(data)
+                else:
+                    self._consume(data)
+            except Exception as error:
+                respond_panic(exchange, error)
+        return self.end_read(PyBytes_GET_SIZE(data))
+
+    def eof_received(self):
+        cdef Exchange exchange = self.exchange
+        if self.unread is not None:
+            self.has_eof = True
+            return True
+        try:
+            return self._on_eof(exchange)
+        except Exception as error:
+            self._panic(exchange, error)
+            return False
+
+    def connection_lost(self, error):
+        cdef Exchange exchange = self.exchange
+        self.is_closed = True
+        self.disarm()
+        self.plane.backends.discard(self)
+        error = self.detach(error)
+        try:
+            while self.unread is not None:
+                # It came before the end.
+                self._go_on()
+            self._on_end(self.exchange, error)
+        except Exception as fault:
+            self._panic(exchange, fault)
+        self.drop_validator()
+        self.raw = None
+
+    cdef int on_panic(self, object error) except -1:
+        return self._panic(self.exchange, error)
+
+    cdef int _panic(self, Exchange exchange, object error) except -1:
+        """A fault of ours, in a callback that was about `exchange` (None: nobody's), ends this connection."""
+        self.exchange = None
+        self.connection_pool.evict(self)
+        self.abort()
+        return log_panic(self.plane, error) if exchange is None else respond_panic(exchange, error)
+
+    # --- what the network says
+
+    cdef int on_connection(self) except -1:
+        self.dialling = None
+        self.disarm()
+        if self.is_closed:
+            self.abort_transport()
+            return 0
+        if self.raw is None:
+            self.on_dialled(self.transport)
+        self.attach(self.raw)
+        if self.exchange is not None:
+            return self.exchange.send_request()
+        # Nobody waits any more; a fresh connection is as good as a returned one.
+        return self.close() if self.endpoint.is_route_service else self.connection_pool.release(self)
+
+    cdef int on_full(self) except -1:
+        return self.exchange.client.adjust_reading() if self.exchange is not None else 0
+
+    cdef int on_room(self) except -1:
+        return self.exchange.client.on_body_room() if self.exchange is not None else 0
+
+    cdef int on_turn(self) except -1:
+        if self.unread is not None:
+            self._go_on()
+        if self.has_eof and self.unread is None and not self.is_closed and not self._on_eof(self.exchange):
+            self.close_transport()
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """With what was left for this turn."""
+        cdef bytes data = self.unread
+        cdef Exchange exchange = self.exchange
+        self.unread = None
+        if exchange is None:
+            return self.close()
+        try:
+            return self._consume(data)
+        except Exception as error:
+            return respond_panic(exchange, error)
+
+    cdef bint _on_eof(self, Exchange exchange) except -1:
+        """The backend will send no more. Returns whether the connection stays open for writing."""
+        if exchange is None:
+            self.close()
+            return False
+        if exchange.is_tunnel:
+            return on_backend_half_close(exchange.client, exchange)
+        if self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
+            self._finish_until_close(exchange)
+            return False
+        self._lose(Failure(FAILURE_EOF, "unexpected EOF" if self.is_in_body else "EOF"))
+        return False
+
+    cdef int _on_end(self, Exchange exchange, object error) except -1:
+        if exchange is None:
+            return self.connection_pool.evict(self)
+        if error is not None and not isinstance(error, OSError):
+            # What the loop makes of a fault of ours.
+            return self._panic(exchange, error)
+        if exchange.is_tunnel:
+            self.exchange = None
+            return exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
+        if error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
+            # TLS that ends without its closing alert: Go takes that for an end, and so do apps (spec 4.5).
+            return self._finish_until_close(exchange)
+        if error is None:
+            return self._lose(Failure(FAILURE_EOF, "EOF"))
+        if isinstance(error, SSLError):
+            # TLS 1.3 lets a backend refuse our certificate after the handshake.
+            return self._lose(tls_failure(error))
+        if isinstance(error, ConnectionResetError):
+            return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
+        return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
+
+    # --- what the exchange asks for
+
+    cdef int send(self, bytes data) except -1:
+        self.write_out(data)
+        return 0
+
+    cdef bint has_ended(self) except -1:
+        """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for.
+
+        Such bytes would be taken for the response to the next request. Bytes that come once that request is sent cannot be told
+        from its response.
+        """
+        cdef char byte
+        if self.raw is None:
+            return False
+        # A TLS transport is told of the end one turn of the loop later than the socket below it.
+        if self.raw is not self.transport and self.raw.is_closing():
+            return True
+        return recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
+
+    cdef int release(self) except -1:
+        """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
+        if self.is_closed or not self.is_reusable or self.is_write_paused or self.unread is not None:
+            return self.close()
+        self.is_in_body = False
+        self.is_reusable = False
+        self.has_bytes = False
+        self.was_used = True
+        self.is_heavy = False
+        self.let_read(True)
+        return self.connection_pool.release(self)
+
+    cdef int close(self) except -1:
+        """End it, letting written bytes out first; a backend that does not take them is cut off after the idle timeout."""
+        self.disarm()
+        if not self.is_closed:
+            self.is_closed = True
+            self.connection_pool.evict(self)
+            if self.transport is not None:
+                self.arm(self.plane.closings)
+                self.close_transport()
+        return 0
+
+    cdef int abort(self) except -1:
+        """End it now: what it still carries is of no use to anybody."""
+        self.disarm()
+        if not self.is_closed:
+            self.is_closed = True
+            if self.dialling is not None:
+                # The task and this one hold each other.
+                self.dialling.cancel()
+                self.dialling = None
+                self.plane.backends.discard(self)
+            if self.transport is not None:
+                self.abort_transport()
+        self.drop_validator()
+        return 0
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        if queue is self.plane.dials:
+            if self.dialling is not None:
+                self.dialling.cancel()
+            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
+        elif queue is self.plane.handshakes:
+            self.dialling.cancel()
+            self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
+        elif self.is_closed:
+            self.abort_transport()
+        elif queue is not self.plane.stalls:
+            self.close()
+        elif self.is_stalled():
+            self._lose(Failure(FAILURE_TIMEOUT, "context deadline exceeded"))
+
+    # --- reading a response
+
+    cdef int _lose(self, Failure failure) except -1:
+        """Give up the exchange: this connection cannot serve it to its end."""
+        cdef Exchange exchange = self.exchange
+        self.exchange = None
+        if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
+            if failure.kind == FAILURE_RESET and self.backlog is None:
+                # Behind an interim response: the backend is marked, as if it had said nothing.
+                failure = Failure(FAILURE_RESET, TRANSPORT_BROKEN + failure.text)
+            else:
+                # However a head breaks off, to Go it is a bad response, and nobody is marked for it.
+                failure = Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + "unexpected EOF")
+        self.abort()
+        if exchange is not None:
+            exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
+        return 0
+
+    cdef int _reject(self, str what) except -1:
+        return self._lose(Failure(FAILURE_BAD_RESPONSE, TRANSPORT_BROKEN + what))
+
+    cdef int _continue_head(self, bytes data) except -1:
+        """More of a head that came in pieces. Only the new bytes are searched for its end."""
+        cdef bytearray backlog = self.backlog
+        cdef Py_ssize_t searched = len(backlog)
+        backlog += data
+        if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
+            if len(backlog) > self.plane.settings.max_response_head:
+                return self._reject_large_head()
+            # No status line is longer; without a limit, one that comes byte by byte would cost a square.
+            if searched < STATUS_LINE_MAX and not can_begin_response(PyByteArray_AS_STRING(backlog), len(backlog)):
+                return self._reject_start(bytes(backlog))
+            return 0
+        self.backlog = None
+        return self._consume(bytes(backlog))
+
+    cdef int _reject_large_head(self) except -1:
+        return self._reject(
+            f"net/http: server response headers exceeded {self.plane.settings.max_response_head} bytes; aborted"
+        )
+
+    cdef int _reject_start(self, bytes data) except -1:
+        """`data` begins with what is no status line."""
+        return self._reject("malformed HTTP response " + go_quoted(data.partition(b"\n")[0].rstrip(b"\r")[:STATUS_LINE_MAX]))
+
+    cdef Py_ssize_t _mend_head(self, bytes data, Py_ssize_t at, str what) except -2:
+        """The head at `data[at:]` is malformed, as `what` says: go on with a repaired one, or reject it. Returns -1."""
+        cdef Py_ssize_t behind = at + response_head.length
+        cdef bytes repaired = None if self.is_repaired else repaired_head(data[at:behind])
+        if repaired is None:
+            self._reject(what)
+        else:
+            self.is_repaired = True
+            self.drop_validator()
+            self._consume(repaired + data[behind:])
+        return -1
+
+    cdef int _consume(self, bytes data) except -1:
+        """Walk the messages in `data`: interim heads, the final head, its body. What takes too long waits in `unread`."""
+        cdef Exchange exchange = self.exchange
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = 0
+        self.has_bytes = True
+        while at < size and self.exchange is exchange:
+            if exchange.is_tunnel:
+                exchange.client.write(data[at:])
+                return 0
+            if self.is_in_body:
+                at = self._relay(data, at, scratch_reserve(size - at + 128))
+            else:
+                at = self._take_head(data, at)
+            if at < 0:
+                return 0
+            if at < size and self.exchange is exchange and self.transport is not None and self.is_share_spent():
+                return self.keep_for_turn(data[at:])
+        return 0
+
+    cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2:
+        """A response head at `data[at:]`. Returns the offset behind what was used, -1 when the exchange is over or waits."""
+        cdef Exchange exchange = self.exchange
+        cdef Head head = response_head
+        cdef Settings settings = self.plane.settings
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef int64_t length
+        cdef int framing
+        cdef bint is_whole
+        cdef object shown
+        cdef MessageValidator validator
+        if head.scan(PyBytes_AS_STRING(data) + at, size - at, settings.max_response_headers) == VERDICT_INCOMPLETE:
+            if size - at > settings.max_response_head:
+                self._reject_large_head()
+            elif not can_begin_response(PyBytes_AS_STRING(data) + at, size - at):
+                self._reject_start(data[at:])
+            else:
+                self.backlog = bytearray(data[at:])
+            return -1
+        if head.length > settings.max_response_head:
+            self._reject_large_head()
+            return -1
+        if head.slice_status_line() != VERDICT_OK or head.major != 1 or head.minor > 1:
+            return self._mend_head(data, at, "malformed HTTP response " + go_quoted(data[at : at + head.start_line.length]))
+        if head.is_crowded:
+            self._lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"))
+            return -1
+
+        length = head.content_length()
+        if head.status < 200 or exchange.is_head or head.status == 204 or head.status == 304:
+            framing = FRAMING_NONE
+        elif head.has(HEADER_TRANSFER_ENCODING):
+            framing = FRAMING_CHUNKED
+        elif length >= 0:
+            framing = FRAMING_LENGTH
+        else:
+            framing = FRAMING_UNTIL_CLOSE
+        if length == -2 or (
+            head.has(HEADER_TRANSFER_ENCODING)
+            and (head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"))
+        ):
+            return self._mend_head(data, at, "malformed HTTP response framing")
+        if head.status == 101 and not is_agreed_upgrade(exchange, head):
+            exchange.reject_switch()
+            return -1
+
+        # One look for head and body together when both are there, which is the case that counts.
+        is_whole = framing == FRAMING_LENGTH and head.length + length <= size - at and not head.has_bare_lf
+        if is_whole:
+            shown = data if at == 0 and head.length + length == size else data[at : at + head.length + length]
+        else:
+            shown = data[at : at + head.length]
+            if head.has_bare_lf:
+                shown = head.normalized_head(shown, False)
+        validator = self.validator
+        if validator is None:
+            validator = self.validator = response_validators.borrow()
+        if not validator.accepts(shown) or not validator.head_complete:
+            return self._mend_head(data, at, "malformed HTTP response: " + (validator.reason or "incomplete"))
+
+        if head.status < 200:
+            return self._take_informational(head, at)
+        framing_start(&self.framing, framing, length)
+        self.framing.forgives_blanks = True
+        self.is_in_body = True
+        self.is_reusable = head.wants_keep_alive() and framing != FRAMING_UNTIL_CLOSE and not self.is_repaired
+        if is_whole or (framing == FRAMING_NONE and not exchange.is_head):
+            if not validator.message_complete:
+                self._reject("malformed HTTP response: framing in doubt")
+                return -1
+        return self._relay(
+            data, at + head.length,
+            exchange.render_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
+        )
+
+    cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
+        cdef Exchange exchange = self.exchange
+        cdef MessageValidator validator = self.validator
+        cdef Py_ssize_t behind = at + head.length
+        if head.status == 101:
+            self.drop_validator()
+            exchange.switch_protocols(head)
+            return behind
+        exchange.interims += 1
+        if exchange.interims > INTERIM_MAX:
+            self._reject("net/http: too many 1xx informational responses")
+            return -1
+        if not validator.message_complete:
+            self._reject("malformed HTTP response: informational response with a body")
+            return -1
+        validator.head_complete = validator.message_complete = False
+        self.is_repaired = False
+        exchange.on_interim(head)
+        return behind
+
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2:
+        """Door 7: `data[at:]` is body. What is at `out` in the scratch buffer goes out in front of it, in one write.
+
+        Returns the offset behind the body bytes used, -1 when the exchange is over.
+        """
+        cdef Exchange exchange = self.exchange
+        cdef ClientConnection client = exchange.client
+        cdef MessageValidator validator = self.validator
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - at
+        cdef Py_ssize_t used = 0
+        cdef bytes prefix
+        cdef bytearray trailer = self.trailer
+        cdef bint is_rechunked = exchange.response_framing == FRAMING_CHUNKED
+        cdef object body = None
+        cdef object shown = None
+        cdef Framing before
+        if self.framing.kind == FRAMING_CHUNKED:
+            before = self.framing
+            if trailer is None:
+                trailer = self.trailer = bytearray()
+            if size > RELAY_COPY_MAX:
+                # More than the caller left room for: the head goes first.
+                client.write_scratch(out)
+                out = scratch_reserve(chunked_bound(size))
+            used = walk_chunked(
+                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &exchange.bytes_sent, trailer
+            )
+            if used < 0:
+                self._reject("malformed chunked encoding")
+                return -1
+            if self.framing.has_blanks:
+                # Gorouter forgives them, and llhttp does not.
+                shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
+                self.framing.has_blanks = self.framing.state == CHUNK_SIZE_BLANK
+        elif self.framing.kind == FRAMING_LENGTH:
+            used = min(size, self.framing.remaining)
+            self.framing.remaining -= used
+            self.framing.is_done = self.framing.remaining == 0
+            exchange.bytes_sent += used
+        elif self.framing.kind == FRAMING_UNTIL_CLOSE:
+            used = size
+            exchange.bytes_sent += used
+            if is_rechunked and used:
+                out = put_text(put_hex(out, used), b"\r\n")
+
+        if used and not validator.message_complete:
+            if shown is None:
+                shown = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
+            if len(shown) and not validator.accepts(shown):
+                self._reject("malformed chunked encoding")
+                return -1
+        if self.framing.is_done != validator.message_complete and self.framing.kind != FRAMING_NONE:
+            self._reject("malformed chunked encoding")
+            return -1
+
+        if self.framing.kind == FRAMING_LENGTH or self.framing.kind == FRAMING_UNTIL_CLOSE:
+            if used > RELAY_COPY_MAX:
+                body = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
+                prefix = scratch_take(out)
+                if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
+                    client.write_pieces([prefix, body, b"\r\n"])
+                elif PyBytes_GET_SIZE(prefix):
+                    client.write_pieces([prefix, body])
+                else:
+                    client.write(body)
+                out = NULL
+            elif used:
+                out = put(out, PyBytes_AS_STRING(data) + at, used)
+                if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
+                    out = put_text(out, b"\r\n")
+        if out != NULL and self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
+            client.write(scratch_take(out) + last_chunk(trailer))
+        elif out != NULL:
+            client.write_scratch(out)
+        if self.exchange is not exchange:
+            # The write found the client gone.
+            return -1
+        if self.framing.is_done:
+            self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
+            return -1
+        return at + used
+
+    cdef int _finish_until_close(self, Exchange exchange) except -1:
+        """The backend's EOF is the end of this body."""
+        if exchange.response_framing == FRAMING_CHUNKED:
+            exchange.client.write(b"0\r\n\r\n")
+        self.framing.is_done = True
+        return self._end_response(exchange, False)
+
+    cdef int _end_response(self, Exchange exchange, bint has_more) except -1:
+        """The response is complete; bytes behind it were not asked for, so the connection cannot be trusted again."""
+        cdef MessageValidator validator = self.validator
+        self.validator = None
+        self.trailer = None
+        if has_more:
+            self.is_reusable = False
+        response_validators.take_back(validator)
+        return exchange.on_response_end()
+
+    cdef str ends(self):
+        """`local->remote` as Go prints the two ends of a connection."""
+        return f"{self.local_address or ''}->{self.endpoint.address}"

@@ -1,0 +1,560 @@
+# ClientConnection: one client socket. Its requests are taken strictly one after the other.
+#
+# Received bytes are `pending` (being walked, from `at` on) and then `backlog` (not looked at yet: a head that is not complete, or
+# whatever arrived while an exchange was under way). Both together are bounded: beyond `max_buffered` reading stops.
+
+cdef class ClientConnection(Connection):
+    def __cinit__(self, DataPlane plane):
+        self.plane = plane
+        self.keep_alive = True
+
+    # --- asyncio.Protocol
+
+    cdef int on_data(self, bytes data) except -1:
+        cdef Exchange exchange = self.exchange
+        self.begin_read(PyBytes_GET_SIZE(data))
+        if exchange is not None and exchange.is_tunnel:
+            send_tunnelled(self, exchange, data)
+        elif self.is_lingering:
+            self._discard(PyBytes_GET_SIZE(data))
+        elif self.backlog is not None:
+            self._gather(data)
+        elif self.pending is not None:
+            self.backlog = bytearray(data)
+            self.adjust_reading()
+        else:
+            self.pending = data
+            self.at = 0
+            self._work()
+        return self.end_read(PyBytes_GET_SIZE(data))
+
+    def eof_received(self):
+        cdef Exchange exchange = self.exchange
+        if self.is_closing:
+            return False
+        if self.has_eof:
+            return True
+        if exchange is None:
+            # Requests that wait for their turn still get their responses.
+            self.has_eof = self.waits_for_turn and self._unconsumed() > 0
+            if not self.has_eof:
+                self._note_incomplete()
+            return self.has_eof
+        if exchange.is_tunnel:
+            return on_client_half_close(self, exchange)
+        if self.framing.is_done:
+            # Requests it has sent already still get their responses; only then is the connection over.
+            self.has_eof = True
+            self._watch_half_close()
+            return True
+        self.is_closing = True
+        exchange.on_client_gone(None)
+        return False
+
+    def connection_lost(self, error):
+        error = self.detach(error)
+        self.is_closing = True
+        self.disarm()
+        self.plane.resetting.discard(self)
+        if self in self.plane.clients:
+            self.plane.clients.remove(self)
+            self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
+        try:
+            self._on_end(error)
+        except Exception as fault:
+            self.on_panic(fault)
+        self.drop_validator()
+        self.pending = None
+        self.backlog = None
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
+        if queue is self.plane.lingerings and self.count_unwritten() > 0:
+            # It is still taking its response.
+            self.arm(self.plane.closings)
+        elif queue is self.plane.half_closes:
+            self._on_half_close_over()
+        elif queue is self.plane.tunnel_silences:
+            on_silence(self.exchange)
+        elif queue is not self.plane.stalls or self.is_stalled():
+            if queue is self.plane.header_reads:
+                self._note_incomplete()
+            self.abort()
+
+    cdef int _watch_half_close(self) except -1:
+        self.written_before = -1
+        self.arm(self.plane.half_closes)
+        return 0
+
+    cdef int _on_half_close_over(self) except -1:
+        """A half-closed client has got nothing for some time. One that has left altogether looks the same, so it is given up."""
+        cdef Exchange exchange = self.exchange
+        if exchange is None or self.is_write_paused:
+            return self.watch_stall()
+        if exchange.is_response_started and exchange.bytes_sent != self.written_before:
+            self.written_before = exchange.bytes_sent
+            self.arm(self.plane.half_closes)
+            return 0
+        self.is_closing = True
+        exchange.on_client_gone(None)
+        self.close_transport()
+        return 0
+
+    cdef int on_panic(self, object error) except -1:
+        """A fault of ours in a callback: a response, if a request waits for one, and the end of the connection."""
+        self.keep_alive = False
+        if self.exchange is not None:
+            return respond_panic(self.exchange, error)
+        self.abort()
+        return log_panic(self.plane, error)
+
+    # --- what the network says
+
+    cdef int on_connection(self) except -1:
+        cdef object peer = self.transport.get_extra_info("peername")
+        self.attach(None if self.is_tls else self.transport)
+        if peer is None:
+            # Gone before it was looked at.
+            return self.abort()
+        if self.ip is None:
+            self.set_address(peer[0].encode("ascii"), peer[1])
+        self.plane.clients.add(self)
+        self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
+        self.arm(self.plane.header_reads)
+        return 0 if self.is_tls else self.plane.turns.add_new_connection(self)
+
+    cdef int on_full(self) except -1:
+        if self.queue is self.plane.tunnel_silences:
+            # The stall watch has the place.
+            self.disarm()
+        if self.exchange is not None and self.exchange.backend is not None:
+            self.exchange.backend.let_read(False)
+        return 0
+
+    cdef int on_room(self) except -1:
+        if self.exchange is None:
+            return self._advance()
+        if self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
+        elif self.has_eof:
+            self._watch_half_close()
+        return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
+
+    cdef int on_turn(self) except -1:
+        return 0 if self.is_closing else self._advance()
+
+    cdef int _on_end(self, object error) except -1:
+        if error is not None and not isinstance(error, OSError):
+            # What the loop makes of a fault of ours.
+            return self.on_panic(error)
+        if self.exchange is not None:
+            self.exchange.on_client_gone(error)
+        return 0
+
+    cdef int set_address(self, bytes ip, int port) except -1:
+        """Who the client is; a PROXY header says so before the connection does."""
+        if ip.startswith(b"::ffff:") and b"." in ip:
+            # An IPv4 client of a dual-stack socket, by the name Go gives it.
+            ip = ip[7:]
+        self.ip = ip
+        self.address = (b"[%s]:%d" if b":" in ip else b"%s:%d") % (ip, port)
+        return 0
+
+    # --- writing
+
+    cdef int write(self, object data) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.write_out(data)
+        return 0
+
+    cdef int write_scratch(self, const char* end) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.write_rendered(end)
+        return 0
+
+    cdef int write_pieces(self, list parts) except -1:
+        if self.transport is not None and not self.is_closing:
+            self.write_parts(parts)
+        return 0
+
+    # --- walking what was received
+
+    cdef Py_ssize_t _unconsumed(self) noexcept:
+        cdef Py_ssize_t size = 0
+        if self.pending is not None:
+            size = PyBytes_GET_SIZE(self.pending) - self.at
+        if self.backlog is not None:
+            size += PyByteArray_GET_SIZE(self.backlog)
+        return size
+
+    cdef int _note_incomplete(self) except -1:
+        """Nothing more is read; what has come of a head is a request without a response."""
+        if self.backlog is not None and self.exchange is None and not (
+            self.is_closing or self.is_lingering or self.is_discarding
+        ):
+            note_refusal(self, bytes(self.backlog[:INCOMPLETE_LOOK_MAX]), REFUSAL_INCOMPLETE_HEADER, 0, 0)
+        return 0
+
+    cdef int _gather(self, bytes data) except -1:
+        """More bytes behind a backlog: the rest of a head, or the next requests of a pipeline."""
+        cdef bytearray backlog = self.backlog
+        cdef Py_ssize_t searched = PyByteArray_GET_SIZE(backlog)
+        backlog += data
+        if self.exchange is not None or self.pending is not None:
+            return self.adjust_reading()
+        # Only the new bytes are searched for the end of the head, or one byte at a time would cost a square.
+        if find_head_end(PyByteArray_AS_STRING(backlog), PyByteArray_GET_SIZE(backlog), searched) >= 0:
+            return self._work()
+        if PyByteArray_GET_SIZE(backlog) > self.plane.settings.max_received_head:
+            return refuse(self, bytes(backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_TOO_LARGE, 431, b"")
+        return 0
+
+    cdef int _work(self) except -1:
+        """There is something to walk on with, now or in a turn."""
+        return self.wait_for_turn() if self.must_wait() else self._advance()
+
+    cdef int _advance(self) except -1:
+        """Walk on as far as possible: body bytes to the exchange, then the next request, and so on."""
+        if self.is_advancing:
+            return 0
+        self.is_advancing = True
+        try:
+            while not self.is_closing and not self.is_lingering and not self.waits_for_turn:
+                if self.pending is None:
+                    if self.backlog is None:
+                        break
+                    self.pending = bytes(self.backlog)
+                    self.backlog = None
+                    self.at = 0
+                if self.exchange is None and not self.is_discarding:
+                    if self.is_write_paused or not self._begin():
+                        break
+                elif self.framing.is_done:
+                    break
+                elif not self._take_body():
+                    break
+                if self.pending is not None and self.at >= PyBytes_GET_SIZE(self.pending):
+                    self.pending = None
+                if (self.pending is not None or self.backlog is not None) and self.is_share_spent():
+                    self.wait_for_turn()
+        finally:
+            self.is_advancing = False
+        if self.has_eof and self.exchange is None and self.pending is None and not self.is_lingering:
+            # What is left is no whole request.
+            self._note_incomplete()
+            return self.close_after_write()
+        return self.adjust_reading()
+
+    cdef bint _begin(self) except -1:
+        """Take the next request off `pending`. False: its head is not complete yet, or it was refused."""
+        cdef bytes data = self.pending
+        cdef const char* base = PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = self.at
+        cdef Settings settings = self.plane.settings
+        cdef Head head = request_head
+        cdef bytes raw
+        cdef Exchange exchange
+        # Empty lines in front of a request are forgiven (RFC 9112 section 2.2).
+        while at < size and (base[at] == c"\r" or base[at] == c"\n"):
+            at += 1
+        if at == size:
+            self.at = at
+            if self.queue is not self.plane.header_reads:
+                # They are no request yet, but whoever sends them begins one.
+                self.arm(self.plane.header_reads)
+            return True
+        if head.scan(base + at, size - at, settings.max_request_headers + 1) == VERDICT_INCOMPLETE:
+            if size - at > settings.max_received_head:
+                refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
+                return False
+            # A client that speaks something else (TLS, say) gets its response at once.
+            if not _is_token[<unsigned char>base[at]]:
+                refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_MALFORMED, 400, b"")
+                return False
+            if self.backlog is not None:
+                # More came while the exchange before was under way.
+                self.pending = data[at:] + self.backlog
+                self.backlog = None
+                self.at = 0
+                return True
+            self.backlog = bytearray(data[at:])
+            self.pending = None
+            if self.queue is not self.plane.header_reads:
+                self.arm(self.plane.header_reads)
+            return False
+        if head.length > settings.max_received_head:
+            refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
+            return False
+        raw = data if at == 0 and head.length == size else base[at : at + head.length]
+        self.at = at + head.length
+        if not check_request(self, raw, head):
+            return False
+        if head.target.length == 1 and head.base[head.target.start] == c"*":
+            return respond_options(self, raw, head)
+        self.disarm()
+        if self.has_eof:
+            self._watch_half_close()
+        exchange = Exchange(self)
+        exchange.read_head(raw, head)
+        exchange.set_framing(self.framing.kind, head)
+        if exchange.path.start != head.target.start:
+            # Only an absolute-form target's authority has not been looked at yet.
+            if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+                refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
+                return False
+        if self.plane.settings.route_patience > 0 and self._awaits_route(exchange):
+            self.at = at
+            return False
+        self.exchange = exchange
+        exchange.is_first = not self.is_used
+        self.is_used = True
+        if self.plane.is_draining:
+            self.keep_alive = False
+        serve(exchange, head)
+        return True
+
+    cdef bint _awaits_route(self, Exchange exchange) except -1:
+        """Whether the request is put off because nobody has registered for it yet; it is once."""
+        if self.has_awaited_route:
+            self.has_awaited_route = False
+            return False
+        if exchange.host.length == 0 or asks_for_health(exchange):
+            return False
+        # Found here, it is not looked for again.
+        exchange.pool = find_pool(exchange, False)
+        if exchange.pool is not None and PyList_GET_SIZE(exchange.pool.endpoints) > 0:
+            return False
+        self.drop_validator()
+        self.awaiting = exchange
+        self.plane.route_waits.add(self)
+        return True
+
+    cdef bint _take_body(self) except -1:
+        """Hand the body bytes at hand to the exchange. False: it can take no more now, or the client broke the framing."""
+        cdef Exchange exchange = self.exchange
+        cdef bytes data = self.pending
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - self.at
+        cdef Py_ssize_t used
+        cdef int64_t payload = 0
+        cdef bytes framed
+        cdef bytearray trailer = None
+        cdef char* start
+        cdef char* out
+        if exchange is not None and not exchange.can_take_body():
+            return False
+        if self.framing.kind == FRAMING_LENGTH:
+            used = min(size, self.framing.remaining)
+            payload = used
+            self.framing.remaining -= used
+            self.framing.is_done = self.framing.remaining == 0
+            if self.at == 0 and used == PyBytes_GET_SIZE(data):
+                framed = data
+            else:
+                framed = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + self.at, used)
+            if not self.validator.accepts(framed):
+                return self._break_body()
+        else:
+            trailer = self.trailer
+            if trailer is None:
+                trailer = self.trailer = bytearray()
+            out = scratch_reserve(chunked_bound(size))
+            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + self.at, size, True, &out, &payload, trailer)
+            framed = scratch_take(out)
+            if used < 0 or not self.validator.accepts(memoryview(data)[self.at : self.at + used]):
+                return self._break_body()
+            if self.framing.is_done:
+                framed += last_chunk(trailer)
+                self.trailer = None
+        if self.framing.is_done != self.validator.message_complete:
+            return self._break_body()
+        self.at += used
+        if exchange is not None:
+            exchange.take_body(framed, payload, self.framing.is_done)
+        elif self.framing.is_done:
+            self.end_message()
+        else:
+            self._discard(used)
+        return True
+
+    cdef bint _break_body(self) except -1:
+        """The body is not what its head announced: no byte of it goes on, and nothing on this connection can be trusted."""
+        cdef Exchange exchange = self.exchange
+        self.keep_alive = False
+        if exchange is None:
+            self.abort()
+        elif exchange.is_response_started:
+            exchange.is_broken_off = True
+            self.abort_response(False)
+            exchange.finish()
+        else:
+            exchange.detach_backend()
+            respond(exchange, 400, b"Content-Type: text/plain; charset=utf-8\r\n", b"400 Bad Request")
+            exchange.finish()
+        return False
+
+    # --- what the router asks
+
+    cdef bint is_active(self) noexcept:
+        """Whether a request is in progress: its head is on the way in, or its response on the way out."""
+        if self.exchange is not None:
+            return not self.exchange.is_tunnel
+        return (
+            self.backlog is not None or self.pending is not None or self.is_closing or self.is_lingering or self.is_discarding
+        )
+
+    cdef bint is_idle(self) noexcept:
+        """Whether it waits for another request after the first."""
+        return self.is_used and self.exchange is None and not self.is_active()
+
+    cdef bint has_unread(self) except -1:
+        """Whether the kernel has bytes for this connection that nobody has read yet."""
+        cdef object raw = self.transport.get_extra_info("socket") if self.transport is not None else None
+        cdef char byte
+        return raw is not None and recv(raw.fileno(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
+
+    # --- what the exchange asks for
+
+    cdef int on_body_room(self) except -1:
+        """The exchange can take body bytes again."""
+        if self.exchange is not None and self.exchange.is_tunnel:
+            watch_silence(self, self.exchange)
+        if self.pending is not None or self.backlog is not None:
+            self._advance()
+        else:
+            self.adjust_reading()
+        return 0
+
+    cdef int adjust_reading(self) except -1:
+        """Read on only while there is somewhere to put what comes."""
+        cdef Exchange exchange = self.exchange
+        cdef bint wanted = True
+        cdef Py_ssize_t waiting
+        if self.transport is None or self.is_closing:
+            return 0
+        if exchange is not None and exchange.is_tunnel:
+            wanted = exchange.backend is None or not exchange.backend.is_write_paused
+        elif not self.is_lingering:
+            waiting = self._unconsumed()
+            if exchange is not None and not self.framing.is_done:
+                wanted = waiting == 0 and exchange.can_take_body()
+            elif exchange is not None or self.is_write_paused:
+                wanted = waiting < self.plane.settings.max_buffered
+        return self.let_read(wanted)
+
+    cdef int on_exchange_end(self) except -1:
+        """The exchange is over: the next request, the rest of an unwanted body, or the end of the connection."""
+        self.exchange = None
+        if self.is_closing or self.is_lingering:
+            return 0
+        if not self.keep_alive:
+            if self.framing.is_done:
+                return self.close_after_write()
+            return self._linger()
+        if not self.framing.is_done:
+            # The response came before the body was read: what is left of the body is read and thrown away, up to DISCARD_MAX.
+            self.is_discarding = True
+            self.discarded = 0
+            self.arm(self.plane.header_reads)
+        else:
+            self.end_message()
+        if not self.is_advancing:
+            if self.pending is not None or self.backlog is not None:
+                self._advance()
+            elif self.plane.closes_idle and self.is_idle() and not self.has_unread():
+                self.close_after_write()
+            elif self.is_read_paused:
+                self.adjust_reading()
+        return 0
+
+    cdef int end_message(self) except -1:
+        """A request has been read to its end, and its response is out."""
+        request_validators.take_back(self.validator)
+        self.validator = None
+        self.is_discarding = False
+        if self.has_eof and not self._unconsumed():
+            return self.close_after_write()
+        self.arm(self.plane.client_idles)
+        return 0
+
+    cdef int _discard(self, Py_ssize_t size) except -1:
+        """Bytes nobody wants any more; a client that goes on sending is cut off."""
+        self.discarded += size
+        if self.discarded > DISCARD_MAX:
+            if not self.is_lingering:
+                self._linger()
+            elif self.count_unwritten() > 0:
+                # It is still taking its response; only it is not read any more.
+                self.let_read(False)
+            else:
+                self.abort()
+        return 0
+
+    # --- endings
+
+    cdef int write_last(self, bytes message) except -1:
+        """Write the last message of this connection; what the client still sends is thrown away."""
+        self.write(message)
+        return self._linger()
+
+    cdef int _linger(self) except -1:
+        """Half-close and read on for a moment: closing with unread bytes would reset the connection and lose the response."""
+        if self.transport is None or self.is_lingering:
+            return 0
+        self.is_lingering = True
+        self.discarded = 0
+        self.drop_validator()
+        self.pending = None
+        self.backlog = None
+        self.transport.write_eof()
+        self.adjust_reading()
+        self.arm(self.plane.lingerings)
+        return 0
+
+    cdef int close_after_write(self) except -1:
+        """Close once everything written is out; a peer that does not read is cut off after the idle timeout."""
+        if self.transport is not None and not self.is_closing:
+            self.is_closing = True
+            self.arm(self.plane.closings)
+            self.close_transport()
+        return 0
+
+    cdef int abort_response(self, bint needs_reset) except -1:
+        """Break the connection in the middle of a response, so that the client can tell (spec 4.5).
+
+        Not before it has what was written until now, which may be the end of the response before. `needs_reset`: the body ends
+        with the connection, so a plain close would look complete; only a reset does not.
+        """
+        if self.transport is None or self.is_closing:
+            return 0
+        if not needs_reset:
+            # To close with bytes unread would be a reset, too.
+            return self._linger() if self.is_read_stopped or not self.framing.is_done else self.close_after_write()
+        self.is_closing = True
+        self.let_read(False)
+        if self.has_delivered():
+            return self.reset()
+        self.arm(self.plane.closings)
+        self.plane.resetting.add(self)
+        return 0
+
+    cdef bint has_delivered(self) except -1:
+        """Whether everything written has been acknowledged: a reset takes away what is still on its way."""
+        cdef object raw = self.transport.get_extra_info("socket")
+        cdef int unacknowledged = 0
+        if self.count_unwritten() > 0:
+            return False
+        return raw is None or ioctl(raw.fileno(), SIOCOUTQ, &unacknowledged) != 0 or unacknowledged == 0
+
+    cdef int reset(self) except -1:
+        cdef object raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(SOL_SOCKET, SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        return self.abort()
+
+    cdef int abort(self) except -1:
+        self.is_closing = True
+        self.disarm()
+        if self.transport is not None:
+            self.abort_transport()
+        return 0

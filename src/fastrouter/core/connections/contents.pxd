@@ -1,0 +1,155 @@
+# connections: the two sides: listeners and clients, dials and backends, and tunnels between them.
+
+cdef enum:
+    SERVER_HEAD_MAX = 1048576   # bytes of a request head that reaches the handlers, whatever their own limit is (spec 4.0)
+    HEAD_SLOP = 4096            # bytes it may exceed that by
+    RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
+    DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
+    REFUSED_LOOK_MAX = 2048     # bytes of a refused request that its log line is taken from
+    INCOMPLETE_LOOK_MAX = 256   # of one that never came whole: the time of many may be over at once
+
+cdef class ConnectionPool:
+    cdef list idle                              # of BackendConnection, the freshest last
+    cdef BackendConnection acquire(self)
+    cdef int release(self, BackendConnection connection) except -1
+    cdef int evict(self, BackendConnection connection) except -1
+
+cdef class Connection(SocketReader):
+    cdef MessageValidator validator             # of the message being read
+    cdef Exchange exchange                      # being served, or None: idle
+    cdef Py_ssize_t unwritten                   # bytes the peer had not taken when the wait for it to take some began
+    cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
+    cdef int on_connection(self) except -1
+    cdef int on_full(self) except -1
+    cdef int on_room(self) except -1
+    cdef int drop_validator(self) except -1
+    cdef int watch_stall(self) except -1
+    cdef int unwatch_stall(self) except -1
+    cdef bint is_stalled(self) except -1
+    cdef Py_ssize_t count_unwritten(self) except -1
+
+cdef class BackendConnection(Connection):
+    cdef Endpoint endpoint                      # it was dialled for
+    cdef ConnectionPool connection_pool
+    cdef object dialling                        # the Task, then the TLS handshake, until connected; `cancel` ends either
+    cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
+    cdef str local_address                      # ip:port of our end
+    cdef bytearray backlog                      # a response head that came in pieces
+    cdef bytearray trailer
+    cdef Framing framing                        # of the response
+    cdef flag has_eof                           # the backend has ended behind that
+    cdef flag is_in_body
+    cdef flag is_repaired                       # the head is not as it came
+    cdef flag is_reusable                       # by what the response said
+    cdef flag has_bytes                         # of the current response
+    cdef flag was_used                          # it has served an exchange before this one
+    cdef flag is_closed
+    cdef int _panic(self, Exchange exchange, object error) except -1
+    cdef bint _on_eof(self, Exchange exchange) except -1
+    cdef int _on_end(self, Exchange exchange, object error) except -1
+    cdef int dial(self) except -1
+    cdef int on_dialled(self, object transport) except -1
+    cdef int on_dial_failed(self, Failure failure) except -1
+    cdef bint has_ended(self) except -1
+    cdef int send(self, bytes data) except -1
+    cdef int release(self) except -1
+    cdef int close(self) except -1
+    cdef int abort(self) except -1
+    cdef int _lose(self, Failure failure) except -1
+    cdef int _reject(self, str what) except -1
+    cdef int _continue_head(self, bytes data) except -1
+    cdef int _reject_large_head(self) except -1
+    cdef int _reject_start(self, bytes data) except -1
+    cdef Py_ssize_t _mend_head(self, bytes data, Py_ssize_t at, str what) except -2
+    cdef int _consume(self, bytes data) except -1
+    cdef int _go_on(self) except -1
+    cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
+    cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
+    cdef int _finish_until_close(self, Exchange exchange) except -1
+    cdef int _end_response(self, Exchange exchange, bint has_more) except -1
+    cdef str ends(self)
+
+cdef class ClientConnection(Connection):
+    cdef int64_t written_before                 # bytes of the response, at the last look after its half-close
+    cdef bytes ip
+    cdef bytes address                          # ip:port
+    cdef flag is_tls
+    cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
+    cdef Framing framing                        # of the body of the request being read
+    cdef bytes pending                          # received, being walked
+    cdef Py_ssize_t at                          # how far
+    cdef bytearray backlog                      # received behind it, or an incomplete head
+    cdef bytearray trailer
+    cdef Py_ssize_t discarded                   # bytes thrown away since the response
+    cdef flag keep_alive
+    cdef flag is_advancing                      # _advance is on the stack
+    cdef flag is_discarding                     # reading the rest of a body nobody wants
+    cdef flag is_lingering                      # the last response is out; what comes is thrown away
+    cdef flag is_closing
+    cdef flag is_used                           # it has sent a request: no longer new
+    cdef flag has_eof                           # the client half-closed behind pipelined requests
+    cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
+    cdef flag has_awaited_route                 # in vain
+    cdef bint _awaits_route(self, Exchange exchange) except -1
+    cdef int _on_end(self, object error) except -1
+    cdef int _watch_half_close(self) except -1
+    cdef int _on_half_close_over(self) except -1
+    cdef int set_address(self, bytes ip, int port) except -1
+    cdef int write(self, object data) except -1
+    cdef int write_scratch(self, const char* end) except -1
+    cdef int write_pieces(self, list parts) except -1
+    cdef Py_ssize_t _unconsumed(self) noexcept
+    cdef int _note_incomplete(self) except -1
+    cdef int _gather(self, bytes data) except -1
+    cdef int _work(self) except -1
+    cdef int _advance(self) except -1
+    cdef bint _begin(self) except -1
+    cdef bint _take_body(self) except -1
+    cdef bint _break_body(self) except -1
+    cdef bint is_active(self) noexcept
+    cdef bint is_idle(self) noexcept
+    cdef bint has_unread(self) except -1
+    cdef int on_body_room(self) except -1
+    cdef int adjust_reading(self) except -1
+    cdef int on_exchange_end(self) except -1
+    cdef int end_message(self) except -1
+    cdef int _discard(self, Py_ssize_t size) except -1
+    cdef int write_last(self, bytes message) except -1
+    cdef int _linger(self) except -1
+    cdef int close_after_write(self) except -1
+    cdef int abort_response(self, bint needs_reset) except -1
+    cdef bint has_delivered(self) except -1
+    cdef int reset(self) except -1
+    cdef int abort(self) except -1
+
+cdef class ListenerProtocol:
+    cdef DataPlane plane
+    cdef object context                         # ssl.SSLContext, or None: no TLS
+    cdef tuple protocols                        # of ALPN, as bytes; empty: whatever the client offers
+    cdef object is_allowed                      # callable(ssl.SSLObject) -> bool, or None: whoever OpenSSL accepts
+    cdef bint reads_proxy_headers
+    cdef object is_trusted_proxy                # callable(ip: str) -> bool, or None: everybody is
+    cdef object open(self, ClientConnection client)
+
+cdef class ProxyHeaderReader(Timed):
+    cdef ListenerProtocol listener
+    cdef object transport                       # None once it is somebody else's
+    cdef bytes backlog                          # received, and no header yet
+    cdef int _refuse(self) except -1
+    cdef int _leave(self) except -1
+    cdef int _let_in(self, ClientConnection client, bytes data) except -1
+
+cdef class ClientTLSTransport(TLSTransport):
+    cdef ListenerProtocol listener
+    cdef object is_allowed                      # of the listener, when the handshake began
+    cdef bytes greeting                         # a ClientHello that is not complete
+    cdef int _refuse_plain_http(self, bytes data) except -1
+    cdef int _refuse(self, bytes last_words) except -1
+    cdef int _turn_away(self, bytes last_words) except -1
+    cdef int _leave(self) except -1
+
+cdef class BackendTLSTransport(TLSTransport):
+    cdef object _reason(self, object error)
+    cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1
+    cdef int _fail(self, Failure failure) except -1

@@ -1,0 +1,48 @@
+# Refusals: requests that come to no handler, and connections that come to no request. No handler counts and logs them, so that is
+# done here.
+
+# Of the request refused last.
+cdef Head refused_head = Head()
+
+
+cdef void count_refusal(DataPlane plane, int refusal) noexcept:
+    """Count by REFUSAL_*; on its own, of a connection that has not come to a request."""
+    plane.counters[COUNTERS_REFUSED + refusal] += 1
+
+
+cdef int note_refusal(ClientConnection client, bytes received, int refusal, int status, Py_ssize_t size) except -1:
+    """Count a request that is refused, and log it if that is wanted.
+
+    `received` is the beginning of it, `status` that of its response (0: none), `size` the bytes of that response's body.
+    """
+    cdef AccessLog log = client.plane.access_log
+    count_refusal(client.plane, refusal)
+    if log is not None and log.logs_refused:
+        log.record(refused_exchange(client, received, refusal, status, size))
+    return 0
+
+
+cdef Exchange refused_exchange(ClientConnection client, bytes received, int refusal, int status, Py_ssize_t size):
+    """What a log line can say of a refused request: as much as whole lines of its beginning tell. No validator has seen them."""
+    cdef Exchange exchange = Exchange(client)
+    cdef Head head = refused_head
+    # Behind the lines a dash, for what they do not tell.
+    cdef bytes text = received[: received.rfind(b"\n", 0, REFUSED_LOOK_MAX) + 1] + b"\r\n-"
+    cdef Slice dash
+    dash.start = <uint32_t>(PyBytes_GET_SIZE(text) - 1)
+    dash.length = 1
+    head.method.length = head.target.length = 0
+    head.scan(PyBytes_AS_STRING(text), dash.start, client.plane.settings.max_request_headers + 1)
+    exchange.refused_protocol = b"-"
+    if head.slice_request_line() == VERDICT_OK:
+        exchange.refused_protocol = b"HTTP/%d.%d" % (head.major, head.minor)
+    exchange.read_head(text, head)
+    if head.method.length == 0:
+        exchange.method = dash
+    if head.target.length == 0:
+        exchange.path = dash
+    exchange.router_error = b"refused (%s)" % (<str>REFUSALS[refusal]).encode("ascii")
+    exchange.status = status
+    exchange.bytes_sent = size
+    exchange.finished_ns = exchange.received_ns
+    return exchange

@@ -1,0 +1,184 @@
+# Body: where a message body ends, and the same bytes under the framing of the other side.
+#
+# The walk below runs in step with the validator: it says how many of the bytes at hand belong to this message, the validator is
+# fed exactly those, and both must agree on where the message ends (`MessageValidator.message_complete` == `Framing.is_done`).
+
+cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nogil:
+    framing.kind = kind
+    framing.state = CHUNK_SIZE
+    framing.remaining = length if kind == FRAMING_LENGTH else 0
+    framing.digits = framing.extension = framing.trailer_lines = 0
+    framing.excess = 0
+    framing.forgives_blanks = framing.has_blanks = False
+    framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
+
+
+cdef inline Py_ssize_t chunked_bound(Py_ssize_t size) noexcept nogil:
+    """Room the walk may need for `size` bytes of input: their payload as one chunk."""
+    return size + 64
+
+
+cdef inline int hex_width(uint64_t number) noexcept nogil:
+    """How many hexadecimal digits `number` has."""
+    cdef int width = 1
+    while number > 15:
+        number >>= 4
+        width += 1
+    return width
+
+
+cdef Py_ssize_t walk_chunked(
+    Framing* framing, const char* data, Py_ssize_t size, bint is_rechunked, char** into, int64_t* body_bytes,
+    bytearray trailer,
+) except -2:
+    """Walk chunked bytes up to the end of the body, appending the payload at `into[0]` (which moves on).
+
+    `is_rechunked`: the payload goes out as one chunk, whatever chunks it came in, for many small ones would cost the other side
+    as much as this one; the last chunk and the trailer are the caller's. Lines of the trailer section are collected in `trailer`.
+    Returns how many bytes were used up, which is not all of them where they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes
+    that are no chunked body (the validator says why).
+    """
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t span
+    cdef char* start = into[0]
+    cdef Py_ssize_t gap = hex_width(size) + 2 if is_rechunked else 0
+    cdef char* out = start + gap
+    cdef const char* newline
+    cdef unsigned char byte
+    cdef int digit
+    cdef int chunks = 0
+    while at < size and not framing.is_done:
+        if framing.state == CHUNK_DATA:
+            span = min(framing.remaining, size - at)
+            out = put(out, data + at, span)
+            framing.remaining -= span
+            at += span
+            if framing.remaining == 0:
+                framing.state = CHUNK_DATA_CR
+            continue
+        if framing.state == CHUNK_TRAILER:
+            newline = <const char*>memchr(data + at, c"\n", size - at)
+            span = size - at if newline == NULL else newline + 1 - (data + at)
+            if PyByteArray_GET_SIZE(trailer) + span > TRAILER_MAX:
+                return -1
+            trailer += data[at : at + span]
+            at += span
+            if newline != NULL:
+                framing.state = CHUNK_TRAILER_START
+            continue
+        byte = <unsigned char>data[at]
+        if framing.state == CHUNK_SIZE and framing.digits == 0:
+            if chunks == CHUNKS_AT_ONCE:
+                break
+            chunks += 1
+        at += 1
+        if framing.state == CHUNK_SIZE:
+            digit = hex_digit(byte)
+            if digit >= 0:
+                framing.digits += 1
+                # 15 digits stay clear of the sign bit; leading zeros count too, so the size line is bounded.
+                if framing.digits > 15:
+                    return -1
+                framing.remaining = framing.remaining * 16 + digit
+            elif framing.digits == 0:
+                return -1
+            elif byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif byte == c";":
+                framing.state = CHUNK_EXTENSION
+            elif framing.forgives_blanks and is_blank(byte):
+                framing.state = CHUNK_SIZE_BLANK
+                framing.has_blanks = True
+            else:
+                return -1
+        elif framing.state == CHUNK_SIZE_BLANK:
+            framing.extension += 1
+            if byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif not is_blank(byte) or framing.extension > CHUNK_EXTENSION_MAX:
+                return -1
+        elif framing.state == CHUNK_EXTENSION:
+            framing.extension += 1
+            if byte == c"\r":
+                framing.state = CHUNK_SIZE_LF
+            elif byte == c"\n" or framing.extension > CHUNK_EXTENSION_MAX:
+                return -1
+        elif framing.state == CHUNK_SIZE_LF:
+            if byte != c"\n":
+                return -1
+            # What Go forgives: 16 bytes a chunk, and as much again as there is data.
+            framing.excess = max(0, framing.excess + framing.digits + framing.extension + 2 - 16 - 2 * framing.remaining)
+            if framing.excess > CHUNK_EXCESS_MAX:
+                return -1
+            framing.digits = framing.extension = 0
+            if framing.remaining == 0:
+                framing.state = CHUNK_TRAILER_START
+            else:
+                framing.state = CHUNK_DATA
+        elif framing.state == CHUNK_DATA_CR:
+            if byte != c"\r":
+                return -1
+            framing.state = CHUNK_DATA_LF
+        elif framing.state == CHUNK_DATA_LF:
+            if byte != c"\n":
+                return -1
+            framing.state = CHUNK_SIZE
+        elif framing.state == CHUNK_TRAILER_START:
+            if byte == c"\r":
+                framing.state = CHUNK_LAST_LF
+            else:
+                framing.trailer_lines += 1
+                if framing.trailer_lines > TRAILER_LINES_MAX:
+                    return -1
+                framing.state = CHUNK_TRAILER
+                at -= 1
+        else:   # CHUNK_LAST_LF
+            if byte != c"\n":
+                return -1
+            framing.is_done = True
+    span = out - start - gap
+    body_bytes[0] += span
+    if is_rechunked and span == 0:
+        out = start
+    elif is_rechunked:
+        if hex_width(span) + 2 < gap:
+            memmove(start + hex_width(span) + 2, start + gap, span)
+        out = put_text(put_hex(start, span), b"\r\n") + span
+        out = put_text(out, b"\r\n")
+    into[0] = out
+    return at
+
+
+cdef inline int hex_digit(unsigned char byte) noexcept nogil:
+    if 48 <= byte <= 57:
+        return byte - 48
+    if 97 <= byte <= 102:
+        return byte - 87
+    if 65 <= byte <= 70:
+        return byte - 55
+    return -1
+
+
+# Fields that must not travel in a trailer: framing, routing, and what belongs to one hop (RFC 9110 section 6.5.1).
+cdef frozenset FORBIDDEN_IN_TRAILER = frozenset((
+    b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade", b"content-length", b"host", b"expect", b"authorization", b"set-cookie",
+    b"content-encoding", b"content-type", b"content-range", b"cache-control", b"cookie", b"range", b"max-forwards",
+    b"x-forwarded-for", b"x-forwarded-proto", b"x-vcap-request-id", b"x-request-start", b"x-cf-applicationid",
+    b"x-cf-instanceid", b"x-cf-instanceindex", b"x-cf-app-instance", b"x-cf-routererror", b"x-forwarded-client-cert",
+    b"x-cf-proxy-signature", b"x-cf-proxy-metadata", b"x-cf-forwarded-url",
+))
+
+
+cdef bytes last_chunk(bytearray trailer):
+    """The end of a chunked body: the zero chunk and what of the validated trailer lines may be passed on."""
+    cdef list kept
+    if not trailer:
+        return b"0\r\n\r\n"
+    kept = [b"0"]
+    for line in bytes(trailer).split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name and name.lower() not in FORBIDDEN_IN_TRAILER:
+            kept.append(b"-".join(word.capitalize() for word in name.split(b"-")) + b": " + value.strip(b" \t"))
+    kept.append(b"\r\n")
+    return b"\r\n".join(kept)

@@ -1,0 +1,82 @@
+# Repair: what RFC 9112 lets a proxy mend in the head of a response, where a request would be refused (spec 4.5).
+#
+# The mended head takes the place of what came, and is scanned and validated like any other; what stays ambiguous is rejected.
+
+cdef enum:
+    REPAIR_MAX = 65536          # bytes of a head that is mended
+    REPAIR_LINES_MAX = 1000
+
+
+cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
+    """Chunked bytes that have been walked, without the blanks behind the sizes of chunks. `framing` is as it was before them."""
+    cdef bytearray kept = bytearray()
+    cdef bytearray trailer = bytearray()
+    # Where the payload goes that is not asked for here.
+    cdef bytearray payload = bytearray(size + 64)
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t step
+    cdef int64_t ignored = 0
+    cdef char* out
+    while at < size:
+        step = 1
+        if framing.state == CHUNK_DATA:
+            step = min(framing.remaining, size - at)
+        elif framing.state == CHUNK_TRAILER:
+            step = size - at
+        out = PyByteArray_AS_STRING(payload)
+        step = walk_chunked(framing, data + at, step, False, &out, &ignored, trailer)
+        if framing.state != CHUNK_SIZE_BLANK:
+            kept += data[at : at + step]
+        at += step
+    return bytes(kept)
+
+
+cdef bytes repaired_head(bytes head):
+    """A response head without folded lines, blanks that do not belong, and contradictions about its length. None: not mended.
+
+    Of another version than 1.0 and 1.1, it is of the one by whose rules Go reads it. `head` ends behind its empty line.
+    """
+    cdef list fields = []
+    cdef set lengths = set()
+    cdef bint is_chunked = False
+    cdef bytes version, space, rest, name, value, repaired
+    if PyBytes_GET_SIZE(head) > REPAIR_MAX or head.count(b"\n") > REPAIR_LINES_MAX:
+        return None
+    first, *lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
+    unfolded = []
+    for line in lines:
+        if line[:1] not in (b" ", b"\t"):
+            parts = [line]
+            unfolded.append(parts)
+        elif unfolded:
+            parts.append(line.strip(b" \t"))
+        else:
+            return None
+    # Behind the last line are the empty one and the end of the head.
+    del unfolded[len(unfolded) - 2 :]
+    for parts in unfolded:
+        name, colon, value = b" ".join(parts).partition(b":")
+        name = name.rstrip(b" \t")
+        value = value.strip(b" \t")
+        if not colon or not name:
+            return None
+        if b" " in name:
+            # Nobody could read it: Go leaves it out.
+            continue
+        lower = name.lower()
+        if lower == b"content-length":
+            if value in lengths:
+                continue
+            lengths.add(value)
+        is_chunked = is_chunked or (lower == b"transfer-encoding" and value.lower() == b"chunked")
+        fields.append((lower, name + b": " + value))
+    version, space, rest = first.partition(b" ")
+    if len(version) == 8 and version[:5] == b"HTTP/" and version[6:7] == b"." and (version[5:6] + version[7:]).isdigit():
+        version = b"HTTP/1.0" if version < b"HTTP/1.1" else b"HTTP/1.1"
+    repaired = b"\r\n".join([
+        version + space + rest.lstrip(b" "),
+        # RFC 9112 section 6.3: of the two it is Transfer-Encoding that counts.
+        *[line for lower, line in fields if not (is_chunked and lower == b"content-length")],
+        b"\r\n",
+    ])
+    return None if repaired == head else repaired

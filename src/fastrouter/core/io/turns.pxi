@@ -1,0 +1,105 @@
+# Turns: who waits for a turn, and in which order they are let on.
+
+# How long all those who wait for a turn work, together, between two looks at the sockets.
+cdef int64_t TURNS_NS = 100000
+# Connections that begin within this long; those beyond NEW_CONNECTIONS_AT_ONCE wait for a turn with their first bytes.
+cdef int64_t NEW_CONNECTIONS_NS = 1000000
+cdef int NEW_CONNECTIONS_AT_ONCE = 16
+# A dial costs more than everything else that becomes of a new connection. So the first request of one dials in a turn of the loop
+# in which no other has begun, or else when nobody has dialled for this long.
+cdef int64_t DIALS_NS = 4000000
+
+
+cdef class Turns:
+    """Those who wait for a turn, first come, first served; and behind them dials for new clients, route by route."""
+
+    def __cinit__(self):
+        self.waiting = deque()
+        self.dial_routes = deque()
+        self.dials = {}
+
+    cdef int add(self, FairReader reader) except -1:
+        self.waiting.append(reader)
+        if not self.is_called:
+            self._call()
+        return 0
+
+    cdef int add_new_connection(self, FairReader reader) except -1:
+        """A connection has begun. When many do at once, it is not worked on before its turn, though uvloop reads it."""
+        cdef int64_t now = monotonic_ns()
+        self.has_new_connection = True
+        if now - self.new_connections_since > NEW_CONNECTIONS_NS:
+            self.new_connections_since = now
+            self.new_connections = 0
+        self.new_connections += 1
+        if self.new_connections > NEW_CONNECTIONS_AT_ONCE and not reader.waits_for_turn:
+            reader.waits_for_turn = True
+            return self.add(reader)
+        return 0
+
+    cdef bint may_dial(self) noexcept:
+        """Whether the first request of a connection may dial at once."""
+        return not self.dials and monotonic_ns() - self.last_dial_ns > DIALS_NS
+
+    cdef int add_dial(self, Exchange exchange) except -1:
+        """The first request of a connection is to dial in its turn: `DataPlane.send` is called then."""
+        cdef bytes route = exchange.pool.name
+        exchange.waits_to_dial = True
+        if route not in self.dials:
+            self.dials[route] = deque()
+            self.dial_routes.append(route)
+        self.dials[route].append(exchange)
+        if not self.is_called:
+            self._call()
+        return 0
+
+    cdef Exchange _take_dial(self):
+        """Out of the dials that wait, the oldest of the route whose turn it is; it may be over by now."""
+        cdef bytes route = self.dial_routes.popleft()
+        cdef object waiting = self.dials[route]
+        cdef Exchange exchange = <Exchange>waiting.popleft()
+        if waiting:
+            self.dial_routes.append(route)
+        else:
+            del self.dials[route]
+        return exchange
+
+    cdef int _dial(self, int64_t until) except -1:
+        """Let the next one dial who still wants to."""
+        cdef Exchange exchange
+        while self.dials:
+            exchange = self._take_dial()
+            if exchange.waits_to_dial and not exchange.is_finished:
+                try:
+                    send_attempt(exchange, True)
+                except Exception as error:
+                    exchange.on_panic(error)
+                break
+            if monotonic_ns() >= until:
+                break
+        return 0
+
+    cdef int _call(self) except -1:
+        # uvloop looks at the sockets between this call and the next.
+        self.is_called = True
+        self.loop.call_soon(self._take)
+        return 0
+
+    def _take(self):
+        cdef int64_t until = monotonic_ns() + TURNS_NS
+        self.is_called = False
+        while self.waiting:
+            (<FairReader>self.waiting.popleft()).take_turn()
+            if monotonic_ns() >= until:
+                break
+        if self.dials and (not self.has_new_connection or monotonic_ns() - self.last_dial_ns > DIALS_NS):
+            self._dial(until)
+        self.has_new_connection = False
+        if (self.waiting or self.dials) and not self.is_called:
+            self._call()
+
+    cdef int clear(self) except -1:
+        self.waiting.clear()
+        self.dial_routes.clear()
+        self.dials.clear()
+        return 0

@@ -1,0 +1,62 @@
+# Attempt log: what lines of the process log say of an attempt and its endpoint (spec 5.1).
+
+cdef dict described_destination(Exchange exchange):
+    """Whom an attempt went to, as log lines tell it (spec 5.1, 5.9.7)."""
+    cdef Endpoint endpoint = exchange.endpoint
+    if endpoint.is_route_service:
+        return {"route-service-endpoint": exchange.service.url}
+    return {"route-endpoint": described_endpoint(endpoint, exchange.pool)}
+
+
+cdef dict described_endpoint(Endpoint endpoint, EndpointPool pool):
+    """What log lines tell of an endpoint."""
+    return {
+        "ApplicationId": endpoint.app_id,
+        "Addr": endpoint.address,
+        "Tags": {
+            name: value
+            for name, value in (("component", endpoint.component), ("process_id", endpoint.process_id))
+            if value
+        } or None,
+        "RouteServiceUrl": pool.route_service_url or "",
+        "AZ": endpoint.availability_zone,
+    }
+
+
+cdef dict described_attempt(Exchange exchange, bint was_reused, bint was_head_sent):
+    """How far an attempt has come, as log lines tell it (spec 5.1). A connection that is there is written to at once."""
+    cdef int64_t handshake_started_ns = exchange.dialled_ns if exchange.endpoint.tls else 0
+    return {
+        "attempt": exchange.attempt,
+        "vcap_request_id": exchange.request_id_text(),
+        "num-endpoints": len(exchange.pool.endpoints),
+        "got-connection": was_head_sent,
+        "wrote-headers": was_head_sent,
+        "conn-reused": was_reused,
+        "dns-lookup-time": 0.0,
+        "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns or exchange.dial_failed_ns),
+        "tls-handshake-time": span_seconds(handshake_started_ns, exchange.secured_ns or exchange.dial_failed_ns),
+        "local-address": exchange.local_address or "",
+    }
+
+
+cdef bint is_body_cut(Exchange exchange) noexcept:
+    """Whether the client has left in the middle of a body that was on its way to the backend."""
+    return exchange.was_head_sent and exchange.is_body_wanted and not exchange.is_request_done
+
+
+cdef str cause_of_cancelling(Exchange exchange):
+    """What a transport of Go's meets when the client leaves: a body that breaks off, or else only that it was told to stop."""
+    cdef Endpoint endpoint = exchange.endpoint
+    if not is_body_cut(exchange):
+        return "context canceled"
+    if exchange.request_framing == FRAMING_CHUNKED or endpoint.tls:
+        return "unexpected EOF"
+    return f"readfrom tcp {exchange.local_address}->{endpoint.address}: unexpected EOF"
+
+
+cdef double span_seconds(int64_t begin_ns, int64_t end_ns) noexcept:
+    """Seconds between two points in time: 0 where it never began, -1 where it never ended."""
+    if begin_ns == 0:
+        return 0.0
+    return (end_ns - begin_ns) / 1e9 if end_ns else -1.0

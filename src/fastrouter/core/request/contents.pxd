@@ -1,0 +1,231 @@
+# request: one request and its response: the exchange, Gorouter's handlers over it, and the attempts.
+
+cdef enum:
+    KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
+    RULE_LENGTHS = 32           # a power of two
+
+cdef enum:
+    FAILURE_DIAL
+    FAILURE_STARVED
+    FAILURE_NOT_TLS
+    FAILURE_HOSTNAME_MISMATCH
+    FAILURE_REMOTE_CERTIFICATE
+    FAILURE_REMOTE_HANDSHAKE
+    FAILURE_HANDSHAKE_TIMEOUT
+    FAILURE_UNTRUSTED
+    FAILURE_INCOMPLETE
+    FAILURE_HANDSHAKE_RESET
+    FAILURE_RESET
+    FAILURE_IDEMPOTENT_EOF
+    FAILURE_EOF
+    FAILURE_TIMEOUT
+    FAILURE_BAD_RESPONSE
+    FAILURE_TOO_MANY_HEADERS
+    FAILURE_NO_ENDPOINTS
+    FAILURE_CLIENT_GONE
+    FAILURE_KINDS
+
+cdef struct ChangedHeader:
+    Slice value                 # in `ChangedHeaders.text`
+    flag is_changed
+    flag is_sent                # not removed
+
+cdef struct Rule:
+    const char* name            # lower case
+    Py_ssize_t length
+    Rule* next                  # behind it in `Rewriting.by_length`
+    bint removes                # what a response has of this name
+    const char* lines           # whole ones, for a response that has none of this name; may be empty
+    Py_ssize_t lines_length
+    const char* line            # the first of this name that the last call of `apply` has left or added; NULL for none
+
+# What a kind of failure means; the rows are in failures.pxi.
+cdef struct FailureRow:
+    int status                  # of the response when no attempt is left
+    const char* body            # of that response
+    bint retriable              # another attempt may follow
+    bint failable               # the endpoint is marked and passed over for a while
+    bint prunable               # a TLS endpoint is removed for everybody
+    int counter                 # COUNTER_* that goes up with the response
+
+cdef class Failure:
+    cdef int kind               # FAILURE_*
+    cdef str text               # as Gorouter prints it
+    cdef bint is_retriable                      # here: by its kind, and by what of the request was sent
+    cdef FailureRow* row(self) noexcept
+
+cdef class Rewriting:
+    cdef list names                             # keep the bytes of the rules alive, as the next
+    cdef list lines
+    cdef Py_ssize_t added_size                  # bytes that `apply` adds at most
+    cdef Rule* rules                            # one per name
+    cdef Rule* by_length[RULE_LENGTHS]          # the first of those whose length is this modulo RULE_LENGTHS, or NULL
+    cdef Rule* date
+    cdef Rule* router_error
+    cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept
+    cdef char* apply(self, char* start, char* end) noexcept
+
+cdef class RouteServices:
+    cdef object signer                          # callables sign and validate (_core.pyi); None: route services are off
+    cdef readonly int max_attempts              # per request, at least 1
+    cdef bint recommends_https                  # to come back by
+    cdef bint is_strict                         # signatures count on routes without a service too
+    cdef bint allows_websockets
+    cdef object tls                             # ssl.SSLContext for route services
+    cdef Endpoint hairpin                       # the router's own listener for services that are its apps; None: all are outside
+    cdef object hairpin_tls                     # ssl.SSLContext for that
+    cdef object is_hairpin_host                 # callable(host) -> bool; None: any may be
+    cdef object is_blocked                      # callable(ip) -> bool: not to be connected to; None: all may be
+    cdef dict known                             # URL -> RouteService, of those visited lately
+    cdef RouteService at(self, str url)
+    cdef object tls_of(self, Endpoint endpoint)
+
+cdef class RouteService:
+    cdef str url                                # as registered
+    cdef bytes authority                        # of the Host header
+    cdef bytes path                             # escaped
+    cdef bytes target                           # path and query
+    cdef Endpoint endpoint                      # where it is dialled
+
+cdef class ChangedHeaders:
+    cdef ChangedHeader headers[CHANGED_KINDS]   # by kind from FIRST_CHANGED on
+    cdef char* text                             # their values
+    cdef Py_ssize_t size
+    cdef Py_ssize_t capacity
+    cdef ChangedHeader* of(self, int kind) noexcept
+    cdef int set(self, int kind, const char* value, Py_ssize_t length) except -1
+
+cdef class StickyAttributes:
+    # With their `; ` in front, empty where there is nothing to say.
+    cdef bytes expires
+    cdef bytes max_age
+    cdef bytes same_site
+    cdef bytes partitioned
+    cdef bint is_secure
+    cdef int64_t expires_at                     # Unix time of `expires`
+    cdef int64_t ends_at                        # Unix time `max_age` leads to; -1: the cookie is deleted
+
+    @staticmethod
+    cdef StickyAttributes of_session(bytes text, bint copies_age)
+    cdef int set_age(self, int64_t seconds) except -1
+    cdef int set_expiry(self, object at) except -1
+    cdef bytes metadata(self)
+
+cdef class ContinueWait(Timed):
+    cdef Exchange exchange
+
+cdef class Exchange(Timed):
+    # the two sides
+    cdef DataPlane plane
+    cdef ClientConnection client
+    cdef BackendConnection backend              # dialled or acquired for the current attempt
+    # the request
+    cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
+    cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
+    cdef int64_t proxy_started_ns               # begin of the first attempt, 0 without one
+    cdef int64_t finished_ns
+    cdef bytes head                             # as received; the slices below point into it
+    cdef bytes refused_protocol                 # what a refused request says it speaks, "-" for nothing; None for all others
+    cdef Slice method
+    cdef Slice host                             # the effective one: Host, or an absolute target's authority
+    cdef Slice path                             # target in origin form, query included; empty for `http://host`
+    cdef Slice referer
+    cdef Slice user_agent
+    cdef Slice forwarded_for                    # as received
+    cdef Slice forwarded_proto                  # as received
+    cdef Slice upgrade
+    cdef Slice sent_forwarded_for               # points into `prepared`
+    cdef Py_ssize_t trace_id_length             # 16 or 32; 0: the trace has no name yet
+    cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
+    cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
+    cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
+    cdef object signature_error                 # why it is not sound; None without one
+    cdef RouteService service                   # it visits; None: it goes to a backend
+    cdef bytes prepared                         # outgoing head up to the endpoint's own headers
+    cdef int64_t bytes_received                 # of body
+    cdef list held                              # framed body bytes no backend has taken yet
+    cdef Py_ssize_t held_size
+    cdef ContinueWait continue_wait
+    cdef char request_id[36]
+    cdef char trace_id[32]                      # hex digits
+    cdef char span_id[16]                       # hex digits
+    cdef int minor                              # of the client's HTTP/1.x
+    cdef int request_framing                    # FRAMING_* towards the backend
+    cdef flag has_semicolon                     # in its target
+    cdef flag is_head
+    cdef flag is_idempotent                     # by method or key header (spec 5.4)
+    cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
+    cdef flag wants_upgrade
+    cdef flag wants_websocket
+    cdef flag is_proto_set                      # X-Forwarded-Proto is the router's
+    cdef flag is_trusted_return                 # it came from a route service, of whatever route
+    cdef flag is_return                         # it came from the service of its own route
+    cdef flag lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
+    cdef flag is_proto_https                    # and this is what it says
+    cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
+    cdef flag closes_backend                    # `Connection: close` towards the backend
+    cdef flag expects_continue
+    cdef int interims                           # interim responses so far
+    cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
+    cdef flag is_request_done                   # the client sent all of it
+    # the attempts
+    cdef EndpointPool pool
+    cdef Endpoint endpoint                      # of the current attempt
+    cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
+    cdef set tried                              # addresses of failed attempts
+    cdef Failure failure                        # of the last failed attempt
+    cdef bytes sticky                           # instance id the client wants back to, or None
+    cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
+    cdef int64_t last_failed_ns                 # end of the last failed attempt
+    cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
+    cdef int64_t dialled_ns
+    cdef int64_t secured_ns                     # end of the TLS handshake
+    cdef int64_t dial_failed_ns                 # end of a dial, or of its handshake, that came to nothing
+    cdef str local_address                      # ip:port of our end
+    cdef int attempt                            # 1-based
+    cdef int failed_attempts
+    cdef flag must_stick                        # to that one or none (Negotiate)
+    cdef flag is_head_sent                      # to the current backend
+    cdef flag was_head_sent                     # in the attempt that failed last
+    cdef flag is_first                          # on its client's connection
+    cdef flag waits_to_dial                     # in `Turns.dials`
+    cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
+    cdef flag is_counted                        # in its endpoint's in_flight
+    # the response
+    cdef int64_t bytes_sent                     # of body
+    cdef bytes router_error                     # X-Cf-RouterError of the final response
+    cdef int status
+    cdef int response_framing                   # FRAMING_* towards the client
+    cdef flag has_response                      # a backend's response head has come
+    cdef flag is_response_started
+    cdef flag is_response_done
+    cdef flag is_broken_off                     # in the middle of the response, or by a fault of ours
+    cdef flag is_tunnel
+    cdef flag is_half_closed
+    cdef flag is_finished
+    cdef int read_head(self, bytes raw, Head head) except -1
+    cdef int set_framing(self, int framing, Head head) except -1
+    cdef bint is_replayable(self) noexcept
+    cdef bint can_take_body(self) noexcept
+    cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1
+    cdef int send_request(self) except -1
+    cdef bytes take_held(self)
+    cdef int open_body(self) except -1
+    cdef int on_interim(self, Head head) except -1
+    cdef char* _put_fields(self, char* out, Head head) noexcept
+    cdef char* _put_router_fields(self, char* out, Head head) noexcept
+    cdef void _drop_trace_fields(self, Head head) noexcept
+    cdef int _on_response_head(self, int status) except -1
+    cdef char* render_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
+    cdef int switch_protocols(self, Head head) except -1
+    cdef int reject_switch(self) except -1
+    cdef int on_response_end(self) except -1
+    cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int on_client_gone(self, object error) except -1
+    cdef int _log_broken_stream(self, object error) except -1
+    cdef str request_id_text(self)
+    cdef int log(self, int level, str message, dict data) except -1
+    cdef int detach_backend(self) except -1
+    cdef int release_count(self) noexcept
+    cdef int finish(self) except -1
+    cdef int _count(self) except -1

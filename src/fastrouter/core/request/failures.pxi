@@ -1,0 +1,63 @@
+# Failures are values until the exchange ends: one table says what each kind means (spec 5.4, 5.7).
+
+cdef FailureRow _failure_rows[FAILURE_KINDS]
+
+
+cdef void failure_row(
+    int kind, int status, const char* body, bint retriable, bint failable, bint prunable, int counter
+) noexcept:
+    _failure_rows[kind].status = status
+    _failure_rows[kind].body = body
+    _failure_rows[kind].retriable = retriable
+    _failure_rows[kind].failable = failable
+    _failure_rows[kind].prunable = prunable
+    _failure_rows[kind].counter = counter
+
+
+cdef const char* BAD_GATEWAY = b"502 Bad Gateway: Registered endpoint failed to handle the request.\n"
+cdef const char* HANDSHAKE_FAILED = b"525 SSL Handshake Failed\n"
+cdef const char* INVALID_CERTIFICATE = b"526 Invalid SSL Certificate\n"
+cdef const char* CERTIFICATE_REQUIRED = b"496 SSL Certificate Required\n"
+cdef const char* UNAVAILABLE = b"503 Service Unavailable\n"
+
+#           kind                       status body              retriable failable prunable counter
+failure_row(FAILURE_DIAL,                 502, BAD_GATEWAY,          True,  True,  True,  COUNTER_BAD_GATEWAYS)
+# The router itself has no descriptor, port or memory for it: no endpoint's fault.
+failure_row(FAILURE_STARVED,              502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_NOT_TLS,              525, HANDSHAKE_FAILED,     True,  True,  True,  COUNTER_BACKEND_TLS_HANDSHAKE_FAILED)
+failure_row(FAILURE_HOSTNAME_MISMATCH,    503, UNAVAILABLE,          True,  True,  True,  COUNTER_BACKEND_INVALID_ID)
+failure_row(FAILURE_REMOTE_CERTIFICATE,   496, CERTIFICATE_REQUIRED, True,  True,  True,  COUNTER_NONE)
+failure_row(FAILURE_REMOTE_HANDSHAKE,     525, HANDSHAKE_FAILED,     True,  True,  True,  COUNTER_BACKEND_TLS_HANDSHAKE_FAILED)
+failure_row(FAILURE_HANDSHAKE_TIMEOUT,    502, BAD_GATEWAY,          True,  True,  True,  COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_UNTRUSTED,            526, INVALID_CERTIFICATE,  True,  True,  True,  COUNTER_BACKEND_INVALID_TLS_CERT)
+# A connection that was never there, or a request that was never sent whole.
+failure_row(FAILURE_INCOMPLETE,           502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+# The same, where the backend broke a TLS handshake with a reset: that speaks against it.
+failure_row(FAILURE_HANDSHAKE_RESET,      502, BAD_GATEWAY,          True,  True,  False, COUNTER_BAD_GATEWAYS)
+# ECONNRESET while waiting for the response.
+failure_row(FAILURE_RESET,                502, BAD_GATEWAY,          False, True,  False, COUNTER_BAD_GATEWAYS)
+# EOF before any byte of the response, and the request is safe to send again.
+failure_row(FAILURE_IDEMPOTENT_EOF,       502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_EOF,                  502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_TIMEOUT,              502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# Not HTTP, or a head too large.
+failure_row(FAILURE_BAD_RESPONSE,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# A sound response, but for the number of its headers.
+failure_row(FAILURE_TOO_MANY_HEADERS,     502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# Nobody is there to read the response: only the log line has it.
+failure_row(FAILURE_CLIENT_GONE,          499, b"499 Request Cancelled\n",                  False, False, False, COUNTER_NONE)
+
+
+cdef class Failure:
+    """Why an attempt, or the whole exchange, ended. `text` is what Gorouter would print for it."""
+
+    def __cinit__(self, int kind, str text):
+        self.kind = kind
+        self.text = text
+
+    cdef FailureRow* row(self) noexcept:
+        return &_failure_rows[self.kind]
+
+    def __repr__(self):
+        return f"<Failure {self.kind} {self.text!r}>"

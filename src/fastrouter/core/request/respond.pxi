@@ -1,0 +1,191 @@
+# Respond: responses the router makes itself, and the phrases of status lines.
+
+cdef dict REASONS = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported", 226: b"IM Used",
+    300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other", 304: b"Not Modified",
+    305: b"Use Proxy", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required", 408: b"Request Timeout",
+    409: b"Conflict", 410: b"Gone", 411: b"Length Required", 412: b"Precondition Failed", 413: b"Request Entity Too Large",
+    414: b"Request URI Too Long", 415: b"Unsupported Media Type", 416: b"Requested Range Not Satisfiable",
+    417: b"Expectation Failed", 418: b"I'm a teapot", 421: b"Misdirected Request", 422: b"Unprocessable Entity",
+    423: b"Locked", 424: b"Failed Dependency", 425: b"Too Early", 426: b"Upgrade Required", 428: b"Precondition Required",
+    429: b"Too Many Requests", 431: b"Request Header Fields Too Large", 451: b"Unavailable For Legal Reasons",
+    500: b"Internal Server Error", 501: b"Not Implemented", 502: b"Bad Gateway", 503: b"Service Unavailable",
+    504: b"Gateway Timeout", 505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates",
+    507: b"Insufficient Storage", 508: b"Loop Detected", 510: b"Not Extended", 511: b"Network Authentication Required",
+}
+
+
+cdef bytes reason(int status):
+    """Go's standard text for a status code; the backend's own phrase is never passed on (spec 4.0)."""
+    cdef bytes text = REASONS.get(status)
+    return b"status code %d" % status if text is None else text
+
+
+cdef dict _rendered_status_lines = {}
+
+cdef char* put_status_line(char* out, int minor, int status) except NULL:
+    cdef PyObject* known = PyDict_GetItem(_rendered_status_lines, status)
+    cdef bytes line
+    if known == NULL:
+        line = b"%d %s\r\n" % (status, reason(status))
+        _rendered_status_lines[status] = line
+    else:
+        line = <bytes>known
+    out = put_text(out, b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
+    return put_bytes(out, line)
+
+
+cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
+    """Write a complete response of the router's own. `headers` are whole lines; Date, framing and persistence are added here."""
+    cdef ClientConnection client = exchange.client
+    cdef bint is_dated = False
+    cdef char* start
+    cdef char* out
+    if exchange.expects_continue and not exchange.is_request_done:
+        # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
+        client.keep_alive = False
+    out = scratch_reserve(
+        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.plane.settings.rewriting_room
+    )
+    start = put_status_line(out, exchange.minor, status)
+    out = rewrite(exchange, start, put_bytes(start, headers), &is_dated)
+    if not is_dated:
+        out = put_bytes(out, date_line())
+    out = put_text(out, b"Content-Length: ")
+    out = put_decimal(out, PyBytes_GET_SIZE(body))
+    out = put_text(out, b"\r\n")
+    out = put_persistence(out, exchange.minor, client.keep_alive)
+    out = put_text(out, b"\r\n")
+    if not exchange.is_head:
+        out = put_bytes(out, body)
+    # Gorouter counts what its handlers write, though its server does not send the body of a response to HEAD.
+    exchange.bytes_sent = PyBytes_GET_SIZE(body)
+    exchange.status = status
+    exchange.is_response_started = True
+    client.write(scratch_take(out))
+    return 0
+
+
+cdef inline char* put_persistence(char* out, int minor, bint keep_alive) noexcept:
+    if not keep_alive:
+        return put_text(out, b"Connection: close\r\n")
+    if minor == 0:
+        return put_text(out, b"Connection: keep-alive\r\n")
+    return out
+
+
+cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes headers, bytes message) except -1:
+    """Gorouter's error writer (spec 4.3), and the end of the exchange. An empty router error is none."""
+    cdef bytes text = b"%d %s: %s" % (status, reason(status), message)
+    cdef bytes kind = b"text/plain"
+    cdef bytes body = text + b"\n"
+    if status != 404:
+        exchange.log(LOG_INFO, "status", {"body": text.decode("utf-8", "replace")})
+    if router_error:
+        headers += b"X-Cf-Routererror: " + router_error + b"\r\n"
+        exchange.router_error = router_error
+    if exchange.plane.settings.render_error is not None:
+        try:
+            body = render_error(exchange.plane.settings.render_error, status, headers, message)
+            kind = b"text/html"
+        except Exception as error:
+            exchange.log(LOG_ERROR, "render-error-failed", {"error": str(error)})
+            body = text
+    respond(
+        exchange, status,
+        headers + b"Content-Type: " + kind + b"; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n", body,
+    )
+    return exchange.finish()
+
+
+cdef bytes render_error(object render, int status, bytes headers, bytes message):
+    """An error page by the operator's template, which may look at the response headers there are so far."""
+    cdef dict fields = {}
+    for line in headers.decode("utf-8", "replace").splitlines():
+        name, _, value = line.partition(": ")
+        fields.setdefault(name, value)
+    return render(status, reason(status).decode("ascii"), message.decode("utf-8", "replace"), fields)
+
+
+cdef int respond_health(Exchange exchange) except -1:
+    """The router's own health, for the load balancer in front of it (spec 4.2, handler 13), and the end of the exchange."""
+    cdef bytes headers = b"Cache-Control: private, max-age=0\r\nExpires: 0\r\n"
+    if exchange.plane.is_healthy:
+        respond(exchange, 200, headers, b"ok\n")
+    else:
+        respond(exchange, 503, headers, b"")
+    return exchange.finish()
+
+
+cdef int respond_panic(Exchange exchange, object error) except -1:
+    """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
+    cdef ClientConnection client = exchange.client
+    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    exchange.is_broken_off = True
+    try:
+        exchange.log(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
+    except Exception:
+        # A log that fails costs its lines, not the response.
+        pass
+    try:
+        exchange.detach_backend()
+        if exchange.is_response_started:
+            if not exchange.is_finished:
+                client.abort_response(True)
+        elif not exchange.is_finished:
+            exchange.router_error = b"unknown_failure"
+            respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
+        exchange.finish()
+    except Exception:
+        # Another fault, in the response or behind it: below, that is the end of the connection.
+        pass
+    if client.exchange is exchange:
+        exchange.is_finished = True
+        exchange.disarm()
+        exchange.release_count()
+        client.exchange = None
+        client.abort()
+    return 0
+
+
+cdef int log_panic(DataPlane plane, object error) except -1:
+    """A fault of the router itself that happened to nobody's request."""
+    return plane.log(LOG_ERROR, "panic-check", fault_fields("", error))
+
+
+cdef dict fault_fields(str host, object error):
+    return {"host": host, "error": repr(error), "stacktrace": "".join(format_exception(error))}
+
+
+cdef bytes router_error_of(Failure failure):
+    # The text may quote what a backend sent: never let it end the header line.
+    return bytes([
+        byte if 32 <= byte != 127 else 32 for byte in b"endpoint_failure (%s)" % failure.text.encode("utf-8", "replace")
+    ])
+
+
+cdef int respond_failure(Exchange exchange, Failure failure) except -1:
+    """The response to a request no attempt could serve (spec 5.7), and the end of the exchange."""
+    cdef FailureRow* row = failure.row()
+    cdef DataPlane plane = exchange.plane
+    cdef bytes router_error = router_error_of(failure)
+    plane.counters[row.counter] += 1
+    if exchange.wants_websocket:
+        plane.counters[COUNTER_WEBSOCKET_FAILURES] += 1
+    exchange.router_error = router_error
+    if failure.kind == FAILURE_CLIENT_GONE:
+        # Logged as if somebody were there to read it.
+        exchange.status = row.status
+        exchange.bytes_sent = PyBytes_GET_SIZE(row.body)
+    else:
+        respond(
+            exchange, row.status,
+            b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
+            + b"\r\nX-Content-Type-Options: nosniff\r\n",
+            row.body,
+        )
+    return exchange.finish()

@@ -1,0 +1,106 @@
+# Rewriting: what an operator takes off responses and adds to them (spec 4.2, handler 12), router-made ones included.
+
+cdef class Rewriting:
+    """`http_rewrite.responses`: names to remove, and `Name: value` lines to add. Raises ValueError for what is no such line."""
+
+    def __cinit__(self, removed, added):
+        cdef dict lines = {}
+        cdef Rule* rule
+        cdef bytes name, value
+        for line in added:
+            name, _, value = line.encode("utf-8").partition(b":")
+            if not name or not line.isprintable() or not has_only(_is_token, name, len(name)):
+                raise ValueError(f"not a header line: {line!r}")
+            if name.lower() in OWN_HEADERS:
+                raise ValueError(f"{line.partition(':')[0]} is for the router itself to set")
+            # Several values of one name come all or none.
+            lines[name.lower()] = lines.get(name.lower(), b"") + canonical(name) + b": " + value.strip() + b"\r\n"
+        gone = {text.lower().encode("latin-1", "replace") for text in removed}
+        # What is added comes in its order; about the last two the router wants to know whatever the rules say.
+        self.names = [*dict.fromkeys((*lines, *gone, b"date", b"x-cf-routererror"))]
+        self.lines = [lines.get(each, b"") for each in self.names]
+        self.added_size = sum(map(len, self.lines))
+        self.rules = <Rule*>calloc(len(self.names), sizeof(Rule))
+        if self.rules == NULL:
+            raise MemoryError()
+        rule = self.rules
+        for name, value in zip(self.names, self.lines, strict=True):
+            rule.name = PyBytes_AS_STRING(name)
+            rule.length = PyBytes_GET_SIZE(name)
+            rule.removes = name in gone
+            rule.lines = PyBytes_AS_STRING(value)
+            rule.lines_length = PyBytes_GET_SIZE(value)
+            rule.next = self.by_length[rule.length & (RULE_LENGTHS - 1)]
+            self.by_length[rule.length & (RULE_LENGTHS - 1)] = rule
+            rule += 1
+        self.date = self._rule_of(b"date", 4)
+        self.router_error = self._rule_of(b"x-cf-routererror", 16)
+
+    def __dealloc__(self):
+        free(self.rules)
+
+    cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept:
+        """What is said about a name in any spelling; NULL for nothing."""
+        cdef Rule* rule = self.by_length[length & (RULE_LENGTHS - 1)]
+        while rule != NULL and not (rule.length == length and is_same_text(name, rule.name, length)):
+            rule = rule.next
+        return rule
+
+    cdef char* apply(self, char* start, char* end) noexcept:
+        """Rewrite whole header lines in place: first what goes, then what is missing. Returns their new end.
+
+        Behind the old one there must be room for `added_size` bytes.
+        """
+        cdef char* out = start
+        cdef char* line = start
+        cdef char* stop
+        cdef Rule* rule
+        cdef Py_ssize_t i
+        for i in range(PyList_GET_SIZE(self.names)):
+            self.rules[i].line = NULL
+        while line < end:
+            stop = <char*>memchr(line, c"\n", end - line) + 1
+            rule = self._rule_of(line, <char*>memchr(line, c":", stop - line) - line)
+            if rule == NULL or not rule.removes:
+                if rule != NULL and rule.line == NULL:
+                    rule.line = out
+                memmove(out, line, stop - line)
+                out += stop - line
+            line = stop
+        for i in range(PyList_GET_SIZE(self.names)):
+            rule = &self.rules[i]
+            if rule.line == NULL and rule.lines_length:
+                rule.line = out
+                out = put(out, rule.lines, rule.lines_length)
+        return out
+
+
+# How a message is framed and whether its connection stays is nothing an operator could know.
+cdef frozenset OWN_HEADERS = frozenset((b"connection", b"content-length", b"trailer", b"transfer-encoding", b"upgrade"))
+
+
+cdef bytes canonical(bytes name):
+    """A header name as Go spells it."""
+    cdef bytes spelt = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(name))
+    put_canonical(PyBytes_AS_STRING(spelt), PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    return spelt
+
+
+cdef char* rewrite(Exchange exchange, char* start, char* end, bint* is_dated) except NULL:
+    """Rewrite the header lines of a response in the scratch buffer, if there is a rule. Returns their new end.
+
+    The log shows the router error that is left. `is_dated` tells whether there is a date.
+    """
+    cdef Rewriting rewriting = exchange.plane.settings.rewriting
+    cdef const char* error
+    if rewriting is None:
+        return end
+    end = rewriting.apply(start, end)
+    is_dated[0] = rewriting.date.line != NULL
+    error = rewriting.router_error.line
+    if error == NULL:
+        exchange.router_error = None
+    else:
+        error += rewriting.router_error.length + 2
+        exchange.router_error = error[: <const char*>memchr(error, c"\r", end - error) - error]
+    return end

@@ -1,0 +1,225 @@
+# Tracing: the ids of a request's trace, taken over from the client's headers or made anew, and sent on (spec 4.2).
+
+# A longer tracestate is as good as none.
+cdef Py_ssize_t TRACESTATE_MAX = 2048
+
+
+cdef int trace_zipkin(Exchange exchange, Head head) except -1:
+    """Adopt the trace of a `b3` header or of X-B3 headers, or begin one and tell the backend in both ways."""
+    cdef Slice b3 = head.value_of(HEADER_B3)
+    cdef char* start
+    cdef char* out
+    if b3.length:
+        if exchange.plane.logs_debug:
+            exchange.plane.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
+        if adopt_b3(exchange, head.base + b3.start, b3.length):
+            return 0
+        exchange.plane.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
+    if head.value_of(HEADER_X_B3_TRACEID).length and head.value_of(HEADER_X_B3_SPANID).length:
+        return adopt_b3_headers(exchange, head)
+    name_trace(exchange)
+    set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.trace_id, exchange.trace_id_length)
+    set_header(exchange, head, HEADER_X_B3_SPANID, exchange.span_id, 16)
+    start = scratch_reserve(64)
+    out = put_b3_ids(start, exchange)
+    return set_header(exchange, head, HEADER_B3, start + 1, out - start - 1)
+
+
+cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexcept:
+    """A `b3` header: `trace-span`, `trace-span-flag`, `trace-span-flag-parent`, or a flag. False: it is none of these."""
+    cdef char trace[32]
+    cdef char span[16]
+    cdef char parent[16]
+    cdef Py_ssize_t digits = 32 if length > 32 and text[32] == c"-" else 16
+    cdef Py_ssize_t rest = length - digits - 17
+    cdef const char* behind = text + length - rest
+    if length == 1 and is_b3_flag(text[0]):
+        # It names no ids, which Gorouter reads as zeros.
+        adopt_zipkin_ids(exchange, ZEROS, ZEROS)
+        return True
+    if rest != 0 and rest != 2 and rest != 19:
+        return False
+    if not read_hex(trace, 32, text, digits) or text[digits] != c"-" or not read_hex(span, 16, text + digits + 1, 16):
+        return False
+    if rest and (behind[0] != c"-" or not is_b3_flag(behind[1])):
+        return False
+    if rest == 19 and (behind[2] != c"-" or not read_hex(parent, 16, behind + 3, 16)):
+        return False
+    adopt_zipkin_ids(exchange, trace, span)
+    return True
+
+
+cdef inline bint is_b3_flag(char flag) noexcept:
+    return flag == c"0" or flag == c"1" or flag == c"d"
+
+
+cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
+    """X-B3-TraceId and X-B3-SpanId are there: say the same in one `b3` header, unless one of the five is no good."""
+    cdef char trace[32]
+    cdef char span[16]
+    cdef char parent[16]
+    cdef bint has_parent = head.value_of(HEADER_X_B3_PARENTSPANID).length > 0
+    cdef bint is_sampled = head.value_is(HEADER_X_B3_SAMPLED, b"1") or head.value_is(HEADER_X_B3_SAMPLED, b"true")
+    cdef bint is_skipped = head.value_is(HEADER_X_B3_SAMPLED, b"0") or head.value_is(HEADER_X_B3_SAMPLED, b"false")
+    cdef str bad = None
+    cdef char* start
+    cdef char* out
+    if head.value_of(HEADER_X_B3_SAMPLED).length and not is_sampled and not is_skipped:
+        bad = "X-B3-Sampled"
+    elif not read_hex_field(trace, 32, head, HEADER_X_B3_TRACEID):
+        bad = "X-B3-TraceId"
+    elif not read_hex_field(span, 16, head, HEADER_X_B3_SPANID):
+        bad = "X-B3-SpanId"
+    elif has_parent and not read_hex_field(parent, 16, head, HEADER_X_B3_PARENTSPANID):
+        bad = "X-B3-ParentSpanId"
+    if bad is not None:
+        return exchange.plane.log(LOG_INFO, "failed-to-parse-b3-trace-id", {"error": f"invalid {bad} header"})
+    if exchange.plane.logs_debug:
+        exchange.plane.log(LOG_DEBUG, "b3-trace-id-span-id-header-exists", {
+            "trace-id": head.text_of(HEADER_X_B3_TRACEID).decode("utf-8", "replace"),
+            "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
+        })
+    adopt_zipkin_ids(exchange, trace, span)
+    out = start = scratch_reserve(128)
+    if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
+        out = put_b3_ids(out, exchange)
+    if head.value_is(HEADER_X_B3_FLAGS, b"1"):
+        out = put_text(out, b"-d")
+    elif is_sampled:
+        out = put_text(out, b"-1")
+    elif is_skipped:
+        out = put_text(out, b"-0")
+    if has_parent:
+        out = put(put_text(out, b"-"), parent, 16)
+    # Without its first dash, if there is one.
+    return set_header(exchange, head, HEADER_B3, start + 1, max(out - start - 1, 0))
+
+
+cdef void adopt_zipkin_ids(Exchange exchange, const char* trace, const char* span) noexcept:
+    """Ids of 32 and 16 digits. Of a trace id Zipkin leaves out the upper half where that is zero."""
+    exchange.trace_id_length = 16 if memcmp(trace, ZEROS, 16) == 0 else 32
+    memcpy(exchange.trace_id, trace + 32 - exchange.trace_id_length, exchange.trace_id_length)
+    memcpy(exchange.span_id, span, 16)
+
+
+cdef char* put_b3_ids(char* out, Exchange exchange) noexcept:
+    out = put(put_text(out, b"-"), exchange.trace_id, exchange.trace_id_length)
+    return put(put_text(out, b"-"), exchange.span_id, 16)
+
+
+cdef int trace_w3c(Exchange exchange, Head head) except -1:
+    """Go on with the trace of `traceparent` under a new parent id, or tell of the request's own trace."""
+    cdef bytes key = exchange.plane.settings.tracestate_key
+    cdef Slice previous = head.value_of(HEADER_TRACESTATE)
+    cdef char trace[32]
+    cdef char flags[2]
+    cdef char parent[16]
+    cdef bint goes_on = read_traceparent(trace, flags, head)
+    cdef char* start = scratch_reserve(PyBytes_GET_SIZE(key) + TRACESTATE_MAX + 64)
+    cdef char* out
+    if goes_on:
+        put_hex_bytes(parent, random_bytes(8), 8)
+        if exchange.trace_id_length == 0:
+            exchange.trace_id_length = 32
+            memcpy(exchange.trace_id, trace, 32)
+            memcpy(exchange.span_id, parent, 16)
+    else:
+        name_trace(exchange)
+        memcpy(trace, ZEROS, 32)
+        memcpy(trace + 32 - exchange.trace_id_length, exchange.trace_id, exchange.trace_id_length)
+        memcpy(parent, exchange.span_id, 16)
+        memcpy(flags, <const char*>b"01", 2)
+    out = put(put_text(start, b"00-"), trace, 32)
+    out = put(put_text(out, b"-"), parent, 16)
+    out = put(put_text(out, b"-"), flags, 2)
+    set_header(exchange, head, HEADER_TRACEPARENT, start, out - start)
+
+    out = put_text(put_bytes(start, key), b"=")
+    out = put(out, parent, 16)
+    if goes_on and previous.length <= TRACESTATE_MAX:
+        out = put_tracestate(out, head.base + previous.start, previous.length, key)
+    return set_header(exchange, head, HEADER_TRACESTATE, start, out - start)
+
+
+cdef bint read_traceparent(char* trace, char* flags, Head head) noexcept:
+    """Trace id and flags of a `traceparent`. What stands where the dashes belong is not looked at, as in Gorouter."""
+    cdef Slice value = head.value_of(HEADER_TRACEPARENT)
+    cdef const char* text = head.base + value.start
+    cdef char other[16]
+    return (
+        value.length == 55 and read_hex(other, 2, text, 2) and read_hex(trace, 32, text + 3, 32)
+        and read_hex(other, 16, text + 36, 16) and read_hex(flags, 2, text + 53, 2)
+    )
+
+
+cdef char* put_tracestate(char* out, const char* text, Py_ssize_t length, bytes key) noexcept:
+    """Append what others have entered, each entry with a comma in front."""
+    cdef uint32_t own = <uint32_t>PyBytes_GET_SIZE(key)
+    cdef Py_ssize_t at = 0
+    cdef Slice entry
+    cdef const char* start
+    while next_token(text, length, &at, &entry):
+        start = text + entry.start
+        if memchr(start, c"=", entry.length) == NULL:
+            continue
+        if entry.length > own and start[own] == c"=" and equals_bytes(start, own, key):
+            continue
+        out = put(put_text(out, b","), start, entry.length)
+    return out
+
+
+cdef int set_request_id(Exchange exchange) except -1:
+    """X-Vcap-Request-Id: the trace id with dashes if it has the digits for that, else a random one."""
+    cdef const char* digits = exchange.trace_id
+    cdef char* out = exchange.request_id
+    if out[0]:
+        # The trace was named after it.
+        return 0
+    if exchange.trace_id_length != 32:
+        return make_uuid4(out)
+    out = put_text(put(out, digits, 8), b"-")
+    out = put_text(put(out, digits + 8, 4), b"-")
+    out = put_text(put(out, digits + 12, 4), b"-")
+    out = put_text(put(out, digits + 16, 4), b"-")
+    put(out, digits + 20, 12)
+    return 0
+
+
+cdef int name_trace(Exchange exchange) except -1:
+    """Give the request trace ids if it has none: those of its request id, which is made now if it must be."""
+    cdef const char* id = exchange.request_id
+    cdef char* out = exchange.trace_id
+    if exchange.trace_id_length == 0:
+        if id[0] == 0:
+            make_uuid4(exchange.request_id)
+        out = put(put(put(put(put(out, id, 8), id + 9, 4), id + 14, 4), id + 19, 4), id + 24, 12)
+        exchange.trace_id_length = 32
+        memcpy(exchange.span_id, out - 16, 16)
+    return 0
+
+
+# As many digits as an id can have.
+cdef const char* ZEROS = b"00000000000000000000000000000000"
+
+cdef bint read_hex(char* out, Py_ssize_t width, const char* text, Py_ssize_t length) noexcept:
+    """Read a hexadecimal number as `width` lower-case digits, zeros in front. False: it is none, or takes more."""
+    cdef Py_ssize_t i
+    if length == 0:
+        return False
+    while length > width:
+        if text[0] != c"0":
+            return False
+        text += 1
+        length -= 1
+    memcpy(out, ZEROS, width - length)
+    out += width - length
+    for i in range(length):
+        if not is_hex(text[i]):
+            return False
+        out[i] = text[i] | 32
+    return True
+
+
+cdef bint read_hex_field(char* out, Py_ssize_t width, Head head, int kind) noexcept:
+    cdef Slice value = head.value_of(kind)
+    return read_hex(out, width, head.base + value.start, value.length)

@@ -1,0 +1,224 @@
+# DataPlane: what the connections and exchanges of one worker share: deadlines, turns, counters, the table; and its life.
+
+# Seconds between two looks at the deadlines: every wait may last this much longer than it should.
+cdef double TICK_SECONDS = 0.1
+# A tick that comes this much after the one before is late: the process was held up.
+cdef int64_t LATE_NS = 200000000
+# After so many late ticks in a row deadlines hold again.
+cdef int LATE_TICKS_MAX = 20
+# Between two log lines about a lack of descriptors.
+cdef int64_t STARVED_INTERVAL_NS = 30000000000
+# How long a backend may leave `Expect: 100-continue` without a response before the body is asked for anyway (spec 5.5).
+cdef double CONTINUE_SECONDS = 1.0
+# How long a client may go on sending after the last response on its connection.
+cdef double LINGER_SECONDS = 1.0
+
+
+cdef class DataPlane:
+    def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
+                 on_prune=None, Stats stats=None, *, table_log=None):
+        if settings is None:
+            settings = Settings()
+        self.table = table
+        self.settings = settings
+        self.access_log = access_log
+        self.event_log = event_log
+        self.table_log = event_log if table_log is None else table_log
+        self.on_prune = on_prune
+        self.shared = Stats.private() if stats is None else stats
+        self.counters = self.shared.counters
+        self.is_healthy = True
+        self.clients = set()
+        self.handshaking = set()
+        self.backends = set()
+        self.resetting = set()
+        self.turns = Turns()
+        self.poll = SocketPoll()
+        self.route_waits = RouteWaits(settings.route_patience, self.turns)
+        self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
+        self.header_reads = DeadlineQueue(settings.read_header_timeout or settings.frontend_idle_timeout)
+        self.half_closes = DeadlineQueue(settings.half_close_timeout)
+        self.tunnel_silences = DeadlineQueue(settings.tunnel_silence_timeout)
+        self.client_idles = DeadlineQueue(settings.frontend_idle_timeout)
+        self.lingerings = DeadlineQueue(LINGER_SECONDS)
+        self.closings = DeadlineQueue(settings.closing_timeout)
+        self.continue_waits = DeadlineQueue(CONTINUE_SECONDS)
+        self.dials = DeadlineQueue(settings.dial_timeout)
+        self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
+        self.attempts = DeadlineQueue(settings.endpoint_timeout)
+        self.stalls = DeadlineQueue(settings.closing_timeout)
+        self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+
+    # --- life of the worker
+
+    def start(self, loop):
+        """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
+        self.loop = loop
+        self.turns.loop = self.poll.loop = loop
+        self._tick()
+
+    def stop(self):
+        """End the tick, flush the log and cut every connection."""
+        cdef ClientConnection client
+        if self.tick_handle is not None:
+            self.tick_handle.cancel()
+            self.tick_handle = None
+        # Whoever is cut off now has not left: no attempt has failed.
+        self.event_log = self.table_log = None
+        for client in list(self.clients):
+            client.abort()
+        for connection in list(self.handshaking):
+            connection.abort()
+        for backend in list(self.backends):
+            (<BackendConnection>backend).abort()
+        self.turns.clear()
+        self.poll.close()
+        self.route_waits.clear()
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    def drain(self, *, bint closes_idle=True):
+        """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
+
+        Without `closes_idle`, a connection that is idle now is closed after its next response; so is, in any case, one whose
+        next request has arrived and was not read yet.
+        """
+        cdef ClientConnection client
+        self.is_draining = True
+        if not closes_idle:
+            return
+        self.closes_idle = True
+        for client in list(self.clients):
+            if client.is_idle() and not client.has_unread():
+                client.close_after_write()
+
+    def set_health(self, bint is_healthy):
+        """Say what the response to health checks by User-Agent is from now on; healthy until it is called."""
+        self.is_healthy = is_healthy
+
+    def set_debug(self, bint logs_debug):
+        """Say whether `event_log` wants lines of level 0; it does not until it is called."""
+        self.logs_debug = logs_debug
+
+    def on_table_changed(self):
+        """Let requests go on whose route has come."""
+        self.route_waits.on_change(self.table)
+
+    def connection_counts(self):
+        """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
+        cdef ClientConnection client
+        cdef int active = 0
+        cdef int idle = 0
+        for client in self.clients:
+            if client.is_idle():
+                idle += 1
+            elif client.is_active():
+                active += 1
+        return active, idle
+
+    def has_connections(self):
+        """Whether anybody is connected, those included who have not come through TLS or a PROXY header yet."""
+        return bool(self.clients or self.handshaking)
+
+    def new_client(self):
+        """Protocol factory for `loop.create_server`."""
+        return ClientConnection(self)
+
+    def stats(self):
+        """Counters of this data plane by name, and gauges of now."""
+        return self.shared.counts(self.shared.worker)
+
+    def _tick(self):
+        cdef int64_t now = monotonic_ns()
+        self.late_ticks = self.late_ticks + 1 if self.ticked_ns and now - self.ticked_ns > LATE_NS else 0
+        self.ticked_ns = now
+        self.wall_offset_ns = wall_ns() - now
+        self.tick_handle = self.loop.call_later(TICK_SECONDS, self._tick)
+        self._look_for_descriptors()
+        if self.resetting:
+            self._reset_delivered()
+        if self.access_log is not None:
+            self.access_log.flush()
+        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
+        # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
+        if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
+            self.loop.call_soon(self._look)
+
+    def _look(self):
+        # What is called soon comes in front of this turn's look at the sockets, and what is called soon from there behind it.
+        self.loop.call_soon(self._expire)
+
+    def _expire(self):
+        cdef int64_t now = self.ticked_ns
+        if self.tick_handle is None:
+            return
+        self.proxy_headers.expire(now)
+        self.header_reads.expire(now)
+        self.half_closes.expire(now)
+        self.tunnel_silences.expire(now)
+        self.client_idles.expire(now)
+        self.lingerings.expire(now)
+        self.closings.expire(now)
+        self.continue_waits.expire(now)
+        self.dials.expire(now)
+        self.handshakes.expire(now)
+        self.attempts.expire(now)
+        self.stalls.expire(now)
+        self.backend_idles.expire(now)
+
+    cdef int _reset_delivered(self) except -1:
+        cdef ClientConnection client
+        for client in list(self.resetting):
+            if client.has_delivered():
+                client.reset()
+        return 0
+
+    cdef int _look_for_descriptors(self) except -1:
+        """Log, once an interval, that connections are refused or cannot be dialled because this process may open no more.
+
+        libuv accepts and closes them without a word; so a socket is opened to see whether it can be.
+        """
+        cdef int descriptor = socket(AF_UNIX, SOCK_STREAM_NUMBER, 0)
+        if descriptor >= 0:
+            close(descriptor)
+        else:
+            self.starved_errno = errno
+        if self.starved_errno and (self.starved_ns == 0 or self.ticked_ns - self.starved_ns > STARVED_INTERVAL_NS):
+            self.log(LOG_ERROR, "out-of-resources", {
+                "error": os_strerror(self.starved_errno).lower(), "refuses-clients": descriptor < 0,
+                "failed-dials": self.starved_dials,
+            })
+            self.starved_ns = self.ticked_ns
+            self.starved_errno = 0
+            self.starved_dials = 0
+        return 0
+
+    cdef int on_starved_dial(self, int number) except -1:
+        """A dial has failed with errno `number`, for want of what this process or machine may use."""
+        self.starved_errno = number
+        self.starved_dials += 1
+        return 0
+
+    cdef int log(self, int level, str message, dict data) except -1:
+        """Write to the process log, if there is one."""
+        if self.event_log is not None:
+            self.event_log(level, message, data)
+        return 0
+
+    # --- lookup
+
+    cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length,
+                           bint is_final=True):
+        """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7).
+
+        One that is not final is made again, and counted then, if it has found no endpoint.
+        """
+        cdef EndpointPool pool
+        cdef int64_t begun_ns
+        if not self.settings.observes_requests:
+            return self.table.find(host, host_length, path, path_length)
+        begun_ns = monotonic_ns()
+        pool = self.table.find(host, host_length, path, path_length)
+        if is_final or (pool is not None and PyList_GET_SIZE(pool.endpoints) > 0):
+            self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
+        return pool
