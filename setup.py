@@ -28,9 +28,9 @@ coverage = is_set("FASTROUTER_COVERAGE")
 compile_args = [f"-O{os.environ.get('FASTROUTER_OPT', '3')}", "-fno-strict-aliasing"]
 # Python's own flags carry -g, which doubles the compile time: -g0 takes it back.
 compile_args += ["-g", "-fno-omit-frame-pointer"] if profile or debug else ["-g0"]
-macros = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
+macros: list[tuple[str, str | None]] = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
 if debug:
-    # Overflow checks take the difference of two pointers for one of integers; of pointers to bytes it is the same number.
+    # Overflow checks take pointers that are subtracted for integers; of pointers to bytes the difference is the same.
     compile_args.append("-Wno-int-conversion")
 if coverage:
     macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
@@ -44,7 +44,7 @@ core = Extension(
 )
 # What the code means is the same in every build: negative indexes are none, and division is C's.
 directives = {"language_level": 3, "wraparound": False, "cdivision": True, "infer_types": True}
-directives |= {check: debug for check in ("boundscheck", "nonecheck", "initializedcheck", "overflowcheck")}
+directives |= dict.fromkeys(("boundscheck", "nonecheck", "initializedcheck", "overflowcheck"), debug)
 directives["linetrace"] = coverage
 
 # Not in src/, but for Cython's coverage plugin, which looks nowhere else. One directory for each kind of build, because

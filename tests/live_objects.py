@@ -4,7 +4,7 @@ import gc
 from collections import Counter
 
 # Kept by the process for the next one who needs such a thing.
-KEPT = {"Judge", "JudgeStore"}
+KEPT = {"MessageValidator", "ValidatorStore"}
 
 
 def overlook_live_objects() -> None:
@@ -15,7 +15,7 @@ def overlook_live_objects() -> None:
 def live_objects() -> Counter[str]:
     """Return how many objects of the compiled classes are alive that were not overlooked, by class.
 
-    Left out are classes that refer to nothing which could refer to them: the garbage collector does not know their objects.
+    Left out are classes whose objects the garbage collector does not know, because they can be in no cycle.
     """
     gc.collect()
     kinds = Counter(map(type, gc.get_objects()))
