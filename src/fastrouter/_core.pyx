@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, infer_types=True
 """The data plane of fastrouter: bytes in -> request -> lookup -> select -> acquire -> send -> relay -> finish.
 
 This file only assembles: one noun per part, in reading order (docs/life-of-a-request.md tells the story). One extension, because

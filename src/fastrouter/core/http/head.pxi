@@ -60,6 +60,7 @@ cdef enum:
 cdef uint32_t _name_seed = int.from_bytes(os_urandom(4), "little")
 
 
+@cython.overflowcheck(False)
 cdef inline uint32_t hash_of_name(const char* name, Py_ssize_t length) noexcept nogil:
     """Of a header name in any spelling (FNV-1a)."""
     cdef uint32_t hash = _name_seed

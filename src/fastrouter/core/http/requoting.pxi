@@ -106,13 +106,14 @@ cdef bytes sorted_query(bytes query):
         # A byte between two pairs, so that no two begin at the same place.
         plain = PyBytes_FromStringAndSize(NULL, size + count)
         into = PyBytes_AS_STRING(plain)
-        pair = pairs
+        count = 0
         while text < end:
             stop = <const char*>memchr(text, c"&", end - text)
             if stop == NULL:
                 stop = end
             if stop > text and memchr(text, c";", stop - text) == NULL and not has_bad_escape(text, stop - text):
                 equals = <const char*>memchr(text, c"=", stop - text)
+                pair = &pairs[count]
                 pair.name = into
                 into = put_unescaped(into, text, (stop if equals == NULL else equals) - text, True)
                 pair.name_length = into - pair.name
@@ -121,9 +122,8 @@ cdef bytes sorted_query(bytes query):
                     into = put_unescaped(into, equals + 1, stop - equals - 1, True)
                 pair.value_length = into - pair.value
                 into += 1
-                pair += 1
+                count += 1
             text = stop + 1
-        count = pair - pairs
         qsort(pairs, count, sizeof(Pair), compare_pairs)
         quoted = PyBytes_FromStringAndSize(NULL, 3 * size + 2 * count + 1)
         out = PyBytes_AS_STRING(quoted)

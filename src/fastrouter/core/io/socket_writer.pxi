@@ -37,7 +37,7 @@ cdef class SocketWriter(FairReader):
 
     cdef int write_rendered(self, const char* end) except -1:
         """Write what stands in the scratch buffer up to `end`; only what the kernel does not take becomes an object."""
-        cdef Py_ssize_t size = end - _scratch
+        cdef Py_ssize_t size = scratch_length(end)
         cdef Py_ssize_t sent = 0
         if self.is_direct:
             sent = self._write_now(_scratch, size)

@@ -5,12 +5,15 @@
 
 cdef char* _scratch = NULL
 cdef Py_ssize_t _scratch_size = 0
+# What was asked for last; there may be more.
+cdef Py_ssize_t _scratch_room = 0
 # Above this the buffer is given back after use: one 1 MiB request must not cost its memory for ever.
 cdef Py_ssize_t SCRATCH_KEEP = 512 * 1024
 
 cdef char* scratch_reserve(Py_ssize_t size) except NULL:
     """The buffer, with room for `size` bytes. What it held before is lost."""
-    global _scratch, _scratch_size
+    global _scratch, _scratch_size, _scratch_room
+    _scratch_room = size
     if size > _scratch_size or _scratch_size > SCRATCH_KEEP >= size:
         free(_scratch)
         _scratch_size = 0
@@ -21,8 +24,14 @@ cdef char* scratch_reserve(Py_ssize_t size) except NULL:
     return _scratch
 
 
+cdef inline Py_ssize_t scratch_length(const char* end) except -1:
+    """Of what is rendered up to `end`."""
+    assert _scratch <= end <= _scratch + _scratch_room, "more was rendered than there is room for"
+    return end - _scratch
+
+
 cdef inline bytes scratch_take(const char* end):
-    return PyBytes_FromStringAndSize(_scratch, end - _scratch)
+    return PyBytes_FromStringAndSize(_scratch, scratch_length(end))
 
 
 cdef inline char* put(char* out, const char* data, Py_ssize_t size) noexcept nogil:

@@ -2,7 +2,7 @@
 
 @cython.no_gc
 cdef class EndpointPool:
-    # Not known to the collector, and in no cycle: nothing an endpoint leads to knows its pool.
+    # Not known to the collector: only an open connection leads from an endpoint back to its pool, and none outlives its router.
 
     def __cinit__(self, bytes name, list endpoints):
         self.name = name
