@@ -157,7 +157,7 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 
 
 @web.middleware
-async def let_go(
+async def without_traceback(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Answer a request, or nobody: who leaves in the middle of a stream is no fault that is worth a traceback."""
@@ -218,7 +218,7 @@ def _instance(index: int) -> web.Application:
                 await socket.send_bytes(message.data)
         return socket
 
-    application = web.Application(client_max_size=MAX_ECHO_BODY, middlewares=[let_go])
+    application = web.Application(client_max_size=MAX_ECHO_BODY, middlewares=[without_traceback])
     application.router.add_get("/", greet)
     application.router.add_route("*", "/echo", echo)
     application.router.add_get("/stream", stream)

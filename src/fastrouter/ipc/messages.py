@@ -1,7 +1,7 @@
 """What the control process and a worker say to each other, besides table changes.
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
-Listen when clients may come, Degrade when none should, Drain when no more may; SecureAnew, when certificates have
+Listen when clients may come, Degrade when none should, Drain when no more may; ReplaceTLS, when certificates have
 changed, SetLogLevel and Confirm may come in between. That it sends nothing more, because it says so or because it is
 gone, is the order to stop. A worker answers with reports.
 """
@@ -187,7 +187,7 @@ class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
     names: tuple[str, ...]
 
 
-class SecureAnew(msgspec.Struct, frozen=True, array_like=True, tag="secure-anew"):
+class ReplaceTLS(msgspec.Struct, frozen=True, array_like=True, tag="replace-tls"):
     """Clients that come from now on to CLIENTS_TLS meet this TLS."""
 
     front_tls: ServerTLS
@@ -219,7 +219,7 @@ class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
     number: int
 
 
-Order = Begin | TableEnd | Listen | SecureAnew | Drain | Degrade | SetLogLevel | Confirm
+Order = Begin | TableEnd | Listen | ReplaceTLS | Drain | Degrade | SetLogLevel | Confirm
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

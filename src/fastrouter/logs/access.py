@@ -59,12 +59,12 @@ class LineSink(ABC):
 
     Calling the sink with a batch (bytes ending in a newline) never blocks and never raises. At most `max_queued` bytes
     wait: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are counted in
-    `lost_lines`, handed to `on_lost` (from any thread), and reported as an error of the name `complaint`, once per
+    `lost_lines`, handed to `on_lost` (from any thread), and reported as an error of the name `loss_message`, once per
     `report_interval` seconds. `outage` is the record of lost lines that the sinks of several processes share, and with
     it the limit on error lines; the sink owns the descriptor.
     """
 
-    complaint: str
+    loss_message: str
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class LineSink(ABC):
         # Held for a few instructions at a time, never while anything is waited for.
         self._counting = threading.Lock()
         # Lost lines that are not in the record yet.
-        self._untold = 0
+        self._unshared_losses = 0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -117,7 +117,7 @@ class LineSink(ABC):
             if self._thread.is_alive():
                 return False
         self._release()
-        if self._untold:
+        if self._unshared_losses:
             self._lose(0, "lines were lost")
         self._outage.close()
         return True
@@ -161,14 +161,14 @@ class LineSink(ABC):
         """
         with self._counting:
             self.lost_lines += count
-            self._untold += count
-            due = self._tell()
+            self._unshared_losses += count
+            due = self._share_losses()
         if count and self._on_lost is not None:
             self._on_lost(count)
         if due is not None:
-            self._logger.error(self.complaint, error=f"write {self.place}: {reason}", lost_lines=due)
+            self._logger.error(self.loss_message, error=f"write {self.place}: {reason}", lost_lines=due)
 
-    def _tell(self) -> int | None:
+    def _share_losses(self) -> int | None:
         """Add the lines that are lost to the record of all; returns how many are to be reported, None if none yet.
 
         While another process has the record they stay here, for the next time.
@@ -177,8 +177,8 @@ class LineSink(ABC):
             if not is_ours:
                 return None
             reported_at, unreported = self._outage.read()
-            unreported += self._untold
-            self._untold = 0
+            unreported += self._unshared_losses
+            self._unshared_losses = 0
             now = time.monotonic()
             is_due = now - reported_at >= self._report_interval
             self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
@@ -188,7 +188,7 @@ class LineSink(ABC):
 class FileSink(LineSink):
     """Appends to a file, which it never opens again. The sink owns the descriptors of `file`."""
 
-    complaint = "error-emitting-access-log-to-writer-accesslog"
+    loss_message = "error-emitting-access-log-to-writer-accesslog"
 
     def __init__(
         self,

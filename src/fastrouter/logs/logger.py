@@ -112,7 +112,7 @@ class LineWriter:
                 self._is_losing = True
                 self._lost += 1
                 return
-            self._tell_loss()
+            self._log_loss()
             self._append((line, 1))
             if self._thread is None:
                 self._start()
@@ -152,7 +152,7 @@ class LineWriter:
         if not self._is_held:
             self._changed.notify_all()
 
-    def _tell_loss(self) -> None:
+    def _log_loss(self) -> None:
         self._is_losing = False
         if self._lost and self.render_loss is not None:
             self._append((self.render_loss(self._lost), self._lost))
@@ -170,7 +170,7 @@ class LineWriter:
                 self._lost += lost
                 if not lost and not self._lines:
                     # Nobody may have anything to log for long.
-                    self._tell_loss()
+                    self._log_loss()
                 self._changed.notify_all()
                 is_behind = self._waiting >= _MAX_BATCH
             if not is_behind:

@@ -15,7 +15,7 @@ def log_loop_faults(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
     One line of level error for each. Whatever the error is like, telling of it raises nothing.
     """
 
-    def tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def log_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         where = str(context.get("message", ""))
         if error is None:
@@ -29,4 +29,4 @@ def log_loop_faults(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
             stack = "".join(traceback.format_exception(error))
         logger.error("loop-exception", error=text, type=kind, where=where, stacktrace=stack)
 
-    loop.set_exception_handler(tell)
+    loop.set_exception_handler(log_fault)

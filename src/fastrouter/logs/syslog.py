@@ -75,7 +75,7 @@ class SyslogSink(LineSink):
     over the next one.
     """
 
-    complaint = "error-emitting-access-log-to-writer-syslog"
+    loss_message = "error-emitting-access-log-to-writer-syslog"
 
     def __init__(
         self,

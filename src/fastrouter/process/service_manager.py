@@ -50,6 +50,6 @@ class ServiceManager:
         if not self._address:
             return
         # A manager that is gone or does not listen must not stop the router.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller, suppress(OSError):
-            teller.setblocking(False)
-            teller.sendto("\n".join(assignments).encode(), self._address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
+            sender.setblocking(False)
+            sender.sendto("\n".join(assignments).encode(), self._address)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from time import time
 from typing import Any, Self
 
-from fastrouter.tls.peer_certificate import HOSTNAME_MISMATCH, judge, name_mismatch, packed_address, without_brackets
+from fastrouter.tls.peer_certificate import HOSTNAME_MISMATCH, diagnose, name_mismatch, packed_address, without_brackets
 from fastrouter.tls.pem_files import load_identity, trust
 from fastrouter.tls.server import limit_suites
 
@@ -58,7 +58,7 @@ class BackendConnectionTLS(ssl.SSLObject):
             raise
         except ssl.SSLCertVerificationError as error:
             self._forget()
-            raise self._judged(error) from error
+            raise self._diagnosed(error) from error
         except ssl.SSLError:
             self._forget()
             raise
@@ -97,13 +97,13 @@ class BackendConnectionTLS(ssl.SSLObject):
         self.outgoing.read()
         raise error
 
-    def _judged(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
+    def _diagnosed(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
         """Return `error` as Go would tell it, which looks at the name before it looks for a chain."""
         inner: Any = self._sslobj  # type: ignore[attr-defined]
         try:
             # No certificates where this OpenSSL does not keep those that it refuses.
             shown = [entry.get_info() for entry in inner.get_unverified_chain() or ()]
-            return _refusal(*judge(error.verify_code, shown, self.peer_name, time()))
+            return _refusal(*diagnose(error.verify_code, shown, self.peer_name, time()))
         except ValueError:
             return _malformed()
 
@@ -142,7 +142,7 @@ class BackendContext(ssl.SSLContext):
         No name is refused: one that a server cannot be told is not told, and verified all the same.
         """
         name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname or ""
-        told = _told_name(name)
+        told = _server_name(name)
         connection = super().wrap_bio(incoming, outgoing, server_side, told, session or self._session_of(name))
         assert isinstance(connection, BackendConnectionTLS)
         connection.peer_name, connection.outgoing = name, outgoing
@@ -176,7 +176,7 @@ class BackendContext(ssl.SSLContext):
         return session
 
 
-def _told_name(name: str) -> bytes | None:
+def _server_name(name: str) -> bytes | None:
     """Return what the server is told it should be: as in Go no dot at the end, and no address."""
     told = name.rstrip(".")
     if not told.isascii() or not 0 < len(told) <= _MAX_SERVER_NAME or told.startswith(".") or "\0" in told:

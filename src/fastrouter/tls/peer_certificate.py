@@ -87,7 +87,7 @@ def name_mismatch(certificate: Certificate, name: str) -> str:
     return f"certificate is valid for {valid}, not {name}"
 
 
-def judge(code: int, chain: Sequence[Certificate], name: str, now: float) -> tuple[int, str]:
+def diagnose(code: int, chain: Sequence[Certificate], name: str, now: float) -> tuple[int, str]:
     """Return the code and Go's words for what OpenSSL has refused with `code` when it should have been `name`.
 
     `chain` is what the server has shown. Of a certificate that has several faults Go tells, before all that is about
