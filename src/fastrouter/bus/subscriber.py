@@ -1,4 +1,4 @@
-"""Registrations over NATS: from messages to the registry, and the messages that tell apps to register (spec 3.1)."""
+"""Registrations over NATS: from messages to the registry, and the messages that ask apps to register (spec 3.1)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from fastrouter.registry.route_registry import RouteRegistry
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-# Seconds of registrations between two looks at the network. While more of them come in, taking them off the connection
-# goes first: a server disconnects a client that lets 64 MiB pile up. When none come, whoever else needs the loop waits
-# this long.
+# Seconds of handling between two looks at the network. While more messages come in, reading them goes first: a server
+# disconnects a client that lets 64 MiB pile up. When none come, other work on the loop waits this long.
 SLICE_WHILE_RECEIVING = 0.001
 SLICE = 0.005
 
@@ -31,15 +30,15 @@ SLICE = 0.005
 CATCH_UP_PATIENCE = 5.0
 _CATCH_UP_POLL = 0.002
 
-# So many waiting messages have held memory that is worth giving back when they have been handled.
+# Waiting messages, beyond which it is worth returning their memory to the system when they have been handled.
 LARGE_BACKLOG = 10_000
 
 
 class Subscriber:
     """Feeds `registry` with the registrations that come in over `connection`.
 
-    `start_message` is the payload of `router.start` (messages.start_message). `send_changes` is called when a slice of
-    registrations is over, and is to send what they have changed on its way.
+    `start_message` is the payload of `router.start` (messages.start_message). `send_changes` is called after each slice
+    of work, to send the changes of the table.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Subscriber:
         self._received = 0
         self._received_before = 0
         self._had_large_backlog = False
-        # What is left of the message that is being handled: URIs, and what is done for each.
+        # Of the message that is being handled: the URIs that are left, and what is done for each.
         self._uris: deque[str] = deque()
         self._apply: Callable[[str], None] = _nothing
         self._work_handle: asyncio.Handle | None = None
@@ -113,10 +112,10 @@ class Subscriber:
         self._received += 1
 
     def _work_at_once(self) -> None:
-        """Handle what has been received, unless that is being done already: every turn of the loop costs some time."""
+        """Handle what has been received at once, not in the next turn of the loop, unless handling is under way."""
         if self._work_handle is not None or self._is_held or not self._inbox:
             return
-        # Much is read from the connection in one turn of the loop, in pieces: only the first of them is handled there.
+        # The connection is read in several pieces in one turn of the loop: only the first is handled at once.
         self._work_handle = asyncio.get_running_loop().call_soon(self._work)
         self._work_for_a_slice()
 
@@ -155,7 +154,7 @@ class Subscriber:
         self._received_before = self._received
         self._had_large_backlog |= len(self._inbox) >= LARGE_BACKLOG
         until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
-        # Workers first: the thread that writes the log would take the interpreter while the changes are being sent.
+        # Lines of the log are held back, so that its thread does not take the interpreter before the changes are sent.
         with self._logger.held():
             try:
                 while self._uris or self._inbox:
@@ -168,7 +167,7 @@ class Subscriber:
                     if time.perf_counter() >= until:
                         break
             except BaseException:
-                # A bug costs one message, not all that follow.
+                # A bug costs one message, not all later ones.
                 self._uris.clear()
                 raise
             finally:

@@ -1,4 +1,4 @@
-"""What is looked at every few seconds: open files, CPU, memory, and what waits on the bus (spec 1.3, 7.3, 7.4)."""
+"""Measurements every few seconds: open files, CPU, memory, and messages that wait (spec 1.3, 7.3, 7.4)."""
 
 import asyncio
 import os
@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fastrouter.observe.process_usage import Usage, UsageMeter
 
-# Seconds between two looks.
+# Seconds between two measurements.
 INTERVAL = 5.0
 
 
 class Monitor:
-    """Looks at once and every INTERVAL seconds.
+    """Measures at once and every INTERVAL seconds.
 
     `pids` returns the processes of the router, `bus` how many messages wait and how many were dropped. Each of
-    `on_interval` is called when one has passed.
+    `on_interval` is called after every interval.
     """
 
     def __init__(self, pids: Callable[[], Iterable[int]], bus: Callable[[], tuple[int, int]]) -> None:
@@ -33,7 +33,7 @@ class Monitor:
         self._task = asyncio.get_running_loop().create_task(self._look_for_ever())
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -1,4 +1,4 @@
-"""What health, routes and component answer, and to whom (spec 7.1 to 7.3)."""
+"""The answers for health, routes and the component, and their credentials (spec 7.1 to 7.3)."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ class Credentials(NamedTuple):
         if decoded.count(b":") != 1:
             return False
         user, _, password = decoded.partition(b":")
-        # Both are compared, and in constant time: how long it takes says nothing about either.
+        # Both are compared, in constant time, so that the duration reveals nothing about either.
         is_user = hmac.compare_digest(user, self.user.encode())
         is_password = hmac.compare_digest(password, self.password.encode())
         return is_user and is_password
@@ -52,7 +52,7 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
 
 
 def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, None, None]]) -> BodyParts:
-    """Yield `parts`, the last one only behind what `wait`, called when it has been made, waits for."""
+    """Yield `parts`; before the last one, call `wait` and wait until it is done."""
     held = b""
     for part in parts:
         yield held
@@ -65,7 +65,7 @@ def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts
     """Answer `/routes` to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
-        # Health paths are open on this listener too, but nothing is there.
+        # Gorouter checks no credentials for health paths here, and has no handler for them.
         if request.path in {"/health", "/healthz"}:
             return NOT_FOUND
         if not credentials.admits(request.authorization):
@@ -83,7 +83,7 @@ def component_handler(
     varz_json: Callable[[], bytes],
     routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
-    """Answer everything that the deprecated component listener has."""
+    """Answer the paths of the deprecated component listener."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path in {"/health", "/healthz"}:

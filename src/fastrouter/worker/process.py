@@ -1,8 +1,8 @@
 """A worker: the process that carries traffic, started by workers.py as `python -m fastrouter.worker NAME CHANNEL`.
 
 CHANNEL is the number of an inherited descriptor, this end of a channel to the control process. A worker reads no
-configuration, opens no file and handles no signal: all it knows comes over the channel. When the channel ends, so does
-the worker.
+configuration, opens no file and handles no signal: everything comes over the channel. The worker ends when the channel
+ends.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
-    SecureAnew,
+    ReplaceTLS,
     ServerTLS,
     SetLogLevel,
     TableEnd,
@@ -93,8 +93,8 @@ class Worker:
     async def run(self) -> None:
         """Serve until the channel ends, then let go of every client and write the last lines of the access log.
 
-        Raises what the handling of an order or of table changes has raised: from that moment on this worker knows less
-        than it should, and only a successor gets everything anew.
+        Raises what the handling of an order or of table changes has raised: after that its state is incomplete, and
+        only a new worker gets the complete one.
         """
         await self._stopped
         self._stop_accepting()
@@ -125,14 +125,14 @@ class Worker:
                 self._begin(order)
             case TableEnd():
                 assert self._data_plane is not None, "Begin comes first"
-                # What is there now stays; what follows comes and goes.
-                _calm_garbage_collector()
+                # Objects that exist now live as long as the process; later ones mostly do not.
+                _tune_garbage_collector()
                 self._channel.send_message(Ready())
             case Listen(names):
                 named = [NamedListener(name, socket.socket(fileno=self._channel.take_descriptor())) for name in names]
                 self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
-            case SecureAnew(front_tls):
+            case ReplaceTLS(front_tls):
                 self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
             case Degrade():
                 assert self._data_plane is not None, "Begin comes first"
@@ -225,7 +225,7 @@ class Worker:
         self._servers = []
 
     def _on_listening(self, task: asyncio.Task[None]) -> None:
-        # A worker that cannot accept is of no use: its successor may be luckier.
+        # A worker that cannot accept is of no use; the one that replaces it may be able to.
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
@@ -244,7 +244,7 @@ class Worker:
         try:
             self._look_whether_drained(grace_ends_at)
         except Exception as error:
-            # Nobody would ever hear that it is over.
+            # Otherwise Drained would never be reported.
             self._fail(error)
 
     def _look_whether_drained(self, grace_ends_at: float) -> None:
@@ -254,8 +254,8 @@ class Worker:
             return
         active, idle = self._data_plane.connection_counts()
         if idle or not self._closes_idle:
-            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
-            # before, which need not have been a request.
+            # From now on each connection is closed when it becomes idle. One that is idle at the next look has received
+            # bytes just before this, which were no complete request.
             self._closes_idle = True
             self._data_plane.drain()
             active, idle = self._data_plane.connection_counts()
@@ -271,15 +271,15 @@ class Worker:
         self._logger.warn("endpoint-counts-not-shared", number=number)
 
     def _on_refused(self, change: Change, error: ValueError) -> None:
-        # One route is amiss; without this all would be, again and again.
+        # Only this route is wrong. If this ended the worker, its successor would end for the same reason.
         self._logger.error("table-change-refused", error=str(error), change=repr(change))
 
 
-def _calm_garbage_collector() -> None:
+def _tune_garbage_collector() -> None:
     """Keep the collector from walking long-lived objects again and again.
 
-    Modules, routes and endpoints live as long as the worker: frozen, they are never looked at. A request leaves next
-    to no cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
+    Modules, routes and endpoints live as long as the worker; frozen, they are never walked. A request leaves hardly any
+    cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
     run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
     thousands of connections.
     """
@@ -291,11 +291,11 @@ def _calm_garbage_collector() -> None:
 def main(arguments: list[str]) -> NoReturn:
     """Be the worker NAME with the channel CHANNEL."""
     name, channel = arguments
-    # Held back by the control process until this moment: they must not end a worker that has just been started.
+    # The control process has blocked these signals until now, so that they do not end a worker while it starts.
     for number in IGNORED_BY_WORKERS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
-    # A fault in compiled code would otherwise leave nothing but the number of a signal.
+    # Without this a crash in compiled code leaves nothing but the number of a signal.
     faulthandler.enable(file=2)
     end = socket.socket(fileno=int(channel))
     _end_with_control_process(end)
@@ -307,19 +307,19 @@ def main(arguments: list[str]) -> NoReturn:
         traceback.print_exc(file=sys.stderr)
         status = 1
     STDOUT_WRITER.flush()
-    # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
+    # Not sys.exit: it would wait for lookups of names, and free a large table object by object.
     os._exit(status)
 
 
 def _end_with_control_process(end: socket.socket) -> None:
-    """End when the control process ends, even if this one is stopped or busy for ever by then.
+    """Have the kernel kill this process when the control process ends, even if this one is stopped or stuck in a loop.
 
-    A worker that is well would see the end of its channel; it dies all the same, and the access log loses what was
-    gathered since the last tick. When the control process ends by itself, its workers have ended before.
+    A healthy worker would see the end of its channel, but it is killed, too, and the access log loses the lines since
+    the last tick. This happens only when the control process is killed: otherwise it ends its workers first.
     """
     end_with_parent()
     if os.getppid() != peer_pid(end):
-        # Too late: it was gone before the kernel knew.
+        # The control process has ended before the kernel was asked.
         os._exit(0)
 
 
