@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from fastrouter._core import route_key
 from fastrouter.ipc.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.endpoint import ModificationTag, RegisteredEndpoint
 from fastrouter.registry.registration import Options, Registration
-from fastrouter.registry.route import route_key
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.sharding import ShardingMode
 from kept_lines import KeptLines

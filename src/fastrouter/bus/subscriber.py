@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fastrouter.bus.connection import MAX_PENDING_BYTES, MAX_PENDING_MESSAGES, NatsConnection
 from fastrouter.bus.messages import active_apps_message
 from fastrouter.logs.logger import Logger
+from fastrouter.process.background_task import BackgroundTask
 from fastrouter.process.free_memory import release_free_memory
 from fastrouter.process.slices import in_slices
 from fastrouter.registry.registration import MessageError, decode_registration
@@ -194,38 +195,28 @@ def _nothing(_uri: str) -> None:
     """Do nothing with a URI."""
 
 
-class ActiveAppsPublisher:
-    """Publishes every `interval` seconds which apps had requests since the time before.
+class ActiveAppsPublisher(BackgroundTask):
+    """Publishes every `interval` seconds which apps had requests since the last time.
 
-    `take_active_apps` starts to count anew, and the iterator that it returns makes their ids, some repeatedly, and `""`
-    for requests that are no app's.
+    `take_active_apps` starts a new count, and returns the ids of the last one, some repeatedly, and `""` for requests
+    of no app.
     """
 
     def __init__(
         self, connection: NatsConnection, interval: float, take_active_apps: Callable[[], Iterable[str]]
     ) -> None:
+        super().__init__()
         self._connection = connection
         self._interval = interval
         self._take_active_apps = take_active_apps
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin; the first message is due after one interval."""
-        self._task = asyncio.create_task(self._publish_for_ever())
-
-    def stop(self) -> None:
-        """Publish no more."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def _publish_for_ever(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            # A dict, because it keeps their order.
+            # A dict, because it keeps the order.
             app_ids: dict[str, bool] = {}
             await in_slices(app_ids.setdefault(app_id, True) for app_id in self._take_active_apps())
             app_ids.pop("", None)
-            # In a thread, because to compress a hundred thousand ids takes a while.
+            # In a thread, because compressing a hundred thousand ids takes a while.
             message = await asyncio.to_thread(active_apps_message, app_ids)
             await self._connection.publish("router.active_apps", message)

@@ -35,6 +35,16 @@ def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> A
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _listen_option(**attributes: Any) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        callback=_listen_address,
+        help="Where clients connect; port 0: any free port.",
+        **attributes,
+    )
+
+
 # Larger numbers are mistakes, and do not fit into the data plane's types.
 MAX_SECONDS = 365 * 24 * 3600
 MAX_COUNT = 2**31 - 1
@@ -80,13 +90,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_listen_address,
-    required=True,
-    help="Where clients connect; port 0: any free port.",
-)
+@_listen_option(required=True)
 @click.option(
     "--route",
     "route_options",
@@ -181,14 +185,7 @@ def run(
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_listen_address,
-    default="127.0.0.1:8080",
-    show_default=True,
-    help="Where clients connect; port 0: any free port.",
-)
+@_listen_option(default="127.0.0.1:8080", show_default=True)
 def demo(*, listen: Address) -> None:
     """Run the router in front of live backends to try it on, until Ctrl-C."""
     logger = Logger(LOG_SOURCE, timestamps="rfc3339")

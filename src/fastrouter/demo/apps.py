@@ -6,7 +6,6 @@ socket: the port of the NATS server is written to it, and its end is the order t
 """
 
 import asyncio
-import json
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import nats
+import orjson
 from aiohttp import WSMsgType, web
 from nats.aio.client import Client
 
@@ -92,7 +92,7 @@ class NatsServer:
         async with asyncio.timeout(NATS_PATIENCE):
             while True:
                 try:
-                    (url,) = json.loads(ports.read_text())["nats"]
+                    (url,) = orjson.loads(ports.read_bytes())["nats"]
                 except (OSError, ValueError):
                     await asyncio.sleep(0.01)
                 else:
@@ -119,7 +119,7 @@ async def register(client: Client, is_asked: asyncio.Event, listeners: Sequence[
                 "private_instance_id": f"{APP_ID}-{index}",
                 "private_instance_index": str(index),
             }
-            await client.publish("router.register", json.dumps(registration).encode())
+            await client.publish("router.register", orjson.dumps(registration))
         try:
             async with asyncio.timeout(REGISTER_INTERVAL):
                 await is_asked.wait()
@@ -178,7 +178,7 @@ def _instance(index: int) -> web.Application:
 
     async def echo(request: web.Request) -> web.Response:
         body = await request.read()
-        return web.json_response(
+        echoed = orjson.dumps(
             {
                 "instance": index,
                 "method": request.method,
@@ -186,9 +186,10 @@ def _instance(index: int) -> web.Application:
                 "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
                 "body": body.decode(errors="replace"),
             },
-            # A terminal wants the newline.
-            dumps=lambda echoed: json.dumps(echoed) + "\n",
+            # For terminals.
+            option=orjson.OPT_APPEND_NEWLINE,
         )
+        return web.Response(body=echoed, content_type="application/json", charset="utf-8")
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import NamedTuple
 
 from fastrouter.observe.responses import NOT_FOUND, TEXT, BodyParts, StatusHandler, StatusRequest, StatusResponse
@@ -63,18 +63,8 @@ def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, No
 
 def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts]) -> StatusHandler:
     """Answer `/routes` to those who have the credentials."""
-
-    def handle(request: StatusRequest) -> StatusResponse:
-        # Gorouter checks no credentials for health paths here, and has no handler for them.
-        if request.path in {"/health", "/healthz"}:
-            return NOT_FOUND
-        if not credentials.admits(request.authorization):
-            return _unauthorized()
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
-
-    return handle
+    # Gorouter checks no credentials for health paths here, and has no handler for them.
+    return _pages_handler(lambda: NOT_FOUND, credentials, {"/routes": lambda: _json(routes_json())})
 
 
 def component_handler(
@@ -84,17 +74,24 @@ def component_handler(
     routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
     """Answer the paths of the deprecated component listener."""
+    return _pages_handler(
+        lambda: _health(is_healthy()),
+        credentials,
+        {"/varz": lambda: _json(varz_json()), "/routes": lambda: _json(routes_json())},
+    )
+
+
+def _pages_handler(
+    health: Callable[[], StatusResponse], credentials: Credentials, pages: Mapping[str, Callable[[], StatusResponse]]
+) -> StatusHandler:
+    """Answer health paths to everybody, and `pages`, by their paths, to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path in {"/health", "/healthz"}:
-            return _health(is_healthy())
+            return health()
         if not credentials.admits(request.authorization):
             return _unauthorized()
-        if request.path == "/varz":
-            return _json(varz_json())
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
+        return pages.get(request.path, lambda: NOT_FOUND)()
 
     return handle
 

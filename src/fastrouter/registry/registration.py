@@ -105,16 +105,15 @@ def decode_registration(payload: bytes) -> Registration:
 
 def refuse_unfit_text(registration: Registration) -> None:
     """Raise MessageError for text that is not allowed in a header value."""
-    for name in _HEADER_FIELDS:
-        text = getattr(registration, name)
-        if _NOT_PRINTABLE_ASCII.search(text):
-            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
-        _refuse_long(name, len(text), _MAX_HEADER_TEXT)
-    for name in _PLAIN_FIELDS:
-        text = getattr(registration, name)
-        if _CONTROL.search(text):
-            raise MessageError(f"Unable to validate message. {name} must not have control characters")
-        _refuse_long(name, len(text), _MAX_PLAIN_TEXT)
+    for names, unfit, rule, limit in (
+        (_HEADER_FIELDS, _NOT_PRINTABLE_ASCII, "be printable ASCII", _MAX_HEADER_TEXT),
+        (_PLAIN_FIELDS, _CONTROL, "not have control characters", _MAX_PLAIN_TEXT),
+    ):
+        for name in names:
+            text = getattr(registration, name)
+            if unfit.search(text):
+                raise MessageError(f"Unable to validate message. {name} must {rule}")
+            _refuse_long(name, len(text), limit)
     if _has_control_characters("".join(registration.uris)):
         raise MessageError("Unable to validate message. uris must not have control characters")
     tags = registration.tags or {}

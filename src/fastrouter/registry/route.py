@@ -61,8 +61,3 @@ class Route(msgspec.Struct, gc=False, eq=False):
         if isinstance(members, Member):
             return (members,)
         return members.values() if members else ()
-
-
-def route_key(uri: str) -> str:
-    """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
-    return uri.removesuffix("/").lower().partition("?")[0].removesuffix("/").removeprefix("/")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 
+from fastrouter._core import route_key
 from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.endpoint import (
@@ -26,7 +27,7 @@ from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
 from fastrouter.registry.held_endpoints import HeldEndpoints
 from fastrouter.registry.label_rows import LabelRows
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.route import Member, Route
 from fastrouter.registry.routes_page import render_routes
 from fastrouter.registry.sharding import Segments, ShardingMode
 from fastrouter.registry.sorted_keys import SortedKeys

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from fastrouter._core import route_key
 from fastrouter.net.address import parse_backend_address
 from fastrouter.process.slices import Pace
 from fastrouter.registry.endpoint import RegisteredEndpoint
 from fastrouter.registry.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.route import Member, Route
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 from fastrouter.registry.succession import handed_endpoint

@@ -208,10 +208,8 @@ def backend_context(
 
     Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
     """
-    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None)
+    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None, cert_chain, private_key)
     _trust_system_and(ca_certs, context)
-    if cert_chain:
-        load_identity(context, cert_chain, private_key)
     return context
 
 
@@ -230,13 +228,11 @@ def route_service_context(
     Versions and `ciphers` are as for `server_tls.limit_suites`. With `skip_ssl_validation` any certificate will do.
     Raises as `backend_context`.
     """
-    context = _new_context(min_version, max_version, ciphers)
+    context = _new_context(min_version, max_version, ciphers, cert_chain, private_key)
     if skip_ssl_validation:
         context.verify_mode = ssl.CERT_NONE
     else:
         _trust_system_and(ca_certs, context)
-    if cert_chain:
-        load_identity(context, cert_chain, private_key)
     return context
 
 
@@ -253,19 +249,22 @@ def hairpin_context(
 
     Versions and `ciphers` are as for `server_tls.limit_suites`. Raises as `backend_context`.
     """
-    context = _new_context(min_version, max_version, ciphers)
+    context = _new_context(min_version, max_version, ciphers, cert_chain, private_key)
     trust(context, ca_cert)
-    load_identity(context, cert_chain, private_key)
     return context
 
 
-def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
+def _new_context(
+    min_version: str, max_version: str, ciphers: Iterable[str] | None, cert_chain: str, private_key: str
+) -> BackendContext:
     context = BackendContext()
     context.set_ciphers(":".join(_DEFAULT_SUITES))
     limit_suites(context, min_version, max_version, ciphers)
     # BackendConnectionTLS checks the name.
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
     return context
 
 

@@ -112,7 +112,7 @@ def _libssl() -> ctypes.CDLL:
 
 
 def _pointer_of(context: ssl.SSLContext, libssl: ctypes.CDLL) -> int:
-    """Return the SSL_CTX* of a context, the first member of CPython's object. Raises TicketKeysError without one."""
+    """Return the SSL_CTX* of a context, the first member of CPython's object. Raises TicketKeysError."""
     pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
     if (
         pointer is None
