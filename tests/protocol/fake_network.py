@@ -34,12 +34,14 @@ class FakeTask:
 
     def run(self) -> None:
         if not self._is_over:
+            # It may be cancelled from within, and does not notice: it never awaits again.
+            self._is_over = True
             try:
                 awaited = self._coroutine.send(None)
             except StopIteration:
-                self._is_over = True
                 return
             assert isinstance(awaited, Silence), "a dial waits for something the fake loop does not know"
+            self._is_over = False
 
     def cancel(self) -> None:
         if not self._is_over:
