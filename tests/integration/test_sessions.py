@@ -174,7 +174,7 @@ class TestOneRouter:
     ) -> None:
         """As one that has OpenSSL linked in: then a session is good for the worker that it comes from."""
         (tmp_path / "sitecustomize.py").write_text("import _ssl\ndel _ssl.__file__\n")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
         router = start(issuer.pair(HOST))
         port, context = tls_port(router), client_context(issuer)
         assert 0 < resumed(port, context, new_session(port, context)) < CONNECTIONS

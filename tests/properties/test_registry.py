@@ -279,7 +279,7 @@ class RegistryMachine(RuleBasedStateMachine):
         assert known - forgotten == in_use
 
 
-RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+RegistryMachine.TestCase.settings = settings(max_examples=settings().max_examples * 3 // 5, stateful_step_count=25)
 TestRegistry = RegistryMachine.TestCase
 
 

@@ -389,4 +389,6 @@ def status_of(client: FakeTransport) -> bytes:
 
 
 TestSelection = Selection.TestCase
-TestSelection.settings = hypothesis_settings(max_examples=300, stateful_step_count=60)
+TestSelection.settings = hypothesis_settings(
+    max_examples=3 * hypothesis_settings().max_examples, stateful_step_count=60
+)

@@ -104,6 +104,7 @@ def test_any_bytes(agent: bytes, referer: bytes, other: bytes, target: bytes) ->
     assert f'" {record["status"]} {record["bytes_received"]} {record["bytes_sent"]} ' in line
 
 
+@pytest.mark.slow
 def test_every_character_is_printed_as_go_does() -> None:
     """Go prints letters, marks, numbers, punctuation, symbols and the space as they are (unicode.IsPrint)."""
     logged = Logged()

@@ -261,6 +261,7 @@ class TestSessions:
         monkeypatch.setattr("fastrouter.tls.backends.time", lambda: now.timestamp() + 60 * minutes)
         assert resumed(context, server) == (minutes in (3, 59))
 
+    @pytest.mark.slow
     def test_at_most_so_many(self) -> None:
         context, server = backend_context(ca_certs=[OURS.pem]), OURS.server("*.app.internal")
         names = [f"i{number}.app.internal" for number in range(MAX_SESSIONS + 1)]
