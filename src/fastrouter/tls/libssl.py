@@ -9,6 +9,9 @@ import ssl
 import sys
 from functools import cache
 
+# Of openssl/x509v3.h.
+_PURPOSE_ANY = 7
+
 # Bytes that every SSL_CTX has at least.
 _PROBED = 1024
 
@@ -33,6 +36,7 @@ def libssl() -> ctypes.CDLL:
         library.SSL_CTX_get_options.restype = ctypes.c_uint64
         library.SSL_CTX_get_num_tickets.argtypes = (ctypes.c_void_p,)
         library.SSL_CTX_get_num_tickets.restype = ctypes.c_size_t
+        library.SSL_CTX_set_purpose.argtypes = (ctypes.c_void_p, ctypes.c_int)
         library.SSL_CTX_set_session_ticket_cb.argtypes = (ctypes.c_void_p,) * 4
         library.SSL_SESSION_get0_peer.argtypes = (ctypes.c_void_p,)
         library.SSL_SESSION_get0_peer.restype = ctypes.c_void_p
@@ -56,6 +60,20 @@ def pointer_of(context: ssl.SSLContext) -> int:
     ):
         raise LibsslError("this Python's contexts are laid out in another way")
     return pointer
+
+
+def accept_any_purpose(context: ssl.SSLContext) -> None:
+    """Have `context` verify its peers' chains without asking what their certificates may be used for.
+
+    Who signs must be allowed to, as before: OpenSSL looks at that for every purpose. What it leaves out is for the
+    caller to judge: ExtendedKeyUsage in the whole chain, and KeyUsage of the peer's own certificate. Raises
+    LibsslError; then the context asks as it did.
+    """
+    if not ssl.OPENSSL_VERSION.startswith("OpenSSL "):
+        # Others take purposes, too, but may tie more to them.
+        raise LibsslError(f"{ssl.OPENSSL_VERSION} is not OpenSSL")
+    if libssl().SSL_CTX_set_purpose(pointer_of(context), _PURPOSE_ANY) != 1:
+        raise LibsslError("libssl takes no purpose")
 
 
 def _is_readable(address: int) -> bool:
