@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.allowed import ENTRIES, OPENSSL, OUTCOMES
+from parity.allowed import ENTRIES, OUTCOMES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "fastrouter"
@@ -197,10 +197,7 @@ def test_what_may_differ_from_gorouter_is_told_in_the_parity_table() -> None:
 
 
 def test_nothing_that_gorouter_serves_may_be_a_fault_of_the_server() -> None:
-    """But for two kinds of certificates that nobody should have."""
-    served = [
-        outcome for outcome in OUTCOMES if re.match("([1-5].. )*2", outcome.gorouter) and outcome.reason != OPENSSL
-    ]
+    served = [outcome for outcome in OUTCOMES if re.match("([1-5].. )*2", outcome.gorouter)]
     assert [outcome for outcome in served if re.match("([1-5].. )*5", outcome.ours)] == []
 
 
