@@ -277,8 +277,8 @@ def _rows() -> Iterator[Row]:
     # TLS the backend does not want.
     remote = "remote error: tls: "
     refusal: dict[str, Any] = {"fate": "pruned", "body": CERTIFICATE_REQUIRED}
-    stranger = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
-    introduced = {"backend_tls": backend_context(ca_certs=[OURS.pem], **stranger)}
+    unknown = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
+    introduced = {"backend_tls": backend_context(ca_certs=[OURS.pem], **unknown)}
     yield Row(
         "alert: bad certificate",
         over_tls(OURS.server, sent_after_the_hello(alert(42))),

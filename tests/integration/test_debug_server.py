@@ -134,11 +134,11 @@ def test_level_is_changed_in_all_processes(
     silent |= limited.fill()
 
     assert ask(port, "POST", "/log-level", "debug") == (200, "debug\n")
-    heard = limited.wait_for_workers()
+    logged = limited.wait_for_workers()
     limited.wait_until_logged(limited.fill())
     assert not silent & limited.logged()
     uris = {event["data"]["uri"] for event in router.events("route-registered")}
-    assert heard in uris
+    assert logged in uris
     assert unheard not in uris
     router.forgive_deaths(2)
 

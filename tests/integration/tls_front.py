@@ -67,7 +67,7 @@ class FrontRouter(InProcessRouter):
 class TlsClient(RawClient):
     """A client connection with TLS, for which `first` went ahead in the clear.
 
-    To one that `is_strict`, an end without a goodbye is an error.
+    To one that `is_strict`, an end without a close_notify is an error.
     """
 
     socket: ssl.SSLSocket

@@ -240,8 +240,8 @@ LINES = (
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),
     Line(_NO_TEXT, "routes", "-", r'bad-utf8.* => .bad-utf8-.\.reg.: \['),
     Line(_NO_TEXT, "routes", "+", r'bad-utf8.* => .bad-utf8-.\.reg.: unchanged$'),
-    Line(_NO_TEXT, "told", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
-    Line(_NO_TEXT, "told", "+", r'bad-utf8.* => 3 validation-error '),
+    Line(_NO_TEXT, "logged", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
+    Line(_NO_TEXT, "logged", "+", r'bad-utf8.* => 3 validation-error '),
 )
 
 Entry = Outcome | Blur | Line

@@ -3,7 +3,7 @@
     python -m tests.parity.compare --gorouter PATH [--only PATTERN] [--jobs NUMBER] [--verbose]
 
 PATH is an executable of Gorouter (that of April 2025, built with Go 1.23 and zap/exp 0.3), which this project neither
-has nor builds. Both routers get the same gorouter.yml (but for ports), hear the same registrations on one NATS bus,
+has nor builds. Both routers get the same gorouter.yml (but for ports), receive the same registrations on one NATS bus,
 and stand in front of the same raw backends. Each case (`corpus.py`, `configurations.py`) is done with one after the
 other; then what the client got, what the backend saw, the lines of the access log and those of the process log, and
 what was added to metrics (`counts.py`) are compared, without what no two runs share (`normal_form.py`). Backends show
