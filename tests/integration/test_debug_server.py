@@ -79,7 +79,7 @@ class Limited:
         wait_for(lambda: hosts <= self.logged() or None, "a line for each request")
 
     def wait_for_workers(self) -> str:
-        """Wait until all workers know a new route: what the control process told them before, they know by then."""
+        """Wait until all workers serve a new route: by then they have handled all earlier orders."""
         host = f"new-{next(self._numbers)}.test"
         register(self._nats, self._closed.address, host)
         wait_for(lambda: 404 not in {self._router.status_of(host) for _ in range(MANY)} or None, "the new route")

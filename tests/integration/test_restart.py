@@ -206,7 +206,7 @@ class HealthChecks:
 
 
 def accepting_workers(routers: Generations, count: int, without: int) -> bool | None:
-    """True when there are so many workers that listen, and the one that was killed is none of them."""
+    """Whether so many workers listen, without the one that was killed."""
     pids = [pid for pid in workers_of(routers.current) if pid != without]
     return True if sum(listens(pid, routers.port) for pid in pids) == count else None
 

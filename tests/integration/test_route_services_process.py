@@ -289,7 +289,7 @@ class TestHairpinning:
         assert b"connection refused" in (response.value(b"X-Cf-Routererror") or b"")
 
     def test_a_circle_ends(self, new_world: NewWorld) -> None:
-        """Each is the other's service: the signature of one route is none of the other's."""
+        """Each is the other's service: the signature of one route is not valid for the other."""
         world = new_world(**HAIRPIN)
         world.register(SERVICE, world.app.address, route_service_url=f"https://{APP}/")
         world.register(APP, world.app.address, route_service_url=f"https://{SERVICE}/")

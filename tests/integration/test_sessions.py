@@ -75,7 +75,7 @@ def tls_port(router: GorouterProcess) -> int:
 
 
 def reload(router: GorouterProcess, **keys: Any) -> None:
-    """Have the router read a changed configuration; returns when its workers have been told."""
+    """Have the router read a changed configuration; returns when its workers have the orders."""
     path = router.access_log.with_name("gorouter.yml")
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | keys))
     count = len(router.events("certificates-loaded")) + 1

@@ -17,7 +17,7 @@ from .raw_client import RawClient
 
 
 def server_tls(*pairs: Pair, **options: Any) -> ServerTLS:
-    """What a worker is told to show itself with these certificates."""
+    """The TLS of a listener with these certificates."""
     return ServerTLS(tuple(Identity(*identity_of(pair.chain), pair.chain, pair.key) for pair in pairs), **options)
 
 

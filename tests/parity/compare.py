@@ -41,7 +41,7 @@ from .normal_form import Compared, NormalForm, differences, outcome
 from .pair import APP, PROCESS, Pair
 
 PATIENCES = (1.0, 3.0, 10.0)
-"""A case is told if it differs with each of these: what depends on time alone, or comes late, does not."""
+"""A case is reported if it differs with each of these, because differences of time alone do not repeat."""
 
 PART = 150
 """How many cases are done with one pair of routers. Logs are read from the start again and again, so not too many."""

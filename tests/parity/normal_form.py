@@ -91,7 +91,7 @@ class NormalForm:
 
         def clean(line: str) -> str:
             line = re.sub(r":(\d{4,5})\b", lambda found: ":" + ports.get(int(found[1]), _unknown(found[1])), line)
-            # Whence a router dials is known to nobody.
+            # The port from which a router dials is random.
             line = re.sub(r'((?:local[-_]address"?: ?|tcp )"?127\.0\.0\.1:)\d{4,5}', r"\1<own>", line)
             line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
             line = _SECONDS.sub(_seconds, _LOG_TIME.sub("[<time>]", _DATE.sub(r"\1<date>", line)))

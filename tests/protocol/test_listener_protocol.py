@@ -106,7 +106,7 @@ class SecureConversation(Conversation):
 
 
 def without_scheme(text: bytes) -> bytes:
-    """Blank out what shall differ: the scheme, as backends and log are told."""
+    """Blank out what differs on purpose: the scheme, for backends and in the log."""
     return re.sub(rb"((?i:x.forwarded.proto):[ \"]*)https?", rb"\1-", text)
 
 
@@ -296,7 +296,7 @@ class TestMemory:
         written = len(conversation.client.written)
         conversation.from_backend_only(b"bytes" if is_tunnel else OK)
         assert len(conversation.client.written) > written
-        # But not for ever, while the client sends what nobody can read.
+        # But not for ever, while the client sends what cannot be read.
         conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
         conversation.loop.run()
         assert conversation.client.is_over
