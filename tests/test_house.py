@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: what may import what, and what stands where."""
+"""The rules of the house that no linter checks: imports, and what belongs in which file."""
 
 import ast
 import re

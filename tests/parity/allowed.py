@@ -66,7 +66,7 @@ _BAD_GATEWAY_AND_CLOSED = "502 closed; 1 sent; logged 502"
 _BROKEN_CHUNKS = "400 closed; 0 sent; logged 400"
 _CUT_UNSEEN = "end; 1 sent; logged nothing"
 
-# Each choice begins with the ids of the rows of docs/parity.md that tell of it.
+# Each choice begins with the ids of the rows of docs/parity.md that describe it.
 _STRICT = "H03, H05, H11, H13, H20, Q02: requests that are not right, or framed in two ways, are refused"
 _FRAMED_ANEW = "S01: framing of responses, and what is not right in their headers, is rendered anew"
 _SPOKEN = "H07, H17: what is refused before the handlers is told in words of our own, with a length, as HTTP/1.1"
@@ -238,8 +238,8 @@ LINES = (
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),
     Line(_NO_TEXT, "routes", "-", r'bad-utf8.* => .bad-utf8-.\.reg.: \['),
     Line(_NO_TEXT, "routes", "+", r'bad-utf8.* => .bad-utf8-.\.reg.: unchanged$'),
-    Line(_NO_TEXT, "told", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
-    Line(_NO_TEXT, "told", "+", r'bad-utf8.* => 3 validation-error '),
+    Line(_NO_TEXT, "logged", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
+    Line(_NO_TEXT, "logged", "+", r'bad-utf8.* => 3 validation-error '),
 )
 
 Entry = Outcome | Blur | Line

@@ -69,7 +69,7 @@ def test_another_certificate(client: ssl.SSLContext) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_other_rules(client: ssl.SSLContext, change: dict[str, Any]) -> None:
-    """A session proves no more than what its handshake was judged by."""
+    """A session proves no more than its handshake has verified."""
     rules = {"client_ca_certs": ISSUER.pem, "client_certificates": "none", "ticket_secret": SECRET}
     giver, taker = (server_context(server_tls(PAIR, **options)) for options in (rules, rules | change))
     assert not are_shared(client, giver, taker)
