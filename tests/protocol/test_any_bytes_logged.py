@@ -5,6 +5,7 @@ import re
 import unicodedata
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
