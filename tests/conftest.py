@@ -1,10 +1,11 @@
-"""How hypothesis looks for examples, and what a test may leave behind, in all tests."""
+"""What all tests have in common: how hypothesis looks for examples, certificates, and what a test may leave behind."""
 
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from config_rules import Pems
 from live_objects import live_objects, overlook_live_objects
 
 # The same ones in every run, and however slow the machine is: what fails once fails again, and what passes passes.
@@ -14,6 +15,11 @@ settings.register_profile(
 # `make test-quick`
 settings.register_profile("quick", settings.get_profile("same-everywhere"), max_examples=10)
 settings.load_profile("same-everywhere")
+
+
+@pytest.fixture(scope="module")
+def pems() -> Pems:
+    return Pems()
 
 
 @pytest.fixture(autouse=True)

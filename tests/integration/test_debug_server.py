@@ -4,10 +4,7 @@ import http.client
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from itertools import count
-
-import pytest
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter
@@ -24,12 +21,6 @@ LOOPBACK = "127.0.0.2"
 
 # As good as certainly, of so many connections each worker gets one.
 MANY = 32
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 def debug_port(router: GorouterProcess) -> int:

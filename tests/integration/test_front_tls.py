@@ -33,19 +33,8 @@ NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture(scope="module")
 def pair(issuer: Issuer) -> Pair:
     return issuer.pair(HOST)
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 class Front:

@@ -1,9 +1,6 @@
 """Handlers as an operator configures them: a gorouter.yml, a bus, and what app and client see (spec 4.2)."""
 
 import signal
-from collections.abc import Iterator
-
-import pytest
 
 from fastrouter.tls.backends import backend_context
 
@@ -18,12 +15,6 @@ from .router_process import wait_for
 from .tls_backend import Authority, TlsBackend
 
 HOST = "app.test"
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 def serve(router: GorouterProcess, nats: RawNatsClient, backend: RawBackend) -> None:

@@ -27,17 +27,6 @@ LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 UNSPEC = SIGNATURE + b"\x21\x00\x00\x04rest"
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
-
-
 class Front:
     """A router that reads PROXY headers, in front of one backend, with TLS or without.
 

@@ -50,23 +50,6 @@ def start(nats_server: NatsServerProcess, tmp_path: Path) -> Iterator[Start]:
         generations.stop()
 
 
-def answer(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
-@pytest.fixture
-def serving() -> Iterator[ServingBackend]:
-    with ServingBackend(answer) as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
-
-
 def workers_of(pid: int) -> list[int]:
     return [child for child in children_of(pid) if "fastrouter.worker" in command_of(child)]
 

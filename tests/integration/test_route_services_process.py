@@ -102,11 +102,6 @@ class World:
         return self._access_log.read_text().splitlines()
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
 @pytest.fixture
 def new_world(
     start_gorouter: StartGorouter, nats: RawNatsClient, issuer: Issuer, tmp_path: Path

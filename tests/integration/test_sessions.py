@@ -3,7 +3,7 @@
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import yaml
 from .conftest import StartGorouter
 from .generations import Generations, with_route
 from .gorouter_process import GorouterProcess
-from .http_message import Request, response_with
+from .http_message import Request
 from .in_process import HOST, request
 from .issuer import Issuer, Pair, name
 from .nats_server import NatsServerProcess
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import START_PATIENCE, wait_for
 from .tls_front import TlsClient, client_context, tls_keys
 
@@ -27,11 +27,6 @@ CONNECTIONS = 60
 KEY, OTHER_KEY = "k" * 32, "o" * 32
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLSv1.2", "TLSv1.3"])
 def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
     found: ssl.TLSVersion = request.param
@@ -39,30 +34,20 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 
 
 @pytest.fixture
-def requests() -> list[Request]:
+def requests(serving: AnsweringBackend) -> list[Request]:
     """What the backend has got."""
-    return []
-
-
-@pytest.fixture
-def backend(requests: list[Request]) -> Iterator[ServingBackend]:
-    def answer(stream: BackendStream) -> None:
-        requests.append(stream.read_request())
-        stream.send(response_with())
-
-    with ServingBackend(answer) as backend:
-        yield backend
+    return serving.requests
 
 
 Start = Callable[..., GorouterProcess]
 
 
 @pytest.fixture
-def start(start_gorouter: StartGorouter, backend: ServingBackend, tmp_path: Path) -> Start:
+def start(start_gorouter: StartGorouter, serving: AnsweringBackend, tmp_path: Path) -> Start:
     """Starts a router of two workers with HTTPS and a route, whose clients ask for a certificate by its name."""
 
     def start(*pairs: Pair, **keys: Any) -> GorouterProcess:
-        arguments = with_route(tmp_path, HOST, backend.address)
+        arguments = with_route(tmp_path, HOST, serving.address)
         return start_gorouter(arguments=arguments, **{"go_max_procs": 2, **tls_keys(*pairs, **keys)})
 
     return start
@@ -167,9 +152,9 @@ class TestOneRouter:
         wait_for(lambda: None if visit(port, context, session)[0] else True, "the new key")
 
     def test_a_successor(
-        self, nats_server: NatsServerProcess, backend: ServingBackend, issuer: Issuer, tmp_path: Path
+        self, nats_server: NatsServerProcess, serving: AnsweringBackend, issuer: Issuer, tmp_path: Path
     ) -> None:
-        arguments = with_route(tmp_path, HOST, backend.address)
+        arguments = with_route(tmp_path, HOST, serving.address)
         routers = Generations(tmp_path, nats_server, *arguments, **tls_keys(issuer.pair(HOST)), go_max_procs=2)
         try:
             port = routers.wait_for("tls-listener-started")["address"]["Port"]

@@ -238,12 +238,6 @@ class TestTunnel:
 class TestHalfClose:
     """A tunnel of which one side has ended goes on, until the other has been silent for a while or has ended, too."""
 
-    @pytest.fixture
-    @staticmethod
-    def backend() -> Iterator[RawBackend]:
-        with RawBackend() as backend:
-            yield backend
-
     @contextlib.contextmanager
     def tunnel(
         self, backend: RawBackend, **settings: float

@@ -23,16 +23,7 @@ from fastrouter.config.sections import DistinguishedName
 
 ALL_RULES = {**RULES, **FURTHER_RULES}
 
-
-@pytest.fixture(scope="module")
-def pems() -> Pems:
-    return Pems()
-
-
-@pytest.fixture(autouse=True)
-def local_ip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Need no network."""
-    monkeypatch.setattr(validation, "local_ip", lambda: "192.0.2.7")
+pytestmark = pytest.mark.usefixtures("local_ip")
 
 
 def write(directory: Path, document: Any) -> str:

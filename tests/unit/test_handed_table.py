@@ -13,7 +13,7 @@ import pytest
 from fastrouter.bus.subscriber import Subscriber
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change, Introduce, Put, SetRoute
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.adoption import Adoption
 from fastrouter.registry.endpoint import ModificationTag
 from fastrouter.registry.handed_table import (
@@ -30,17 +30,13 @@ from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.sharding import ShardingMode
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
+from kept_lines import KeptLines
 
 TIMEOUT = 20.0
 NO_TAG = ("", 0)
 
 
-class NoLines(LineWriter):
-    def write(self, line: bytes) -> None:
-        del line
-
-
-LOGGER = Logger(level=Level.ERROR, writer=NoLines())
+LOGGER = Logger(level=Level.ERROR, writer=KeptLines())
 
 
 class Router:

@@ -59,5 +59,5 @@ def test_no_secret(line: int) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_descriptor_that_is_not_there(line: int, pipe: int) -> None:
     os.close(pipe)
-    with pytest.raises(HandoverError, match=f"descriptor {pipe} cannot be read: Bad file descriptor"):
+    with pytest.raises(HandoverError, match=f"descriptor {pipe} cannot be read: bad file descriptor"):
         ticket_secret(line, f"{pipe}:{os.getpid()}")

@@ -30,8 +30,8 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
+    ReplaceTLS,
     Report,
-    SecureAnew,
     ServerTLS,
     SetLogLevel,
     SharedColumns,
@@ -78,7 +78,7 @@ ORDERS: dict[type, msgspec.Struct] = {
     Begin: BEGIN,
     TableEnd: TableEnd(),
     Listen: Listen(("clients",)),
-    SecureAnew: SecureAnew(ServerTLS(())),
+    ReplaceTLS: ReplaceTLS(ServerTLS(())),
     Drain: Drain(0.0),
     Degrade: Degrade(),
     SetLogLevel: SetLogLevel(99),
@@ -155,10 +155,10 @@ class FaultyWorkers(Workers):
 
     faulty: type | None = None
 
-    def _take_note(self, seat: typing.Any, report: Report) -> None:
+    def _apply_report(self, slot: typing.Any, report: Report) -> None:
         if type(report) is self.faulty:
             raise RuntimeError("this is not for me")
-        super()._take_note(seat, report)
+        super()._apply_report(slot, report)
 
 
 class Puppets:
@@ -213,7 +213,7 @@ async def start(process_log: ProcessLog, puppets: Puppets) -> AsyncIterator[Call
         workers = FaultyWorkers(
             1,
             process_log.logger,
-            on_hopeless=lambda: None,
+            on_crash_loop=lambda: None,
             on_prune=lambda _uri, _address: None,
             on_death=lambda _: None,
         )

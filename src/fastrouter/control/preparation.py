@@ -1,4 +1,4 @@
-"""What is made ready, and tried, before there are workers that could only die of it."""
+"""What is prepared and checked before workers are started, because a worker could only crash over it."""
 
 import asyncio
 import resource
@@ -38,7 +38,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
         descriptors += [file.descriptor, file.outage]
     if stream is not None:
         try:
-            # One for all workers, as long as it holds.
+            # One connection for all workers, until it fails.
             connection = await asyncio.to_thread(syslog.connect, stream)
         except OSError as error:
             source.error("error-creating-syslog-writer", error=error_text(error))
@@ -49,7 +49,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
 
 
 def check_tls(options: RouterOptions, logger: Logger) -> None:
-    """Find out what OpenSSL will not have. Raises StartError."""
+    """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
     try:
         if options.front_tls is not None:
             try_server_tls(options.front_tls)
@@ -60,7 +60,7 @@ def check_tls(options: RouterOptions, logger: Logger) -> None:
         try:
             try_ticket_keys()
         except TicketKeysError as error:
-            # Whole handshakes cost more, and nobody anything else.
+            # The only price is that more handshakes are full ones.
             logger.info("tls-sessions-not-shared", error=str(error))
     try:
         backend_context(**msgspec.structs.asdict(options.backend_tls))

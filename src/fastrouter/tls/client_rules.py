@@ -11,9 +11,9 @@ from fastrouter.ipc.messages import ClientRule
 
 
 class ClientRules:
-    """Judges the chains with which clients proved themselves.
+    """Checks the verified chains of clients against the rules.
 
-    `on_refused` is told the subject of a client that is turned away.
+    `on_refused` is called with the subject of a client that is refused.
     """
 
     def __init__(self, rules: Sequence[ClientRule], on_refused: Callable[[str], object]) -> None:
@@ -21,14 +21,14 @@ class ClientRules:
         self._on_refused = on_refused
 
     def allows(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the rules have nothing against the client of `connection`, whose handshake is complete.
+        """Return whether the rules allow the client of `connection`, whose handshake is complete.
 
         Every rule for a CA of the client's chain must allow the subject of the first certificate that is no CA's.
         """
         chain = verified_chain(connection)
         if not chain:
-            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out: by the
-            # same rules, which are part of the ticket's keys (server_tls).
+            # There is no certificate, or the session is resumed. Its chain was checked when the ticket was issued, by
+            # the same rules, because they are part of the ticket's keys (`server.py`).
             return True
         authorities = {str(distinguished_name(entry.subject)) for entry in chain if _is_authority(entry)}
         leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), "")

@@ -1,4 +1,4 @@
-"""Keys of TLS session tickets, which every worker has: so a session goes on wherever its client comes back to.
+"""Keys of TLS session tickets, shared by all workers, so that each can resume the sessions of the others.
 
 A ticket is a session that the server has encrypted and the client keeps (RFC 5077, RFC 8446 section 4.6.1). OpenSSL
 makes the keys for it with each context, and Python's ssl has no call to set them; libssl has, and ctypes calls it.
@@ -13,11 +13,11 @@ from functools import cache
 
 SECRET_SIZE = 32
 
-# Of openssl/tls1.h. Without a place for them, the second returns how many bytes the keys are.
+# From openssl/tls1.h. With a null pointer, the second returns the size of the keys in bytes.
 _SET_TICKET_KEYS = 59
 _GET_TICKET_KEYS = 58
 
-# Of openssl/ssl.h: what is to become of a ticket, and how one was read that needs no renewal.
+# From openssl/ssl.h: decisions about a ticket, and the status of one that was read and needs no renewal.
 _IGNORE_RENEW = 2
 _USE = 3
 _USE_RENEW = 4
@@ -34,9 +34,9 @@ class TicketKeysError(Exception):
 def set_ticket_keys(context: ssl.SSLContext, secret: bytes, purpose: bytes) -> None:
     """Give `context` the keys that follow from `secret` and `purpose`; both are of any length.
 
-    A ticket is taken by all contexts with the same two, in whichever process, until the certificate expires that its
-    client has shown, as in Go: with TLS 1.3 the ticket is renewed at each visit. Raises TicketKeysError; then the
-    context goes on with keys of its own.
+    All contexts with the same two accept the tickets, in any process. As in Go, a ticket is valid until the client's
+    certificate expires; with TLS 1.3 it is renewed by each connection. Raises TicketKeysError; then the context keeps
+    keys of its own.
     """
     libssl = _libssl()
     pointer = _pointer_of(context, libssl)
@@ -48,7 +48,7 @@ def set_ticket_keys(context: ssl.SSLContext, secret: bytes, purpose: bytes) -> N
 
 
 def try_ticket_keys() -> None:
-    """Find out whether the keys of contexts can be set. Raises TicketKeysError."""
+    """Check that the keys of contexts can be set. Raises TicketKeysError."""
     set_ticket_keys(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), b"", b"")
 
 
@@ -61,12 +61,12 @@ def _on_ticket(
     libssl = _libssl()
     certificate = libssl.SSL_SESSION_get0_peer(session)
     if certificate is not None and libssl.X509_cmp_current_time(libssl.X509_get0_notAfter(certificate)) < 0:
-        # A whole handshake, in which the client may show another.
+        # A full handshake, in which the client may send another certificate.
         return _IGNORE_RENEW
     return _USE if status == _SUCCESS else _USE_RENEW
 
 
-# OpenSSL has its address, so it must stay for ever.
+# OpenSSL keeps its address, so the object must never be freed.
 _ON_TICKET = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
@@ -92,7 +92,7 @@ def _libssl() -> ctypes.CDLL:
     if sys.implementation.name != "cpython" or path is None:
         raise TicketKeysError("this Python has its ssl built in")
     try:
-        # What this is asked for is looked up in all that it is linked with, too.
+        # A symbol is looked up in the libraries that this one is linked with, too.
         libssl = ctypes.CDLL(path)
         libssl.SSL_CTX_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
         libssl.SSL_CTX_ctrl.restype = ctypes.c_long
@@ -112,7 +112,7 @@ def _libssl() -> ctypes.CDLL:
 
 
 def _pointer_of(context: ssl.SSLContext, libssl: ctypes.CDLL) -> int:
-    """Return the SSL_CTX* of a context: the first member of CPython's object. Raises TicketKeysError if it is not."""
+    """Return the SSL_CTX* of a context, the first member of CPython's object. Raises TicketKeysError."""
     pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
     if (
         pointer is None
@@ -125,7 +125,7 @@ def _pointer_of(context: ssl.SSLContext, libssl: ctypes.CDLL) -> int:
 
 
 def _is_readable(address: int) -> bool:
-    """Whether there is memory at an address: the kernel only says no where looking oneself would end the process."""
+    """Whether an address is readable. The kernel is asked, because reading a bad address would crash the process."""
     reader, writer = os.pipe()
     try:
         return int(ctypes.CDLL(None).write(writer, ctypes.c_void_p(address), _PROBED)) == _PROBED

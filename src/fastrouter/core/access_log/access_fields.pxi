@@ -1,19 +1,19 @@
 # Fields of a log line: one value each, as Gorouter writes it or as JSON; and the fields and headers that are configured.
 
 cdef inline char* put_name(char* out, bint is_json, const char* key, const char* label) noexcept nogil:
-    """What stands before a value; two calls, so that the compiler knows both lengths."""
+    """The text in front of a value. Two calls, so that the compiler knows both lengths."""
     if is_json:
         return put_text(out, key)
     return put_text(out, label)
 
 
 cdef inline char* put_nothing(char* out, bint is_json) noexcept:
-    """What stands for a value that there is none of."""
+    """The text for a missing value."""
     return put_text(out, b"null" if is_json else b"\"-\"")
 
 
 cdef inline char* put_field(char* out, bint is_json, const char* base, Slice text) except NULL:
-    """A quoted text; an empty one is none."""
+    """A quoted text; an empty one counts as missing."""
     if text.length == 0:
         return put_nothing(out, is_json)
     if is_json:
@@ -22,7 +22,7 @@ cdef inline char* put_field(char* out, bint is_json, const char* base, Slice tex
 
 
 cdef char* put_field_bytes(char* out, bint is_json, bytes text) except NULL:
-    """A quoted text; None and an empty one are none."""
+    """A quoted text; None and an empty one count as missing."""
     cdef Slice whole
     if text is None:
         return put_nothing(out, is_json)
@@ -41,7 +41,7 @@ cdef char* put_endpoint_field(char* out, bint is_json, Endpoint endpoint, int wh
 
 
 cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
-    """Seconds with six decimals; a negative number stands for none."""
+    """Seconds with six decimals; a negative number means a missing value."""
     return put_nothing(out, is_json) if nanoseconds < 0 else put_seconds(out, nanoseconds)
 
 
@@ -80,7 +80,7 @@ cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
         return exchange.dialled_ns - exchange.dial_started_ns if exchange.dialled_ns else 0
     if field == FIELD_TLS_TIME:
         return exchange.secured_ns - exchange.dialled_ns if exchange.secured_ns else 0
-    # Looking up a name is part of the dial.
+    # The lookup of a name is part of the dial.
     return 0
 
 
@@ -93,12 +93,12 @@ cdef class LoggedHeader:
         cdef str text = lower.replace("-", "_")
         self.name = lower.encode("utf-8")
         self.kind = known_kind(PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
-        # A name that no header can have still has its place in the line.
+        # A name that no header can have still has a field in the line.
         self.label = b" " + _go_escaped(text.encode("utf-8")) + b":"
         self.key = encode_basestring(text).encode("utf-8") + b":"
 
     cdef Py_ssize_t size(self) except -1:
-        """Bytes that it takes in a line besides its value."""
+        """Bytes of its field in a line without the value."""
         return max(PyBytes_GET_SIZE(self.label), PyBytes_GET_SIZE(self.key)) + 8
 
     cdef Slice find(self, Head head) noexcept:
@@ -118,11 +118,11 @@ cdef class LoggedHeader:
         return none
 
 
-# Of requests with more fields than are read; a request is logged with all of them.
+# The head of a request with more fields than are read: the log line has them all the same.
 cdef Head crowded_head = Head()
 
 cdef bytes logged_values(AccessLog log, Head head):
-    """What the log line must remember of a head: a Slice for each of `extra_headers`."""
+    """The slices of a head that the log line needs: one for each of `extra_headers`."""
     cdef Py_ssize_t count = PyList_GET_SIZE(log.extra_headers)
     cdef bytes values = PyBytes_FromStringAndSize(NULL, count * sizeof(Slice))
     cdef Py_ssize_t i
@@ -157,7 +157,7 @@ cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, 
     if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
         return put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
     if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
-        # Go takes these out of the headers.
+        # Go removes these from the headers.
         return put_nothing(out, is_json)
     if exchange.changed is not None:
         changed = exchange.changed.of(kind)

@@ -1,7 +1,7 @@
 # AccessLog: one line per exchange, byte for byte as Gorouter writes it (spec 6.2) or as a JSON object, gathered into batches of
 # whole lines.
 
-# Fields of attempts that a line can have besides, by FIELD_* (spec 6.2).
+# Optional fields of a line, by FIELD_* (spec 6.2).
 cdef tuple EXTRA_FIELDS = (
     "failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address",
 )
@@ -35,7 +35,7 @@ cdef class AccessLog:
         free(self.batch)
 
     def flush(self):
-        """Hand over what has gathered."""
+        """Hand the batch to the sink."""
         cdef bytes lines
         if self.size:
             lines = PyBytes_FromStringAndSize(self.batch, self.size)
@@ -67,11 +67,11 @@ cdef class AccessLog:
         if exchange.endpoint is not None:
             size += PyBytes_GET_SIZE(exchange.endpoint.headers)
         if self.extra_headers:
-            # The header fields may stand in the line once more.
+            # The header fields may be in the line a second time.
             size += PyBytes_GET_SIZE(exchange.head) + changed_size(exchange)
-        # No field is longer than that: seven of the request, the router's error, the endpoint's three, and those configured.
+        # Fields have a maximum: seven of the request, the router's error, three of the endpoint, and those configured.
         size = min(size, (11 + PyList_GET_SIZE(self.extra_headers)) * (LOGGED_MAX + 8))
-        # Go makes at most four bytes of one (\xNN), JSON six (\u00NN).
+        # Escaping turns one byte into four at most (\xNN), in JSON into six (\u00NN).
         return (6 if self.is_json else 4) * size + self.extra_room + ACCESS_LINE_FIXED
 
     cdef int record(self, Exchange exchange) except -1:
@@ -119,8 +119,8 @@ cdef class AccessLog:
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
         if exchange.endpoint is None or exchange.prepared is None:
-            # A visit to a route service has a time as well, though it has no endpoint to show; a head that is too large has
-            # an endpoint, which it never went to.
+            # A visit to a route service has a time, too, although it has no endpoint to show. A request whose head is too large
+            # has an endpoint, but was not sent to it.
             out = put_text(out, b"0.000000")
         else:
             if exchange.proxy_started_ns:
@@ -144,7 +144,7 @@ cdef class AccessLog:
 
 
 cdef inline Endpoint logged_endpoint(Exchange exchange):
-    """The backend of the last attempt; a route service is none."""
+    """The backend of the last attempt; a route service does not count."""
     if exchange.endpoint is None or exchange.endpoint.is_route_service:
         return None
     return exchange.endpoint
@@ -158,7 +158,7 @@ cdef inline char* put_protocol(char* out, Exchange exchange) noexcept:
 
 cdef inline char* put_request_id(char* out, bint is_json, Exchange exchange) noexcept:
     if exchange.refused_protocol is not None:
-        # No handler has given it one.
+        # No handler has set it.
         return put_nothing(out, is_json)
     out = put_text(out, b"\"")
     out = put(out, exchange.request_id, 36)

@@ -10,6 +10,17 @@ cdef class BackendConnection(Connection):
         self.endpoint = endpoint
         self.connection_pool = endpoint.connection_pool()
 
+    def __repr__(self):
+        if self.is_closed:
+            state = "closed" if self.transport is None else "closing"
+        elif self.dialling is not None:
+            state = "dialling"
+        elif self.exchange is not None:
+            state = "busy"
+        else:
+            state = "idle" if self in self.connection_pool.idle else "unused"
+        return f"<BackendConnection {self.endpoint.address} {state}>"
+
     # --- dial
 
     cdef int dial(self) except -1:

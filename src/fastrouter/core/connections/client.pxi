@@ -8,6 +8,23 @@ cdef class ClientConnection(Connection):
         self.plane = plane
         self.keep_alive = True
 
+    def __repr__(self):
+        if self.exchange is not None:
+            state = repr(self.exchange)
+        elif self.transport is None:
+            state = "closed" if self.is_closing else "unconnected"
+        elif self.is_closing or self.is_lingering:
+            state = "closing"
+        elif self.is_discarding:
+            state = "discarding a body"
+        elif self.awaiting is not None:
+            state = "waiting for a route"
+        elif self._unconsumed():
+            state = "reading a head"
+        else:
+            state = "idle" if self.is_used else "new"
+        return f"<ClientConnection {'of nobody' if self.address is None else self.address.decode()} {state}>"
+
     # --- asyncio.Protocol
 
     cdef int on_data(self, bytes data) except -1:

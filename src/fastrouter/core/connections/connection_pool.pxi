@@ -9,6 +9,9 @@ cdef class ConnectionPool:
     def __len__(self):
         return len(self.idle)
 
+    def __repr__(self):
+        return f"<ConnectionPool of {len(self.idle)} idle>"
+
     cdef BackendConnection acquire(self):
         """The freshest idle connection, or None: dial."""
         cdef BackendConnection connection

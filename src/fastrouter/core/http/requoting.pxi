@@ -1,4 +1,4 @@
-# Requoting: paths and queries as Go writes them anew (spec 4.4), in one pass over their bytes.
+# Requoting: paths and queries as Go encodes them again after parsing (spec 4.4), in one pass over their bytes.
 
 cdef enum:
     QUERY_PAIRS_MAX = 10000     # Go reads no more; a query of more is passed on as it is
@@ -42,7 +42,7 @@ cdef char* put_unescaped(char* out, const char* text, Py_ssize_t length, bint pl
 
 
 cdef char* put_requoted(char* out, const char* text, Py_ssize_t length, const unsigned char* is_plain) noexcept nogil:
-    """Append unescaped `text`, with escapes for all that is not plain: up to three times its size. A query has + for a space."""
+    """Append unescaped `text` with escapes for special bytes: up to three times its size. In a query a space becomes +."""
     cdef Py_ssize_t i
     cdef unsigned char byte
     cdef const char* digits = b"0123456789ABCDEF"
@@ -72,7 +72,7 @@ cdef bytes requoted_path(bytes path):
 
 
 cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
-    """By name, and of equal names by their place."""
+    """Compare two pairs: by name, and equal names by their place."""
     cdef const Pair* a = <const Pair*>left
     cdef const Pair* b = <const Pair*>right
     cdef int order = memcmp(a.name, b.name, min(a.name_length, b.name_length))
@@ -84,7 +84,7 @@ cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
 
 
 cdef bytes sorted_query(bytes query):
-    """A query, with its question mark, as Go encodes one anew: pairs by the order of their names, without what it cannot read."""
+    """A query, with its question mark, as Go encodes it after parsing: pairs sorted by name, without those it cannot parse."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(query)
     cdef const char* text = PyBytes_AS_STRING(query)
     cdef const char* end = text + size

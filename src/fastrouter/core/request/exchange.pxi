@@ -12,6 +12,25 @@ cdef class Exchange(Timed):
         self.cursor = -1
         self.is_body_wanted = True
 
+    def __repr__(self):
+        # The states of docs/life-of-a-request.md.
+        if self.is_finished:
+            state = "finished"
+        elif self.is_tunnel:
+            state = "half-closed tunnel" if self.is_half_closed else "tunnel"
+        elif self.is_response_started:
+            state = "answering"
+        elif self.is_head_sent:
+            state = "sent" if self.is_body_wanted else "sent without its body"
+        elif self.backend is not None:
+            state = "dialling"
+        else:
+            state = "waiting to dial" if self.waits_to_dial else "new"
+        head = b"" if self.head is None else self.head
+        target = head[self.host.start :][: self.host.length] + head[self.path.start :][: self.path.length]
+        where = "" if self.endpoint is None else f" {self.endpoint.address}"
+        return f"<Exchange {state}: {head[self.method.start :][: self.method.length].decode()} {target.decode('latin-1')}{where}>"
+
     cdef int read_head(self, bytes raw, Head head) except -1:
         """Take over what must outlive this read. `head` was scanned from `raw`."""
         cdef const char* base = head.base
