@@ -49,16 +49,17 @@ cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
 
 cdef char* put_extra_field(char* out, bint is_json, int field, Exchange exchange) except NULL:
     """One of EXTRA_FIELDS with its name."""
+    cdef RoundTrip trip = exchange.round_trip
     cdef const char* address
     cdef Py_ssize_t size
     cdef Slice whole
     out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
-        return put_decimal(out, exchange.round_trip.failed_attempts)
+        return put_decimal(out, trip.failed_attempts)
     if field == FIELD_LOCAL_ADDRESS:
-        if not exchange.round_trip.has_response or exchange.round_trip.local_address is None:
+        if not trip.has_response or trip.local_address is None:
             return put_nothing(out, is_json)
-        address = PyUnicode_AsUTF8AndSize(exchange.round_trip.local_address, &size)
+        address = PyUnicode_AsUTF8AndSize(trip.local_address, &size)
         whole.start = 0
         whole.length = <uint32_t>size
         return put_field(out, is_json, address, whole)
@@ -70,16 +71,17 @@ cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
 
     Of an attempt that needed no dial or no handshake the times are 0, which is Gorouter's quirk.
     """
+    cdef RoundTrip trip = exchange.round_trip
     if field == FIELD_FAILED_ATTEMPTS_TIME:
-        return exchange.round_trip.last_failed_ns - exchange.round_trip.started_ns if exchange.round_trip.failed_attempts else -1
-    if not exchange.round_trip.has_response:
+        return trip.last_failed_ns - trip.started_ns if trip.failed_attempts else -1
+    if not trip.has_response:
         return -1
     if field == FIELD_BACKEND_TIME:
-        return exchange.finished_ns - (exchange.round_trip.last_failed_ns if exchange.round_trip.failed_attempts else exchange.round_trip.started_ns)
+        return exchange.finished_ns - (trip.last_failed_ns if trip.failed_attempts else trip.started_ns)
     if field == FIELD_DIAL_TIME:
-        return exchange.round_trip.dialled_ns - exchange.round_trip.dial_started_ns if exchange.round_trip.dialled_ns else 0
+        return trip.dialled_ns - trip.dial_started_ns if trip.dialled_ns else 0
     if field == FIELD_TLS_TIME:
-        return exchange.round_trip.secured_ns - exchange.round_trip.dialled_ns if exchange.round_trip.secured_ns else 0
+        return trip.secured_ns - trip.dialled_ns if trip.secured_ns else 0
     # Looking up a name is part of the dial.
     return 0
 

@@ -94,31 +94,32 @@ cdef class AccessLog:
 
     cdef char* _put_named(self, char* out, Exchange exchange) except NULL:
         """The fields that have names in both formats."""
+        cdef Request request = exchange.request
         cdef bint is_json = self.is_json
-        cdef const char* head = PyBytes_AS_STRING(exchange.request.head)
+        cdef const char* head = PyBytes_AS_STRING(request.head)
         cdef Endpoint endpoint = logged_endpoint(exchange)
-        cdef int64_t total = exchange.finished_ns - exchange.request.received_ns
+        cdef int64_t total = exchange.finished_ns - request.received_ns
         cdef int64_t proxied = 0
         cdef bytes error = exchange.response.router_error
         cdef char field
         out = put_name(out, is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
             out = put_nothing(out, is_json)
-        elif exchange.request.prepared is not None and exchange.request.sent_forwarded_for.length:
-            out = put_field(out, is_json, PyBytes_AS_STRING(exchange.request.prepared), exchange.request.sent_forwarded_for)
+        elif request.prepared is not None and request.sent_forwarded_for.length:
+            out = put_field(out, is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
         else:
-            out = put_field(out, is_json, head, exchange.request.forwarded_for)
+            out = put_field(out, is_json, head, request.forwarded_for)
         out = put_name(out, is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
-        if exchange.request.is_proto_set:
-            out = put_text(out, b"\"https\"" if exchange.request.is_proto_https else b"\"http\"")
+        if request.is_proto_set:
+            out = put_text(out, b"\"https\"" if request.is_proto_https else b"\"http\"")
         else:
-            out = put_field(out, is_json, head, exchange.request.forwarded_proto)
+            out = put_field(out, is_json, head, request.forwarded_proto)
         out = put_name(out, is_json, b',"vcap_request_id":', b" vcap_request_id:")
         out = put_request_id(out, is_json, exchange)
         out = put_name(out, is_json, b',"response_time":', b" response_time:")
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
-        if exchange.round_trip.endpoint is None or exchange.request.prepared is None:
+        if exchange.round_trip.endpoint is None or request.prepared is None:
             # A visit to a route service has a time as well, though it has no endpoint to show; a head that is too large has
             # an endpoint, which it never went to.
             out = put_text(out, b"0.000000")
@@ -135,7 +136,7 @@ cdef class AccessLog:
         for field in self.extra_fields:
             out = put_extra_field(out, is_json, field, exchange)
         out = put_name(out, is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
-        if error is None and exchange.request.has_semicolon:
+        if error is None and request.has_semicolon:
             error = b"deprecated-semicolon-params"
         out = put_field_bytes(out, is_json, error)
         if self.extra_headers:
@@ -167,41 +168,42 @@ cdef inline char* put_request_id(char* out, bint is_json, Exchange exchange) noe
 
 cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except NULL:
     """The beginning of a line, up to the first field with a name."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.request.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
-    if exchange.request.refused_protocol is None or has_only(_is_host, head + exchange.request.host.start, exchange.request.host.length):
-        out = put(out, head + exchange.request.host.start, min(exchange.request.host.length, LOGGED_MAX))
+    if request.refused_protocol is None or has_only(_is_host, head + request.host.start, request.host.length):
+        out = put(out, head + request.host.start, min(request.host.length, LOGGED_MAX))
     else:
-        out = put_quoted(out, head, exchange.request.host)
+        out = put_quoted(out, head, request.host)
     out = put_text(out, b" - [")
-    out = put_local_time(out, exchange.request.received_wall_ns)
+    out = put_local_time(out, request.received_wall_ns)
     out = put_text(out, b"] \"")
-    out = put_escaped(out, head + exchange.request.method.start, exchange.request.method.length)
+    out = put_escaped(out, head + request.method.start, request.method.length)
     out = put_text(out, b" ")
     if (
-        log.redaction and memchr(head + exchange.request.path.start, c"?", exchange.request.path.length) != NULL
-        and is_word(head, exchange.request.method, b"GET")
+        log.redaction and memchr(head + request.path.start, c"?", request.path.length) != NULL
+        and is_word(head, request.method, b"GET")
     ):
         uri = redacted_uri(exchange, log.redaction)
         out = put_escaped(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     else:
-        if exchange.request.path.length == 0 or head[exchange.request.path.start] == c"?":
+        if request.path.length == 0 or head[request.path.start] == c"?":
             out = put_text(out, b"/")
-        out = put_escaped(out, head + exchange.request.path.start, exchange.request.path.length)
+        out = put_escaped(out, head + request.path.start, request.path.length)
     out = put_text(put_protocol(put_text(out, b" "), exchange), b"\" ")
     if exchange.response.status:
         out = put_decimal(out, exchange.response.status)
     else:
         out = put_text(out, b"\"-\"")
     out = put_text(out, b" ")
-    out = put_decimal(out, exchange.request.bytes_received)
+    out = put_decimal(out, request.bytes_received)
     out = put_text(out, b" ")
     out = put_decimal(out, exchange.response.bytes_sent)
     out = put_text(out, b" ")
-    out = put_quoted(out, head, exchange.request.referer)
+    out = put_quoted(out, head, request.referer)
     out = put_text(out, b" ")
-    out = put_quoted(out, head, exchange.request.user_agent)
+    out = put_quoted(out, head, request.user_agent)
     out = put_text(out, b" \"")
     out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client.identity.address)
     out = put_text(out, b"\" \"")
@@ -211,28 +213,29 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
 
 cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except NULL:
     """The same as the beginning of a JSON object."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.request.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
-    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, exchange.request.method, b"GET") else 0)
+    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, request.method, b"GET") else 0)
     out = put_text(out, b'{"time":"')
-    out = put_utc_time(out, exchange.request.received_wall_ns)
+    out = put_utc_time(out, request.received_wall_ns)
     out = put_text(out, b'","host":')
-    out = put_json_text(out, head + exchange.request.host.start, exchange.request.host.length)
+    out = put_json_text(out, head + request.host.start, request.host.length)
     out = put_text(out, b',"method":')
-    out = put_json_text(out, head + exchange.request.method.start, exchange.request.method.length)
+    out = put_json_text(out, head + request.method.start, request.method.length)
     out = put_text(out, b',"uri":')
     out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     out = put_text(put_protocol(put_text(out, b',"protocol":"'), exchange), b'"')
     out = put_text(out, b',"status":')
     out = put_decimal(out, exchange.response.status) if exchange.response.status else put_nothing(out, True)
     out = put_text(out, b',"bytes_received":')
-    out = put_decimal(out, exchange.request.bytes_received)
+    out = put_decimal(out, request.bytes_received)
     out = put_text(out, b',"bytes_sent":')
     out = put_decimal(out, exchange.response.bytes_sent)
     out = put_text(out, b',"referer":')
-    out = put_field(out, True, head, exchange.request.referer)
+    out = put_field(out, True, head, request.referer)
     out = put_text(out, b',"user_agent":')
-    out = put_field(out, True, head, exchange.request.user_agent)
+    out = put_field(out, True, head, request.user_agent)
     out = put_text(out, b',"remote_addr":')
     out = put_field_bytes(out, True, None if log.hides_source else exchange.client.identity.address)
     out = put_text(out, b',"backend_addr":')
@@ -241,9 +244,10 @@ cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except 
 
 cdef bytes redacted_uri(Exchange exchange, int redaction):
     """Path and query; by `redaction` (index of REDACTIONS) without a query, or with its SHA-1 instead (spec 8.12)."""
-    cdef bytes uri = PyBytes_AS_STRING(exchange.request.head)[exchange.request.path.start : exchange.request.path.start + exchange.request.path.length]
+    cdef Request request = exchange.request
+    cdef bytes uri = PyBytes_AS_STRING(request.head)[request.path.start : request.path.start + request.path.length]
     cdef bytes path, mark, query
-    if exchange.request.path.length == 0 or uri[0] == c"?":
+    if request.path.length == 0 or uri[0] == c"?":
         uri = b"/" + uri
     path, mark, query = uri.partition(b"?")
     if redaction == 0 or not query:

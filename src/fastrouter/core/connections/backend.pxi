@@ -57,8 +57,6 @@ cdef class BackendConnection(Connection):
         if exchange is None:
             # Nothing was asked: whatever this is, it must not be taken for the response to the next request.
             self.close()
-        elif self.tunnel is not None:
-            self.tunnel.on_backend_data(data)
         else:
             try:
                 if self.unread is not None or (self.backlog is None and self.must_wait()):
@@ -171,10 +169,6 @@ cdef class BackendConnection(Connection):
         if error is not None and not isinstance(error, OSError):
             # What the loop makes of a fault of ours.
             return self._panic(exchange, error)
-        if self.tunnel is not None:
-            self.exchange = None
-            self.tunnel = None
-            return exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
         if error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
             # TLS that ends without its closing alert: Go takes that for an end, and so do apps (spec 4.5).
             return self._finish_until_close(exchange)

@@ -134,9 +134,7 @@ cdef class ClientConnection(Connection):
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
-        if self.tunnel is not None:
-            self.tunnel.watch_silence()
-        elif self.has_eof:
+        if self.has_eof:
             self._watch_half_close()
         return self.exchange.on_client_room()
 
@@ -168,9 +166,14 @@ cdef class ClientConnection(Connection):
             size += PyByteArray_GET_SIZE(self.backlog)
         return size
 
-    cdef bytes take_received(self):
-        """What was received and is not used yet; it is somebody else's now."""
+    cdef bytes begin_tunnel(self, Tunnel tunnel):
+        """From now on what comes is the tunnel's. Returns what has come already."""
         cdef bytes received = b""
+        self.tunnel = tunnel
+        self.drop_validator()
+        self.disarm()
+        self.watch_stall()
+        framing_start(&self.framing, FRAMING_UNTIL_CLOSE, -1)
         if self.pending is not None:
             received = self.pending[self.at:]
         if self.backlog is not None:
@@ -414,9 +417,7 @@ cdef class ClientConnection(Connection):
         cdef Py_ssize_t waiting
         if self.transport is None or self.is_closing:
             return 0
-        if self.tunnel is not None:
-            wanted = exchange.can_take_body()
-        elif not self.is_lingering:
+        if not self.is_lingering:
             waiting = self._unconsumed()
             if exchange is not None and not self.framing.is_done:
                 wanted = waiting == 0 and exchange.can_take_body()

@@ -45,15 +45,12 @@ cdef class HTTP1ClientSide(ClientSide):
         return connection.abort()
 
     cdef bytes begin_tunnel(self, Tunnel tunnel):
-        cdef ClientConnection connection = self.connection
-        connection.tunnel = tunnel
-        connection.drop_validator()
-        connection.disarm()
-        connection.watch_stall()
-        return connection.take_received()
+        return self.connection.begin_tunnel(tunnel)
 
-    cdef bint has_ended(self) noexcept:
-        return self.connection.has_eof
+    cdef bint take_end(self) noexcept:
+        cdef bint has_ended = self.connection.has_eof
+        self.connection.has_eof = False
+        return has_ended
 
     cdef bint is_full(self) noexcept:
         return self.connection.is_write_paused

@@ -1,4 +1,4 @@
-# connections: the two sides: listeners and clients, dials and backends, and tunnels between them.
+# connections: the two sides: listeners and clients, dials and backends.
 
 cdef enum:
     SERVER_HEAD_MAX = 1048576   # bytes of a request head that reaches the handlers, whatever their own limit is (spec 4.0)
@@ -103,7 +103,7 @@ cdef class ClientConnection(Connection):
     cdef int _watch_half_close(self) except -1
     cdef int _on_half_close_over(self) except -1
     cdef int write(self, object data) except -1
-    cdef bytes take_received(self)
+    cdef bytes begin_tunnel(self, Tunnel tunnel)
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _note_incomplete(self) except -1
     cdef int _gather(self, bytes data) except -1

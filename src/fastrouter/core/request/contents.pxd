@@ -1,4 +1,4 @@
-# request: one request and its response: the exchange, Gorouter's handlers over it, and the attempts.
+# request: one request and its response: the exchange and its parts, Gorouter's handlers over it, the attempts, tunnels.
 
 cdef enum:
     KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
@@ -135,7 +135,7 @@ cdef class ClientSide:
     cdef bint serves(self, Exchange exchange) noexcept
     cdef int abort(self) except -1
     cdef bytes begin_tunnel(self, Tunnel tunnel)
-    cdef bint has_ended(self) noexcept
+    cdef bint take_end(self) noexcept
     cdef bint is_full(self) noexcept
     cdef bint can_half_close(self) except -1
     cdef int half_close(self) except -1
@@ -313,7 +313,6 @@ cdef class Tunnel:
     cdef int on_backend_data(self, bytes data) except -1
     cdef bint on_client_half_close(self) except -1
     cdef bint on_backend_half_close(self) except -1
-    cdef int on_backend_end(self) except -1
     cdef int watch_silence(self) except -1
     cdef int on_silence(self) except -1
     cdef int finish(self) except -1

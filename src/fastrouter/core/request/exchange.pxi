@@ -1,7 +1,7 @@
 # Exchange: one request and its response, between two sides that know each other only through it.
 #
-# What the client's side says comes in through `on_request`, `on_body`, `on_client_*`; what the backend's says through `on_backend_*`,
-# `on_interim`, `on_response_*`, `on_switch`. Whatever happens, it ends in `finish`, once.
+# What the client's side says comes in through `on_request`, `on_body` and `on_client_*`; what the backend's says through
+# `on_backend_*`, `on_interim`, `on_response_*` and `on_switch`. Whatever happens, it ends in `finish`, once.
 
 cdef Exchange new_exchange(ClientSide client, DataPlane plane):
     cdef Exchange exchange = Exchange.__new__(Exchange)
@@ -137,8 +137,6 @@ cdef class Exchange(Timed):
         return self.client.pause()
 
     cdef int on_backend_room(self) except -1:
-        if self.tunnel is not None:
-            self.tunnel.watch_silence()
         return self.client.resume()
 
     # --- endings ------------------------------------------------------------------------------------------------------------
@@ -150,7 +148,7 @@ cdef class Exchange(Timed):
             return 0
         if self.tunnel is not None:
             self.round_trip.on_cut(failure)
-            return self.tunnel.on_backend_end()
+            return self.tunnel.finish()
         if self.response.is_started:
             # Part of a response is out: only a broken connection tells the client that the rest is missing (spec 4.5).
             self.round_trip.on_cut(failure)
@@ -288,6 +286,8 @@ cdef class Exchange(Timed):
     cdef int _count(self) except -1:
         """What Gorouter's reporter counts when a request is over (spec 4.2)."""
         cdef DataPlane plane = self.plane
+        cdef RoundTrip trip = self.round_trip
+        cdef Endpoint endpoint = trip.endpoint
         cdef int64_t total = self.finished_ns - self.request.received_ns
         cdef int group
         plane.counters[COUNTER_REQUESTS] += 1
@@ -296,15 +296,15 @@ cdef class Exchange(Timed):
             return 0
         if plane.settings.observes_apps:
             # What no app has seen is the router's own, as are apps without a label: row 0.
-            plane.shared.observe(HISTOGRAM_HTTP, 0 if self.round_trip.endpoint is None else self.round_trip.endpoint.source_row, total / 1e9)
-        if self.round_trip.endpoint is None:
+            plane.shared.observe(HISTOGRAM_HTTP, 0 if endpoint is None else endpoint.source_row, total / 1e9)
+        if endpoint is None:
             return 0
         # 101 counts as xxx, as Gorouter has it (spec 5.8).
         group = self.response.status // 100 - 2 if 200 <= self.response.status < 600 else STATUS_GROUPS - 1
-        plane.counters[COUNTERS_RESPONSES + STATUS_GROUPS * self.round_trip.endpoint.component_row + group] += 1
-        if self.round_trip.started_ns and plane.settings.observes_requests:
-            plane.shared.observe(HISTOGRAM_LATENCY, self.round_trip.endpoint.component_row, total / 1e6)
-            plane.shared.observe(HISTOGRAM_GOROUTER, 0, (self.round_trip.started_ns - self.request.received_ns) / 1e9)
+        plane.counters[COUNTERS_RESPONSES + STATUS_GROUPS * endpoint.component_row + group] += 1
+        if trip.started_ns and plane.settings.observes_requests:
+            plane.shared.observe(HISTOGRAM_LATENCY, endpoint.component_row, total / 1e6)
+            plane.shared.observe(HISTOGRAM_GOROUTER, 0, (trip.started_ns - self.request.received_ns) / 1e9)
         if plane.settings.observes_routes:
-            plane.shared.observe(HISTOGRAM_ROUTE, self.round_trip.pool.latency_row, total / 1e9)
+            plane.shared.observe(HISTOGRAM_ROUTE, trip.pool.latency_row, total / 1e9)
         return 0

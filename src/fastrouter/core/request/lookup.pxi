@@ -1,9 +1,10 @@
 # Lookup: from Host and path to the pool of a route, or of one instance of it (handler 15).
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
-    if exchange.request.host.length == 0 or (
+    cdef Request request = exchange.request
+    if request.host.length == 0 or (
         exchange.plane.settings.refuses_client_ip
-        and is_client_ip(exchange, PyBytes_AS_STRING(exchange.request.head) + exchange.request.host.start)
+        and is_client_ip(exchange, PyBytes_AS_STRING(request.head) + request.host.start)
     ):
         exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
@@ -19,9 +20,10 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
 
 cdef EndpointPool find_pool(Exchange exchange, bint is_final=True):
     """The pool of the route that the request goes to, or None."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     return exchange.plane.find(
-        base + exchange.request.host.start, exchange.request.host.length, base + exchange.request.path.start, exchange.request.path.length, is_final
+        base + request.host.start, request.host.length, base + request.path.start, request.path.length, is_final
     )
 
 
@@ -35,7 +37,7 @@ cdef bint check_connection_limit(Exchange exchange) except -1:
 
 cdef int respond_at_limit(Exchange exchange) except -1:
     """503: all that keeps the request from being served is that every endpoint is at its limit."""
-    cdef bytes host = PyBytes_AS_STRING(exchange.request.head)[exchange.request.host.start : exchange.request.host.start + exchange.request.host.length]
+    cdef bytes host = exchange.request.host_text()
     exchange.plane.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.log(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
     return respond_error(
@@ -49,10 +51,11 @@ cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
 
     An IPv6 literal in Host is cut to "[" then, and so is an IPv6 client: a quirk of Gorouter's (spec 4.2).
     """
+    cdef Request request = exchange.request
     cdef const char* ip = PyBytes_AS_STRING(exchange.client.identity.ip)
     cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client.identity.ip)
-    cdef const char* cut = <const char*>memchr(host, c":", exchange.request.host.length)
-    cdef Py_ssize_t length = exchange.request.host.length if cut == NULL else cut - host
+    cdef const char* cut = <const char*>memchr(host, c":", request.host.length)
+    cdef Py_ssize_t length = request.host.length if cut == NULL else cut - host
     if memchr(ip, c":", ip_length) != NULL:
         return length == 1 and host[0] == c"["
     return length == ip_length and memcmp(host, ip, length) == 0
@@ -63,9 +66,10 @@ cdef Py_ssize_t QUOTED_HOST_MAX = 1024
 
 cdef bint respond_unknown_route(Exchange exchange, int status, bytes message) except -1:
     """No pool, or nothing left in it. `message` has one %s for the Host as sent. Always False."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     # One that is too long for any route is not repeated at length.
-    cdef bytes host = base[exchange.request.host.start : exchange.request.host.start + min(exchange.request.host.length, QUOTED_HOST_MAX)]
+    cdef bytes host = base[request.host.start : request.host.start + min(request.host.length, QUOTED_HOST_MAX)]
     if exchange.round_trip.pool is not None and exchange.plane.settings.empty_pool_503:
         respond_error(
             exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",

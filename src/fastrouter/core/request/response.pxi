@@ -75,7 +75,7 @@ cdef class Response:
         return scratch_take(put_text(out, b"\r\n"))
 
     cdef bytes render_switch(self, Exchange exchange, Head head):
-        """A 101. Its hop-by-hop headers stay: they are what agrees on the upgrade (spec 4.5). No rule rewrites them (spec 4.2)."""
+        """A 101. Its hop-by-hop headers stay: they agree on the upgrade (spec 4.5). No rule rewrites them (spec 4.2)."""
         cdef bytes sticky
         cdef char* out
         if exchange.request.is_traced:
@@ -118,7 +118,9 @@ cdef class Response:
         if not is_dated:
             out = put_bytes(out, date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 section 8.6, and as Go does for 304).
-        if framing == FRAMING_LENGTH or (exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0):
+        if framing == FRAMING_LENGTH or (
+            exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0
+        ):
             out = put_text(out, b"Content-Length: ")
             out = put_decimal(out, head.content_length())
             out = put_text(out, b"\r\n")

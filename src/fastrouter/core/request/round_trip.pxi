@@ -4,7 +4,7 @@
 @cython.no_gc
 @cython.freelist(64)
 cdef class RoundTrip:
-    # Not known to the collector, and in no cycle: it is handed its exchange, and leads to nothing that knows one.
+    # Not known to the collector: it is handed its exchange, and leads to none but by connections that still serve one.
 
     def __cinit__(self):
         self.cursor = -1

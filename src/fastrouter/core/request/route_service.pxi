@@ -102,17 +102,18 @@ cdef bint respond_failed_visit(Exchange exchange, int status, bytes message) exc
 
 cdef int set_out(Exchange exchange, Head head, RouteServices services) except -1:
     """Give the request what it needs to come back, and the service as its destination."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
-    cdef bytes host = base[exchange.request.host.start : exchange.request.host.start + exchange.request.host.length]
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
+    cdef bytes host = request.host_text()
     cdef bytes url = b"https://" if services.recommends_https else b"http://"
     cdef bytes signature, metadata
     cdef RouteService service = services.at(exchange.round_trip.pool.route_service_url)
-    url += without_port(host) + (base[exchange.request.path.start : exchange.request.path.start + exchange.request.path.length] or b"/")
+    url += without_port(host) + (base[request.path.start : request.path.start + request.path.length] or b"/")
     signature, metadata = services.signer.sign(url.decode("utf-8", "replace"))
     set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, PyBytes_AS_STRING(signature), PyBytes_GET_SIZE(signature))
     set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, PyBytes_AS_STRING(metadata), PyBytes_GET_SIZE(metadata))
     set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, PyBytes_AS_STRING(url), PyBytes_GET_SIZE(url))
-    exchange.request.close_backend()
+    request.close_backend()
     exchange.round_trip.visit(service, services.hairpin if is_hairpin(exchange, service, services) else service.endpoint)
     return 0
 
@@ -200,6 +201,7 @@ cdef bint is_expired(object error) except -1:
 cdef object route_mismatch(Exchange exchange):
     """Why the signed URL is not one of this request's route, None if it is."""
     cdef str url = exchange.request.signed_url
+    cdef EndpointPool own = exchange.round_trip.pool
     cdef EndpointPool pool
     cdef bytes host, path
     try:
@@ -217,10 +219,9 @@ cdef object route_mismatch(Exchange exchange):
     uri = (host + path).decode("utf-8", "replace").removesuffix("/")
     if pool is None:
         return ValueError(f"original request URL {uri} does not exist in the routing table")
-    if pool.name != exchange.round_trip.pool.name:
+    if pool.name != own.name:
         return ValueError(
-            f"route service forwarded URL {exchange.round_trip.pool.host}{exchange.round_trip.pool.context_path} does not match the original "
-            f"request URL {uri}"
+            f"route service forwarded URL {own.host}{own.context_path} does not match the original request URL {uri}"
         )
     return None
 

@@ -76,9 +76,9 @@ cdef class ClientSide:
         """From now on what is received goes to `tunnel`. Returns what has been already."""
         raise AssertionError("a ClientSide class defines begin_tunnel")
 
-    cdef bint has_ended(self) noexcept:
-        """Whether the client has sent its last byte already."""
-        raise AssertionError("a ClientSide class defines has_ended")
+    cdef bint take_end(self) noexcept:
+        """Whether the client has sent its last byte already, which the tunnel is told nowhere else."""
+        raise AssertionError("a ClientSide class defines take_end")
 
     cdef bint is_full(self) noexcept:
         """Whether the client does not take what is written as fast as it comes."""

@@ -171,9 +171,9 @@ cdef bytes sticky_cookie(Exchange exchange, bytes name, bytes value, StickyAttri
     """A whole `Set-Cookie` line; the attributes in Go's order."""
     cdef bint is_secure = attributes.is_secure or exchange.plane.settings.secure_cookies
     return b"".join([
-        b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.round_trip.pool.context_path), attributes.expires,
-        attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site, attributes.partitioned,
-        b"\r\n",
+        b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.round_trip.pool.context_path),
+        attributes.expires, attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site,
+        attributes.partitioned, b"\r\n",
     ])
 
 

@@ -97,8 +97,15 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
 
 cdef void adopt_zipkin_ids(Trace* ids, const char* trace, const char* span) noexcept:
     """Ids of 32 and 16 digits. Of a trace id Zipkin leaves out the upper half where that is zero."""
-    ids.id_length = 16 if memcmp(trace, ZEROS, 16) == 0 else 32
-    memcpy(ids.id, trace + 32 - ids.id_length, ids.id_length)
+    if memcmp(trace, ZEROS, 16) == 0:
+        adopt_ids(ids, trace + 16, 16, span)
+    else:
+        adopt_ids(ids, trace, 32, span)
+
+
+cdef void adopt_ids(Trace* ids, const char* trace, Py_ssize_t length, const char* span) noexcept:
+    ids.id_length = length
+    memcpy(ids.id, trace, length)
     memcpy(ids.span_id, span, 16)
 
 
@@ -120,9 +127,7 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     if goes_on:
         put_hex_bytes(parent, random_bytes(8), 8)
         if exchange.request.trace.id_length == 0:
-            exchange.request.trace.id_length = 32
-            memcpy(exchange.request.trace.id, trace, 32)
-            memcpy(exchange.request.trace.span_id, parent, 16)
+            adopt_ids(&exchange.request.trace, trace, 32, parent)
     else:
         name_trace(&exchange.request.trace)
         memcpy(trace, ZEROS, 32)

@@ -26,8 +26,7 @@ cdef class Tunnel:
         if early:
             self.backend.write(early)
         self.backend.begin_tunnel(self)
-        if self.client.has_ended():
-            # It has sent its last byte in front of the 101; no other event will say so.
+        if self.client.take_end():
             self.on_client_half_close()
         return self.client.pause() if self.backend.is_full() else self.client.resume()
 
@@ -60,15 +59,10 @@ cdef class Tunnel:
         self.watch_silence()
         return True
 
-    cdef int on_backend_end(self) except -1:
-        """The backend's connection is over."""
-        self.client.close()
-        return self.exchange.on_tunnel_end()
-
     cdef int watch_silence(self) except -1:
         """Of a tunnel of which one side has ended, let the silence of the other begin anew; a whole one may be silent for ever.
 
-        A client that takes nothing is under the stall watch instead: then the backend is not read, and its silence is not its own.
+        A client that takes nothing is under the stall watch instead: the backend is not read then, so its silence tells nothing.
         """
         if self.is_half_closed and not self.exchange.is_finished and not self.client.is_full():
             self.client.watch_silence()
@@ -83,4 +77,5 @@ cdef class Tunnel:
 
     cdef int finish(self) except -1:
         """It is over for both sides, once what was written is out."""
+        self.client.close()
         return self.exchange.on_tunnel_end()

@@ -66,8 +66,9 @@ cdef class RouteWaits:
 
 cdef bint is_routed(RouteTable table, Exchange exchange) except -1:
     """Whether there is a route, with endpoints, for what `exchange` asks for."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     cdef EndpointPool pool = table.find(
-        base + exchange.request.host.start, exchange.request.host.length, base + exchange.request.path.start, exchange.request.path.length
+        base + request.host.start, request.host.length, base + request.path.start, request.path.length
     )
     return pool is not None and PyList_GET_SIZE(pool.endpoints) > 0
