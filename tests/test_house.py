@@ -107,6 +107,14 @@ def class_of(contents: str, owner: str) -> str:
     return found[1]
 
 
+def members_of(owner: str) -> set[str]:
+    """The names of the fields and methods of a class of the data plane, inherited ones included."""
+    contents = "\n".join(path.read_text() for path in CONTENTS)
+    base = re.search(rf"^cdef class {owner}\((\w+)\)", contents, re.MULTILINE)
+    own = set(re.findall(r"(\w+)(?=\(| *(?:#.*)?$)", class_of(contents, owner), re.MULTILINE))
+    return own | (members_of(base[1]) if base else set())
+
+
 def fields_of(owner: str) -> set[str]:
     """The names of the fields of a class of core/request/."""
     body = class_of((CORE / "request" / "contents.pxd").read_text(), owner)
@@ -221,6 +229,14 @@ def test_a_field_is_written_in_the_file_of_its_class(owner: str) -> None:
         if part.name != OWNERS[owner] and (written := writes_of(code_of(part), WAYS[owner], fields))
     }
     assert elsewhere == {}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_what_is_asked_of_a_part_of_an_exchange_is_there(owner: str) -> None:
+    """Cython compiles what a class does not have into a look at run time, which finds nothing."""
+    there = members_of(owner)
+    asked = {part.name: set(re.findall(rf"\b{WAYS[owner]}\.([a-z_]\w*)", code_of(part))) for part in PARTS}
+    assert {part: names - there for part, names in asked.items() if names - there} == {}
 
 
 @pytest.mark.parametrize("owner", OWNERS)
