@@ -152,7 +152,7 @@ class AnsweringBackend(ServingBackend):
 
 
 class ClosedPort:
-    """A port that nobody else can take and that refuses every connection: bound, never listening."""
+    """A port that no other process can take and that refuses every connection: bound, never listening."""
 
     def __init__(self) -> None:
         self._socket = socket.socket()
@@ -167,7 +167,7 @@ class ClosedPort:
 
 
 class ReservedPort(Closable):
-    """A port that the system gives to nobody who asks for any, and where a server that is told its number can listen.
+    """A port that the system does not give out as a free one, but where a server can listen by its number.
 
     Linux lets two sockets have one address if both set SO_REUSEADDR, as servers do, and only one of them listens.
     """

@@ -48,7 +48,7 @@ def test_health_by_user_agent_while_draining(
     assert {health() for _ in range(20)} == {200}
     router.send_signal(signal.SIGUSR1)
     router.wait_for_event("gorouter-draining")
-    # Each worker hears of it when its turn comes.
+    # Each worker gets the order in its turn.
     wait_for(lambda: True if {health() for _ in range(20)} == {503} else None, "workers that all say no")
     request, response = exchange(router, backend, b"User-Agent: client")
     assert (request.value(b"User-Agent"), response.status) == (b"client", 200)

@@ -718,7 +718,7 @@ class TestWorkers:
         serve(gorouter, nats, backend)
         (worker,) = gorouter.children()
         os.kill(worker, signal.SIGKILL)
-        # Nobody registers again: what the successor knows it got from the control process.
+        # No app registers again: all routes of the successor are from the predecessor.
         client, stream = begin_request(gorouter, backend)
         stream.send(response_with(b"from the successor"))
         assert client.read_response().body == b"from the successor"

@@ -60,7 +60,7 @@ class Front:
         return TlsClient(self.router.port, self._context, first=header)
 
     def seen_address(self, client: RawClient) -> bytes:
-        """Who the backend is told that the client is, after one exchange."""
+        """The client's address as the backend gets it, after one exchange."""
         client.send(request())
         stream, got = self._backend.accept_request()
         stream.send(response_with(b"ok", b"Connection: close"))

@@ -1,4 +1,4 @@
-"""Names of backends: those whose servers hang are in nobody's way."""
+"""Names of backends: those whose servers do not answer delay no others."""
 
 import asyncio
 import socket

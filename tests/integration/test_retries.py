@@ -57,13 +57,13 @@ class TestBounds:
             assert [event["attempt"] for event in router.events_of("backend-endpoint-failed")] == list(
                 range(1, expected + 1)
             )
-            # The last error is the one that is told.
+            # The last error is reported.
             assert tried[-1].encode() in (response.value(b"X-Cf-Routererror") or b"")
         for port in ports:
             port.close()
 
     def test_each_request_tries_anew(self, closed_port: ClosedPort) -> None:
-        # All endpoints being marked is as good as none.
+        # If all endpoints are marked, the marks do not count.
         with InProcessRouter(endpoint_at(closed_port.address)) as router:
             for count in (1, 2, 3):
                 assert router.get().status == 502

@@ -60,7 +60,7 @@ def tls_port(router: GorouterProcess) -> int:
 
 
 def reload(router: GorouterProcess, **keys: Any) -> None:
-    """Have the router read a changed configuration; returns when its workers have been told."""
+    """Have the router read a changed configuration; returns when its workers have the orders."""
     path = router.access_log.with_name("gorouter.yml")
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | keys))
     count = len(router.events("certificates-loaded")) + 1
@@ -197,7 +197,7 @@ class TestSeveralRouters:
 
 
 class TestRules:
-    """Whoever is resumed shows no certificate, so a session must not lead past rules that it was not judged by."""
+    """A resumed client shows no certificate, so its session must not be resumed under other rules."""
 
     @pytest.fixture
     @staticmethod
@@ -242,7 +242,7 @@ class TestRules:
         session = new_session(tls_port(router), context)
         assert visit(tls_port(router), context, session)[0]
         reload(router, **rules)
-        # Orders are heard one after the other: a worker that comes now has the new rules for sure.
+        # Orders are handled one after the other, so a worker that comes now has the new rules.
         os.kill(router.children()[0], signal.SIGKILL)
         router.wait_for_event("worker-exited")
         assert_refused(router, context, session)
@@ -270,7 +270,7 @@ def assert_refused(router: GorouterProcess, context: ssl.SSLContext, session: ss
     """A client that offers `session` gets to no request."""
     try:
         with TlsClient(tls_port(router), context, session=session) as client:
-            # In TLS 1.3 the client takes its own handshake for complete before the router has judged it.
+            # In TLS 1.3 the client takes its own handshake for complete before the router has verified it.
             client.send(request())
             got = client.read_to_end()
     except OSError:

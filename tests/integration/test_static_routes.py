@@ -209,7 +209,7 @@ def test_the_static_router_reads_its_file_again_too(
 
 
 def test_endpoints_with_tls(tmp_path: Path, start_router: StartRouter) -> None:
-    # Nobody has told the router to trust this authority: as far as a handshake goes, it is TLS all the same.
+    # The router does not trust this authority, but the handshake shows that it speaks TLS.
     with TlsBackend(Authority().server()) as backend:
         path = tmp_path / "routes.yml"
         endpoint = {"address": backend.address, "tls": True, "server_cert_domain_san": SAN}

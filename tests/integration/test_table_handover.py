@@ -1,4 +1,4 @@
-"""A successor knows from the first moment what its predecessor knew, though no app tells it anything."""
+"""A successor has the routes of its predecessor from the first moment, although no app registers again."""
 
 import base64
 import json

@@ -202,7 +202,7 @@ class TestConnections:
 
 
 class TestBodies:
-    """Back-pressure and framing know nothing of TLS."""
+    """Back-pressure and framing are the same with TLS."""
 
     def test_large_both_ways(self, backend: TlsBackend) -> None:
         with router_to(backend) as router:

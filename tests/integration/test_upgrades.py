@@ -272,7 +272,7 @@ class TestHalfClose:
             assert " 101 0 0 " in router.wait_for_log_line()
 
     def test_of_a_client_that_has_left(self, backend: RawBackend) -> None:
-        """The backend goes on listening, as if only the client's last word had been said."""
+        """The backend keeps its side open, as if only the client had finished."""
         with self.tunnel(backend) as (router, client, stream):
             client.close()
             assert " 101 0 0 " in router.wait_for_log_line()

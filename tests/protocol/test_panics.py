@@ -1,4 +1,4 @@
-"""Faults of the router itself, wherever they happen, cost one request and leave nobody waiting (spec 4.2)."""
+"""Faults of the router itself, wherever they happen, cost one request, and nothing waits for ever (spec 4.2)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading past the event loop: a connection that goes on is read from its socket, as its transport would read it."""
+"""Reading past the event loop: a kept connection is read from its socket, as its transport would read it."""
 
 import contextlib
 import socket

@@ -136,7 +136,7 @@ class TestNames:
 
 
 class TestJudgement:
-    """Which of several faults Go tells."""
+    """Which of several faults Go reports."""
 
     LATE = "Jan  1 00:00:00 2026 GMT"
     EARLY = "Jan  1 00:00:00 2027 GMT"

@@ -484,7 +484,7 @@ class TestSharding:
 
 
 class TestNumbers:
-    """How endpoints are told to the workers."""
+    """How endpoints are introduced to the workers."""
 
     def test_the_uris_of_one_message_share_one_endpoint(self, harness: Harness) -> None:
         endpoint = harness.endpoint()

@@ -1,4 +1,4 @@
-"""A worker never lives on with a stale table: whatever goes wrong with a frame ends it, and the reason is logged."""
+"""A worker never runs with a stale table: any error with a frame ends it, and the reason is logged."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ def run_worker(end: socket.socket) -> subprocess.Popen[bytes]:
 
 
 def assert_ends(frame: bytes) -> None:
-    """Have a worker get `frame`, and see that it ends at once and says why, though its channel goes on."""
+    """Send a worker `frame`, and check that it ends at once and logs why, although its channel stays open."""
     ours, theirs = socket.socketpair()
     with run_worker(theirs) as worker:
         try:

@@ -12,8 +12,9 @@ from fastrouter.logs.access import AccessLogFile, new_outage
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
 from fastrouter.tls.backends import backend_context, route_service_context
+from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.server import ServerTLSError, try_server_tls
-from fastrouter.tls.session_tickets import TicketKeysError, try_ticket_keys
+from fastrouter.tls.session_tickets import try_ticket_keys
 
 
 def raise_open_file_limit() -> None:
@@ -59,7 +60,7 @@ def check_tls(options: RouterOptions, logger: Logger) -> None:
     if options.front_tls is not None or options.internal_tls is not None:
         try:
             try_ticket_keys()
-        except TicketKeysError as error:
+        except LibsslError as error:
             # The only price is that more handshakes are full ones.
             logger.info("tls-sessions-not-shared", error=str(error))
     try:

@@ -3,12 +3,23 @@
 import ssl
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from time import time
 from typing import Any, Self
 
-from fastrouter.tls.peer_certificate import HOSTNAME_MISMATCH, diagnose, name_mismatch, packed_address, without_brackets
+from fastrouter.tls.libssl import LibsslError, accept_any_purpose
+from fastrouter.tls.peer_certificate import (
+    HOSTNAME_MISMATCH,
+    INVALID_PURPOSE,
+    WRONG_USAGE,
+    diagnose,
+    name_mismatch,
+    packed_address,
+    without_brackets,
+)
 from fastrouter.tls.pem_files import load_identity, trust
 from fastrouter.tls.server import limit_suites
+from fastrouter.tls.verified_chain import is_for_servers, verified_chain
 
 MAX_SESSIONS = 1024
 SESSION_SECONDS = 3600.0
@@ -33,10 +44,10 @@ _MAX_SERVER_NAME = 255
 
 
 class BackendConnectionTLS(ssl.SSLObject):
-    """The TLS of one connection to a backend, which verifies the name of its peer as Go does.
+    """The TLS of one connection to a backend, which verifies the name and the usages of its peer as Go does.
 
-    OpenSSL verifies the chain, in the handshake; the name is verified after it, before anything else is sent. A session
-    that can be resumed is kept in the context.
+    OpenSSL verifies the chain, in the handshake; name and usages are verified after it, before anything else is sent. A
+    session that can be resumed is kept in the context.
     """
 
     # The name that the certificate must have; the end of its validity, once it is verified; the output of the
@@ -64,7 +75,7 @@ class BackendConnectionTLS(ssl.SSLObject):
             self._forget()
             raise
         if not self.session_reused and self.context.verify_mode != ssl.CERT_NONE:
-            self._verify_name()
+            self._verify_peer()
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002
         """Read up to `len` decrypted bytes. Raises ssl.SSLError."""
@@ -82,21 +93,31 @@ class BackendConnectionTLS(ssl.SSLObject):
             self.context.remember(self)
         return data
 
-    def _verify_name(self) -> None:
-        error: ssl.SSLError
-        try:
-            certificate = self.getpeercert() or {}
-            text = name_mismatch(certificate, self.peer_name)
-            if not text:
-                self.valid_until = str(certificate["notAfter"])
-                return
-            error = _refusal(HOSTNAME_MISMATCH, text)
-        except ValueError:
-            error = _malformed()
+    def _verify_peer(self) -> None:
+        error = self._fault_of_peer()
+        if error is None:
+            return
         self._forget()
         # The end of the handshake is not sent to a peer that has the wrong name. OpenSSL can send no alert any more.
         self.outgoing.read()
         raise error
+
+    def _fault_of_peer(self) -> ssl.SSLError | None:
+        """Return Go's error for a peer whose chain is good, None if there is none."""
+        try:
+            certificate = self.getpeercert() or {}
+            text = name_mismatch(certificate, self.peer_name)
+        except ValueError:
+            return _malformed("SAN dNSName is malformed")
+        if text:
+            return _refusal(HOSTNAME_MISMATCH, text)
+        try:
+            if not is_for_servers(verified_chain(self)):
+                return _refusal(INVALID_PURPOSE, WRONG_USAGE)
+        except ValueError:
+            return _malformed("invalid extended key usages")
+        self.valid_until = str(certificate["notAfter"])
+        return None
 
     def _diagnosed(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
         """Return Go's error in place of `error`: Go checks the name before the chain."""
@@ -106,7 +127,7 @@ class BackendConnectionTLS(ssl.SSLObject):
             shown = [entry.get_info() for entry in inner.get_unverified_chain() or ()]
             return _refusal(*diagnose(error.verify_code, shown, self.peer_name, time()))
         except ValueError:
-            return _malformed()
+            return _malformed("SAN dNSName is malformed")
 
     def _forget(self) -> None:
         """Make the next handshake a full one: the resumed session may be why this one failed."""
@@ -192,9 +213,9 @@ def _refusal(code: int, text: str) -> ssl.SSLCertVerificationError:
     return error
 
 
-def _malformed() -> ssl.SSLError:
-    """Return Go's error for a certificate with names that are not ASCII."""
-    return ssl.SSLError(ssl.SSL_ERROR_SSL, "failed to parse certificate from server: x509: SAN dNSName is malformed")
+def _malformed(text: str) -> ssl.SSLError:
+    """Return Go's error for a certificate that it cannot parse."""
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"failed to parse certificate from server: x509: {text}")
 
 
 def backend_context(
@@ -260,8 +281,11 @@ def _new_context(
     context = BackendContext()
     context.set_ciphers(":".join(_DEFAULT_SUITES))
     limit_suites(context, min_version, max_version, ciphers)
-    # BackendConnectionTLS checks the name.
+    # BackendConnectionTLS checks names and usages. OpenSSL allows fewer usages than Go; if its check cannot be switched
+    # off, it stays.
     context.check_hostname = False
+    with suppress(LibsslError):
+        accept_any_purpose(context)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if cert_chain:
         load_identity(context, cert_chain, private_key)

@@ -14,14 +14,15 @@ from typing import Any
 Certificate = Mapping[str, Any]
 
 # OpenSSL's X509_V_ERR_*: the codes of a verification.
-HOSTNAME_MISMATCH = 62
+HOSTNAME_MISMATCH, INVALID_PURPOSE = 62, 26
 _UNHANDLED_CRITICAL_EXTENSION = 34
 _NOT_YET_VALID, _EXPIRED = 9, 10
+WRONG_USAGE = "certificate specifies an incompatible key usage"
 _TEXTS = {
     _NOT_YET_VALID: "certificate has expired or is not yet valid",
     _EXPIRED: "certificate has expired or is not yet valid",
     25: "too many intermediates for path length constraint",
-    26: "certificate specifies an incompatible key usage",
+    INVALID_PURPOSE: WRONG_USAGE,
     _UNHANDLED_CRITICAL_EXTENSION: "unhandled critical extension",
     47: "a root or intermediate certificate is not authorized to sign for this name",
     48: "a root or intermediate certificate is not authorized to sign for this name",

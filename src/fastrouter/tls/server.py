@@ -8,8 +8,9 @@ import msgspec
 
 from fastrouter.ipc.messages import ServerTLS
 from fastrouter.logs.error_text import error_text
+from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.pem_files import load_identity, trust
-from fastrouter.tls.session_tickets import TicketKeysError, set_ticket_keys
+from fastrouter.tls.session_tickets import set_ticket_keys
 
 _VERSIONS = {
     "TLSv1.0": ssl.TLSVersion.TLSv1,
@@ -110,7 +111,7 @@ def _share_sessions(context: ssl.SSLContext, tls: ServerTLS) -> None:
     """
     rules = msgspec.msgpack.encode(msgspec.structs.replace(tls, identities=(), ticket_secret=b""))
     # If the keys cannot be set, the control process has logged it.
-    with suppress(TicketKeysError):
+    with suppress(LibsslError):
         set_ticket_keys(context, tls.ticket_secret, rules)
 
 

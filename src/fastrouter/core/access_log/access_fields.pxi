@@ -49,16 +49,17 @@ cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
 
 cdef char* put_extra_field(char* out, bint is_json, int field, Exchange exchange) except NULL:
     """One of EXTRA_FIELDS with its name."""
+    cdef RoundTrip trip = exchange.round_trip
     cdef const char* address
     cdef Py_ssize_t size
     cdef Slice whole
     out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
-        return put_decimal(out, exchange.failed_attempts)
+        return put_decimal(out, trip.failed_attempts)
     if field == FIELD_LOCAL_ADDRESS:
-        if not exchange.has_response or exchange.local_address is None:
+        if not trip.has_response or trip.local_address is None:
             return put_nothing(out, is_json)
-        address = PyUnicode_AsUTF8AndSize(exchange.local_address, &size)
+        address = PyUnicode_AsUTF8AndSize(trip.local_address, &size)
         whole.start = 0
         whole.length = <uint32_t>size
         return put_field(out, is_json, address, whole)
@@ -70,16 +71,17 @@ cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
 
     Of an attempt that needed no dial or no handshake the times are 0, which is Gorouter's quirk.
     """
+    cdef RoundTrip trip = exchange.round_trip
     if field == FIELD_FAILED_ATTEMPTS_TIME:
-        return exchange.last_failed_ns - exchange.proxy_started_ns if exchange.failed_attempts else -1
-    if not exchange.has_response:
+        return trip.last_failed_ns - trip.started_ns if trip.failed_attempts else -1
+    if not trip.has_response:
         return -1
     if field == FIELD_BACKEND_TIME:
-        return exchange.finished_ns - (exchange.last_failed_ns if exchange.failed_attempts else exchange.proxy_started_ns)
+        return exchange.finished_ns - (trip.last_failed_ns if trip.failed_attempts else trip.started_ns)
     if field == FIELD_DIAL_TIME:
-        return exchange.dialled_ns - exchange.dial_started_ns if exchange.dialled_ns else 0
+        return trip.dialled_ns - trip.dial_started_ns if trip.dialled_ns else 0
     if field == FIELD_TLS_TIME:
-        return exchange.secured_ns - exchange.dialled_ns if exchange.secured_ns else 0
+        return trip.secured_ns - trip.dialled_ns if trip.secured_ns else 0
     # The lookup of a name is part of the dial.
     return 0
 
@@ -136,7 +138,7 @@ cdef bytes logged_values(AccessLog log, Head head):
 
 cdef char* put_extra_headers(char* out, AccessLog log, Exchange exchange) except NULL:
     """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
-    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.logged_values)
+    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.request.logged_values)
     cdef LoggedHeader header
     cdef Py_ssize_t i
     if log.is_json:
@@ -154,13 +156,13 @@ cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, 
     cdef ChangedHeader* changed
     if kind == HEADER_X_VCAP_REQUEST_ID:
         return put_request_id(out, is_json, exchange)
-    if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
-        return put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
+    if kind == HEADER_X_FORWARDED_PROTO and exchange.request.is_proto_set:
+        return put_text(out, b"\"https\"" if exchange.request.is_proto_https else b"\"http\"")
     if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
         # Go removes these from the headers.
         return put_nothing(out, is_json)
-    if exchange.changed is not None:
-        changed = exchange.changed.of(kind)
+    if exchange.request.changed is not None:
+        changed = exchange.request.changed.of(kind)
         if changed != NULL:
-            return put_field(out, is_json, exchange.changed.text, changed.value)
-    return put_field(out, is_json, PyBytes_AS_STRING(exchange.head), received)
+            return put_field(out, is_json, exchange.request.changed.text, changed.value)
+    return put_field(out, is_json, PyBytes_AS_STRING(exchange.request.head), received)

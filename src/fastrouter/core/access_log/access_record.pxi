@@ -61,14 +61,14 @@ cdef class AccessLog:
 
     cdef Py_ssize_t room(self, Exchange exchange) except -1:
         """Bytes that the line of an exchange takes at most."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(exchange.head)
-        if exchange.router_error is not None:
-            size += PyBytes_GET_SIZE(exchange.router_error)
-        if exchange.endpoint is not None:
-            size += PyBytes_GET_SIZE(exchange.endpoint.headers)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(exchange.request.head)
+        if exchange.response.router_error is not None:
+            size += PyBytes_GET_SIZE(exchange.response.router_error)
+        if exchange.round_trip.endpoint is not None:
+            size += PyBytes_GET_SIZE(exchange.round_trip.endpoint.headers)
         if self.extra_headers:
             # The header fields may be in the line a second time.
-            size += PyBytes_GET_SIZE(exchange.head) + changed_size(exchange)
+            size += PyBytes_GET_SIZE(exchange.request.head) + changed_size(exchange)
         # Fields have a maximum: seven of the request, the router's error, three of the endpoint, and those configured.
         size = min(size, (11 + PyList_GET_SIZE(self.extra_headers)) * (LOGGED_MAX + 8))
         # Escaping turns one byte into four at most (\xNN), in JSON into six (\u00NN).
@@ -94,37 +94,38 @@ cdef class AccessLog:
 
     cdef char* _put_named(self, char* out, Exchange exchange) except NULL:
         """The fields that have names in both formats."""
+        cdef Request request = exchange.request
         cdef bint is_json = self.is_json
-        cdef const char* head = PyBytes_AS_STRING(exchange.head)
+        cdef const char* head = PyBytes_AS_STRING(request.head)
         cdef Endpoint endpoint = logged_endpoint(exchange)
-        cdef int64_t total = exchange.finished_ns - exchange.received_ns
+        cdef int64_t total = exchange.finished_ns - request.received_ns
         cdef int64_t proxied = 0
-        cdef bytes error = exchange.router_error
+        cdef bytes error = exchange.response.router_error
         cdef char field
         out = put_name(out, is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
             out = put_nothing(out, is_json)
-        elif exchange.prepared is not None and exchange.sent_forwarded_for.length:
-            out = put_field(out, is_json, PyBytes_AS_STRING(exchange.prepared), exchange.sent_forwarded_for)
+        elif request.prepared is not None and request.sent_forwarded_for.length:
+            out = put_field(out, is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
         else:
-            out = put_field(out, is_json, head, exchange.forwarded_for)
+            out = put_field(out, is_json, head, request.forwarded_for)
         out = put_name(out, is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
-        if exchange.is_proto_set:
-            out = put_text(out, b"\"https\"" if exchange.is_proto_https else b"\"http\"")
+        if request.is_proto_set:
+            out = put_text(out, b"\"https\"" if request.is_proto_https else b"\"http\"")
         else:
-            out = put_field(out, is_json, head, exchange.forwarded_proto)
+            out = put_field(out, is_json, head, request.forwarded_proto)
         out = put_name(out, is_json, b',"vcap_request_id":', b" vcap_request_id:")
         out = put_request_id(out, is_json, exchange)
         out = put_name(out, is_json, b',"response_time":', b" response_time:")
         out = put_duration(out, is_json, total)
         out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
-        if exchange.endpoint is None or exchange.prepared is None:
+        if exchange.round_trip.endpoint is None or request.prepared is None:
             # A visit to a route service has a time, too, although it has no endpoint to show. A request whose head is too large
             # has an endpoint, but was not sent to it.
             out = put_text(out, b"0.000000")
         else:
-            if exchange.proxy_started_ns:
-                proxied = exchange.finished_ns - exchange.proxy_started_ns
+            if exchange.round_trip.started_ns:
+                proxied = exchange.finished_ns - exchange.round_trip.started_ns
             out = put_duration(out, is_json, total - proxied)
         out = put_name(out, is_json, b',"app_id":', b" app_id:")
         out = put_endpoint_field(out, is_json, endpoint, 0)
@@ -135,7 +136,7 @@ cdef class AccessLog:
         for field in self.extra_fields:
             out = put_extra_field(out, is_json, field, exchange)
         out = put_name(out, is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
-        if error is None and exchange.has_semicolon:
+        if error is None and request.has_semicolon:
             error = b"deprecated-semicolon-params"
         out = put_field_bytes(out, is_json, error)
         if self.extra_headers:
@@ -145,65 +146,66 @@ cdef class AccessLog:
 
 cdef inline Endpoint logged_endpoint(Exchange exchange):
     """The backend of the last attempt; a route service does not count."""
-    if exchange.endpoint is None or exchange.endpoint.is_route_service:
+    if exchange.round_trip.endpoint is None or exchange.round_trip.endpoint.is_route_service:
         return None
-    return exchange.endpoint
+    return exchange.round_trip.endpoint
 
 
 cdef inline char* put_protocol(char* out, Exchange exchange) noexcept:
-    if exchange.refused_protocol is not None:
-        return put_bytes(out, exchange.refused_protocol)
-    return put_decimal(put_text(out, b"HTTP/1."), exchange.minor)
+    if exchange.request.refused_protocol is not None:
+        return put_bytes(out, exchange.request.refused_protocol)
+    return put_decimal(put_text(out, b"HTTP/1."), exchange.request.minor)
 
 
 cdef inline char* put_request_id(char* out, bint is_json, Exchange exchange) noexcept:
-    if exchange.refused_protocol is not None:
+    if exchange.request.refused_protocol is not None:
         # No handler has set it.
         return put_nothing(out, is_json)
     out = put_text(out, b"\"")
-    out = put(out, exchange.request_id, 36)
+    out = put(out, exchange.request.trace.request_id, 36)
     return put_text(out, b"\"")
 
 
 cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except NULL:
     """The beginning of a line, up to the first field with a name."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
-    if exchange.refused_protocol is None or has_only(_is_host, head + exchange.host.start, exchange.host.length):
-        out = put(out, head + exchange.host.start, min(exchange.host.length, LOGGED_MAX))
+    if request.refused_protocol is None or has_only(_is_host, head + request.host.start, request.host.length):
+        out = put(out, head + request.host.start, min(request.host.length, LOGGED_MAX))
     else:
-        out = put_quoted(out, head, exchange.host)
+        out = put_quoted(out, head, request.host)
     out = put_text(out, b" - [")
-    out = put_local_time(out, exchange.received_wall_ns)
+    out = put_local_time(out, request.received_wall_ns)
     out = put_text(out, b"] \"")
-    out = put_escaped(out, head + exchange.method.start, exchange.method.length)
+    out = put_escaped(out, head + request.method.start, request.method.length)
     out = put_text(out, b" ")
     if (
-        log.redaction and memchr(head + exchange.path.start, c"?", exchange.path.length) != NULL
-        and is_word(head, exchange.method, b"GET")
+        log.redaction and memchr(head + request.path.start, c"?", request.path.length) != NULL
+        and is_word(head, request.method, b"GET")
     ):
         uri = redacted_uri(exchange, log.redaction)
         out = put_escaped(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     else:
-        if exchange.path.length == 0 or head[exchange.path.start] == c"?":
+        if request.path.length == 0 or head[request.path.start] == c"?":
             out = put_text(out, b"/")
-        out = put_escaped(out, head + exchange.path.start, exchange.path.length)
+        out = put_escaped(out, head + request.path.start, request.path.length)
     out = put_text(put_protocol(put_text(out, b" "), exchange), b"\" ")
-    if exchange.status:
-        out = put_decimal(out, exchange.status)
+    if exchange.response.status:
+        out = put_decimal(out, exchange.response.status)
     else:
         out = put_text(out, b"\"-\"")
     out = put_text(out, b" ")
-    out = put_decimal(out, exchange.bytes_received)
+    out = put_decimal(out, request.bytes_received)
     out = put_text(out, b" ")
-    out = put_decimal(out, exchange.bytes_sent)
+    out = put_decimal(out, exchange.response.bytes_sent)
     out = put_text(out, b" ")
-    out = put_quoted(out, head, exchange.referer)
+    out = put_quoted(out, head, request.referer)
     out = put_text(out, b" ")
-    out = put_quoted(out, head, exchange.user_agent)
+    out = put_quoted(out, head, request.user_agent)
     out = put_text(out, b" \"")
-    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client.address)
+    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client.identity.address)
     out = put_text(out, b"\" \"")
     out = put_text(out, b"-") if endpoint is None else put_bytes(out, endpoint.address_bytes)
     return put_text(out, b"\"")
@@ -211,39 +213,41 @@ cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except 
 
 cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except NULL:
     """The same as the beginning of a JSON object."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
-    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, exchange.method, b"GET") else 0)
+    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, request.method, b"GET") else 0)
     out = put_text(out, b'{"time":"')
-    out = put_utc_time(out, exchange.received_wall_ns)
+    out = put_utc_time(out, request.received_wall_ns)
     out = put_text(out, b'","host":')
-    out = put_json_text(out, head + exchange.host.start, exchange.host.length)
+    out = put_json_text(out, head + request.host.start, request.host.length)
     out = put_text(out, b',"method":')
-    out = put_json_text(out, head + exchange.method.start, exchange.method.length)
+    out = put_json_text(out, head + request.method.start, request.method.length)
     out = put_text(out, b',"uri":')
     out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     out = put_text(put_protocol(put_text(out, b',"protocol":"'), exchange), b'"')
     out = put_text(out, b',"status":')
-    out = put_decimal(out, exchange.status) if exchange.status else put_nothing(out, True)
+    out = put_decimal(out, exchange.response.status) if exchange.response.status else put_nothing(out, True)
     out = put_text(out, b',"bytes_received":')
-    out = put_decimal(out, exchange.bytes_received)
+    out = put_decimal(out, request.bytes_received)
     out = put_text(out, b',"bytes_sent":')
-    out = put_decimal(out, exchange.bytes_sent)
+    out = put_decimal(out, exchange.response.bytes_sent)
     out = put_text(out, b',"referer":')
-    out = put_field(out, True, head, exchange.referer)
+    out = put_field(out, True, head, request.referer)
     out = put_text(out, b',"user_agent":')
-    out = put_field(out, True, head, exchange.user_agent)
+    out = put_field(out, True, head, request.user_agent)
     out = put_text(out, b',"remote_addr":')
-    out = put_field_bytes(out, True, None if log.hides_source else exchange.client.address)
+    out = put_field_bytes(out, True, None if log.hides_source else exchange.client.identity.address)
     out = put_text(out, b',"backend_addr":')
     return put_field_bytes(out, True, None if endpoint is None else endpoint.address_bytes)
 
 
 cdef bytes redacted_uri(Exchange exchange, int redaction):
     """Path and query; by `redaction` (index of REDACTIONS) without a query, or with its SHA-1 instead (spec 8.12)."""
-    cdef bytes uri = PyBytes_AS_STRING(exchange.head)[exchange.path.start : exchange.path.start + exchange.path.length]
+    cdef Request request = exchange.request
+    cdef bytes uri = PyBytes_AS_STRING(request.head)[request.path.start : request.path.start + request.path.length]
     cdef bytes path, mark, query
-    if exchange.path.length == 0 or uri[0] == c"?":
+    if request.path.length == 0 or uri[0] == c"?":
         uri = b"/" + uri
     path, mark, query = uri.partition(b"?")
     if redaction == 0 or not query:

@@ -42,9 +42,8 @@ cdef class Turns:
         return not self.dials and monotonic_ns() - self.last_dial_ns > DIALS_NS
 
     cdef int add_dial(self, Exchange exchange) except -1:
-        """Queue the dial of a connection's first request: `DataPlane.send` is called in its turn."""
-        cdef bytes route = exchange.pool.name
-        exchange.waits_to_dial = True
+        """Queue the dial of a connection's first request: `RoundTrip.send` is called in its turn."""
+        cdef bytes route = exchange.round_trip.pool.name
         if route not in self.dials:
             self.dials[route] = deque()
             self.dial_routes.append(route)
@@ -69,9 +68,9 @@ cdef class Turns:
         cdef Exchange exchange
         while self.dials:
             exchange = self._take_dial()
-            if exchange.waits_to_dial and not exchange.is_finished:
+            if exchange.round_trip.waits_to_dial and not exchange.is_finished:
                 try:
-                    send_attempt(exchange, True)
+                    exchange.round_trip.send(exchange, True)
                 except Exception as error:
                     exchange.on_panic(error)
                 break

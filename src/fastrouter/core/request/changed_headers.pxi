@@ -42,28 +42,26 @@ cdef int set_header(Exchange exchange, Head head, int kind, const char* value, P
     A client that names it in `Connection` has it stripped nevertheless, as in Gorouter (spec 4.4).
     """
     head.drop(kind)
-    if exchange.changed is None:
-        exchange.changed = ChangedHeaders()
-    return exchange.changed.set(kind, value, length)
+    return exchange.request.changes().set(kind, value, length)
 
 
 cdef int remove_header(Exchange exchange, Head head, int kind) except -1:
     """Send none of this kind."""
     set_header(exchange, head, kind, b"", 0)
-    exchange.changed.of(kind).is_sent = False
+    exchange.request.changed.of(kind).is_sent = False
     return 0
 
 
 cdef Py_ssize_t changed_size(Exchange exchange) noexcept:
     """Bytes that `put_changed_headers` writes at most."""
-    if exchange.changed is None:
+    if exchange.request.changed is None:
         return 0
-    return exchange.changed.size + (KNOWN_NAME_MAX + 4) * CHANGED_KINDS
+    return exchange.request.changed.size + (KNOWN_NAME_MAX + 4) * CHANGED_KINDS
 
 
 cdef char* put_changed_headers(char* out, Exchange exchange, Head head) except NULL:
     """Append the lines of what was set, but for what `Connection` takes away."""
-    cdef ChangedHeaders changed = exchange.changed
+    cdef ChangedHeaders changed = exchange.request.changed
     cdef bint names_any = head.has(HEADER_CONNECTION)
     cdef Slice value
     cdef int i

@@ -99,8 +99,8 @@ cdef char* rewrite(Exchange exchange, char* start, char* end, bint* is_dated) ex
     is_dated[0] = rewriting.date.line != NULL
     error = rewriting.router_error.line
     if error == NULL:
-        exchange.router_error = None
+        exchange.response.set_router_error(None)
     else:
         error += rewriting.router_error.length + 2
-        exchange.router_error = error[: <const char*>memchr(error, c"\r", end - error) - error]
+        exchange.response.set_router_error(error[: <const char*>memchr(error, c"\r", end - error) - error])
     return end

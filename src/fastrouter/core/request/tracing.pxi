@@ -12,20 +12,20 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     if b3.length:
         if exchange.plane.logs_debug:
             exchange.plane.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
-        if adopt_b3(exchange, head.base + b3.start, b3.length):
+        if adopt_b3(&exchange.request.trace, head.base + b3.start, b3.length):
             return 0
         exchange.plane.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
     if head.value_of(HEADER_X_B3_TRACEID).length and head.value_of(HEADER_X_B3_SPANID).length:
         return adopt_b3_headers(exchange, head)
-    name_trace(exchange)
-    set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.trace_id, exchange.trace_id_length)
-    set_header(exchange, head, HEADER_X_B3_SPANID, exchange.span_id, 16)
+    name_trace(&exchange.request.trace)
+    set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.request.trace.id, exchange.request.trace.id_length)
+    set_header(exchange, head, HEADER_X_B3_SPANID, exchange.request.trace.span_id, 16)
     start = scratch_reserve(64)
-    out = put_b3_ids(start, exchange)
+    out = put_b3_ids(start, &exchange.request.trace)
     return set_header(exchange, head, HEADER_B3, start + 1, out - start - 1)
 
 
-cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexcept:
+cdef bint adopt_b3(Trace* ids, const char* text, Py_ssize_t length) noexcept:
     """A `b3` header: `trace-span`, `trace-span-flag`, `trace-span-flag-parent`, or a flag. False: it is none of these."""
     cdef char trace[32]
     cdef char span[16]
@@ -35,7 +35,7 @@ cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexc
     cdef const char* behind = text + length - rest
     if length == 1 and is_b3_flag(text[0]):
         # It names no ids, which Gorouter reads as zeros.
-        adopt_zipkin_ids(exchange, ZEROS, ZEROS)
+        adopt_zipkin_ids(ids, ZEROS, ZEROS)
         return True
     if rest != 0 and rest != 2 and rest != 19:
         return False
@@ -45,7 +45,7 @@ cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexc
         return False
     if rest == 19 and (behind[2] != c"-" or not read_hex(parent, 16, behind + 3, 16)):
         return False
-    adopt_zipkin_ids(exchange, trace, span)
+    adopt_zipkin_ids(ids, trace, span)
     return True
 
 
@@ -79,10 +79,10 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
             "trace-id": head.text_of(HEADER_X_B3_TRACEID).decode("utf-8", "replace"),
             "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
         })
-    adopt_zipkin_ids(exchange, trace, span)
+    adopt_zipkin_ids(&exchange.request.trace, trace, span)
     out = start = scratch_reserve(128)
     if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
-        out = put_b3_ids(out, exchange)
+        out = put_b3_ids(out, &exchange.request.trace)
     if head.value_is(HEADER_X_B3_FLAGS, b"1"):
         out = put_text(out, b"-d")
     elif is_sampled:
@@ -95,16 +95,23 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
     return set_header(exchange, head, HEADER_B3, start + 1, max(out - start - 1, 0))
 
 
-cdef void adopt_zipkin_ids(Exchange exchange, const char* trace, const char* span) noexcept:
+cdef void adopt_zipkin_ids(Trace* ids, const char* trace, const char* span) noexcept:
     """Ids of 32 and 16 digits. Of a trace id Zipkin leaves out the upper half where that is zero."""
-    exchange.trace_id_length = 16 if memcmp(trace, ZEROS, 16) == 0 else 32
-    memcpy(exchange.trace_id, trace + 32 - exchange.trace_id_length, exchange.trace_id_length)
-    memcpy(exchange.span_id, span, 16)
+    if memcmp(trace, ZEROS, 16) == 0:
+        adopt_ids(ids, trace + 16, 16, span)
+    else:
+        adopt_ids(ids, trace, 32, span)
 
 
-cdef char* put_b3_ids(char* out, Exchange exchange) noexcept:
-    out = put(put_text(out, b"-"), exchange.trace_id, exchange.trace_id_length)
-    return put(put_text(out, b"-"), exchange.span_id, 16)
+cdef void adopt_ids(Trace* ids, const char* trace, Py_ssize_t length, const char* span) noexcept:
+    ids.id_length = length
+    memcpy(ids.id, trace, length)
+    memcpy(ids.span_id, span, 16)
+
+
+cdef char* put_b3_ids(char* out, const Trace* trace) noexcept:
+    out = put(put_text(out, b"-"), trace.id, trace.id_length)
+    return put(put_text(out, b"-"), trace.span_id, 16)
 
 
 cdef int trace_w3c(Exchange exchange, Head head) except -1:
@@ -119,15 +126,13 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     cdef char* out
     if goes_on:
         put_hex_bytes(parent, random_bytes(8), 8)
-        if exchange.trace_id_length == 0:
-            exchange.trace_id_length = 32
-            memcpy(exchange.trace_id, trace, 32)
-            memcpy(exchange.span_id, parent, 16)
+        if exchange.request.trace.id_length == 0:
+            adopt_ids(&exchange.request.trace, trace, 32, parent)
     else:
-        name_trace(exchange)
+        name_trace(&exchange.request.trace)
         memcpy(trace, ZEROS, 32)
-        memcpy(trace + 32 - exchange.trace_id_length, exchange.trace_id, exchange.trace_id_length)
-        memcpy(parent, exchange.span_id, 16)
+        memcpy(trace + 32 - exchange.request.trace.id_length, exchange.request.trace.id, exchange.request.trace.id_length)
+        memcpy(parent, exchange.request.trace.span_id, 16)
         memcpy(flags, <const char*>b"01", 2)
     out = put(put_text(start, b"00-"), trace, 32)
     out = put(put_text(out, b"-"), parent, 16)
@@ -168,14 +173,14 @@ cdef char* put_tracestate(char* out, const char* text, Py_ssize_t length, bytes 
     return out
 
 
-cdef int set_request_id(Exchange exchange) except -1:
+cdef int set_request_id(Trace* trace) except -1:
     """X-Vcap-Request-Id: the trace id with dashes if it has the digits for that, else a random one."""
-    cdef const char* digits = exchange.trace_id
-    cdef char* out = exchange.request_id
+    cdef const char* digits = trace.id
+    cdef char* out = trace.request_id
     if out[0]:
         # The trace was named after it.
         return 0
-    if exchange.trace_id_length != 32:
+    if trace.id_length != 32:
         return make_uuid4(out)
     out = put_text(put(out, digits, 8), b"-")
     out = put_text(put(out, digits + 8, 4), b"-")
@@ -185,16 +190,16 @@ cdef int set_request_id(Exchange exchange) except -1:
     return 0
 
 
-cdef int name_trace(Exchange exchange) except -1:
+cdef int name_trace(Trace* trace) except -1:
     """Give the request trace ids if it has none: those of its request id, which is made now if it must be."""
-    cdef const char* id = exchange.request_id
-    cdef char* out = exchange.trace_id
-    if exchange.trace_id_length == 0:
+    cdef const char* id = trace.request_id
+    cdef char* out = trace.id
+    if trace.id_length == 0:
         if id[0] == 0:
-            make_uuid4(exchange.request_id)
+            make_uuid4(trace.request_id)
         out = put(put(put(put(put(out, id, 8), id + 9, 4), id + 14, 4), id + 19, 4), id + 24, 12)
-        exchange.trace_id_length = 32
-        memcpy(exchange.span_id, out - 16, 16)
+        trace.id_length = 32
+        memcpy(trace.span_id, out - 16, 16)
     return 0
 
 

@@ -57,18 +57,18 @@ cdef class EndpointPool:
         """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
         cdef Settings settings = exchange.plane.settings
         cdef Endpoint endpoint
-        if exchange.sticky is not None and (
-            exchange.attempt <= 1 or exchange.must_stick or settings.keeps_sticky_metadata
+        if exchange.request.sticky is not None and (
+            exchange.round_trip.attempt <= 1 or exchange.request.must_stick or settings.keeps_sticky_metadata
         ):
-            endpoint = self.find_sticky(exchange.sticky)
+            endpoint = self.find_sticky(exchange.request.sticky)
             if exchange.plane.logs_debug:
                 log_stickiness(exchange, self, endpoint)
             if endpoint is not None and not is_overloaded(endpoint, settings):
                 return endpoint
-            if exchange.must_stick:
+            if exchange.request.must_stick:
                 return None
         if self._is_least_connection(settings):
-            return self._least_connection(settings, exchange.attempt <= 1)
+            return self._least_connection(settings, exchange.round_trip.attempt <= 1)
         return self._round_robin(exchange, settings)
 
     cdef bint _is_least_connection(self, Settings settings) except -1:
@@ -98,25 +98,27 @@ cdef class EndpointPool:
         once.
         """
         cdef Py_ssize_t size = PyList_GET_SIZE(self.endpoints)
+        cdef Py_ssize_t cursor = exchange.round_trip.cursor
         cdef Py_ssize_t i
-        cdef bint is_local = settings.prefers_local and exchange.attempt <= 1
+        cdef bint is_local = settings.prefers_local and exchange.round_trip.attempt <= 1
         cdef bint has_room = False
         cdef Endpoint endpoint
         if size == 0:
             return None
-        if exchange.cursor < 0:
+        if cursor < 0:
             if self.cursor < 0:
                 self.cursor = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>size)
             else:
                 self.cursor += 1
             if self.cursor >= size:
                 self.cursor = 0
-            exchange.cursor = self.cursor
+            cursor = self.cursor
         for i in range(2 * size):
-            if exchange.cursor >= size:
-                exchange.cursor = 0
-            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, exchange.cursor)
-            exchange.cursor += 1
+            if cursor >= size:
+                cursor = 0
+            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, cursor)
+            cursor += 1
+            exchange.round_trip.set_cursor(cursor)
             if not is_overloaded(endpoint, settings):
                 has_room = True
                 if not (is_local and endpoint.availability_zone != settings.zone) and not is_marked(endpoint, settings):
@@ -165,7 +167,7 @@ cdef class EndpointPool:
         if PyList_GET_SIZE(self.endpoints) == 0:
             return False
         # Without a sticky instance only full endpoints lead to this, even if one of them has room again by now.
-        return not exchange.must_stick or not self.has_room(exchange.plane.settings)
+        return not exchange.request.must_stick or not self.has_room(exchange.plane.settings)
 
     cdef int _forget_marks(self) noexcept:
         cdef Py_ssize_t i
@@ -179,9 +181,9 @@ cdef class EndpointPool:
 
 cdef int log_stickiness(Exchange exchange, EndpointPool pool, Endpoint endpoint) except -1:
     """Log what happens to the sticky instance: `endpoint`, or None if it is missing."""
-    cdef dict requested = {"requested-endpoint": exchange.sticky.decode("utf-8", "replace")}
-    if not exchange.must_stick:
-        if exchange.attempt <= 1:
+    cdef dict requested = {"requested-endpoint": exchange.request.sticky.decode("utf-8", "replace")}
+    if not exchange.request.must_stick:
+        if exchange.round_trip.attempt <= 1:
             # Gorouter logs this even if the instance is not missing.
             exchange.log(LOG_DEBUG, "endpoint-missing-choosing-alternate", requested)
     elif endpoint is None:

@@ -66,8 +66,9 @@ cdef class RouteWaits:
 
 cdef bint is_routed(RouteTable table, Exchange exchange) except -1:
     """Whether there is a route, with endpoints, for what `exchange` asks for."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     cdef EndpointPool pool = table.find(
-        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
+        base + request.host.start, request.host.length, base + request.path.start, request.path.length
     )
     return pool is not None and PyList_GET_SIZE(pool.endpoints) > 0
