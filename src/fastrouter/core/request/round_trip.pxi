@@ -245,7 +245,7 @@ cdef int log_attempt(Exchange exchange, str message, bint was_reused) except -1:
     if exchange.round_trip.failure.kind == FAILURE_CLIENT_GONE:
         error = f"{error} ({cause_of_cancelling(exchange)})"
     else:
-        if exchange.round_trip.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.is_replayable()):
+        if exchange.round_trip.failure.kind == FAILURE_IDEMPOTENT_EOF or (error == "EOF" and exchange.request.is_replayable()):
             error = f"{error} (via idempotent request)"
         if not exchange.round_trip.was_head_sent:
             error = f"incomplete request ({error})"
