@@ -29,6 +29,8 @@ compile_args = [f"-O{os.environ.get('FASTROUTER_OPT', '3')}", "-fno-strict-alias
 # Python's own flags carry -g, which doubles the compile time: -g0 takes it back.
 compile_args += ["-g", "-fno-omit-frame-pointer"] if profile or debug else ["-g0"]
 macros: list[tuple[str, str | None]] = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
+# Which leaves the variables that they would need.
+compile_args += [] if debug else ["-Wno-unused-variable"]
 if debug:
     # Overflow checks take pointers that are subtracted for integers; of pointers to bytes the difference is the same.
     compile_args.append("-Wno-int-conversion")

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from config_rules import Pems
 from live_objects import live_objects, overlook_live_objects
+from protocol.conversation import Conversation
 
 # The same ones in every run, and however slow the machine is: what fails once fails again, and what passes passes.
 settings.register_profile(
@@ -28,6 +29,9 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     failed_before = request.session.testsfailed
     overlook_live_objects()
     yield
+    # An open connection leads to all that its router has.
+    while Conversation.begun:
+        Conversation.begun.pop().end()
     # What has failed is held by its traceback.
     if request.session.testsfailed == failed_before:
         request.node.funcargs.clear()

@@ -76,6 +76,8 @@ class Conversation:
 
     def end(self) -> None:
         """Stop the router; everything it still logs is in `log` afterwards."""
+        if self in self.begun:
+            self.begun.remove(self)
         self.plane.stop()
         self.loop.run()
 
