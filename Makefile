@@ -11,12 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The versions in requirements/, and no others; they are complete, so pip has nothing to resolve.
 LOCKED := --require-hashes --no-deps --requirement
 CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastrouter/core/*/*.pxd src/fastrouter/core/*/*.pxi)
+# What needs nothing but the process of the tests itself.
+QUICK := tests/unit tests/properties tests/protocol tests/test_house.py tests/test_citations.py
 # What the packages are for: demo, dev or bench; lowest and newest are dev with other versions.
 PACKAGES := dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint build bench profile lock test-lowest test-newest ready clean always
+.PHONY: help run test test-quick test-debug coverage lint build bench profile lock test-lowest test-newest ready clean always
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -28,10 +30,28 @@ run: ready ## Install what is needed and serve the demo until Ctrl-C
 test: ready ## Run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+# Hypothesis looks at fewer examples, which is where most of the time would go.
+test-quick: ready ## Run what needs no process and no socket, in less than 30 s
+	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not slow" $(QUICK) $(ARGS)
+
+test-debug: $(VENV)/dev.stamp build/debug.stamp ## Run the whole suite on a build that checks itself, in build/debug
+	@$(call link_sources,build/debug)
+	PYTHONPATH=$(CURDIR)/build/debug $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# Cython's plugin finds the parts by the file that includes them, so that one comes first.
+coverage: $(VENV)/dev.stamp build/coverage.stamp ## Run it on a build that tells which lines are executed, Python and Cython
+	@$(call link_sources,build/coverage)
+	@rm -f build/coverage-data*
+	PYTHONPATH=$(CURDIR)/build/coverage $(BIN)/coverage run -m pytest -n 2 --dist worksteal --timeout 600 $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report src/fastrouter/_core.pyx $(wildcard src/fastrouter/core/*/*.pxi) $(shell find src -name '*.py')
+
 lint: ready ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+	@# The stub is what Python may see: classes that only the data plane uses are not in it.
+	$(BIN)/stubtest --concise --ignore-missing-stub --ignore-disjoint-bases --allowlist tests/stubtest-allowed.txt fastrouter._core
 	@# It looks for pycodestyle in PATH.
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON_SOURCES)
 
@@ -60,7 +80,7 @@ test-newest: ## Run it with the newest ones there are, in .venv-newest
 	@$(MAKE) --no-print-directory test VENV=.venv-newest PACKAGES=newest
 
 clean: ## Remove .venv and everything else that was built
-	rm -rf .venv .venv-lowest .venv-newest build dist src/*.egg-info src/fastrouter/*.so
+	rm -rf .venv .venv-lowest .venv-newest build dist src/*.egg-info src/fastrouter/*.so src/fastrouter/*.c
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -88,6 +108,16 @@ $(VENV)/switches.env: always | $(VENV)/tools.stamp
 $(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches.env setup.py $(CYTHON_SOURCES)
 	@env $$(cat $(VENV)/switches.env) $(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
+
+# Builds of another kind lie beside the usual one: a package that has its own extension, and links to the rest.
+build/debug.stamp: SWITCHES := FASTROUTER_DEBUG=1 FASTROUTER_OPT=1
+build/coverage.stamp: SWITCHES := FASTROUTER_COVERAGE=1 FASTROUTER_OPT=0
+
+build/debug.stamp build/coverage.stamp: build/%.stamp: setup.py $(CYTHON_SOURCES) | $(VENV)/tools.stamp
+	@env $(SWITCHES) $(BIN)/python setup.py --quiet build_ext --force --build-temp build/temp-$* --build-lib build/$*
+	@touch $@
+
+link_sources = ln -sfn $(abspath $(filter-out %.so %.c %/__pycache__,$(wildcard src/fastrouter/*))) $(1)/fastrouter/
 
 # The project itself goes in as it lies here, with the extension that is compiled meanwhile.
 INSTALL_PROJECT = FASTROUTER_COMPILED=1 $(PIP) install --no-build-isolation --editable

@@ -5,6 +5,8 @@ Environment variables:
 FASTROUTER_OPT       optimisation level of the C compiler, `3` if not given (`1` compiles in half the time, for 2 to 3 %
                      more CPU per request; `0` in a third of it)
 FASTROUTER_PROFILE   `1`: debug symbols and frame pointers, so that `py-spy --native` and `perf` can name lines
+FASTROUTER_DEBUG     `1`: debug symbols, and everything is checked that can be: indexes, None, overflow, assertions
+FASTROUTER_COVERAGE  `1`: the extension tells coverage.py which of its lines it executes
 FASTROUTER_COMPILED  `1`: the extension is there already (`build_ext --inplace`), beside which this is installed
 FASTROUTER_ANNOTATE  `1`: writes build/cython/src/fastrouter/_core.html, which shows where Python is called from C
 """
@@ -21,24 +23,48 @@ def is_set(name: str) -> bool:
 
 
 profile = is_set("FASTROUTER_PROFILE")
+debug = is_set("FASTROUTER_DEBUG")
+coverage = is_set("FASTROUTER_COVERAGE")
 compile_args = [f"-O{os.environ.get('FASTROUTER_OPT', '3')}", "-fno-strict-aliasing"]
+# `put` is worth its place wherever a message is rendered; GCC would bound how much the module may grow by it.
+compile_args.append("--param=inline-unit-growth=200")
 # Python's own flags carry -g, which doubles the compile time: -g0 takes it back.
-compile_args += ["-g", "-fno-omit-frame-pointer"] if profile else ["-g0"]
+compile_args += ["-g", "-fno-omit-frame-pointer"] if profile or debug else ["-g0"]
+macros: list[tuple[str, str | None]] = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
+# Which leaves the variables that they would need.
+compile_args += [] if debug else ["-Wno-unused-variable"]
+if debug:
+    # Overflow checks take pointers that are subtracted for integers; of pointers to bytes the difference is the same.
+    compile_args.append("-Wno-int-conversion")
+if coverage:
+    macros += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 
 core = Extension(
     "fastrouter._core",
     sources=["src/fastrouter/_core.pyx"],
     depends=["src/fastrouter/_core.pxd", *sorted(glob("src/fastrouter/core/*/*"))],
     extra_compile_args=compile_args,
+    define_macros=macros,
 )
+# What the code means is the same in every build: negative indexes are none, and division is C's.
+directives = {"language_level": 3, "wraparound": False, "cdivision": True, "infer_types": True}
+directives |= dict.fromkeys(("boundscheck", "nonecheck", "initializedcheck", "overflowcheck"), debug)
+directives["linetrace"] = coverage
+
+# Not in src/, but for Cython's coverage plugin, which looks nowhere else. One directory for each kind of build, because
+# Cython does not notice that its options have changed.
+build_dir: str | None = "build/cython"
+if coverage:
+    build_dir = None
+elif profile or debug:
+    build_dir = "build/cython-debug" if debug else "build/cython-profile"
 
 setup(
     ext_modules=cythonize(
         [] if is_set("FASTROUTER_COMPILED") else [core],
-        # Not in src/; two directories, because Cython does not notice that emit_linenums has changed.
-        build_dir="build/cython-profile" if profile else "build/cython",
-        emit_linenums=profile,
+        build_dir=build_dir,
+        emit_linenums=profile or debug,
         annotate=is_set("FASTROUTER_ANNOTATE"),
-        language_level=3,
+        compiler_directives=directives,
     ),
 )

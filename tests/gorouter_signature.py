@@ -30,7 +30,7 @@ def sign(key: bytes, forwarded_url: str, *, at: datetime | None = None) -> tuple
 
 
 def unseal(key: bytes, signature: bytes, metadata: bytes) -> dict[str, str]:
-    """What a signature holds. Raises whatever it likes when it is none."""
+    """The content of a signature. Raises some exception for anything else."""
     nonce = base64.b64decode(json.loads(base64.urlsafe_b64decode(metadata))["nonce"], validate=True)
     sealed = base64.urlsafe_b64decode(signature)
     decryptor = Cipher(algorithms.AES(key), modes.GCM(nonce, sealed[-16:])).decryptor()

@@ -198,7 +198,7 @@ def main() -> int:
 
 
 def contest_parser(description: str | None, *, rounds: int = 3, seconds: int = 8) -> argparse.ArgumentParser:
-    """Return a parser that knows the options of every contest."""
+    """Return a parser with the options of every comparison."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seconds", type=int, default=seconds, help="length of one measurement")

@@ -8,13 +8,13 @@ readers of `/routes` that take nothing cost in memory.
 
 import asyncio
 import gc
-import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import orjson
 import uvloop
 
 from fastrouter.bus.connection import NatsConnection
@@ -115,7 +115,7 @@ class Control:
 
 
 def _message(number: int) -> bytes:
-    return json.dumps(
+    return orjson.dumps(
         {
             "host": "10.0.0.1",
             "port": 1 + number % 60_000,
@@ -123,7 +123,7 @@ def _message(number: int) -> bytes:
             "app": f"5f6a0d44-0f2c-4c70-b0b2-{number:012x}",
             "tags": {"component": "route-emitter", "source_id": str(number)},
         }
-    ).encode()
+    )
 
 
 async def run() -> None:
@@ -140,7 +140,7 @@ async def run() -> None:
     with turns.during(f"{_ROUTES} registrations"):
         await control.receive(*messages)
     uris = uris[: MAX_REGISTRATION // 10 - 20]
-    many = json.dumps({"host": "10.0.0.9", "port": 1, "uris": uris}, separators=(",", ":")).encode()
+    many = orjson.dumps({"host": "10.0.0.9", "port": 1, "uris": uris})
     with turns.during(f"one message of {len(uris)} URIs"):
         await control.receive(many)
     with turns.during("the same to unregister them"):

@@ -9,7 +9,7 @@ from benchmarks.load.processes import KIB, MIB
 BLOCK_SIZE = MIB
 READ_SIZE = 64 * KIB
 
-# Complete stops, long enough that a router that goes on reading would gather everything the sender has to give.
+# Pauses, long enough that a router that keeps reading would buffer everything the sender has.
 _STOPS = {64 * MIB: 2.0, 512 * MIB: 2.0}
 # A stretch that is read in small sips: back-pressure is switched on and off all the time.
 _SIPPED = range(128 * MIB, 144 * MIB)

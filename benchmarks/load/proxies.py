@@ -225,7 +225,7 @@ backend app
 
 
 class Gorouter(Proxy):
-    """The original, whose executable the environment names as GOROUTER: nobody packages it."""
+    """The original, whose executable the environment names as GOROUTER: there is no package of it."""
 
     name = "gorouter"
 

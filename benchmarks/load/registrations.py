@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import gc
 import itertools
-import json
 import os
 import random
 import socket
@@ -24,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import uvloop
 
 from fastrouter._core import RouteTable
@@ -68,7 +68,7 @@ def payloads(count: int) -> Iterator[bytes]:
                 "space_id": guid(),
             },
         }
-        yield json.dumps(registration, separators=(",", ":")).encode()
+        yield orjson.dumps(registration)
 
 
 def publication(count: int) -> Iterator[bytes]:
@@ -238,7 +238,7 @@ def main() -> None:
             ports = Path(workdir) / f"nats-server_{server.pid}.ports"
             while not ports.exists() or not ports.read_text():
                 time.sleep(0.01)
-            port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
+            port = int(orjson.loads(ports.read_bytes())["nats"][0].rpartition(":")[2])
             uvloop.run(run(options.routes, logger, port))
         finally:
             server.terminate()

@@ -1,3 +1,4 @@
+# cython: overflowcheck=False
 # Contents of the data plane: every class with its fields, one clause each (units, who writes it), folder by folder.
 # Methods are documented where they are defined, in core/*/*.pxi.
 

@@ -249,6 +249,9 @@ class EndpointPool:
 
     def __len__(self) -> int: ...
 
+def route_key(uri: str) -> str:
+    """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
+
 class RouteTable:
     """The hot read structure: host and path -> EndpointPool (spec 3.3, 3.7)."""
 

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, infer_types=True
 """The data plane of fastrouter: bytes in -> request -> lookup -> select -> acquire -> send -> relay -> finish.
 
 This file only assembles: one noun per part, in reading order (docs/life-of-a-request.md tells the story). One extension, because
@@ -150,7 +149,9 @@ include "core/access_log/access_fields.pxi"
 include "core/access_log/access_record.pxi"
 
 include "core/request/failures.pxi"
+include "core/request/sides.pxi"
 include "core/request/exchange.pxi"
+include "core/request/request.pxi"
 include "core/request/continue_wait.pxi"
 include "core/request/changed_headers.pxi"
 include "core/request/handlers.pxi"
@@ -161,14 +162,17 @@ include "core/request/outgoing_head.pxi"
 include "core/request/sticky.pxi"
 include "core/request/round_trip.pxi"
 include "core/request/attempt_log.pxi"
+include "core/request/response.pxi"
 include "core/request/rewriting.pxi"
 include "core/request/respond.pxi"
+include "core/request/tunnel.pxi"
 
 include "core/connections/connection.pxi"
 include "core/connections/listener_protocol.pxi"
 include "core/connections/proxy_protocol.pxi"
 include "core/connections/client_tls.pxi"
 include "core/connections/client.pxi"
+include "core/connections/client_side.pxi"
 include "core/connections/request_checks.pxi"
 include "core/connections/refusals.pxi"
 include "core/connections/connection_pool.pxi"
@@ -176,4 +180,4 @@ include "core/connections/dial.pxi"
 include "core/connections/backend_tls.pxi"
 include "core/connections/transport_errors.pxi"
 include "core/connections/backend.pxi"
-include "core/connections/tunnel.pxi"
+include "core/connections/backend_side.pxi"

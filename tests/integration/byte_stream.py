@@ -7,14 +7,14 @@ import contextlib
 import select
 import socket
 import struct
-from types import TracebackType
-from typing import Self
+
+from .closable import Closable
 
 PATIENCE = 60.0
 """Seconds any single wait may take. Only a failing test ever waits that long, however busy the machine is."""
 
 
-class ByteStream:
+class ByteStream(Closable):
     """One TCP connection with a read buffer; `received` keeps every byte that ever arrived."""
 
     def __init__(self, sock: socket.socket, patience: float = PATIENCE) -> None:
@@ -26,14 +26,6 @@ class ByteStream:
         self.received = bytearray()
         self._taken = 0
         self._ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def local_port(self) -> int:

@@ -13,8 +13,9 @@ import pytest
 
 from .gorouter_process import GorouterProcess, configuration
 from .http_message import Request, Response
+from .issuer import Issuer
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ReservedPort
+from .raw_backend import AnsweringBackend, BackendStream, ClosedPort, FullBacklog, RawBackend, ReservedPort
 from .raw_client import RawClient
 from .router_process import RouterProcess
 
@@ -189,6 +190,32 @@ def gorouter(start_gorouter: StartGorouter) -> GorouterProcess:
     router = start_gorouter()
     router.wait_until_started()
     return router
+
+
+@pytest.fixture
+def backend() -> Iterator[RawBackend]:
+    """A backend that the test drives."""
+    with RawBackend() as backend:
+        yield backend
+
+
+@pytest.fixture
+def serving() -> Iterator[AnsweringBackend]:
+    """A backend that answers by itself, `first`."""
+    with AnsweringBackend(b"first") as backend:
+        yield backend
+
+
+@pytest.fixture
+def other() -> Iterator[AnsweringBackend]:
+    """Another one, which answers `second`."""
+    with AnsweringBackend(b"second") as backend:
+        yield backend
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    return Issuer()
 
 
 @pytest.fixture

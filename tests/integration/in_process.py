@@ -9,13 +9,14 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 
 from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings
 
 from .byte_stream import PATIENCE
+from .closable import Closable
 from .http_message import Response
 from .raw_client import RawClient
 from .router_process import wait_for
@@ -25,7 +26,7 @@ T = TypeVar("T")
 HOST = "app.test"
 
 
-class InProcessRouter:
+class InProcessRouter(Closable):
     """A DataPlane that serves the route app.test, and what it said and did."""
 
     def __init__(self, *endpoints: Endpoint, **settings: Any) -> None:
@@ -50,13 +51,10 @@ class InProcessRouter:
         self._thread.start()
         self._server, self.port = self._run(self._listen())
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        super().__exit__(kind, error, trace)
         if kind is None:
             assert not self._complaints, self._complaints
 

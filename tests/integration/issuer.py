@@ -19,7 +19,14 @@ UNKNOWN_EXTENSION = x509.Extension(
     True,
     x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00"),
 )
+# That of servers, with a size in more bytes than DER allows. OpenSSL reads it, Go does not.
+UNREADABLE_USAGES = x509.Extension(
+    x509.ExtendedKeyUsage.oid,
+    False,
+    x509.UnrecognizedExtension(x509.ExtendedKeyUsage.oid, bytes.fromhex("30810a06082b06010505070301")),
+)
 
+_AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
 _DAY = datetime.timedelta(days=1)
 # The algorithms of signatures, as a certificate names them.
 _SHA_256_WITH_RSA, _SHA_1_WITH_RSA = (bytes.fromhex(f"06092a864886f70d0101{one}") for one in ("0b", "05"))
@@ -58,8 +65,16 @@ def key_usage(*bits: str) -> x509.Extension[x509.ExtensionType]:
     return x509.Extension(x509.KeyUsage.oid, True, usage)
 
 
+def extended_usages(*usages: x509.ObjectIdentifier) -> x509.Extension[x509.ExtensionType]:
+    """An ExtendedKeyUsage, be it an empty one, which no builder would make."""
+    if usages:
+        return x509.Extension(x509.ExtendedKeyUsage.oid, False, x509.ExtendedKeyUsage(usages))
+    oid = x509.ExtendedKeyUsage.oid
+    return x509.Extension(oid, False, x509.UnrecognizedExtension(oid, b"\x30\x00"))
+
+
 class Issuer:
-    """A certificate authority, a root or one below another."""
+    """A certificate authority, a root or one below another, or what passes itself off as one."""
 
     def __init__(
         self,
@@ -68,12 +83,16 @@ class Issuer:
         parent: "Issuer | None" = None,
         is_expired: bool = False,
         is_rsa: bool = False,
+        constraints: x509.BasicConstraints | None = _AUTHORITY,
+        extensions: Sequence[x509.Extension[x509.ExtensionType]] = (),
     ) -> None:
         self.subject = name(common_name)
         self._key = _new_key(is_rsa=is_rsa)
-        builder = _builder(self.subject, self._key, is_expired=is_expired).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
+        builder = _builder(self.subject, self._key, is_expired=is_expired)
+        if constraints is not None:
+            builder = builder.add_extension(constraints, critical=True)
+        for extension in extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
         signer = parent or self
         certificate = builder.issuer_name(signer.subject).sign(signer._key, hashes.SHA256())
         self.pem = certificate.public_bytes(Encoding.PEM).decode()

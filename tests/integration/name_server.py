@@ -1,4 +1,4 @@
-"""A name server on loopback that knows some names and never answers for others."""
+"""A name server on loopback that answers for some names and is silent for others."""
 
 import socket
 import struct

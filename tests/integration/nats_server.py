@@ -1,4 +1,4 @@
-"""Servers for the NATS client: the real one as a child process, and a scripted one that records what it is told."""
+"""Servers for the NATS client: the real one as a child process, and a scripted one that records what it receives."""
 
 import asyncio
 import json

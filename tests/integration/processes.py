@@ -1,4 +1,4 @@
-"""What Linux tells of other processes. Any of them may end between two looks: one that has is simply not there."""
+"""What /proc says about other processes. One that ends meanwhile is simply left out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sockets_of(pid: int) -> set[str]:
             with suppress(*_ENDED):
                 targets.add(str(link.readlink()))
     except (*_ENDED, PermissionError):
-        # A zombie's directory is nobody's.
+        # The directory of a zombie belongs to no user.
         return set()
     return {target[8:-1] for target in targets if target.startswith("socket:[")}
 

@@ -9,11 +9,10 @@ import select
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from .byte_stream import PATIENCE, ByteStream
-from .http_message import Request
+from .closable import Closable
+from .http_message import Request, response_with
 
 
 class BackendStream(ByteStream):
@@ -26,7 +25,7 @@ class BackendStream(ByteStream):
         return Request.read_head(self)
 
 
-class RawBackend:
+class RawBackend(Closable):
     """A listening socket whose connections the test accepts, reads and answers itself."""
 
     def __init__(self, *, receive_buffer: int | None = None) -> None:
@@ -37,14 +36,6 @@ class RawBackend:
         self._listener.listen(512)
         self._listener.settimeout(PATIENCE)
         self._accepted: list[BackendStream] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def port(self) -> int:
@@ -77,7 +68,7 @@ class RawBackend:
             stream.close()
 
 
-class ServingBackend:
+class ServingBackend(Closable):
     """Serves every connection in a thread of its own with `handler(stream)`, until the router closes it.
 
     `handler` is called again for each request; it returns False (or raises a connection error) to end the connection.
@@ -93,14 +84,6 @@ class ServingBackend:
         self._closing = False
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def port(self) -> int:
@@ -155,8 +138,21 @@ class ServingBackend:
         self._backend.close()
 
 
+class AnsweringBackend(ServingBackend):
+    """Answers every request with 200 and `body`; `requests` are those that it has got."""
+
+    def __init__(self, body: bytes = b"ok") -> None:
+        self.requests: list[Request] = []
+        self._body = body
+        super().__init__(self._answer)
+
+    def _answer(self, stream: BackendStream) -> None:
+        self.requests.append(stream.read_request())
+        stream.send(response_with(self._body))
+
+
 class ClosedPort:
-    """A port that nobody else can take and that refuses every connection: bound, never listening."""
+    """A port that no other process can take and that refuses every connection: bound, never listening."""
 
     def __init__(self) -> None:
         self._socket = socket.socket()
@@ -170,8 +166,8 @@ class ClosedPort:
         self._socket.close()
 
 
-class ReservedPort:
-    """A port that the system gives to nobody who asks for any, and where a server that is told its number can listen.
+class ReservedPort(Closable):
+    """A port that the system does not give out as a free one, but where a server can listen by its number.
 
     Linux lets two sockets have one address if both set SO_REUSEADDR, as servers do, and only one of them listens.
     """
@@ -181,14 +177,6 @@ class ReservedPort:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((host, 0))
         self.number: int = self._socket.getsockname()[1]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self._socket.close()

@@ -12,7 +12,7 @@ from fastrouter.control.drain import DRAIN_IDLE_GRACE, IDLE_GRACE
 from .byte_stream import PATIENCE
 from .raw_client import RawClient
 
-# Seconds that a kept connection may be idle without being nobody's any more: half of what any router grants.
+# Seconds that a kept connection may be idle before it is not used any more: half of the time that routers allow.
 REST = min(DRAIN_IDLE_GRACE, IDLE_GRACE) / 2
 
 

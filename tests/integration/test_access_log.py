@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .conftest import Lane, StartRouter
 from .http_message import response_with
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .raw_client import RawClient
 from .router_process import RouterProcess, wait_for
 from .test_upgrades import open_tunnel
@@ -240,14 +240,9 @@ def test_is_flushed_without_further_requests(lane: Lane) -> None:
     lane.router.wait_for_log_lines(lane.host)
 
 
-def ok(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
 def test_every_request_has_its_line_in_order(start_router: StartRouter) -> None:
     count = 2000
-    with ServingBackend(ok) as backend:
+    with AnsweringBackend() as backend:
         router = start_router({"many.test": [backend.address]})
         client = router.connect()
         requests = b"".join(b"GET /%d HTTP/1.1\r\nHost: many.test\r\n\r\n" % number for number in range(count))
@@ -259,7 +254,7 @@ def test_every_request_has_its_line_in_order(start_router: StartRouter) -> None:
 
 
 def test_is_complete_after_a_stop(start_router: StartRouter) -> None:
-    with ServingBackend(ok) as backend:
+    with AnsweringBackend() as backend:
         router = start_router({"stop.test": [backend.address]})
         client = router.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: stop.test\r\n\r\n")
@@ -272,7 +267,7 @@ def test_is_complete_after_a_stop(start_router: StartRouter) -> None:
 def test_is_appended_to(start_router: StartRouter, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text("a line of before\n")
-    with ServingBackend(ok) as backend:
+    with AnsweringBackend() as backend:
         router = start_router({"append.test": [backend.address]}, access_log=path)
         client = router.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: append.test\r\n\r\n")
@@ -284,7 +279,7 @@ def test_is_appended_to(start_router: StartRouter, tmp_path: Path) -> None:
 
 
 def test_full_disk_is_one_error_and_traffic_goes_on(start_router: StartRouter) -> None:
-    with ServingBackend(ok) as backend:
+    with AnsweringBackend() as backend:
         router = start_router({"full.test": [backend.address]}, access_log=Path("/dev/full"))
         client = router.connect()
         request = b"GET / HTTP/1.1\r\nHost: full.test\r\n\r\n"

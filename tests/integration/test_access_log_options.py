@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,11 @@ from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, register
 from .metrics_page import metrics_of
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import wait_for
-from .test_access_log import SINK_ERROR, ok
+from .test_access_log import SINK_ERROR
 
 HOST = "app.test"
-
-
-@pytest.fixture
-def backend() -> Iterator[ServingBackend]:
-    with ServingBackend(ok) as backend:
-        yield backend
 
 
 def lines_of(path: Path, count: int) -> list[str]:
@@ -34,14 +27,14 @@ def lines_of(path: Path, count: int) -> list[str]:
     )
 
 
-def serve(router: GorouterProcess, nats: RawNatsClient, backend: ServingBackend) -> None:
+def serve(router: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend) -> None:
     router.wait_until_started()
-    register(nats, backend.address, HOST)
+    register(nats, serving.address, HOST)
     wait_for(lambda: router.addresses(HOST), "the route")
 
 
 def test_everything_at_once(
-    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, tmp_path: Path
+    start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend, tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
     router = start_gorouter(
@@ -55,12 +48,12 @@ def test_everything_at_once(
             "disable_log_source_ip": True,
         },
     )
-    serve(router, nats, backend)
+    serve(router, nats, serving)
     assert router.status_of(HOST, "/x?secret", X_One="1") == 200
     (line,) = lines_of(path, 1)
     match = re.fullmatch(
         rf'app\.test - \[[^]]*\] "GET /x\?hash={hashlib.sha1(b"secret").hexdigest()} HTTP/1\.1" 200 0 \d+ "-" "-" "-" '
-        rf'"{backend.address}" x_forwarded_for:"-" x_forwarded_proto:"http" vcap_request_id:"([0-9a-f-]{{36}})" '
+        rf'"{serving.address}" x_forwarded_for:"-" x_forwarded_proto:"http" vcap_request_id:"([0-9a-f-]{{36}})" '
         r'response_time:\d+\.\d{6} gorouter_time:\d+\.\d{6} app_id:"-" app_index:"-" instance_id:"-" '
         r'failed_attempts:0 failed_attempts_time:"-" dns_time:0\.000000 dial_time:\d+\.\d{6} tls_time:0\.000000 '
         r'backend_time:\d+\.\d{6} x_cf_routererror:"-" x_one:"1" x_b3_traceid:"([0-9a-f]{32})" '
@@ -74,19 +67,19 @@ def test_everything_at_once(
 
 
 def test_local_address_and_json(
-    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, tmp_path: Path
+    start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend, tmp_path: Path
 ) -> None:
     path = tmp_path / "access.log"
     router = start_gorouter(
         access_log={"file": str(path), "format": "json"},
         logging={"extra_access_log_fields": ["local_address", "dial_time"]},
     )
-    serve(router, nats, backend)
+    serve(router, nats, serving)
     assert router.status_of(HOST) == 200
     record = json.loads(lines_of(path, 1)[0])
     assert re.fullmatch(r"127\.0\.0\.1:\d+", record["local_address"])
     assert 0 < record["dial_time"] <= record["response_time"]
-    assert (record["status"], record["backend_addr"]) == (200, backend.address)
+    assert (record["status"], record["backend_addr"]) == (200, serving.address)
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])

@@ -277,8 +277,8 @@ def _rows() -> Iterator[Row]:
     # TLS the backend does not want.
     remote = "remote error: tls: "
     refusal: dict[str, Any] = {"fate": "pruned", "body": CERTIFICATE_REQUIRED}
-    stranger = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
-    introduced = {"backend_tls": backend_context(ca_certs=[OURS.pem], **stranger)}
+    unknown = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
+    introduced = {"backend_tls": backend_context(ca_certs=[OURS.pem], **unknown)}
     yield Row(
         "alert: bad certificate",
         over_tls(OURS.server, sent_after_the_hello(alert(42))),
@@ -418,7 +418,7 @@ def span(seconds: object) -> str:
 
 
 def described(failing: Failing) -> dict[str, object]:
-    """The endpoint as log lines tell of it."""
+    """The endpoint as it is in log lines."""
     return {
         "ApplicationId": "the-app",
         "Addr": failing.endpoint.address,
@@ -489,7 +489,7 @@ def test_alone(row: Row) -> None:
     [(b"GET / HTTP/1.1", b"", "EOF (via idempotent request)"), (b"POST / HTTP/1.1", b"x", "EOF")],
 )
 def test_eof_inside_the_handshake(start_line: bytes, body: bytes, error: str) -> None:
-    """Whether a request could go out again is told of any EOF, even where nothing of it has gone out."""
+    """Every EOF is logged with whether the request can be repeated, even if nothing of it was sent."""
     (row,) = (row for row in ROWS if row.name == "EOF inside the handshake")
     with row.failing() as failing, row.router(failing.endpoint) as router:
         client = router.ask(*([b"Content-Length: 1"] if body else []), start_line=start_line, body=body)
@@ -532,7 +532,7 @@ def test_a_reset_behind_an_interim_response_marks_the_endpoint() -> None:
 
 @every_row
 def test_beside_another(row: Row) -> None:
-    """A GET goes on to the other endpoint where that is safe; the next requests go by the failing one's fate."""
+    """A GET is sent to the other endpoint where that is safe; later requests depend on the mark of the failing one."""
     with RawBackend() as other, row.failing() as failing, router_with_both(row, failing, other) as router:
         client = router.ask(TO_THE_FAILING_ONE)
         failing.act()
@@ -560,7 +560,7 @@ def test_beside_another(row: Row) -> None:
 
 @every_row
 def test_body_beside_another(row: Row) -> None:
-    """A POST goes on to the other endpoint only when nothing of it was sent, and then it is whole."""
+    """A POST is sent to the other endpoint only if nothing of it was sent before, and then completely."""
     retriable = row.retriable if row.post_retriable is None else row.post_retriable
     with RawBackend() as other, row.failing() as failing, router_with_both(row, failing, other) as router:
         client = router.ask(TO_THE_FAILING_ONE, b"Content-Length: 5", start_line=b"POST / HTTP/1.1", body=b"hello")

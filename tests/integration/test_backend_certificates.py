@@ -6,17 +6,33 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fastrouter.tls.backends import backend_context
 
 from .byte_stream import PATIENCE
 from .http_message import Response
 from .in_process import InProcessRouter
-from .issuer import CLIENT, UNKNOWN_EXTENSION, Issuer, Pair, alternative_name, key_usage, name
+from .issuer import (
+    CLIENT,
+    SERVER,
+    UNKNOWN_EXTENSION,
+    UNREADABLE_USAGES,
+    Issuer,
+    Pair,
+    alternative_name,
+    extended_usages,
+    key_usage,
+    name,
+)
 from .raw_backend import BackendStream
 from .tls_backend import OK, TlsBackend, server_side
 
 NAME = "a.internal"
+ANYTHING = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
+THE_LAST = x509.BasicConstraints(ca=True, path_length=0)
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 BODY_OF = {503: b"503 Service Unavailable\n", 526: b"526 Invalid SSL Certificate\n"}
 COUNTER_OF = {503: "backend_invalid_id", 526: "backend_invalid_tls_cert"}
@@ -97,7 +113,14 @@ class TestGoodEnough:
     def test_no_usages(self, version: ssl.TLSVersion) -> None:
         Attempt(OURS.pair(NAME, usages=()), version).served()
 
-    @pytest.mark.parametrize("bit", ["key_encipherment", "key_agreement"])
+    def test_any_extended_usage(self, version: ssl.TLSVersion) -> None:
+        Attempt(OURS.pair(NAME, usages=[ANYTHING]), version).served()
+
+    @pytest.mark.parametrize("usage", [SERVER, ANYTHING])
+    def test_authority_with_extended_usages(self, version: ssl.TLSVersion, usage: x509.ObjectIdentifier) -> None:
+        Attempt(below(extensions=[extended_usages(usage)]).pair(NAME), version).served()
+
+    @pytest.mark.parametrize("bit", ["key_encipherment", "key_agreement", "data_encipherment", "crl_sign"])
     def test_key_usage_without_signatures(self, version: ssl.TLSVersion, bit: str) -> None:
         Attempt(OURS.pair(NAME, is_rsa=True, extensions=[key_usage(bit)]), version).served()
 
@@ -128,6 +151,7 @@ class TestSuites:
 EXPIRED = "certificate has expired or is not yet valid: current time "
 WRONG_USAGE = "certificate specifies an incompatible key usage"
 UNTRUSTED = "certificate signed by unknown authority"
+TOO_LOW = "too many intermediates for path length constraint"
 UNKNOWN = "unhandled critical extension"
 
 
@@ -161,8 +185,10 @@ UNKNOWN = "unhandled critical extension"
         (OURS.pair("b.internal", usages=[CLIENT]), NAME, 503, f"certificate is valid for b.internal, not {NAME}"),
         (OURS.pair(NAME, extensions=[UNKNOWN_EXTENSION]), NAME, 526, UNKNOWN),
         (OURS.pair("b.internal", extensions=[UNKNOWN_EXTENSION]), NAME, 526, UNKNOWN),
-        # Here Go serves: OpenSSL wants a usage that TLS has.
-        (OURS.pair(NAME, is_rsa=True, extensions=[key_usage("data_encipherment")]), NAME, 526, WRONG_USAGE),
+        (below(extensions=[extended_usages(CLIENT)]).pair(NAME), NAME, 526, WRONG_USAGE),
+        (below(constraints=NO_AUTHORITY).pair(NAME), NAME, 526, UNTRUSTED),
+        (below(extensions=[key_usage("digital_signature")]).pair(NAME), NAME, 526, UNTRUSTED),
+        (Issuer("too low", parent=below(constraints=THE_LAST)).pair(NAME), NAME, 526, TOO_LOW),
         (WITH_RSA.signed_with_sha_1(WITH_RSA.pair(NAME)), NAME, 526, UNTRUSTED),
     ],
 )
@@ -183,9 +209,19 @@ def test_not_good_enough(version: ssl.TLSVersion, pair: Pair, san: str, status: 
 @pytest.mark.parametrize("issuer", [OURS, THEIRS], ids=["trusted", "untrusted"])
 @pytest.mark.parametrize("letter", ["\u00fc".encode(), b"\xff"])
 def test_name_that_is_no_text(version: ssl.TLSVersion, issuer: Issuer, letter: bytes) -> None:
-    attempt = Attempt(issuer.pair(extensions=[alternative_name(letter + b".internal")]), version)
+    pair = issuer.pair(extensions=[alternative_name(letter + b".internal")])
+    check_unreadable(Attempt(pair, version), "SAN dNSName is malformed")
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+def test_extended_usages_that_are_no_der(version: ssl.TLSVersion) -> None:
+    pair = OURS.pair(NAME, usages=(), extensions=[UNREADABLE_USAGES])
+    check_unreadable(Attempt(pair, version), "invalid extended key usages")
+
+
+def check_unreadable(attempt: Attempt, text: str) -> None:
     response = attempt.refused()
-    error = "tls: failed to parse certificate from server: x509: SAN dNSName is malformed"
+    error = f"tls: failed to parse certificate from server: x509: {text}"
     assert response.status == 502
     assert not attempt.is_pruned
     assert response.value(b"X-Cf-Routererror") == f"endpoint_failure ({error})".encode()

@@ -19,11 +19,6 @@ BOSH = Path(__file__).parents[1] / "fixtures" / "bosh-gorouter.yml"
 ALL_RULES = {**RULES, **FURTHER_RULES}
 
 
-@pytest.fixture(scope="module")
-def pems() -> Pems:
-    return Pems()
-
-
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [EXECUTABLE, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30

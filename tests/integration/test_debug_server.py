@@ -4,10 +4,7 @@ import http.client
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from itertools import count
-
-import pytest
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter
@@ -24,12 +21,6 @@ LOOPBACK = "127.0.0.2"
 
 # As good as certainly, of so many connections each worker gets one.
 MANY = 32
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 def debug_port(router: GorouterProcess) -> int:
@@ -79,7 +70,7 @@ class Limited:
         wait_for(lambda: hosts <= self.logged() or None, "a line for each request")
 
     def wait_for_workers(self) -> str:
-        """Wait until all workers know a new route: what the control process told them before, they know by then."""
+        """Wait until all workers serve a new route: by then they have handled all earlier orders."""
         host = f"new-{next(self._numbers)}.test"
         register(self._nats, self._closed.address, host)
         wait_for(lambda: 404 not in {self._router.status_of(host) for _ in range(MANY)} or None, "the new route")
@@ -134,11 +125,11 @@ def test_level_is_changed_in_all_processes(
     silent |= limited.fill()
 
     assert ask(port, "POST", "/log-level", "debug") == (200, "debug\n")
-    heard = limited.wait_for_workers()
+    logged = limited.wait_for_workers()
     limited.wait_until_logged(limited.fill())
     assert not silent & limited.logged()
     uris = {event["data"]["uri"] for event in router.events("route-registered")}
-    assert heard in uris
+    assert logged in uris
     assert unheard not in uris
     router.forgive_deaths(2)
 

@@ -33,19 +33,8 @@ NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture(scope="module")
 def pair(issuer: Issuer) -> Pair:
     return issuer.pair(HOST)
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 class Front:
@@ -78,7 +67,7 @@ def refusal(front: Front, **options: Any) -> OSError:
     """The error of a client that must not come to a first request."""
     try:
         client = front.connect(**options)
-        # In TLS 1.3 the client takes its own handshake for complete before the router has judged it.
+        # In TLS 1.3 the client takes its own handshake for complete before the router has verified it.
         client.send(request())
         got = client.read_to_end()
     except OSError as error:
@@ -262,7 +251,7 @@ class TestClientCertificates:
             "none": None,
             "good": issuer.pair("client.test"),
             "expired": issuer.pair("client.test", is_expired=True),
-            "of a stranger": Issuer("stranger").pair("client.test"),
+            "of an unknown CA": Issuer("unknown").pair("client.test"),
             "for servers": issuer.pair("client.test", usages=[SERVER]),
             "for clients": issuer.pair("client.test", usages=[CLIENT]),
             "for anything": issuer.pair("client.test", usages=[]),
@@ -292,9 +281,9 @@ class TestClientCertificates:
             assert front.router.stats()["total_requests"] == len(welcome), "the others came to no request"
 
     def test_an_alert_says_why(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
-        stranger = Issuer("stranger").pair("client.test")
+        unknown = Issuer("unknown").pair("client.test")
         with Front(issuer, backend, pair, client_certificates="require", client_ca_certs=issuer.pem) as front:
-            assert "unknown ca" in str(refusal(front, identity=stranger))
+            assert "unknown ca" in str(refusal(front, identity=unknown))
             assert "certificate required" in str(refusal(front))
 
     def test_below_another_authority(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
@@ -517,7 +506,7 @@ class TestTraffic:
         client.close()
         assert stream.wait_closed() == b"last"
 
-    def test_close_says_goodbye(self, front: Front) -> None:
+    def test_close_sends_close_notify(self, front: Front) -> None:
         """So the client knows that nothing was cut off."""
         client = TlsClient(front.router.port, client_context(front.issuer), is_strict=True)
         client.send(request(b"Connection: close"))

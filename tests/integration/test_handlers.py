@@ -1,9 +1,6 @@
 """Handlers as an operator configures them: a gorouter.yml, a bus, and what app and client see (spec 4.2)."""
 
 import signal
-from collections.abc import Iterator
-
-import pytest
 
 from fastrouter.tls.backends import backend_context
 
@@ -18,12 +15,6 @@ from .router_process import wait_for
 from .tls_backend import Authority, TlsBackend
 
 HOST = "app.test"
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 def serve(router: GorouterProcess, nats: RawNatsClient, backend: RawBackend) -> None:
@@ -57,7 +48,7 @@ def test_health_by_user_agent_while_draining(
     assert {health() for _ in range(20)} == {200}
     router.send_signal(signal.SIGUSR1)
     router.wait_for_event("gorouter-draining")
-    # Each worker hears of it when its turn comes.
+    # Each worker gets the order in its turn.
     wait_for(lambda: True if {health() for _ in range(20)} == {503} else None, "workers that all say no")
     request, response = exchange(router, backend, b"User-Agent: client")
     assert (request.value(b"User-Agent"), response.status) == (b"client", 200)

@@ -1,4 +1,4 @@
-"""A worker that is held up, stopped by a signal say, blames nobody for the time that it has lost."""
+"""A worker that was held up, for instance stopped by a signal, marks no backend for the lost time."""
 
 import os
 import signal

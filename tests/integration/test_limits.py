@@ -93,7 +93,7 @@ class TestConfiguredLimits:
         assert client.read_response().status == 431
 
     def test_hard_limit_stays_where_it_is(self, tight: Lane) -> None:
-        """Whatever the handlers' own limit is (spec 4.0), so that who is refused is told why, and logged."""
+        """Whatever the limit of the handlers is (spec 4.0), so that a refused client gets the reason, and is logged."""
         client = tight.connect()
         client.send(head_of_size(tight, 100_000))
         assert client.read_response().values(b"X-Cf-Routererror") == [b"max-request-size-exceeded"]

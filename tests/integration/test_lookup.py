@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from .conftest import Lane, StartRouter
-from .http_message import response_with
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import RouterProcess
 
 ROUTES = {
@@ -93,14 +92,7 @@ class TestRouteTable:
     @pytest.fixture(scope="class")
     @classmethod
     def router(cls, start_module_router: StartRouter) -> Iterator[RouterProcess]:
-        def serve(name: str) -> ServingBackend:
-            def answer(stream: BackendStream) -> None:
-                stream.read_request()
-                stream.send(response_with(name.encode()))
-
-            return ServingBackend(answer)
-
-        backends = {uri: serve(name) for uri, name in ROUTES.items()}
+        backends = {uri: AnsweringBackend(name.encode()) for uri, name in ROUTES.items()}
         yield start_module_router({uri: [backend.address] for uri, backend in backends.items()})
         for backend in backends.values():
             backend.close()

@@ -20,9 +20,10 @@ from fastrouter.bus.announcer import ComponentAnnouncer
 from fastrouter.bus.connection import NatsConnection, NatsConnectionError, NatsServer, client_tls
 from fastrouter.bus.messages import start_message
 from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber
-from fastrouter.logs.logger import MAX_TEXT, Level, LineWriter, Logger
+from fastrouter.logs.logger import MAX_TEXT, Level, Logger
 from fastrouter.registry.registration import MAX_REGISTRATION
 from fastrouter.registry.route_registry import RouteRegistry
+from kept_lines import KeptLines
 
 from .nats_server import NatsServerProcess, RawNatsClient, ScriptedNatsServer
 
@@ -39,23 +40,11 @@ def event_loop_policy() -> uvloop.EventLoopPolicy:
     return uvloop.EventLoopPolicy()
 
 
-class Lines(LineWriter):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[dict[str, Any]] = []
-
-    def write(self, line: bytes) -> None:
-        self.records.append(json.loads(line))
-
-    def named(self, message: str) -> list[dict[str, Any]]:
-        return [record["data"] for record in self.records if record["message"] == message]
-
-
 class ControlProcess:
     """Everything between a NATS server and a table of routes, wired as in a control process."""
 
     def __init__(self, *ports: int, host: str = "localhost", **options: Any) -> None:
-        self.lines = Lines()
+        self.lines = KeptLines()
         logger = Logger("router", level=Level.DEBUG, writer=self.lines)
         self.closed = asyncio.Event()
         self.connection = NatsConnection(

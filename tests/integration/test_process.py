@@ -385,7 +385,7 @@ def test_an_unknown_flag_exits_with_2(start: Start) -> None:
 
 
 def test_a_stdout_that_takes_nothing_is_survived(start: Start) -> None:
-    """The port is chosen here, because the log that would tell it goes nowhere."""
+    """The port is chosen here, because the log that would have it cannot be read."""
     with ReservedPort() as reserved, open("/dev/full", "wb") as full:
         router = start("run", "--listen", f"127.0.0.1:{reserved.number}", "--workers", "1", stdout=full)
         wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)

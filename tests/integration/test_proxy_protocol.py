@@ -27,17 +27,6 @@ LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
 UNSPEC = SIGNATURE + b"\x21\x00\x00\x04rest"
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
-
-
 class Front:
     """A router that reads PROXY headers, in front of one backend, with TLS or without.
 
@@ -71,7 +60,7 @@ class Front:
         return TlsClient(self.router.port, self._context, first=header)
 
     def seen_address(self, client: RawClient) -> bytes:
-        """Who the backend is told that the client is, after one exchange."""
+        """The client's address as the backend gets it, after one exchange."""
         client.send(request())
         stream, got = self._backend.accept_request()
         stream.send(response_with(b"ok", b"Connection: close"))

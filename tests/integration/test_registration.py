@@ -3,7 +3,6 @@
 import json
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration, get, register, unregister
 from .http_message import response_with
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend, BackendStream, ServingBackend
 from .router_process import wait_for
 
 # What a change may take from the message to its effect on clients.
@@ -21,25 +20,6 @@ PROMPT = 1.0
 RECONNECT_PATIENCE = 15.0
 
 APP = "0b1c7a52-8c38-4bd2-9d1c-1c0c4b9a6a11"
-
-
-def answer(name: str) -> Iterator[ServingBackend]:
-    def respond(stream: BackendStream) -> None:
-        stream.read_request()
-        stream.send(response_with(name.encode()))
-
-    with ServingBackend(respond) as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend() -> Iterator[ServingBackend]:
-    yield from answer("first")
-
-
-@pytest.fixture
-def other() -> Iterator[ServingBackend]:
-    yield from answer("second")
 
 
 def is_gone(router: GorouterProcess, uri: str) -> bool | None:
@@ -53,16 +33,16 @@ def wait_for_status(router: GorouterProcess, host: str, status: int, patience: f
 class TestRegister:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_is_in_the_table_and_in_traffic_within_a_second(
-        self, workers: int, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+        self, workers: int, start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
     ) -> None:
         router = start_gorouter(go_max_procs=workers)
         router.wait_until_started()
         assert router.status_of("app.test") == 404
-        register(nats, backend.address, "app.test", "app.test/path", app=APP, tags={"component": "c"})
+        register(nats, serving.address, "app.test", "app.test/path", app=APP, tags={"component": "c"})
         wait_for(lambda: router.addresses("app.test"), "the route", PROMPT)
         assert router.routes()["app.test"] == [
             {
-                "address": backend.address,
+                "address": serving.address,
                 "availability_zone": "",
                 "protocol": "http1",
                 "tls": False,
@@ -70,26 +50,26 @@ class TestRegister:
                 "tags": {"component": "c"},
             }
         ]
-        assert router.addresses("app.test/path") == [backend.address]
+        assert router.addresses("app.test/path") == [serving.address]
         # Each worker, whichever the kernel picks.
         for _ in range(8):
             wait_for_status(router, "app.test", 200)
 
-        unregister(nats, backend.address, "app.test")
+        unregister(nats, serving.address, "app.test")
         wait_for(lambda: is_gone(router, "app.test"), "the end of the route", PROMPT)
         for _ in range(8):
             wait_for_status(router, "app.test", 404)
         assert get(router.port, "/path", Host="app.test") == (200, b"first"), "the other route is another one"
 
     def test_only_the_addressed_endpoint_goes(
-        self, gorouter: GorouterProcess, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+        self, gorouter: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend, other: AnsweringBackend
     ) -> None:
-        for each in (backend, other):
+        for each in (serving, other):
             register(nats, each.address, "app.test")
         wait_for(lambda: len(gorouter.addresses("app.test") or []) == 2 or None, "both")
         bodies = {get(gorouter.port, "/", Host="app.test")[1] for _ in range(4)}
         assert bodies == {b"first", b"second"}
-        unregister(nats, backend.address, "app.test")
+        unregister(nats, serving.address, "app.test")
         wait_for(lambda: gorouter.addresses("app.test") == [other.address] or None, "one")
         wait_for(
             lambda: {get(gorouter.port, "/", Host="app.test")[1] for _ in range(4)} == {b"second"} or None,
@@ -98,16 +78,16 @@ class TestRegister:
         )
 
     def test_again_keeps_connections(
-        self, gorouter: GorouterProcess, nats: RawNatsClient, backend: ServingBackend
+        self, gorouter: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend
     ) -> None:
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         wait_for(lambda: gorouter.addresses("app.test"), "the route")
         wait_for_status(gorouter, "app.test", 200)
-        register(nats, backend.address, "app.test")
-        register(nats, backend.address, "marker.test")
+        register(nats, serving.address, "app.test")
+        register(nats, serving.address, "marker.test")
         wait_for(lambda: gorouter.addresses("marker.test"), "what came after it")
         assert gorouter.status_of("app.test") == 200
-        assert backend.connection_count == 1
+        assert serving.connection_count == 1
 
     def test_headers_of_the_registered_endpoint(self, gorouter: GorouterProcess, nats: RawNatsClient) -> None:
         def echo_ids(stream: BackendStream) -> None:
@@ -124,10 +104,10 @@ class TestRegister:
 
 class TestInstances:
     def test_a_request_may_choose_one(
-        self, gorouter: GorouterProcess, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+        self, gorouter: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend, other: AnsweringBackend
     ) -> None:
         """L08, L09."""
-        for index, each in enumerate((backend, other)):
+        for index, each in enumerate((serving, other)):
             register(nats, each.address, "app.test", app=APP, private_instance_index=str(index))
         wait_for(lambda: len(gorouter.addresses("app.test") or []) == 2 or None, "both")
         wait_for_status(gorouter, "app.test", 200)
@@ -141,11 +121,11 @@ class TestInstances:
         assert ask("nonsense")[0] == 400
 
     def test_or_a_process(
-        self, gorouter: GorouterProcess, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+        self, gorouter: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend, other: AnsweringBackend
     ) -> None:
         """L10."""
         process = "c0ffee00-8c38-4bd2-9d1c-1c0c4b9a6a11"
-        register(nats, backend.address, "app.test", tags={"process_id": process}, private_instance_index="0")
+        register(nats, serving.address, "app.test", tags={"process_id": process}, private_instance_index="0")
         register(nats, other.address, "app.test", tags={"process_id": APP}, private_instance_index="0")
         wait_for(lambda: len(gorouter.addresses("app.test") or []) == 2 or None, "both")
         wait_for_status(gorouter, "app.test", 200)
@@ -172,13 +152,13 @@ class TestInstances:
     ],
 )
 def test_a_bad_message_is_logged_and_disturbs_nothing(
-    payload: bytes, gorouter: GorouterProcess, nats: RawNatsClient, backend: ServingBackend
+    payload: bytes, gorouter: GorouterProcess, nats: RawNatsClient, serving: AnsweringBackend
 ) -> None:
     """R05, R06."""
-    register(nats, backend.address, "app.test")
+    register(nats, serving.address, "app.test")
     nats.publish(b"router.register", payload)
     nats.publish(b"router.unregister", payload)
-    register(nats, backend.address, "after.test")
+    register(nats, serving.address, "after.test")
     wait_for(lambda: gorouter.addresses("after.test"), "what came after it")
     errors = gorouter.wait_for_events("validation-error", 2)
     assert [error["data"]["subject"] for error in errors] == ["router.register", "router.unregister"]
@@ -188,15 +168,15 @@ def test_a_bad_message_is_logged_and_disturbs_nothing(
         wait_for_status(gorouter, host, 200)
 
 
-def test_isolation_segments(start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend) -> None:
+def test_isolation_segments(start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend) -> None:
     """R22: neither a registration nor its end counts if it is for other routers."""
     router = start_gorouter(routing_table_sharding_mode="segments", isolation_segments=["is1"])
     router.wait_until_started()
-    register(nats, backend.address, "shared.test")
-    register(nats, backend.address, "foreign.test", isolation_segment="is2")
-    register(nats, backend.address, "ours.test", isolation_segment="is1")
-    unregister(nats, backend.address, "ours.test", isolation_segment="is2")
-    register(nats, backend.address, "last.test", isolation_segment="is1")
+    register(nats, serving.address, "shared.test")
+    register(nats, serving.address, "foreign.test", isolation_segment="is2")
+    register(nats, serving.address, "ours.test", isolation_segment="is1")
+    unregister(nats, serving.address, "ours.test", isolation_segment="is2")
+    register(nats, serving.address, "last.test", isolation_segment="is1")
     wait_for(lambda: router.addresses("last.test"), "the last one")
     assert sorted(router.routes()) == ["last.test", "ours.test"]
     wait_for_status(router, "ours.test", 200)
@@ -213,17 +193,17 @@ AGEING = {
 
 class TestPruning:
     def test_a_route_that_is_not_refreshed_goes(
-        self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+        self, start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
     ) -> None:
         """R18, R19."""
         router = start_gorouter(**AGEING)
         router.wait_until_started()
         registered_at = time.monotonic()
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         register(nats, "127.0.0.1:1", "tls.test", tls_port=1, server_cert_domain_san="x")
         pruned = router.wait_for_event("pruned-route")
         assert time.monotonic() - registered_at >= 1.0
-        assert pruned["data"] == {"uri": "app.test", "endpoints": [backend.address], "isolation_segment": "-"}
+        assert pruned["data"] == {"uri": "app.test", "endpoints": [serving.address], "isolation_segment": "-"}
         assert sorted(router.routes()) == ["tls.test"]
         wait_for_status(router, "app.test", 404)
 
@@ -232,11 +212,11 @@ class TestPruning:
         start_gorouter: StartGorouter,
         nats_server: NatsServerProcess,
         nats: RawNatsClient,
-        backend: ServingBackend,
+        serving: AnsweringBackend,
     ) -> None:
         router = start_gorouter(**AGEING)
         router.wait_until_started()
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         router.wait_for_event("endpoint-registered")
         nats_server.kill()
         router.wait_for_event("pruned-route")
@@ -247,14 +227,14 @@ class TestPruning:
         start_gorouter: StartGorouter,
         nats_server: NatsServerProcess,
         nats: RawNatsClient,
-        backend: ServingBackend,
+        serving: AnsweringBackend,
     ) -> None:
         """R20: back again, everything counts as registered just then."""
         # Time enough to end the server before the route is stale, even on a busy machine.
         ageing = AGEING | {"droplet_stale_threshold": "3s"}
         router = start_gorouter(**ageing, suspend_pruning_if_nats_unavailable=True)
         router.wait_until_started()
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         router.wait_for_event("endpoint-registered")
         nats_server.kill()
         router.wait_for_event("prune-suspended")
@@ -263,7 +243,7 @@ class TestPruning:
         wait_for(
             lambda: True if router.events("prune-suspended")[-1]["timestamp"] - suspended_at > 4.0 else None, "passes"
         )
-        assert router.addresses("app.test") == [backend.address]
+        assert router.addresses("app.test") == [serving.address]
         assert router.status_of("app.test") == 200
 
         nats_server.start()
@@ -272,16 +252,16 @@ class TestPruning:
         assert pruned["timestamp"] - refreshed["timestamp"] >= 3.0
 
     def test_an_empty_pool_is_503_for_a_while(
-        self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+        self, start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
     ) -> None:
         """R21, L12."""
         router = start_gorouter(
             prune_stale_droplets_interval="100ms", empty_pool_response_code_503=True, empty_pool_timeout="4s"
         )
         router.wait_until_started()
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         wait_for(lambda: router.addresses("app.test"), "the route")
-        unregister(nats, backend.address, "app.test")
+        unregister(nats, serving.address, "app.test")
         wait_for(lambda: router.addresses("app.test") == [] or None, "the empty pool")
         wait_for_status(router, "app.test", 503)
         wait_for(lambda: is_gone(router, "app.test"), "the end of the route")
@@ -294,13 +274,13 @@ class TestNatsAway:
         start_gorouter: StartGorouter,
         nats_server: NatsServerProcess,
         nats: RawNatsClient,
-        backend: ServingBackend,
-        other: ServingBackend,
+        serving: AnsweringBackend,
+        other: AnsweringBackend,
     ) -> None:
         """R24."""
         router = start_gorouter(nats_client_ping_interval="200ms")
         router.wait_until_started()
-        register(nats, backend.address, "app.test")
+        register(nats, serving.address, "app.test")
         wait_for(lambda: router.addresses("app.test"), "the route")
         nats_server.kill()
         router.wait_for_event("nats-connection-disconnected")
@@ -319,7 +299,7 @@ class TestNatsAway:
         assert router.health() == 200
 
     def test_another_server_takes_over(
-        self, tmp_path: Path, nats_server: NatsServerProcess, backend: ServingBackend
+        self, tmp_path: Path, nats_server: NatsServerProcess, serving: AnsweringBackend
     ) -> None:
         """R25: the registrations of the first server are still there when those of the second come."""
         (tmp_path / "second").mkdir()
@@ -331,15 +311,15 @@ class TestNatsAway:
             connected = int(router.events("Successfully-connected-to-nats")[0]["data"]["host"].rpartition(":")[2])
             first, remaining = (nats_server, second) if connected == nats_server.port else (second, nats_server)
             client = RawNatsClient(first.port)
-            register(client, backend.address, "app.test")
+            register(client, serving.address, "app.test")
             client.close()
             wait_for(lambda: router.addresses("app.test"), "the route")
             first.kill()
             reconnected = router.wait_for_event("nats-connection-reconnected", RECONNECT_PATIENCE)
             assert reconnected["data"]["host"] == f"localhost:{remaining.port}"
-            assert router.addresses("app.test") == [backend.address]
+            assert router.addresses("app.test") == [serving.address]
             client = RawNatsClient(remaining.port)
-            register(client, backend.address, "new.test")
+            register(client, serving.address, "new.test")
             client.close()
             wait_for(lambda: router.addresses("new.test"), "a new route")
             wait_for_status(router, "new.test", 200)
@@ -351,11 +331,11 @@ class TestNatsAway:
 
 
 def test_active_apps_are_those_that_had_requests(
-    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+    start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend, other: AnsweringBackend
 ) -> None:
     router = start_gorouter(publish_active_apps_interval="200ms", go_max_procs=2)
     router.wait_until_started()
-    register(nats, backend.address, "app.test", app=APP)
+    register(nats, serving.address, "app.test", app=APP)
     register(nats, other.address, "idle.test", app="idle")
     wait_for_status(router, "app.test", 200)
     nats.subscribe(b"router.active_apps")

@@ -1,4 +1,4 @@
-"""Names of backends: those whose servers hang are in nobody's way."""
+"""Names of backends: those whose servers do not answer delay no others."""
 
 import asyncio
 import socket
@@ -9,10 +9,9 @@ import pytest
 from fastrouter._core import Endpoint
 from fastrouter.net.resolver import Resolver
 
-from .http_message import response_with
 from .in_process import InProcessRouter
 from .name_server import NameServer
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import wait_for
 
 TIMEOUT = 20.0
@@ -92,16 +91,11 @@ async def test_the_files_of_the_system_are_heeded() -> None:
     assert "127.0.0.1" in await Resolver()("localhost")
 
 
-def answer(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
 class TestDial:
     """What requests see of it."""
 
     def test_names_that_hang_cost_no_request_to_another(self, server: NameServer) -> None:
-        with ServingBackend(answer) as backend:
+        with AnsweringBackend() as backend:
             port = int(backend.address.rpartition(":")[2])
             with InProcessRouter(Endpoint("one.hanging.test", port), resolve=Resolver(**server.options)) as router:
                 # More than there ever were threads for it.
@@ -138,7 +132,7 @@ class TestDial:
         async def resolve(_host: str) -> list[str]:
             return ["127.0.0.77", "127.0.0.1"]
 
-        with ServingBackend(answer) as backend:
+        with AnsweringBackend() as backend:
             port = int(backend.address.rpartition(":")[2])
             with InProcessRouter(Endpoint("app.test", port), resolve=resolve) as router:
                 assert router.get().status == 200

@@ -50,23 +50,6 @@ def start(nats_server: NatsServerProcess, tmp_path: Path) -> Iterator[Start]:
         generations.stop()
 
 
-def answer(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
-@pytest.fixture
-def serving() -> Iterator[ServingBackend]:
-    with ServingBackend(answer) as backend:
-        yield backend
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
-
-
 def workers_of(pid: int) -> list[int]:
     return [child for child in children_of(pid) if "fastrouter.worker" in command_of(child)]
 
@@ -153,7 +136,7 @@ class TestUnderLoad:
     def test_a_drain_serves_requests_that_have_arrived_on_idle_connections(
         self, start: Start, serving: ServingBackend
     ) -> None:
-        """The worker stands still while they arrive, and hears of the drain together with them."""
+        """The worker stands still while they arrive, and receives the order to drain together with them."""
         routers = start(serving.address, drain_wait="0s", drain_timeout="20s")
         (worker,) = workers_of(routers.current)
         clients = [RawClient(routers.port) for _ in range(10)]
@@ -206,7 +189,7 @@ class HealthChecks:
 
 
 def accepting_workers(routers: Generations, count: int, without: int) -> bool | None:
-    """True when there are so many workers that listen, and the one that was killed is none of them."""
+    """Whether so many workers listen, without the one that was killed."""
     pids = [pid for pid in workers_of(routers.current) if pid != without]
     return True if sum(listens(pid, routers.port) for pid in pids) == count else None
 
@@ -538,7 +521,7 @@ def upgrade_command(pid: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_descriptor_that_does_not_listen_is_refused(nats_server: NatsServerProcess, tmp_path: Path) -> None:
-    with socket.socket() as deaf, socket.socket() as line:
+    with socket.socket() as silent, socket.socket() as line:
         path = tmp_path / "gorouter.yml"
         path.write_text(yaml.safe_dump(configuration(nats_server.port)))
         run = subprocess.run(
@@ -547,10 +530,10 @@ def test_a_descriptor_that_does_not_listen_is_refused(nats_server: NatsServerPro
             check=False,
             timeout=30,
             env=os.environ
-            | {"FASTROUTER_LISTENERS": f"clients:{deaf.fileno()}", "FASTROUTER_PREDECESSOR": str(line.fileno())},
-            pass_fds=[deaf.fileno(), line.fileno()],
+            | {"FASTROUTER_LISTENERS": f"clients:{silent.fileno()}", "FASTROUTER_PREDECESSOR": str(line.fileno())},
+            pass_fds=[silent.fileno(), line.fileno()],
         )
-        number = deaf.fileno()
+        number = silent.fileno()
     assert run.returncode == 1
     assert json.loads(run.stdout.splitlines()[-1])["data"] == {
         "error": f"descriptor {number} (clients) is a socket that does not listen"

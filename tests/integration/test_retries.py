@@ -3,7 +3,6 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,19 +11,13 @@ from fastrouter._core import Endpoint
 from .byte_stream import PATIENCE
 from .http_message import read_chunk, response_with
 from .in_process import HOST, InProcessRouter, request
-from .raw_backend import BackendStream, ClosedPort, FullBacklog, RawBackend, ServingBackend
+from .raw_backend import AnsweringBackend, BackendStream, ClosedPort, FullBacklog, RawBackend
 from .router_process import wait_for
 
 POST = b"POST / HTTP/1.1"
 # For dials that fail: time enough for what is to happen meanwhile, even on a busy machine.
 DIAL_TIMEOUT = 2.0
 WEBSOCKET = (b"Connection: Upgrade", b"Upgrade: websocket")
-
-
-@pytest.fixture
-def backend() -> Iterator[RawBackend]:
-    with RawBackend() as backend:
-        yield backend
 
 
 def endpoint_at(address: str, identity: str = "") -> Endpoint:
@@ -64,13 +57,13 @@ class TestBounds:
             assert [event["attempt"] for event in router.events_of("backend-endpoint-failed")] == list(
                 range(1, expected + 1)
             )
-            # The last error is the one that is told.
+            # The last error is reported.
             assert tried[-1].encode() in (response.value(b"X-Cf-Routererror") or b"")
         for port in ports:
             port.close()
 
     def test_each_request_tries_anew(self, closed_port: ClosedPort) -> None:
-        # All endpoints being marked is as good as none.
+        # If all endpoints are marked, the marks do not count.
         with InProcessRouter(endpoint_at(closed_port.address)) as router:
             for count in (1, 2, 3):
                 assert router.get().status == 502
@@ -239,7 +232,7 @@ class TestMarks:
     def test_for_as_long_as_configured(self, closed_port: ClosedPort) -> None:
         memory = 0.6
         with (
-            ServingBackend(_serve) as working,
+            AnsweringBackend() as working,
             InProcessRouter(
                 endpoint_at(closed_port.address, "failing"), endpoint_at(working.address), failure_memory=memory
             ) as router,
@@ -254,7 +247,7 @@ class TestMarks:
 
     def test_a_sticky_request_does_not_mind(self, closed_port: ClosedPort) -> None:
         with (
-            ServingBackend(_serve) as working,
+            AnsweringBackend() as working,
             InProcessRouter(endpoint_at(closed_port.address, "failing"), endpoint_at(working.address)) as router,
         ):
             for count in (1, 2, 3):
@@ -265,7 +258,7 @@ class TestMarks:
         app = "5e1c6a3e-9d6b-4b0b-8a51-4f5f0f9f6a11"
         host, _, port = closed_port.address.rpartition(":")
         with (
-            ServingBackend(_serve) as working,
+            AnsweringBackend() as working,
             InProcessRouter(
                 Endpoint(host, int(port), app_id=app, instance_index="0"), endpoint_at(working.address)
             ) as router,
@@ -551,8 +544,3 @@ def dialled_socket(router: InProcessRouter, backend: RawBackend) -> socket.socke
             pass
         found.close()
     raise AssertionError("no such socket")
-
-
-def _serve(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())

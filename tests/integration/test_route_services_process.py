@@ -102,11 +102,6 @@ class World:
         return self._access_log.read_text().splitlines()
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
 @pytest.fixture
 def new_world(
     start_gorouter: StartGorouter, nats: RawNatsClient, issuer: Issuer, tmp_path: Path
@@ -289,7 +284,7 @@ class TestHairpinning:
         assert b"connection refused" in (response.value(b"X-Cf-Routererror") or b"")
 
     def test_a_circle_ends(self, new_world: NewWorld) -> None:
-        """Each is the other's service: the signature of one route is none of the other's."""
+        """Each is the other's service: the signature of one route is not valid for the other."""
         world = new_world(**HAIRPIN)
         world.register(SERVICE, world.app.address, route_service_url=f"https://{APP}/")
         world.register(APP, world.app.address, route_service_url=f"https://{SERVICE}/")
@@ -342,7 +337,7 @@ class Registrar:
 def test_hairpinning_goes_on_through_an_upgrade(nats_server: NatsServerProcess, tmp_path: Path) -> None:
     """For a while a router and its successor listen on the same port, and meet each other there."""
     with ServingBackend(answer_visits) as backend:
-        # Long enough for the successor to hear of all routes before anybody asks it for one.
+        # Long enough for the successor to receive all routes before the first request.
         log = {"file": str(tmp_path / "access.log")}
         keys = {"access_log": log, "route_services_secret": SECRET, "start_response_delay_interval": "2s", **HAIRPIN}
         service = {"address": backend.address, "service": f"https://{SERVICE}/"}

@@ -3,7 +3,7 @@
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import yaml
 from .conftest import StartGorouter
 from .generations import Generations, with_route
 from .gorouter_process import GorouterProcess
-from .http_message import Request, response_with
+from .http_message import Request
 from .in_process import HOST, request
 from .issuer import Issuer, Pair, name
 from .nats_server import NatsServerProcess
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import START_PATIENCE, wait_for
 from .tls_front import TlsClient, client_context, tls_keys
 
@@ -27,11 +27,6 @@ CONNECTIONS = 60
 KEY, OTHER_KEY = "k" * 32, "o" * 32
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLSv1.2", "TLSv1.3"])
 def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
     found: ssl.TLSVersion = request.param
@@ -39,30 +34,20 @@ def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
 
 
 @pytest.fixture
-def requests() -> list[Request]:
+def requests(serving: AnsweringBackend) -> list[Request]:
     """What the backend has got."""
-    return []
-
-
-@pytest.fixture
-def backend(requests: list[Request]) -> Iterator[ServingBackend]:
-    def answer(stream: BackendStream) -> None:
-        requests.append(stream.read_request())
-        stream.send(response_with())
-
-    with ServingBackend(answer) as backend:
-        yield backend
+    return serving.requests
 
 
 Start = Callable[..., GorouterProcess]
 
 
 @pytest.fixture
-def start(start_gorouter: StartGorouter, backend: ServingBackend, tmp_path: Path) -> Start:
+def start(start_gorouter: StartGorouter, serving: AnsweringBackend, tmp_path: Path) -> Start:
     """Starts a router of two workers with HTTPS and a route, whose clients ask for a certificate by its name."""
 
     def start(*pairs: Pair, **keys: Any) -> GorouterProcess:
-        arguments = with_route(tmp_path, HOST, backend.address)
+        arguments = with_route(tmp_path, HOST, serving.address)
         return start_gorouter(arguments=arguments, **{"go_max_procs": 2, **tls_keys(*pairs, **keys)})
 
     return start
@@ -75,7 +60,7 @@ def tls_port(router: GorouterProcess) -> int:
 
 
 def reload(router: GorouterProcess, **keys: Any) -> None:
-    """Have the router read a changed configuration; returns when its workers have been told."""
+    """Have the router read a changed configuration; returns when its workers have the orders."""
     path = router.access_log.with_name("gorouter.yml")
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | keys))
     count = len(router.events("certificates-loaded")) + 1
@@ -167,9 +152,9 @@ class TestOneRouter:
         wait_for(lambda: None if visit(port, context, session)[0] else True, "the new key")
 
     def test_a_successor(
-        self, nats_server: NatsServerProcess, backend: ServingBackend, issuer: Issuer, tmp_path: Path
+        self, nats_server: NatsServerProcess, serving: AnsweringBackend, issuer: Issuer, tmp_path: Path
     ) -> None:
-        arguments = with_route(tmp_path, HOST, backend.address)
+        arguments = with_route(tmp_path, HOST, serving.address)
         routers = Generations(tmp_path, nats_server, *arguments, **tls_keys(issuer.pair(HOST)), go_max_procs=2)
         try:
             port = routers.wait_for("tls-listener-started")["address"]["Port"]
@@ -189,7 +174,7 @@ class TestOneRouter:
     ) -> None:
         """As one that has OpenSSL linked in: then a session is good for the worker that it comes from."""
         (tmp_path / "sitecustomize.py").write_text("import _ssl\ndel _ssl.__file__\n")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
         router = start(issuer.pair(HOST))
         port, context = tls_port(router), client_context(issuer)
         assert 0 < resumed(port, context, new_session(port, context)) < CONNECTIONS
@@ -212,7 +197,7 @@ class TestSeveralRouters:
 
 
 class TestRules:
-    """Whoever is resumed shows no certificate, so a session must not lead past rules that it was not judged by."""
+    """A resumed client shows no certificate, so its session must not be resumed under other rules."""
 
     @pytest.fixture
     @staticmethod
@@ -257,7 +242,7 @@ class TestRules:
         session = new_session(tls_port(router), context)
         assert visit(tls_port(router), context, session)[0]
         reload(router, **rules)
-        # Orders are heard one after the other: a worker that comes now has the new rules for sure.
+        # Orders are handled one after the other, so a worker that comes now has the new rules.
         os.kill(router.children()[0], signal.SIGKILL)
         router.wait_for_event("worker-exited")
         assert_refused(router, context, session)
@@ -285,7 +270,7 @@ def assert_refused(router: GorouterProcess, context: ssl.SSLContext, session: ss
     """A client that offers `session` gets to no request."""
     try:
         with TlsClient(tls_port(router), context, session=session) as client:
-            # In TLS 1.3 the client takes its own handshake for complete before the router has judged it.
+            # In TLS 1.3 the client takes its own handshake for complete before the router has verified it.
             client.send(request())
             got = client.read_to_end()
     except OSError:

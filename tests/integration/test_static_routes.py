@@ -1,7 +1,7 @@
 """Static routes beside registrations, and their file read again on SIGHUP."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,31 +9,10 @@ import yaml
 
 from .conftest import StartGorouter, StartRouter
 from .gorouter_process import get, register, unregister
-from .http_message import response_with
 from .nats_server import RawNatsClient
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import LoggingProcess, wait_for
 from .tls_backend import SAN, Authority, TlsBackend
-
-
-def answer(name: str) -> ServingBackend:
-    def respond(stream: BackendStream) -> None:
-        stream.read_request()
-        stream.send(response_with(name.encode()))
-
-    return ServingBackend(respond)
-
-
-@pytest.fixture
-def backend() -> Iterator[ServingBackend]:
-    with answer("first") as backend:
-        yield backend
-
-
-@pytest.fixture
-def other() -> Iterator[ServingBackend]:
-    with answer("second") as backend:
-        yield backend
 
 
 class RoutesFile:
@@ -72,9 +51,13 @@ def body_of(router: LoggingProcess, host: str) -> bytes:
 
 
 def test_both_kinds_of_routes_are_served(
-    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+    file: RoutesFile,
+    start_gorouter: StartGorouter,
+    nats: RawNatsClient,
+    serving: AnsweringBackend,
+    other: AnsweringBackend,
 ) -> None:
-    file.write(static=[backend.address])
+    file.write(static=[serving.address])
     router = start_gorouter(
         arguments=["--routes", str(file.path)], prune_stale_droplets_interval="100ms", droplet_stale_threshold="500ms"
     )
@@ -90,17 +73,21 @@ def test_both_kinds_of_routes_are_served(
 
 
 def test_a_new_file_replaces_the_static_part_only(
-    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend, other: ServingBackend
+    file: RoutesFile,
+    start_gorouter: StartGorouter,
+    nats: RawNatsClient,
+    serving: AnsweringBackend,
+    other: AnsweringBackend,
 ) -> None:
-    file.write(static=[backend.address], gone=[backend.address])
+    file.write(static=[serving.address], gone=[serving.address])
     router = start_gorouter(arguments=["--routes", str(file.path)])
     router.wait_until_started()
     register(nats, other.address, "app.test", "static.test")
     wait_for(lambda: router.addresses("app.test"), "the registration")
-    file.write(static=[backend.address], new=[other.address])
+    file.write(static=[serving.address], new=[other.address])
     assert reload(router) == {"file": str(file.path), "changed": 1, "removed": 1}
     assert router.routes().keys() == {"static.test", "new.test", "app.test"}
-    assert sorted(router.addresses("static.test") or []) == sorted([backend.address, other.address])
+    assert sorted(router.addresses("static.test") or []) == sorted([serving.address, other.address])
     wait_for(lambda: body_of(router, "new.test") == b"second" or None, "the new route")
     wait_for(lambda: get(router.port, "/", Host="gone.test")[0] == 404 or None, "the end of the old one")
     assert body_of(router, "app.test") == b"second"
@@ -112,17 +99,17 @@ def test_a_new_file_replaces_the_static_part_only(
 
 
 def test_what_stays_keeps_its_connections(
-    file: RoutesFile, start_gorouter: StartGorouter, backend: ServingBackend
+    file: RoutesFile, start_gorouter: StartGorouter, serving: AnsweringBackend
 ) -> None:
-    file.write(static=[backend.address])
+    file.write(static=[serving.address])
     router = start_gorouter(arguments=["--routes", str(file.path)])
     router.wait_until_started()
     assert body_of(router, "static.test") == b"first"
-    file.write(static=[backend.address], new=["127.0.0.1:1"])
+    file.write(static=[serving.address], new=["127.0.0.1:1"])
     reload(router)
     wait_for(lambda: get(router.port, "/", Host="new.test")[0] == 502 or None, "the new route")
     assert body_of(router, "static.test") == b"first"
-    assert backend.connection_count == 1
+    assert serving.connection_count == 1
 
 
 @pytest.mark.parametrize(
@@ -135,9 +122,9 @@ def test_what_stays_keeps_its_connections(
     ],
 )
 def test_a_file_that_does_not_validate_is_refused(
-    text: str | None, told: str, file: RoutesFile, start_gorouter: StartGorouter, backend: ServingBackend
+    text: str | None, told: str, file: RoutesFile, start_gorouter: StartGorouter, serving: AnsweringBackend
 ) -> None:
-    file.write(static=[backend.address])
+    file.write(static=[serving.address])
     router = start_gorouter(arguments=["--routes", str(file.path)])
     router.wait_until_started()
     if text is None:
@@ -150,7 +137,7 @@ def test_a_file_that_does_not_validate_is_refused(
     assert router.events("routes-file-refused")[0]["log_level"] == 3
     assert body_of(router, "static.test") == b"first"
     # And is no obstacle to a better one.
-    file.write(better=[backend.address])
+    file.write(better=[serving.address])
     reload(router)
     wait_for(lambda: body_of(router, "better.test") == b"first" or None, "the better one")
 
@@ -163,45 +150,45 @@ def test_a_bad_file_keeps_the_router_from_starting(file: RoutesFile, start_gorou
 
 
 def test_where_both_name_the_same_backend_the_static_one_stays(
-    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
 ) -> None:
-    file.write(both=[backend.address])
+    file.write(both=[serving.address])
     router = start_gorouter(
         arguments=["--routes", str(file.path)], prune_stale_droplets_interval="100ms", droplet_stale_threshold="500ms"
     )
     router.wait_until_started()
-    register(nats, backend.address, "both.test")
-    register(nats, backend.address, "marker.test")
-    unregister(nats, backend.address, "both.test")
+    register(nats, serving.address, "both.test")
+    register(nats, serving.address, "marker.test")
+    unregister(nats, serving.address, "both.test")
     router.wait_for_event("pruned-route")
-    assert router.addresses("both.test") == [backend.address]
+    assert router.addresses("both.test") == [serving.address]
     assert body_of(router, "both.test") == b"first"
 
 
 def test_a_registration_takes_over_from_a_static_route_that_goes(
-    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+    file: RoutesFile, start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
 ) -> None:
     """Whether it came before the static one, or while that was there."""
-    file.write(later=[backend.address])
+    file.write(later=[serving.address])
     router = start_gorouter(arguments=["--routes", str(file.path)])
     router.wait_until_started()
-    register(nats, backend.address, "earlier.test", "later.test", app="the-app")
+    register(nats, serving.address, "earlier.test", "later.test", app="the-app")
     wait_for(lambda: router.addresses("earlier.test"), "the registration")
-    file.write(earlier=[backend.address], later=[backend.address])
+    file.write(earlier=[serving.address], later=[serving.address])
     reload(router)
     file.write()
     reload(router)
-    assert router.addresses("earlier.test") == [backend.address]
-    assert router.addresses("later.test") == [backend.address]
-    unregister(nats, backend.address, "earlier.test", "later.test")
+    assert router.addresses("earlier.test") == [serving.address]
+    assert router.addresses("later.test") == [serving.address]
+    unregister(nats, serving.address, "earlier.test", "later.test")
     wait_for(lambda: True if not router.routes() else None, "their end")
 
 
 def test_the_static_router_reads_its_file_again_too(
-    file: RoutesFile, tmp_path: Path, backend: ServingBackend, other: ServingBackend
+    file: RoutesFile, tmp_path: Path, serving: AnsweringBackend, other: AnsweringBackend
 ) -> None:
     """What was given on the command line stays."""
-    file.write(static=[backend.address])
+    file.write(static=[serving.address])
     router = LoggingProcess(
         *("run", "--listen", "127.0.0.1:0", "--workers", "2", "--routes", str(file.path)),
         *("--route", f"option.test={other.address}"),
@@ -210,7 +197,7 @@ def test_the_static_router_reads_its_file_again_too(
     try:
         router.wait_for_event("gorouter.started")
         assert body_of(router, "static.test") == b"first"
-        file.write(new=[backend.address])
+        file.write(new=[serving.address])
         reload(router)
         for _ in range(8):
             wait_for(lambda: body_of(router, "new.test") == b"first" or None, "the new route")
@@ -222,7 +209,7 @@ def test_the_static_router_reads_its_file_again_too(
 
 
 def test_endpoints_with_tls(tmp_path: Path, start_router: StartRouter) -> None:
-    # Nobody has told the router to trust this authority: as far as a handshake goes, it is TLS all the same.
+    # The router does not trust this authority, but the handshake shows that it speaks TLS.
     with TlsBackend(Authority().server()) as backend:
         path = tmp_path / "routes.yml"
         endpoint = {"address": backend.address, "tls": True, "server_cert_domain_san": SAN}

@@ -254,7 +254,7 @@ class TestRoutes:
 
         server = await serve(routes_handler(CREDENTIALS, in_parts))
         slow = await Client.connect(server)
-        # What comes behind the request is none any more.
+        # The bytes behind the request are not parsed as a request.
         slow.send(f"GET /routes HTTP/1.1\r\nHost: x\r\n{basic('user:pass')}\r\n\r\nHEAD /x HTTP/1.1\r\n\r\n".encode())
         slow.send_eof()
         gone = await Client.connect(server)
@@ -271,7 +271,7 @@ class TestRoutes:
         assert await slow.read_end() == b""
 
     async def test_a_body_of_several_parts(self, serve: Serve) -> None:
-        """In chunks; HTTP/1.0 does not know them, and HEAD has neither parts nor a length."""
+        """In chunks; HTTP/1.0 has none, and the answer to HEAD has neither parts nor a length."""
         made = []
 
         def in_parts() -> Iterator[bytes]:

@@ -167,7 +167,7 @@ class TestRouter:
         self, nats_server: NatsServerProcess, tmp_path: Path, network: str, address: str | None, text: str
     ) -> None:
         with socket.socket() as holder:
-            # Bound and not listening: nobody else can be there.
+            # Bound and not listening, so no other process can be there.
             holder.bind(("127.0.0.1", 0))
             keys = streaming(network, holder.getsockname()[1])
             if address is None:
@@ -348,7 +348,7 @@ class TestSink:
         sink = Sink(tmp_path, "udp", udp_server.getsockname()[1])
         udp_server.close()
         sink.sink(b"a\nb\nc\n")
-        # The kernel tells of a refused datagram with the next one.
+        # The kernel reports a refused datagram with the next one.
         error = wait_for(lambda: (sink.sink(b"d\n"), next(iter(sink.errors()), None))[1], "an error")  # type: ignore[func-returns-value]
         assert "refused" in error["error"].lower()
         sink.close()

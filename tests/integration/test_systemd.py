@@ -20,7 +20,7 @@ from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
 
 class Manager:
-    """What systemd does with a service's messages: takes them, and knows who sent them."""
+    """Receives a service's messages as systemd does, with the process that sent them."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -113,7 +113,7 @@ class TestNotify:
         assert manager.receive() == {"WATCHDOG": "1"}
         for _ in range(5):
             assert manager.receive() == {"WATCHDOG": "1"}
-        # A router that stands still feeds nobody.
+        # A router that is stopped does not feed the watchdog.
         router.send_signal(signal.SIGSTOP)
         wait_for(lambda: True if state_of(router.pid) == "T" else None, "the router to stand still")
         manager.forget()

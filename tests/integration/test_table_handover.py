@@ -1,4 +1,4 @@
-"""A successor knows from the first moment what its predecessor knew, though no app tells it anything."""
+"""A successor has the routes of its predecessor from the first moment, although no app registers again."""
 
 import base64
 import json
@@ -15,26 +15,14 @@ import yaml
 from .byte_stream import PATIENCE
 from .generations import Generations
 from .gorouter_process import PASSWORD, USER, configuration, get, register, unregister
-from .http_message import response_with
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, ServingBackend
+from .raw_backend import AnsweringBackend
 from .router_process import LoggingProcess, wait_for
 from .steady_load import SteadyLoad
 
 HOST = "app.test"
 # Seconds between two registrations of an app, as Gorouter asks for.
 REGISTER_INTERVAL = 20.0
-
-
-def answer(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
-@pytest.fixture
-def backend() -> Iterator[ServingBackend]:
-    with ServingBackend(answer) as backend:
-        yield backend
 
 
 @pytest.fixture
@@ -79,10 +67,10 @@ UPGRADES = int(os.environ.get("FASTROUTER_TEST_UPGRADES", "3"))
 
 
 def test_no_request_fails_though_no_app_registers_anew(
-    start: Start, nats_server: NatsServerProcess, backend: ServingBackend
+    start: Start, nats_server: NatsServerProcess, serving: AnsweringBackend
 ) -> None:
     routers = start(go_max_procs=2)
-    app = StubbornApp(nats_server.port, backend.address, HOST, "other.test/path")
+    app = StubbornApp(nats_server.port, serving.address, HOST, "other.test/path")
     wait_for(lambda: True if get(routers.first.port, "/", Host=HOST)[0] == 200 else None, "the route")
     with SteadyLoad(routers.first.port, HOST, keeping=4, fresh=4) as load:
         for _ in range(UPGRADES):
@@ -94,16 +82,16 @@ def test_no_request_fails_though_no_app_registers_anew(
         load.wait_for_more(200)
     app.stop()
     assert load.failures == []
-    assert backend.errors == []
+    assert serving.errors == []
     assert len(routers.first.wait_for_events("table-inherited", UPGRADES)) == UPGRADES
     assert routers.first.events("table-refused") == []
 
 
-def test_what_a_successor_has_is_what_there_was(start: Start, nats: RawNatsClient, backend: ServingBackend) -> None:
+def test_what_a_successor_has_is_what_there_was(start: Start, nats: RawNatsClient, serving: AnsweringBackend) -> None:
     routers = start()
     register(
         nats,
-        backend.address,
+        serving.address,
         HOST,
         "b.test/path",
         app="app",

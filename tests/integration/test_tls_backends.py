@@ -29,6 +29,16 @@ def router_to(backend: TlsBackend, san: str = SAN, **settings: object) -> InProc
     return InProcessRouter(backend.endpoint(san), **{"backend_tls": backend_context(ca_certs=[OURS.pem]), **settings})
 
 
+def assert_ended_by_the_client(router: InProcessRouter, backend: TlsBackend) -> None:
+    """It is logged, and nobody is blamed."""
+    assert " 499 " in router.wait_for_log_line()
+    assert router.addresses() == [backend.address]
+    ((_, message, data),) = router.events
+    assert message == "backend-endpoint-failed"
+    assert data["error"] == "context canceled (context canceled)"
+    assert not data["retriable"]
+
+
 class TestName:
     """K04: whose certificate it must be."""
 
@@ -179,12 +189,7 @@ class TestConnections:
             stream, _ = backend.accept_request()
             client.close()
             stream.wait_closed()
-            assert " 499 " in router.wait_for_log_line()
-            assert router.addresses() == [backend.address]
-            ((_, message, data),) = router.events
-            assert message == "backend-endpoint-failed"
-            assert data["error"] == "context canceled (context canceled)"
-            assert not data["retriable"]
+            assert_ended_by_the_client(router, backend)
 
     def test_client_that_leaves_inside_the_handshake_ends_it(self, backend: TlsBackend) -> None:
         with router_to(backend) as router:
@@ -193,16 +198,11 @@ class TestConnections:
             stream.read_exactly(5)
             client.close()
             stream.wait_closed()
-            assert " 499 " in router.wait_for_log_line()
-            assert router.addresses() == [backend.address]
-            ((_, message, data),) = router.events
-            assert message == "backend-endpoint-failed"
-            assert data["error"] == "context canceled (context canceled)"
-            assert not data["retriable"]
+            assert_ended_by_the_client(router, backend)
 
 
 class TestBodies:
-    """Back-pressure and framing know nothing of TLS."""
+    """Back-pressure and framing are the same with TLS."""
 
     def test_large_both_ways(self, backend: TlsBackend) -> None:
         with router_to(backend) as router:

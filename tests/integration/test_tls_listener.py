@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from .http_message import response_with
 from .in_process import HOST, request
 from .issuer import Issuer, Pair, name
 from .nats_server import NatsServerProcess, RawNatsClient
-from .raw_backend import BackendStream, RawBackend, ServingBackend
+from .raw_backend import AnsweringBackend, RawBackend
 from .raw_client import RawClient
 from .router_process import START_PATIENCE, wait_for
 from .tls_front import TlsClient, client_context, tls_keys
@@ -28,37 +28,21 @@ def tls_port(router: GorouterProcess) -> int:
     return port
 
 
-def answer(stream: BackendStream) -> None:
-    stream.read_request()
-    stream.send(response_with())
-
-
 def status(client: RawClient) -> int:
     client.send(request())
     return client.read_response().status
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Issuer:
-    return Issuer()
-
-
-@pytest.fixture
-def backend() -> Iterator[ServingBackend]:
-    with ServingBackend(answer) as backend:
-        yield backend
-
-
 @pytest.fixture
 def start(
-    start_gorouter: StartGorouter, nats: RawNatsClient, backend: ServingBackend
+    start_gorouter: StartGorouter, nats: RawNatsClient, serving: AnsweringBackend
 ) -> Callable[..., GorouterProcess]:
     """Starts a router with HTTPS and the route app.test."""
 
     def start(*pairs: Pair, **keys: Any) -> GorouterProcess:
         router = start_gorouter(**tls_keys(*pairs, **keys))
         router.wait_until_started()
-        register(nats, backend.address, HOST)
+        register(nats, serving.address, HOST)
         wait_for(lambda: router.addresses(HOST), "the route")
         return router
 

@@ -238,12 +238,6 @@ class TestTunnel:
 class TestHalfClose:
     """A tunnel of which one side has ended goes on, until the other has been silent for a while or has ended, too."""
 
-    @pytest.fixture
-    @staticmethod
-    def backend() -> Iterator[RawBackend]:
-        with RawBackend() as backend:
-            yield backend
-
     @contextlib.contextmanager
     def tunnel(
         self, backend: RawBackend, **settings: float
@@ -278,7 +272,7 @@ class TestHalfClose:
             assert " 101 0 0 " in router.wait_for_log_line()
 
     def test_of_a_client_that_has_left(self, backend: RawBackend) -> None:
-        """The backend goes on listening, as if only the client's last word had been said."""
+        """The backend keeps its side open, as if only the client had finished."""
         with self.tunnel(backend) as (router, client, stream):
             client.close()
             assert " 101 0 0 " in router.wait_for_log_line()

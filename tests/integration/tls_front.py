@@ -17,7 +17,7 @@ from .raw_client import RawClient
 
 
 def server_tls(*pairs: Pair, **options: Any) -> ServerTLS:
-    """What a worker is told to show itself with these certificates."""
+    """The TLS of a listener with these certificates."""
     return ServerTLS(tuple(Identity(*identity_of(pair.chain), pair.chain, pair.key) for pair in pairs), **options)
 
 
@@ -67,7 +67,7 @@ class FrontRouter(InProcessRouter):
 class TlsClient(RawClient):
     """A client connection with TLS, for which `first` went ahead in the clear.
 
-    To one that `is_strict`, an end without a goodbye is an error.
+    To one that `is_strict`, an end without a close_notify is an error.
     """
 
     socket: ssl.SSLSocket

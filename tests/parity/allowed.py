@@ -66,7 +66,7 @@ _BAD_GATEWAY_AND_CLOSED = "502 closed; 1 sent; logged 502"
 _BROKEN_CHUNKS = "400 closed; 0 sent; logged 400"
 _CUT_UNSEEN = "end; 1 sent; logged nothing"
 
-# Each choice begins with the ids of the rows of docs/parity.md that tell of it.
+# Each choice begins with the ids of the rows of docs/parity.md that describe it.
 _STRICT = "H03, H05, H11, H13, H20, Q02: requests that are not right, or framed in two ways, are refused"
 _FRAMED_ANEW = "S01: framing of responses, and what is not right in their headers, is rendered anew"
 _SPOKEN = "H07, H17: what is refused before the handlers is told in words of our own, with a length, as HTTP/1.1"
@@ -89,7 +89,6 @@ _SIGNED = "V02, V05: a target in absolute form is the forwarded URL, and a signa
 _INNER = "V12: an inner service is logged with its own URL, over a connection of its own"
 _METRICS = "N17, O04, R30: metrics of our own and of later Gorouters, and pages that are made as they are taken"
 _LIFE = "C02, O04, O09, P11, P12, V12, V13: lines of our own tell more of starts and ends, and a list is looked at first"
-OPENSSL = "K04: OpenSSL refuses two kinds of usages of keys that Go takes, and Python's ssl cannot change that"
 _NO_TEXT = "R05: what is no UTF-8 is rejected"
 
 OUTCOMES = (
@@ -145,7 +144,6 @@ OUTCOMES = (
     Outcome(_BROKEN_OFF, r"services.*: service: half a body|TLS backends.*: TLS, then half a body", "200 end; 0 sent, 1 to services; logged nothing", "200 end; 0 sent, 1 to services; logged 200", ("access",)),
     Outcome(_SIGNED, r"services.*: visit for b'http://", "404 kept; 0 sent, 1 to services; logged 404 404", "200 kept; 1 sent, 1 to services; logged 200 200"),
     Outcome(_BROKEN_OFF, r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log")),
-    Outcome(OPENSSL, r"^certificates, .*: (for-anything|enciphers-data)$", "200 kept; 0 sent, 1 to services; logged 200", "526 kept; 0 sent; logged 526"),
     Outcome(_STRICT, r"empty lengths: (two empty lengths|empty length and chunked)$", _SERVED, _REFUSED),
     Outcome(_STRICT, r"empty lengths: empty length, HTTP/1\.0$", "silence; 1 sent; logged 499", _SERVED_AND_CLOSED),
     Outcome(_LIFE, r"life: taken port inside$", "refused, exit code 1", "started, exit code 0", ("log", "end")),
@@ -158,8 +156,8 @@ _NO_TIME = r"services.*: signature bad time inside"
 _SERVICE_FAILS = r"services.*: (service of down|service: reset)"
 _LOST_SERVICE = r"services.*: (service of nowhere|inner visit of (other-)?in\.parity)"
 _NAME_SERVER = r" on [\d.]+:53(?=: no such host)"
-_UNKNOWN_AUTHORITY = r"(?<= x509: )(certificate signed by unknown authority|unhandled critical extension)"
-_MISTRUSTED = r"^certificates, .*: (sha-1|unknown-critical-extension-untrusted)$"
+_UNKNOWN_AUTHORITY = r"(?<= x509: )(certificate signed by unknown authority|unhandled critical extension|a root or intermediate certificate is not authorized to sign for this name)"
+_MISTRUSTED = r"^certificates, .*: (sha-1|unknown-critical-extension-untrusted|authority-(that-is-none|without-constraints|that-may-not-sign|for-other-names))$"
 _PAGES = r"HTML errors: (unknown|bad instance|no such instance|HEAD unknown|trace key of an unknown host)$"
 
 BY_CHANCE = Blur(_GONE, "log", r"(?<=context canceled \()(readfrom tcp 127.0.0.1:<own>->127.0.0.1:<a>: )?(unexpected EOF|context canceled)(?=\))", r"plain: (chunked )?body and away$")
@@ -240,8 +238,8 @@ LINES = (
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),
     Line(_NO_TEXT, "routes", "-", r'bad-utf8.* => .bad-utf8-.\.reg.: \['),
     Line(_NO_TEXT, "routes", "+", r'bad-utf8.* => .bad-utf8-.\.reg.: unchanged$'),
-    Line(_NO_TEXT, "told", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
-    Line(_NO_TEXT, "told", "+", r'bad-utf8.* => 3 validation-error '),
+    Line(_NO_TEXT, "logged", "-", r'bad-utf8.* => (0 uri-added|1 (endpoint|route)-registered) '),
+    Line(_NO_TEXT, "logged", "+", r'bad-utf8.* => 3 validation-error '),
 )
 
 Entry = Outcome | Blur | Line

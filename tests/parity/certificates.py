@@ -4,18 +4,31 @@
 # Certificates stand in rows, as the cases of the corpus do.
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from integration.issuer import CLIENT, SERVER, UNKNOWN_EXTENSION, Issuer, Pair, alternative_name, key_usage, name
+from integration.issuer import (
+    CLIENT,
+    SERVER,
+    UNKNOWN_EXTENSION,
+    UNREADABLE_USAGES,
+    Issuer,
+    Pair,
+    alternative_name,
+    extended_usages,
+    key_usage,
+    name,
+)
 
 from .case import Case, simple
 from .pair import Registration
 
 _OURS, _WITH_RSA, _THEIRS = Issuer("ours"), Issuer("with RSA", is_rsa=True), Issuer("theirs")
 _BELOW, _EXPIRED, _THEIRS_BELOW = Issuer("below", parent=_OURS), Issuer("expired", parent=_OURS, is_expired=True), Issuer("below", parent=_THEIRS)
+_ANYTHING = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+_GATED_CRYPTO = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.3")
 AUTHORITIES = [_OURS.pem, _WITH_RSA.pem]
 _NAME = "a.internal"
 
@@ -34,7 +47,12 @@ def all_shown() -> Mapping[str, Shown]:
     begin = "-----BEGIN CERTIFICATE-----"
     uri = x509.Extension(x509.SubjectAlternativeName.oid, False, x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://a.internal/x"), x509.RFC822Name("a@a.internal")]))
     harmless = x509.Extension(UNKNOWN_EXTENSION.oid, False, UNKNOWN_EXTENSION.value)
-    anything = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+    no_authority, no_path = x509.BasicConstraints(ca=False, path_length=None), x509.BasicConstraints(ca=True, path_length=0)
+    permitted = x509.Extension(x509.NameConstraints.oid, True, x509.NameConstraints([x509.DNSName("other")], None))
+
+    def below(*extensions: x509.Extension[x509.ExtensionType], **options: Any) -> Issuer:
+        return Issuer("usages", parent=_OURS, extensions=extensions, **options)
+
     return {
         "named": Shown(leaf(_NAME)),
         "wildcard": Shown(leaf("*.internal")),
@@ -73,9 +91,23 @@ def all_shown() -> Mapping[str, Shown]:
         "for-servers": Shown(leaf(_NAME, usages=[SERVER])),
         "for-clients": Shown(leaf(_NAME, usages=[CLIENT])),
         "for-clients-misnamed": Shown(leaf("b.internal", usages=[CLIENT])),
-        "for-anything": Shown(leaf(_NAME, usages=[anything])),
-        "for-servers-and-anything": Shown(leaf(_NAME, usages=[anything, SERVER])),
+        "for-anything": Shown(leaf(_NAME, usages=[_ANYTHING])),
+        "for-servers-and-anything": Shown(leaf(_NAME, usages=[_ANYTHING, SERVER])),
         "no-extended-usages": Shown(leaf(_NAME, usages=())),
+        "for-something-else": Shown(leaf(_NAME, usages=[ExtendedKeyUsageOID.CODE_SIGNING])),
+        "for-gated-crypto": Shown(leaf(_NAME, usages=[_GATED_CRYPTO])),
+        "for-nothing": Shown(leaf(_NAME, usages=(), extensions=[extended_usages()])),
+        "unreadable-usages": Shown(leaf(_NAME, usages=(), extensions=[UNREADABLE_USAGES])),
+        "authority-for-clients": Shown(below(extended_usages(CLIENT)).pair(_NAME)),
+        "authority-for-clients-misnamed": Shown(below(extended_usages(CLIENT)).pair("b.internal")),
+        "authority-for-servers": Shown(below(extended_usages(SERVER)).pair(_NAME)),
+        "authority-for-servers-only": Shown(below(extended_usages(SERVER)).pair(_NAME, usages=[CLIENT])),
+        "authority-for-anything": Shown(below(extended_usages(_ANYTHING)).pair(_NAME, usages=[_ANYTHING])),
+        "authority-that-is-none": Shown(below(constraints=no_authority).pair(_NAME)),
+        "authority-without-constraints": Shown(below(constraints=None).pair(_NAME)),
+        "authority-that-may-not-sign": Shown(below(key_usage("digital_signature", "crl_sign")).pair(_NAME)),
+        "authority-below-the-last": Shown(Issuer("too low", parent=below(constraints=no_path)).pair(_NAME)),
+        "authority-for-other-names": Shown(below(permitted).pair(_NAME)),
         "signs": Shown(leaf(_NAME, extensions=[key_usage("digital_signature")])),
         "enciphers-keys": Shown(_WITH_RSA.pair(_NAME, is_rsa=True, extensions=[key_usage("key_encipherment")])),
         "enciphers-data": Shown(_WITH_RSA.pair(_NAME, is_rsa=True, extensions=[key_usage("data_encipherment")])),

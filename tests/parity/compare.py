@@ -3,7 +3,7 @@
     python -m tests.parity.compare --gorouter PATH [--only PATTERN] [--jobs NUMBER] [--verbose]
 
 PATH is an executable of Gorouter (that of April 2025, built with Go 1.23 and zap/exp 0.3), which this project neither
-has nor builds. Both routers get the same gorouter.yml (but for ports), hear the same registrations on one NATS bus,
+has nor builds. Both routers get the same gorouter.yml (but for ports), receive the same registrations on one NATS bus,
 and stand in front of the same raw backends. Each case (`corpus.py`, `configurations.py`) is done with one after the
 other; then what the client got, what the backend saw, the lines of the access log and those of the process log, and
 what was added to metrics (`counts.py`) are compared, without what no two runs share (`normal_form.py`). Backends show
@@ -41,7 +41,7 @@ from .normal_form import Compared, NormalForm, differences, outcome
 from .pair import APP, PROCESS, Pair
 
 PATIENCES = (1.0, 3.0, 10.0)
-"""A case is told if it differs with each of these: what depends on time alone, or comes late, does not."""
+"""A case is reported if it differs with each of these, because differences of time alone do not repeat."""
 
 PART = 150
 """How many cases are done with one pair of routers. Logs are read from the start again and again, so not too many."""

@@ -7,7 +7,7 @@ _TYPE = re.compile(r"# TYPE (\S+) (\S+)")
 _SAMPLE = re.compile(r"([a-z_]+)(\{.*\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _OWN = re.compile(r"go_|process_|promhttp_|fastrouter_|routes_(un)?registered$")
-"""Families that only one of them has, or that tell of the process and not of requests."""
+"""Families that only one of them has, or that are about the process and not about requests."""
 
 
 def counts(exposition: str) -> dict[str, float]:

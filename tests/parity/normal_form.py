@@ -30,7 +30,7 @@ _LOGGED = re.compile(r'" (\d{3}|"-") \d+ \d+ "')
 _REQUEST_IDS = ("VcapRequestIdHeader", "vcap_request_id")
 _TRACE_IDS = ("trace-id", "span-id")
 
-UNTOLD = frozenset(("dropping-loggregator-access-log",))
+NOT_COMPARED = frozenset(("dropping-loggregator-access-log",))
 """Debug lines of Gorouter's that ours has not."""
 
 UNTRACED = frozenset(
@@ -91,7 +91,7 @@ class NormalForm:
 
         def clean(line: str) -> str:
             line = re.sub(r":(\d{4,5})\b", lambda found: ":" + ports.get(int(found[1]), _unknown(found[1])), line)
-            # Whence a router dials is known to nobody.
+            # The port from which a router dials is random.
             line = re.sub(r'((?:local[-_]address"?: ?|tcp )"?127\.0\.0\.1:)\d{4,5}', r"\1<own>", line)
             line = _ID.sub(lambda found: found[0] if found[0] in given else "<id>", line)
             line = _SECONDS.sub(_seconds, _LOG_TIME.sub("[<time>]", _DATE.sub(r"\1<date>", line)))
@@ -130,7 +130,7 @@ class NormalForm:
             "backend": timeless(backend),
             "service": timeless(service),
             "access": [clean(line) for line in seen.access],
-            "log": _once([event_line(event, clean) for event in _told(seen, given)]),
+            "log": _once([event_line(event, clean) for event in _log_lines(seen, given)]),
             "counts": seen.counts,
         }
 
@@ -186,7 +186,7 @@ def _once(lines: list[str]) -> list[str]:
     return kept
 
 
-def _told(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
+def _log_lines(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
     """The lines of the process log, without the ids of a request's own trace where only ours has them.
 
     They are its own if it came with them, went on with them, or has its request id from them; or if they are zeros,
@@ -200,7 +200,7 @@ def _told(seen: Seen, given: str) -> Iterator[Mapping[str, object]]:
         data = _data(event)
         if event["message"] in UNTRACED and all(str(data.get(key, "")) in own for key in _TRACE_IDS):
             data = {key: value for key, value in data.items() if key not in _TRACE_IDS}
-        if event["message"] not in UNTOLD:
+        if event["message"] not in NOT_COMPARED:
             yield {**event, "data": data}
 
 

@@ -7,13 +7,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integration.gorouter_process import get, register
 
-from .normal_form import UNTOLD, Difference
+from .normal_form import NOT_COMPARED, Difference
 from .pair import Pair
 from .registrations import MESSAGES
 
 
 def registrations(pair: Pair) -> list[Difference]:
-    """Tell both all MESSAGES, and compare tables and what was told about each message in the log."""
+    """Send both all MESSAGES, and compare tables and what was logged about each message in the log."""
     found: list[Difference] = []
     for number, (subject, payload) in enumerate(MESSAGES):
         for router in pair.routers.values():
@@ -41,15 +41,16 @@ def registrations(pair: Pair) -> list[Difference]:
                     ("routes", "-", f"{label} => {key!r}: {theirs}"),
                     ("routes", "+", f"{label} => {key!r}: {mine}"),
                 ]
-        told = {
-            name: {_told(event) for event in events if event["message"] not in UNTOLD} for name, events in logs.items()
+        lines = {
+            name: {_log_line(event) for event in events if event["message"] not in NOT_COMPARED}
+            for name, events in logs.items()
         }
-        found += [("told", "-", f"{label} => {line}") for line in sorted(told["gorouter"] - told["ours"])]
-        found += [("told", "+", f"{label} => {line}") for line in sorted(told["ours"] - told["gorouter"])]
+        found += [("logged", "-", f"{label} => {line}") for line in sorted(lines["gorouter"] - lines["ours"])]
+        found += [("logged", "+", f"{label} => {line}") for line in sorted(lines["ours"] - lines["gorouter"])]
     return found
 
 
-def _told(event: Mapping[str, object]) -> str:
+def _log_line(event: Mapping[str, object]) -> str:
     data = event.get("data", {})
     assert isinstance(data, dict)
     values = {key: value for key, value in data.items() if key != "error"}

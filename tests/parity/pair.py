@@ -67,7 +67,7 @@ TLS_REGISTRATIONS: tuple[Registration, ...] = (
 
 
 class Service(TlsBackend):
-    """A route service with TLS that goes on after handshakes that came to nothing."""
+    """A route service with TLS that keeps running after failed handshakes."""
 
     def accept(self) -> BackendStream:
         while True:
@@ -360,7 +360,7 @@ def merged(*documents: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port that nobody has now, below those that the kernel gives to outgoing connections."""
+    """A free port, below those that the kernel gives to outgoing connections."""
     while True:
         port = random.randrange(10_000, 30_000)
         with socket.socket() as sock, contextlib.suppress(OSError):

@@ -106,7 +106,7 @@ class Backends:
 
 
 SLOW_TURNS = 500
-"""After so many turns nobody is slow any more, so that every run ends."""
+"""After so many turns no side is slow any more, so that every run ends."""
 
 
 def run(exchanges: list[Exchange], sizes: list[int], turns: list[str]) -> tuple[Backends, FakeTransport, list[bytes]]:

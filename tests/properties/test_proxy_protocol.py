@@ -1,4 +1,4 @@
-"""PROXY headers: what is rendered is read again, whatever comes is judged, and cuts make no difference (spec 8.1)."""
+"""PROXY headers: what is rendered is read again, any bytes get a verdict, and cuts make no difference (spec 8.1)."""
 
 import ipaddress
 import struct
@@ -59,7 +59,7 @@ def test_a_part_of_a_header_is_waited_for(header: tuple[bytes, bytes, int]) -> N
 @given(st.binary(max_size=200) | st.builds(bytes.__add__, st.sampled_from([b"PROXY ", SIGNATURE]), st.binary()))
 @example(b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r")
 @example(SIGNATURE + b"\x21\x11\xff\xff")
-def test_anything_is_judged(data: bytes) -> None:
+def test_anything_gets_a_verdict(data: bytes) -> None:
     try:
         parsed = parse_proxy_header(data)
     except ValueError:
@@ -76,10 +76,10 @@ def test_anything_is_judged(data: bytes) -> None:
 
 
 @given(headers(), st.integers(0, 400), st.integers(0, 255))
-def test_a_changed_byte_is_judged(header: tuple[bytes, bytes, int], place: int, byte: int) -> None:
+def test_a_changed_byte_gets_a_verdict(header: tuple[bytes, bytes, int], place: int, byte: int) -> None:
     data = bytearray(header[0])
     data[place % len(data)] = byte
-    test_anything_is_judged.hypothesis.inner_test(bytes(data))  # type: ignore[attr-defined]
+    test_anything_gets_a_verdict.hypothesis.inner_test(bytes(data))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_who_is_not_named(data: bytes) -> None:
     st.binary(max_size=400)
     | st.builds(lambda tail: b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03" + tail, st.binary())
 )
-def test_any_greeting_is_judged(data: bytes) -> None:
+def test_any_greeting_gets_a_verdict(data: bytes) -> None:
     """Reading a ClientHello reads nothing outside of it, and never fails."""
     assert has_foreign_protocols(data, (b"http/1.1",)) in (None, True, False)
 

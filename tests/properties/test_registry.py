@@ -10,17 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fastrouter._core import EndpointPool, RouteTable
 from fastrouter.ipc.table_changes import BatchDecoder, BatchEncoder, Change, Forget, Put, encode_changes
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.worker.table_applier import TableApplier
+from kept_lines import KeptLines
 
 THRESHOLD = 100.0
-
-
-class NoLines(LineWriter):
-    def write(self, line: bytes) -> None:
-        del line
 
 
 @dataclass
@@ -186,7 +182,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.apply_framed = TableApplier(self.framed)
         self.encoder = BatchEncoder(self.carry, lambda _: None)
         self.registry = RouteRegistry(
-            Logger(level=Level.DEBUG, writer=NoLines()),
+            Logger(level=Level.DEBUG, writer=KeptLines()),
             self.emit,
             stale_threshold=THRESHOLD,
             empty_pool_timeout=empty_pool_timeout,
@@ -283,7 +279,7 @@ class RegistryMachine(RuleBasedStateMachine):
         assert known - forgotten == in_use
 
 
-RegistryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+RegistryMachine.TestCase.settings = settings(max_examples=settings().max_examples * 3 // 5, stateful_step_count=25)
 TestRegistry = RegistryMachine.TestCase
 
 

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings, Stats
 
@@ -29,6 +29,9 @@ def timeless(data: bytes | bytearray) -> bytes:
 class Conversation:
     """A router with the route app.test; the test plays the client and every backend connection."""
 
+    # Those of the test that runs, in whose end they end.
+    begun: ClassVar[list["Conversation"]] = []
+
     def __init__(
         self,
         endpoints: Sequence[Endpoint] = (),
@@ -52,6 +55,7 @@ class Conversation:
         self.loop = FakeLoop()
         loop: Any = self.loop
         self.plane.start(loop)
+        self.begun.append(self)
         self.client: FakeTransport = self.loop.connect_client(self.plane.new_client())
 
     @property
@@ -72,6 +76,8 @@ class Conversation:
 
     def end(self) -> None:
         """Stop the router; everything it still logs is in `log` afterwards."""
+        if self in self.begun:
+            self.begun.remove(self)
         self.plane.stop()
         self.loop.run()
 

@@ -4,9 +4,10 @@ import asyncio
 import errno
 import os
 import select
+import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 
@@ -17,8 +18,15 @@ class FakeHandle:
         pass
 
 
+class Silence:
+    """What a dial waits for that nobody answers."""
+
+    def __await__(self) -> Generator["Silence", None, None]:
+        yield self
+
+
 class FakeTask:
-    """A coroutine that runs to its end at once when its turn comes, or is cancelled before."""
+    """A coroutine that runs to its end at once when its turn comes, unless nobody answers it, or it is cancelled."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
@@ -26,12 +34,14 @@ class FakeTask:
 
     def run(self) -> None:
         if not self._is_over:
+            # It may be cancelled from within, and does not notice: it never awaits again.
             self._is_over = True
             try:
-                self._coroutine.send(None)
+                awaited = self._coroutine.send(None)
             except StopIteration:
                 return
-            raise AssertionError("a dial waits for something the fake loop does not know")
+            assert isinstance(awaited, Silence), "a dial waits for something the fake loop does not know"
+            self._is_over = False
 
     def cancel(self) -> None:
         if not self._is_over:
@@ -54,6 +64,9 @@ class FakeTransport(asyncio.Transport):
         self.has_eof = False
         # Bytes of what was written that the peer has not taken: as many as the test says.
         self.unsent = 0
+
+    def __repr__(self) -> str:
+        return f"<FakeTransport {'over' if self.is_over else 'open'} of {self._protocol!r}>"
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.is_over:
@@ -82,6 +95,9 @@ class FakeTransport(asyncio.Transport):
         if not self.is_over:
             self.is_over = True
             self._loop.call_soon(lambda: self._protocol.connection_lost(None))
+
+    def get_protocol(self) -> Any:
+        return self._protocol
 
     def set_protocol(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -132,6 +148,17 @@ class FakeTransport(asyncio.Transport):
             self._protocol.resume_writing()
 
 
+class SocketTransport(FakeTransport):
+    """A transport over a real socket, `near`, which the router reads and writes past it."""
+
+    def __init__(self, loop: "FakeLoop", protocol: Any, near: socket.socket) -> None:
+        super().__init__(loop, protocol, ("192.0.2.1", 40000))
+        self._near = near
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._near if name == "socket" else super().get_extra_info(name, default)
+
+
 class Unencrypted:
     """In place of an SSLContext for backends: agrees to everything at once, and tests see what would be encrypted."""
 
@@ -168,8 +195,12 @@ class FakeLoop:
         self.refusing: set[tuple[str, int]] = set()
         # The errno that a dial meets there.
         self.refusal = errno.ECONNREFUSED
+        # Who never answers a dial.
+        self.silent: set[tuple[str, int]] = set()
         self._readers: dict[int, Callable[[], None]] = {}
         self._later: list[Callable[[], None]] = []
+        # Seconds that callbacks asked to be called later in.
+        self.delays: list[float] = []
 
     def run(self) -> None:
         while self._ready:
@@ -183,7 +214,8 @@ class FakeLoop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self._ready.append(callback)
 
-    def call_later(self, _delay: float, callback: Callable[[], None]) -> FakeHandle:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> FakeHandle:
+        self.delays.append(delay)
         self._later.append(callback)
         return FakeHandle()
 
@@ -194,9 +226,9 @@ class FakeLoop:
         """
         assert self._later, "nobody waits"
         self.run()
-        self._call_later_ones()
+        self.call_later_ones()
         if not self._ready:
-            self._call_later_ones()
+            self.call_later_ones()
         self.run()
 
     def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
@@ -211,7 +243,8 @@ class FakeLoop:
             self._readers[descriptor]()
         self.run()
 
-    def _call_later_ones(self) -> None:
+    def call_later_ones(self) -> None:
+        """Let pass whatever time those who wait wait for."""
         callbacks, self._later = self._later, []
         for callback in callbacks:
             callback()
@@ -225,6 +258,8 @@ class FakeLoop:
         self.attempted.append((host, port))
         if (host, port) in self.refusing:
             raise OSError(self.refusal, os.strerror(self.refusal))
+        if (host, port) in self.silent:
+            await Silence()
         protocol = factory()
         transport = FakeTransport(self, protocol, (host, port))
         self.dialled.append(transport)

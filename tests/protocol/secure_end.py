@@ -41,7 +41,7 @@ class SecureEnd:
         self._tls = tls_of(self._incoming, self._outgoing)
         self._taken = 0
         self.got = bytearray()
-        self.has_goodbye = False
+        self.has_close_notify = False
 
     def begin_handshake(self) -> None:
         """One step of it, in which the other end has something to say first, or next."""
@@ -85,9 +85,9 @@ class SecureEnd:
         try:
             while data := self._tls.read(65536):
                 self.got += data
-            self.has_goodbye = True
+            self.has_close_notify = True
         except (ssl.SSLWantReadError, ssl.SSLZeroReturnError) as end:
-            self.has_goodbye |= isinstance(end, ssl.SSLZeroReturnError)
+            self.has_close_notify |= isinstance(end, ssl.SSLZeroReturnError)
         # Its answer to a key update.
         self._give()
 
@@ -107,7 +107,7 @@ class SecureEnd:
             assert openssl.SSL_do_handshake(handle) == 1
         return self._outgoing.read()
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         with suppress(ssl.SSLWantReadError):
             self._tls.unwrap()
         self._give()

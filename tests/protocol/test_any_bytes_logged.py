@@ -5,6 +5,7 @@ import re
 import unicodedata
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,7 @@ def test_any_bytes(agent: bytes, referer: bytes, other: bytes, target: bytes) ->
     assert f'" {record["status"]} {record["bytes_received"]} {record["bytes_sent"]} ' in line
 
 
+@pytest.mark.slow
 def test_every_character_is_printed_as_go_does() -> None:
     """Go prints letters, marks, numbers, punctuation, symbols and the space as they are (unicode.IsPrint)."""
     logged = Logged()

@@ -1,4 +1,4 @@
-"""What the process log tells of failed attempts (spec 5.1, E17)."""
+"""Lines of the process log about failed attempts (spec 5.1, E17)."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ class TestBrokenAnswer:
     BROKEN = "net/http: HTTP/1.x transport connection broken: "
 
     def end(self, said: bytes, how: str) -> tuple[dict[str, Any], bool]:
-        """What is told of the attempt, and whether the endpoint is marked."""
+        """What is logged of the attempt, and whether the endpoint is marked."""
         conversation = Conversation()
         conversation.from_client(GET)
         conversation.from_backend(*said.splitlines(keepends=True))

@@ -100,7 +100,7 @@ class TestHandshake:
         conversation.far.begin_handshake()
         assert conversation.client.written.startswith(b"HTTP/1.1 503 ")
         assert conversation.backend.is_over
-        # A stranger does not even hear the end of the handshake.
+        # The end of the handshake is not sent to a peer with the wrong name.
         assert conversation.backend.written == greeting
         assert not any(message == "panic-check" for _, message, _ in conversation.events)
 
@@ -133,12 +133,12 @@ class TestHandshake:
 
 
 class TestEnd:
-    @pytest.mark.parametrize("goodbye", [True, False])
-    def test_of_a_body_without_length(self, conversation: SecureBackend, goodbye: bool) -> None:
+    @pytest.mark.parametrize("close_notify", [True, False])
+    def test_of_a_body_without_length(self, conversation: SecureBackend, close_notify: bool) -> None:
         conversation.from_client(GET)
         conversation.from_backend(b"HTTP/1.1 200 OK\r\n\r\nhello")
-        if goodbye:
-            conversation.far.say_goodbye()
+        if close_notify:
+            conversation.far.send_close_notify()
         else:
             conversation.backend.deliver_eof()
         conversation.loop.run()
@@ -148,7 +148,7 @@ class TestEnd:
     def test_of_an_idle_connection(self, conversation: SecureBackend) -> None:
         conversation.from_client(GET)
         conversation.from_backend(OK)
-        conversation.far.say_goodbye()
+        conversation.far.send_close_notify()
         conversation.loop.run()
         assert conversation.backend.is_over
 

@@ -250,7 +250,7 @@ class TestHopByHopFilter:
 
 
 class TestTrailers:
-    """What a client may not say in its head, or an app must not tell, is said in no trailer either."""
+    """Headers that a client or an app may not set are removed from trailers, too."""
 
     TRAILERS = (
         b"0\r\nX-Forwarded-Client-Cert: forged\r\nx-cf-proxy-signature: s\r\nX-CF-Proxy-Metadata: m\r\n"

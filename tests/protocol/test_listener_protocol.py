@@ -101,12 +101,12 @@ class SecureConversation(Conversation):
         self.far.read()
 
     def from_backend_only(self, piece: bytes) -> None:
-        """Deliver it, and leave alone what the client gets: after its goodbye, OpenSSL reads no more."""
+        """Deliver it, and leave alone what the client gets: after its close_notify, OpenSSL reads no more."""
         super().from_backend(piece)
 
 
 def without_scheme(text: bytes) -> bytes:
-    """Blank out what shall differ: the scheme, as backends and log are told."""
+    """Blank out what differs on purpose: the scheme, for backends and in the log."""
     return re.sub(rb"((?i:x.forwarded.proto):[ \"]*)https?", rb"\1-", text)
 
 
@@ -126,7 +126,7 @@ def test_exchanges_are_the_same_as_without_tls(
         if response and conversation.loop.dialled:
             conversation.from_backend(response)
     assert timeless(secure.got) == timeless(plain.client.written)
-    assert secure.far.has_goodbye == (plain.client.is_over or plain.client.has_eof)
+    assert secure.far.has_close_notify == (plain.client.is_over or plain.client.has_eof)
     _, requests_in_the_clear, lines_in_the_clear = plain.outcome()
     _, requests, lines = secure.outcome()
     assert [without_scheme(one) for one in lines] == [without_scheme(one) for one in lines_in_the_clear]
@@ -141,14 +141,14 @@ def conversation(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> Se
 
 
 class TestEnd:
-    """A goodbye, and an end without one, are what an end is without TLS."""
+    """A close_notify, and an end without one, are what an end is without TLS."""
 
-    @pytest.fixture(params=["goodbye", "end", "both"])
+    @pytest.fixture(params=["close_notify", "end", "both"])
     def end(self, request: pytest.FixtureRequest, conversation: SecureConversation) -> Callable[[], None]:
         def end() -> None:
             if request.param != "end":
-                conversation.far.say_goodbye()
-            if request.param != "goodbye":
+                conversation.far.send_close_notify()
+            if request.param != "close_notify":
                 conversation.client.deliver_eof()
             conversation.loop.run()
 
@@ -274,7 +274,9 @@ class TestMemory:
         assert 0 < max(watched.waiting) <= self.SLICE
 
     @pytest.mark.parametrize("is_tunnel", [True, False])
-    def test_behind_a_goodbye(self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, is_tunnel: bool) -> None:
+    def test_behind_a_close_notify(
+        self, server_side: ssl.SSLContext, client_side: ssl.SSLContext, is_tunnel: bool
+    ) -> None:
         watched: Any = WatchedContext(server_side)
         conversation = SecureConversation(watched, client_side)
         conversation.far.shake_hands()
@@ -285,7 +287,7 @@ class TestMemory:
             )
         else:
             conversation.from_client(GET + GET)
-        conversation.far.say_goodbye()
+        conversation.far.send_close_notify()
         assert conversation.client.can_deliver
         for _ in range(8):
             conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
@@ -294,7 +296,7 @@ class TestMemory:
         written = len(conversation.client.written)
         conversation.from_backend_only(b"bytes" if is_tunnel else OK)
         assert len(conversation.client.written) > written
-        # But not for ever, while the client sends what nobody can read.
+        # But not for ever, while the client sends what cannot be read.
         conversation.client.deliver(b"\x17\x03\x03" + b"x" * 30_000)
         conversation.loop.run()
         assert conversation.client.is_over
@@ -342,7 +344,7 @@ def test_a_handshake_goes_on_under_the_certificates_it_began_with(
 
 
 def test_what_is_admitted(server_side: ssl.SSLContext, client_side: ssl.SSLContext) -> None:
-    """Who is not hears nothing: not even the last flight of the handshake."""
+    """A client that is not allowed gets nothing, not even the last flight of the handshake."""
     asked: list[Any] = []
 
     def is_allowed(connection: ssl.SSLObject) -> bool:

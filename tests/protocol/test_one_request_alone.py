@@ -52,7 +52,7 @@ class TestLineEnds:
 
 
 class TestParsers:
-    """llhttp takes some messages for a connection's last; nobody else gets its parser."""
+    """llhttp takes some messages for the last of a connection; such a parser is not used again."""
 
     @pytest.fixture(autouse=True)
     def is_poison(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What one message leaves behind in the store of parsers must not meet the next stranger.
+"""What one message leaves behind in the store of parsers must not affect the next client.
 
 llhttp takes some messages for the last of their connection, and refuses whatever it is shown behind them, unless it is
 told not to.
@@ -12,7 +12,7 @@ from .fake_network import FakeTransport
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 # So many that every parser in the store is met, whichever comes first.
-STRANGERS = 8
+CLIENTS = 8
 
 LAST_REQUESTS = {
     "connection": GET[:-2] + b"Connection: close\r\n\r\n",
@@ -53,7 +53,7 @@ LAST_RESPONSES = {
 }
 
 
-def stranger(conversation: Conversation) -> FakeTransport:
+def new_client(conversation: Conversation) -> FakeTransport:
     """Another client, and no connection to the backend left over for it."""
     conversation.client.close()
     if conversation.loop.dialled and not conversation.backend.is_closing():
@@ -64,14 +64,14 @@ def stranger(conversation: Conversation) -> FakeTransport:
 
 
 def expect_to_be_served(conversation: Conversation) -> None:
-    for number in range(STRANGERS):
-        client = stranger(conversation)
+    for number in range(CLIENTS):
+        client = new_client(conversation)
         conversation.from_client(GET)
         assert client.written == b"", (number, bytes(client.written))
         conversation.from_backend(OK)
         assert client.written.startswith(b"HTTP/1.1 200 OK\r\n"), (number, bytes(client.written))
         assert client.written.endswith(b"ok")
-        # The second request of the same stranger is shown to the same parsers.
+        # The second request of the same client is shown to the same parsers.
         del client.written[:]
         conversation.from_client(GET)
         conversation.from_backend(OK)
@@ -79,7 +79,7 @@ def expect_to_be_served(conversation: Conversation) -> None:
 
 
 @pytest.mark.parametrize("name", LAST_REQUESTS)
-def test_a_last_request_costs_no_stranger_his(name: str) -> None:
+def test_a_last_request_costs_no_other_client_its_own(name: str) -> None:
     conversation = Conversation()
     conversation.from_client(LAST_REQUESTS[name])
     conversation.from_backend(OK)
@@ -88,7 +88,7 @@ def test_a_last_request_costs_no_stranger_his(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAST_RESPONSES)
-def test_a_last_response_costs_no_stranger_his(name: str) -> None:
+def test_a_last_response_costs_no_other_client_its_own(name: str) -> None:
     conversation = Conversation()
     conversation.from_client(GET)
     conversation.from_backend(LAST_RESPONSES[name])

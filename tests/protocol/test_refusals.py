@@ -270,18 +270,18 @@ class TestDoors:
         assert listened.text() == ""
 
     def test_neither_is_one_for_another_protocol(self, context: ssl.SSLContext) -> None:
-        stranger = ssl.create_default_context()
-        stranger.set_alpn_protocols(["h2"])
+        client_side = ssl.create_default_context()
+        client_side.set_alpn_protocols(["h2"])
         listened = self.secured(context, (b"http/1.1",))
-        listened.conversation.from_client(hello_of(stranger))
+        listened.conversation.from_client(hello_of(client_side))
         assert listened.refused() == {"tls_handshake": 1}
 
     def test_neither_is_one_of_another_version(self) -> None:
-        context, stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        context, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        stranger.maximum_version = ssl.TLSVersion.TLSv1_2
+        client_side.maximum_version = ssl.TLSVersion.TLSv1_2
         listened = self.secured(context)
-        listened.conversation.from_client(hello_of(stranger))
+        listened.conversation.from_client(hello_of(client_side))
         assert listened.refused() == {"tls_handshake": 1}
 
     def test_neither_is_one_that_takes_too_long(self, context: ssl.SSLContext) -> None:

@@ -1,4 +1,4 @@
-"""What RFC 9112 lets a proxy mend in a response is mended and rendered anew; what stays ambiguous is 502 (spec 4.5)."""
+"""Faults of responses that RFC 9112 lets a proxy repair are repaired; what stays ambiguous is 502 (spec 4.5)."""
 
 import pytest
 from hypothesis import given

@@ -65,7 +65,7 @@ def test_what_is_another_coding(coding: bytes) -> None:
 
 
 def test_blank_lines_do_not_keep_a_connection() -> None:
-    """They are no request, and whoever sends them has as long for one as any other."""
+    """They are no request, and the time for a request is not extended by them."""
     conversation = Conversation(settings=Settings(read_header_timeout=0.001, frontend_idle_timeout=1000))
     conversation.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
     conversation.from_backend(OK)

@@ -12,7 +12,7 @@ from .fake_network import FakeTransport
 GET = b"GET / HTTP/1.1\r\nHost: new.test\r\n\r\n"
 KNOWN = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-# What stands for a new route, so that a test can tell whom a request went to.
+# The endpoint of a new route, by which a test sees where a request was sent.
 NEW = ("10.0.0.2", 80)
 
 

@@ -15,7 +15,7 @@ SLOTS = 8
 
 
 class Router:
-    """Two workers that know the same endpoints by the same slots."""
+    """Two workers that have the same endpoints in the same slots."""
 
     def __init__(self, endpoints: int, settings: Settings) -> None:
         self.memory = mmap.mmap(-1, Stats.size(2, SLOTS))
@@ -67,7 +67,7 @@ def test_limit_counts_the_requests_of_all_workers() -> None:
         assert b"X-Cf-Routererror: Connection Limit Reached\r\n" in refused.client.written
         assert refused.plane.stats()["backend_exhausted_conns"] == 1
     assert Stats(router.memory, 2, SLOTS).requests_in_flight() == 2
-    # The count goes down with the response head, whoever it is for.
+    # The count goes down with the response head, whatever is done with it.
     waiting[0].from_backend(OK)
     assert status(router.ask(1)) == b""
 
@@ -91,7 +91,7 @@ def test_a_place_that_is_taken_behind_the_check_is_a_limit_too(algorithm: str, e
 
 @pytest.mark.parametrize(("others_have_room", "answer"), [(False, b"503"), (True, b"502")])
 def test_an_instance_that_must_serve_and_is_full(others_have_room: bool, answer: bytes) -> None:
-    """Spec 5.2.1: full it is like one that is not there, unless nobody has room."""
+    """Spec 5.2.1: a full instance is like a missing one, unless all endpoints are full."""
     settings = Settings(max_conns=1, sticky_for_negotiate=True)
     router = Router(2, settings)
     sticking = (

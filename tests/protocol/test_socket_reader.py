@@ -1,31 +1,23 @@
-"""Reading past the event loop: a connection that goes on is read from its socket, as its transport would read it."""
+"""Reading past the event loop: a kept connection is read from its socket, as its transport would read it."""
 
 import contextlib
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from .conversation import Conversation
-from .fake_network import FakeLoop, FakeTransport
+from .fake_network import SocketTransport
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 _RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _READS_BY_TRANSPORT = 2
 
 
-class SocketTransport(FakeTransport):
-    """A transport over a real socket, which it reads when the test says so."""
-
-    def __init__(self, loop: FakeLoop, protocol: Any, near: socket.socket) -> None:
-        super().__init__(loop, protocol, ("192.0.2.1", 40000))
-        self._near = near
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._near if name == "socket" else super().get_extra_info(name, default)
+class ReadingTransport(SocketTransport):
+    """Reads its socket when the test says so."""
 
     def read(self) -> None:
         assert not self.is_reading_paused
@@ -42,7 +34,7 @@ class Client:
         self._near = near
         self._conversation = conversation
         protocol = conversation.plane.new_client()
-        self.transport = SocketTransport(conversation.loop, protocol, near)
+        self.transport = ReadingTransport(conversation.loop, protocol, near)
         protocol.connection_made(self.transport)
         for _ in range(_READS_BY_TRANSPORT):
             assert self.transport.is_read()

@@ -10,22 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .conversation import Conversation
-from .fake_network import FakeLoop, FakeTransport
+from .fake_network import FakeLoop, SocketTransport
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: %d\r\n\r\n"
 
 
-class SocketTransport(FakeTransport):
-    """A transport over a real socket. What is written to it waits until the test lets it go on."""
+class WaitingTransport(SocketTransport):
+    """What is written to it waits until the test lets it go on."""
 
     def __init__(self, loop: FakeLoop, protocol: Any, near: socket.socket) -> None:
-        super().__init__(loop, protocol, ("192.0.2.1", 40000))
-        self._near = near
+        super().__init__(loop, protocol, near)
         self.waiting = bytearray()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._near if name == "socket" else super().get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.waiting += data
@@ -49,7 +45,7 @@ class Client:
         self._near.setblocking(False)
         self.far.setblocking(False)
         self._protocol = conversation.plane.new_client()
-        self.transport = SocketTransport(conversation.loop, self._protocol, self._near)
+        self.transport = WaitingTransport(conversation.loop, self._protocol, self._near)
         self._protocol.connection_made(self.transport)
         self._protocol.data_received(_REQUEST)
         conversation.loop.run()

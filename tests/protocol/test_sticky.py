@@ -298,7 +298,7 @@ class TestIssue:
 
 
 class TestReissue:
-    """Y04: an id that names nobody any more is replaced."""
+    """Y04: the id of an instance that is gone is replaced."""
 
     @pytest.mark.parametrize(
         ("settings", "expected"), [(None, b"; Path=/; HttpOnly"), (SECURE, b"; Path=/; HttpOnly; Secure")]

@@ -106,7 +106,7 @@ class TestIssue:
 
 
 class TestReissue:
-    """The instance of the cookie is gone, and the app sets no session cookie: only `__VCAP_ID__` is set anew."""
+    """The instance of the cookie is gone, and the app sets no session cookie: only `__VCAP_ID__` is set again."""
 
     STALE = b"JSESSIONID=1; __VCAP_ID__=gone"
 

@@ -153,7 +153,7 @@ class TestZipkin:
             (b3_lines(parentspanid="9"), f"{TRACE}-{SPAN}-0000000000000009"),
             (b3_lines(parentspanid=PARENT, sampled="1"), f"{TRACE}-{SPAN}-1-{PARENT}"),
             (b3_lines(parentspanid=PARENT, flags="1"), f"{TRACE}-{SPAN}-d-{PARENT}"),
-            # Ids of zero are none, and so they are left out.
+            # Ids of zero are invalid, so they are left out.
             (b3_lines("0", SPAN, sampled="1"), "1"),
             (b3_lines(TRACE, "0", parentspanid=PARENT), PARENT),
         ],

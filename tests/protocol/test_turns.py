@@ -321,7 +321,7 @@ class TestDialsOfNewClients:
 
 
 class TestWantOfResources:
-    """What the router itself has used up is nobody else's fault."""
+    """No backend is marked for time that the router itself has used."""
 
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL])
     def test_nobody_is_marked_or_pruned(self, number: int) -> None:
@@ -347,7 +347,7 @@ class TestWantOfResources:
 
 
 class TestClosing:
-    """Without an idle timeout, too, nobody keeps a connection that is to be closed."""
+    """Without an idle timeout, too, a connection that is to be closed is closed."""
 
     def test_a_client_that_takes_nothing(self) -> None:
         conversation = Conversation(settings=Settings(frontend_idle_timeout=0, closing_timeout=0.001))

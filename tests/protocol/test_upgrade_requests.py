@@ -17,7 +17,7 @@ def asking(*lines: bytes, start_line: bytes = b"GET / HTTP/1.1", body: bytes = b
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"H2C", b"TLS/1.2", b"tls/1.0, HTTP/1.1", b"websocket, h2c", b"h2c,"])
 def test_a_protocol_of_the_connection_is_not_passed_on(protocol: bytes) -> None:
-    """The request goes on without it: the next hop would switch a connection that is not the client's."""
+    """The request is passed on without it: the next hop would switch another connection than the client's."""
     conversation = asking(
         b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + protocol, b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"
     )

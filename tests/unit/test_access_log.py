@@ -184,7 +184,7 @@ def test_a_path_that_is_none(tmp_path: Path) -> None:
 
 
 class LockHolder:
-    """Another process that has the record of lost lines to itself, until it is told to let go."""
+    """Another process that locks the record of lost lines, until it is told to unlock it."""
 
     def __init__(self, outage: int) -> None:
         locked, tell_locked = os.pipe()
@@ -218,7 +218,7 @@ def test_losing_lines_waits_for_no_other_process(process_log: SinkLog) -> None:
     caller.join(30)
     assert has_returned
     assert (lost, reported) == (1, [])
-    # It is told as soon as the record is free.
+    # It is reported as soon as the record is free.
     sink(b"again\n")
     assert [error["lost_lines"] for error in process_log.errors()] == [2]
     assert sink.close()
@@ -229,7 +229,7 @@ def test_a_writer_that_finds_the_record_held_goes_on(process_log: SinkLog) -> No
     sink = FileSink(file, process_log.logger)
     holder = LockHolder(file.outage)
     sink(b"a\nb\n")
-    # The thread of the writer ends: nobody waits for the record, and nothing is told.
+    # The thread of the writer ends: it does not wait for the record, and reports nothing.
     with sink._changed:
         sink._is_closing = True
         sink._changed.notify()

@@ -3,16 +3,12 @@ import re
 
 import pytest
 
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.observe.process_usage import Usage
 from fastrouter.observe.varz import AppRequests, Responses, Traffic, Varz, format_uptime
 from fastrouter.registry.registration import Registration
 from fastrouter.registry.route_registry import RouteRegistry
-
-
-class NoLines(LineWriter):
-    def write(self, line: bytes) -> None:
-        del line
+from kept_lines import KeptLines
 
 
 @pytest.mark.parametrize(
@@ -23,7 +19,7 @@ def test_uptime(seconds: float, text: str) -> None:
 
 
 def test_varz_has_what_components_have_and_what_routers_have() -> None:
-    registry = RouteRegistry(Logger(level=Level.ERROR, writer=NoLines()), lambda _: None)
+    registry = RouteRegistry(Logger(level=Level.ERROR, writer=KeptLines()), lambda _: None)
     varz = Varz(
         registry,
         index=2,

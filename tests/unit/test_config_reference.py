@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from config_rules import NATS, PAIR, STATUS_TLS, TLS, Pems
-from fastrouter.config import Config, parse, validation
+from fastrouter.config import Config, parse
 from fastrouter.config.reference import MASK, WITHOUT_EFFECT_YET, as_yaml, effect_of, entries, table
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -28,16 +28,7 @@ SECRETS = {
     "tls_session_ticket_key",
 }
 
-
-@pytest.fixture(scope="module")
-def pems() -> Pems:
-    return Pems()
-
-
-@pytest.fixture(autouse=True)
-def local_ip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Need no network."""
-    monkeypatch.setattr(validation, "local_ip", lambda: "192.0.2.7")
+pytestmark = pytest.mark.usefixtures("local_ip")
 
 
 def test_which_keys_are_secret() -> None:

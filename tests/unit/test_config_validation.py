@@ -23,16 +23,7 @@ from fastrouter.config.sections import DistinguishedName
 
 ALL_RULES = {**RULES, **FURTHER_RULES}
 
-
-@pytest.fixture(scope="module")
-def pems() -> Pems:
-    return Pems()
-
-
-@pytest.fixture(autouse=True)
-def local_ip(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Need no network."""
-    monkeypatch.setattr(validation, "local_ip", lambda: "192.0.2.7")
+pytestmark = pytest.mark.usefixtures("local_ip")
 
 
 def write(directory: Path, document: Any) -> str:
@@ -73,7 +64,7 @@ def test_rule(rule: Rule, pems: Pems, tmp_path: Path) -> None:
         {"status": {"tls": {"port": 8443}}},
         TLS,
         {**TLS, "disable_http": True, "min_tls_version": "TLSv1.0", "max_tls_version": "TLSv1.3"},
-        # Without enable_ssl nobody looks at what belongs to it.
+        # Without enable_ssl its keys are not checked.
         {"min_tls_version": "x", "max_tls_version": "x", "client_cert_validation": "x", "tls_pem": [{}]},
         {"cipher_suites": "potato", "only_trust_client_ca_certs": True},
         {**TLS, "only_trust_client_ca_certs": True},

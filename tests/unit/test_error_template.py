@@ -280,7 +280,7 @@ class TestPlaces:
         ("{{not 1 2}}", "line 1: wrong number of args for not"),
         ("{{`a`.B}}", "line 1: unexpected '.B' behind '`a`'"),
         (r'{{"\q"}}', "line 1: '\\\\q' is no escape of a string"),
-        # Nobody can tell where the value would stand, or it could change what the page is.
+        # The place of the value is ambiguous, or the value could change the structure of the page.
         ("<{{if 1}}a{{end}} href='x'>", ""),
         ("<p {{.Message}}>", "line 1: a value cannot be part of the name"),
         ("<p on{{.Message}}='x'>", "line 1: a value cannot be part of the name"),

@@ -14,7 +14,7 @@ from fastrouter.logs.error_text import error_text
 
 def refused() -> None:
     with socket.socket() as holder, socket.socket() as client:
-        # Bound and not listening: nobody else can be there.
+        # Bound and not listening, so no other process can be there.
         holder.bind(("127.0.0.1", 0))
         client.connect(holder.getsockname())
 

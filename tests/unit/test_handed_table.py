@@ -13,7 +13,7 @@ import pytest
 from fastrouter.bus.subscriber import Subscriber
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change, Introduce, Put, SetRoute
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.adoption import Adoption
 from fastrouter.registry.endpoint import ModificationTag
 from fastrouter.registry.handed_table import (
@@ -30,17 +30,13 @@ from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.sharding import ShardingMode
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
+from kept_lines import KeptLines
 
 TIMEOUT = 20.0
 NO_TAG = ("", 0)
 
 
-class NoLines(LineWriter):
-    def write(self, line: bytes) -> None:
-        del line
-
-
-LOGGER = Logger(level=Level.ERROR, writer=NoLines())
+LOGGER = Logger(level=Level.ERROR, writer=KeptLines())
 
 
 class Router:
@@ -278,7 +274,7 @@ class TestRegistry:
         old.register("b.test", host="10.0.0.5")
         parts += handed
         new.adopt(parts)
-        assert new.routes().keys() == {"a.test", "b.test"}, "of the others the successor hears itself"
+        assert new.routes().keys() == {"a.test", "b.test"}, "the successor receives registrations of the others itself"
         assert new.addresses("a.test") == ["10.0.0.1:80"]
         assert new.addresses("b.test") == ["10.0.0.1:80", "10.0.0.5:80"]
 
@@ -321,7 +317,7 @@ def test_marks_cross_from_one_mapping_to_another() -> None:
 
 
 class TestMessagesMeanwhile:
-    """What the successor hears between its subscription and the table's end counts more than the table."""
+    """What the successor receives between its subscription and the table's end counts more than the table."""
 
     @pytest.fixture
     def successor(self) -> Router:
@@ -337,7 +333,7 @@ class TestMessagesMeanwhile:
     async def test_an_unregistration_wins(self, successor: Router, subscriber: Subscriber) -> None:
         old = Router()
         old.register("a.test")
-        await hear(subscriber, "router.unregister")
+        await receive(subscriber, "router.unregister")
         await asyncio.sleep(0)
         successor.adopt(old.handed())
         assert successor.addresses("a.test") == ["10.0.0.1:80"]
@@ -348,7 +344,7 @@ class TestMessagesMeanwhile:
     async def test_a_registration_after_it_too(self, successor: Router, subscriber: Subscriber) -> None:
         old = Router()
         for subject in ("router.register", "router.unregister", "router.register"):
-            await hear(subscriber, subject)
+            await receive(subscriber, subject)
         successor.adopt(old.handed())
         subscriber.release()
         await subscriber.until_caught_up()
@@ -359,14 +355,14 @@ class TestMessagesMeanwhile:
         old.register("a.test")
         old.unregister("a.test")
         for subject in ("router.register", "router.unregister"):
-            await hear(subscriber, subject)
+            await receive(subscriber, subject)
         successor.adopt(old.handed())
         subscriber.release()
         await subscriber.until_caught_up()
         assert successor.routes() == {}
 
 
-async def hear(subscriber: Subscriber, subject: str) -> None:
+async def receive(subscriber: Subscriber, subject: str) -> None:
     subscriber._receive(subject, b'{"host":"10.0.0.1","port":80,"uris":["a.test"]}')
 
 

@@ -29,7 +29,7 @@ def pipe() -> int:
 
 
 def ticket_secret(line: int, tickets: str | None) -> bytes:
-    """What a successor has of it. None: its predecessor knows of no such thing."""
+    """What a successor gets. None: its predecessor does not offer it."""
     environment = {PREDECESSOR: str(line)} | ({TICKETS: tickets} if tickets is not None else {})
     inheritance = receive_inheritance(environment)
     assert environment == {}
@@ -45,7 +45,7 @@ def test_the_secret_of_tickets(line: int, pipe: int) -> None:
 
 
 def test_the_secret_of_somebody_before_the_predecessor(line: int, pipe: int) -> None:
-    """A predecessor that knows nothing of it passes on what it was given; the number may be another descriptor now."""
+    """An older predecessor passes the variable on; the number may be another descriptor now."""
     assert ticket_secret(line, f"{pipe}:{os.getpid() + 1}") == b""
     assert os.read(pipe, 64) == SECRET
     os.close(pipe)
@@ -59,5 +59,5 @@ def test_no_secret(line: int) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_descriptor_that_is_not_there(line: int, pipe: int) -> None:
     os.close(pipe)
-    with pytest.raises(HandoverError, match=f"descriptor {pipe} cannot be read: Bad file descriptor"):
+    with pytest.raises(HandoverError, match=f"descriptor {pipe} cannot be read: bad file descriptor"):
         ticket_secret(line, f"{pipe}:{os.getpid()}")

@@ -226,7 +226,7 @@ def test_a_fault_ends_the_holding_of_lines(pipe: Pipe) -> None:
 
 
 class TestAReaderThatStandsStill:
-    """Whoever logs goes on: each of these would hang if a line was waited for."""
+    """Logging never blocks: each of these would hang if it waited for a line."""
 
     def test_what_fits_is_kept_whatever_its_length(self, pipe: Pipe) -> None:
         """A line that is longer than the room of the pipe was what a blocking write waited for."""
@@ -265,7 +265,7 @@ class TestAReaderThatStandsStill:
         assert pipe.lines() == [after]
 
     def test_a_disk_that_was_full(self, tmp_path: Path) -> None:
-        """What the descriptor refuses is lost, and told when it takes lines again."""
+        """Lines that the descriptor refuses are lost, and reported when it takes lines again."""
         full = os.open("/dev/full", os.O_WRONLY)
         writer = LineWriter(full)
         logger = Logger("router", writer=writer)

@@ -1,4 +1,4 @@
-"""Faults that nobody waits for are lines of the process log, whatever they are like; stderr stays empty."""
+"""Errors that no code awaits are lines of the process log, whatever they are; stderr stays empty."""
 
 import asyncio
 import gc
@@ -100,7 +100,7 @@ def test_of_an_error_with_a_long_text(provoke: Provoke, tmp_path: Path) -> None:
 
 
 def test_of_a_worker() -> None:
-    """Also before it has been told how the process log is to be written."""
+    """Also before the worker has the options of the process log."""
     program = (
         "import asyncio, sys\n"
         "from fastrouter.worker import process\n"

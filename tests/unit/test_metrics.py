@@ -10,13 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from fastrouter._core import REFUSALS, RouteTable
 from fastrouter.ipc.shared_stats import SharedStats, attach_stats
 from fastrouter.ipc.table_changes import Change, Introduce, SetRoute
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.observe.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.observe.metrics import Metrics, WorkerState
 from fastrouter.observe.monitor import Monitor
 from fastrouter.registry.label_rows import LabelRows
 from fastrouter.registry.registration import Registration
 from fastrouter.registry.route_registry import RouteRegistry
+from kept_lines import KeptLines
 
 # name | type | help text, of what has no labels or is there from the start.
 AT_START = """
@@ -47,19 +48,11 @@ unregistry_message | counter | number of unregister messages
 """
 
 
-class Lines(LineWriter):
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def write(self, line: bytes) -> None:
-        self.lines.append(line)
-
-
 class Router:
     """The parts of a control process that metrics are taken from."""
 
     def __init__(self, *, has_gauges: bool = False) -> None:
-        self.log = Lines()
+        self.log = KeptLines()
         self.changes: list[Change] = []
         self.latency = Histogram(DEFAULT_BOUNDS.route_registration_latency)
         logger = Logger(level=Level.ERROR, writer=self.log)
@@ -225,7 +218,7 @@ def test_rows_of_routes_travel_with_the_route() -> None:
 
 def test_routes_have_no_rows_unless_wanted() -> None:
     changes: list[Change] = []
-    registry = RouteRegistry(Logger(level=Level.ERROR, writer=Lines()), changes.append)
+    registry = RouteRegistry(Logger(level=Level.ERROR, writer=KeptLines()), changes.append)
     registry.register("a.test", registry.new_endpoint(Registration(host="10.0.0.1", port=80)))
     assert not any(isinstance(one, SetRoute) for one in [*changes, *registry.snapshot()])
 
@@ -237,7 +230,7 @@ def test_row_of_a_route_that_is_out_of_range_is_refused(row: int) -> None:
 
 
 def test_labels_beyond_all_rows_share_the_first_row_and_that_is_logged_once() -> None:
-    log = Lines()
+    log = KeptLines()
     labels = LabelRows(Logger(level=Level.WARN, writer=log), "latency")
     given = [labels.row(f"component-{number}") for number in range(70)]
     assert given == [*range(1, 64), *[0] * 7]

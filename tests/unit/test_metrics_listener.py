@@ -53,7 +53,7 @@ class Authorities:
 
     def __init__(self, directory: Path) -> None:
         self.ca = trustme.CA()
-        self.stranger = trustme.CA()
+        self.other = trustme.CA()
         identity = self.ca.issue_cert("127.0.0.1")
         identity.cert_chain_pems[0].write_to_path(str(directory / "cert.pem"))
         identity.private_key_pem.write_to_path(str(directory / "key.pem"))
@@ -95,11 +95,11 @@ async def test_a_client_with_a_certificate_is_served(
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("is_stranger", [False, True])
-async def test_a_client_without_one_or_with_that_of_a_stranger_is_not(
-    tls_server: StatusServer, authorities: Authorities, version: ssl.TLSVersion, is_stranger: bool
+@pytest.mark.parametrize("is_other", [False, True])
+async def test_a_client_without_one_or_with_one_of_another_authority_is_not(
+    tls_server: StatusServer, authorities: Authorities, version: ssl.TLSVersion, is_other: bool
 ) -> None:
-    signer = authorities.stranger if is_stranger else None
+    signer = authorities.other if is_other else None
     try:
         answer = await ask(tls_server.port, GET, authorities.client(signer, version))
     except (ssl.SSLError, ConnectionError):

@@ -31,7 +31,7 @@ async def test_it_looks_at_once_and_again_after_each_interval(monkeypatch: pytes
     assert seen == [(3, 1), (0, 4)]
 
 
-# Nobody has the pid 0, as nobody has that of a worker that has just ended.
+# No process has the pid 0; this stands for a worker that has just ended.
 @pytest.mark.parametrize(
     ("pids", "least"), [((), 0), ((0,), 0), ((os.getpid(),), 3), ((os.getpid(), 0, os.getpid()), 6)]
 )

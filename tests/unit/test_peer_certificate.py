@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastrouter.tls.peer_certificate import judge, name_mismatch
+from fastrouter.tls.peer_certificate import diagnose, name_mismatch
 
 UNTRUSTED, EXPIRED, WRONG_PURPOSE, CRITICAL, MISNAMED = 20, 10, 26, 34, 62
 NOW = datetime.datetime(2026, 11, 27, 12, 0, tzinfo=datetime.UTC).timestamp()
@@ -136,7 +136,7 @@ class TestNames:
 
 
 class TestJudgement:
-    """Which of several faults Go tells."""
+    """Which of several faults Go reports."""
 
     LATE = "Jan  1 00:00:00 2026 GMT"
     EARLY = "Jan  1 00:00:00 2027 GMT"
@@ -170,19 +170,19 @@ class TestJudgement:
         ],
     )
     def test_of_the_first_certificate(self, code: int, shown: dict[str, Any], kind: int, text: str) -> None:
-        assert judge(code, [shown, certificate(notAfter=self.LATE)], "a", NOW) == (kind, text)
+        assert diagnose(code, [shown, certificate(notAfter=self.LATE)], "a", NOW) == (kind, text)
 
     def test_times_of_an_authority_come_after_the_name(self) -> None:
         chain = [certificate("a"), certificate(notAfter=self.LATE)]
-        assert judge(EXPIRED, chain, "a", NOW) == (EXPIRED, self.OVER)
-        assert judge(EXPIRED, chain, "b", NOW) == (MISNAMED, "certificate is valid for a, not b")
+        assert diagnose(EXPIRED, chain, "a", NOW) == (EXPIRED, self.OVER)
+        assert diagnose(EXPIRED, chain, "b", NOW) == (MISNAMED, "certificate is valid for a, not b")
         # A root that is not shown.
-        assert judge(EXPIRED, chain[:1], "a", NOW) == (EXPIRED, "certificate has expired or is not yet valid")
+        assert diagnose(EXPIRED, chain[:1], "a", NOW) == (EXPIRED, "certificate has expired or is not yet valid")
 
     def test_without_certificates_it_is_openssls(self) -> None:
-        assert judge(UNTRUSTED, [], "a", NOW) == (UNTRUSTED, "certificate signed by unknown authority")
+        assert diagnose(UNTRUSTED, [], "a", NOW) == (UNTRUSTED, "certificate signed by unknown authority")
 
     @pytest.mark.parametrize("zone", ["CET-1"], indirect=True)
     def test_now_is_in_local_time(self) -> None:
-        _, text = judge(EXPIRED, [certificate("a", notAfter=self.LATE)], "a", NOW + 0.9)
+        _, text = diagnose(EXPIRED, [certificate("a", notAfter=self.LATE)], "a", NOW + 0.9)
         assert text.endswith("current time 2026-11-27T13:00:00+01:00 is after 2026-01-01T00:00:00Z")

@@ -11,7 +11,7 @@ import pytest
 from fastrouter.observe import process_usage
 from fastrouter.observe.process_usage import UsageMeter
 
-# Uses CPU for so long, then waits to be told to end, as one that has a name which is hard to read.
+# A program with a name that is hard to parse: it uses CPU for so long, then waits for the order to end.
 SPEND = """
 import sys, time
 with open("/proc/self/comm", "w") as name:

@@ -6,27 +6,17 @@ from typing import Any
 
 import pytest
 
+from fastrouter._core import route_key
 from fastrouter.ipc.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.endpoint import ModificationTag, RegisteredEndpoint
 from fastrouter.registry.registration import Options, Registration
-from fastrouter.registry.route import route_key
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.sharding import ShardingMode
+from kept_lines import KeptLines
 
 PLAIN = "10.0.0.1:80"
 TLS = "10.0.0.1:443"
-
-
-class Lines(LineWriter):
-    """Keeps log lines in place of writing them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[dict[str, Any]] = []
-
-    def write(self, line: bytes) -> None:
-        self.records.append(json.loads(line))
 
 
 class Harness:
@@ -36,7 +26,7 @@ class Harness:
         self.now = 1000.0
         self.is_suspended = False
         self.changes: list[Change] = []
-        self._lines = Lines()
+        self._lines = KeptLines()
         self.registry = RouteRegistry(
             Logger("router", level=Level.DEBUG, writer=self._lines),
             self.changes.append,
@@ -494,7 +484,7 @@ class TestSharding:
 
 
 class TestNumbers:
-    """How endpoints are told to the workers."""
+    """How endpoints are introduced to the workers."""
 
     def test_the_uris_of_one_message_share_one_endpoint(self, harness: Harness) -> None:
         endpoint = harness.endpoint()
@@ -672,13 +662,13 @@ class TestFigures:
 
 
 @pytest.fixture
-def quiet() -> Iterator[Lines]:
-    lines = Lines()
+def quiet() -> Iterator[KeptLines]:
+    lines = KeptLines()
     yield lines
     assert lines.records == []
 
 
-def test_lines_below_the_level_are_not_written(quiet: Lines) -> None:
+def test_lines_below_the_level_are_not_written(quiet: KeptLines) -> None:
     registry = RouteRegistry(Logger("router", level=Level.WARN, writer=quiet), lambda _: None)
     endpoint = registry.new_endpoint(Registration(host="a", port=1))
     registry.register("a", endpoint)

@@ -135,9 +135,9 @@ class TestRotation:
         assert signer().validate(*signature) == URL
 
     def test_a_signature_of_neither_is_refused(self) -> None:
-        stranger = RouteServiceSigner(derive_key("a third one"), lifetime=60.0, clock_ns=lambda: NOW)
+        other = RouteServiceSigner(derive_key("a third one"), lifetime=60.0, clock_ns=lambda: NOW)
         for ours in (signer(), signer(previous_key=OTHER_KEY)):
-            error = refusal(ours, *stranger.sign(URL))
+            error = refusal(ours, *other.sign(URL))
             assert (str(error), error.is_expired) == ("cipher: message authentication failed", False)
 
     def test_one_that_expired_under_the_previous_key_has_expired(self) -> None:

@@ -6,21 +6,17 @@ import json
 import pytest
 
 from fastrouter.ipc.table_changes import Change, Introduce, Put, Remove
-from fastrouter.logs.logger import Level, LineWriter, Logger
+from fastrouter.logs.logger import Level, Logger
 from fastrouter.process import slices
 from fastrouter.registry.registration import Registration
 from fastrouter.registry.sharding import ShardingMode
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
-
-
-class NoLines(LineWriter):
-    def write(self, line: bytes) -> None:
-        del line
+from kept_lines import KeptLines
 
 
 def new_registry(changes: list[Change], **options: object) -> StaticRouteRegistry:
-    return StaticRouteRegistry(Logger(level=Level.ERROR, writer=NoLines()), changes.append, **options)
+    return StaticRouteRegistry(Logger(level=Level.ERROR, writer=KeptLines()), changes.append, **options)
 
 
 def static(route: str, *addresses: str, app_id: str = "") -> StaticRoute:

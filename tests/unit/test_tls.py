@@ -90,7 +90,7 @@ class TestName:
             (SAN, SAN),
             (f"{SAN}.", SAN),
             ("x" * 70 + ".internal", "x" * 70 + ".internal"),
-            # No name of a host, or not one that can be told.
+            # No host name, or one that SNI cannot carry.
             ("10.0.0.1", None),
             ("[::1]", None),
             ("a." * 130 + "internal", None),
@@ -194,7 +194,7 @@ class TestSessions:
 
     @pytest.mark.parametrize("version", VERSIONS)
     def test_only_after_an_answer(self, version: ssl.TLSVersion) -> None:
-        # Until then nobody knows whether the backend likes the router's certificate.
+        # Until then it is unknown whether the backend accepts the router's certificate.
         context, server = backend_context(ca_certs=[OURS.pem]), OURS.server(version=version)
         Wire(context, server).shake_hands()
         assert not resumed(context, server)
@@ -216,7 +216,7 @@ class TestSessions:
     def test_backend_that_has_forgotten_it(self, version: ssl.TLSVersion) -> None:
         context = backend_context(ca_certs=[OURS.pem])
         for _ in range(2):
-            # A backend that was started anew, or another instance of the same name.
+            # A backend that was restarted, or another instance with the same name.
             assert not resumed(context, OURS.server(version=version))
 
     @pytest.mark.parametrize("version", VERSIONS)
@@ -261,6 +261,7 @@ class TestSessions:
         monkeypatch.setattr("fastrouter.tls.backends.time", lambda: now.timestamp() + 60 * minutes)
         assert resumed(context, server) == (minutes in (3, 59))
 
+    @pytest.mark.slow
     def test_at_most_so_many(self) -> None:
         context, server = backend_context(ca_certs=[OURS.pem]), OURS.server("*.app.internal")
         names = [f"i{number}.app.internal" for number in range(MAX_SESSIONS + 1)]

@@ -1,4 +1,4 @@
-"""A worker never lives on with a stale table: whatever goes wrong with a frame ends it, and the reason is logged."""
+"""A worker never runs with a stale table: any error with a frame ends it, and the reason is logged."""
 
 import asyncio
 import json
@@ -30,8 +30,8 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
+    ReplaceTLS,
     Report,
-    SecureAnew,
     ServerTLS,
     SetLogLevel,
     SharedColumns,
@@ -78,7 +78,7 @@ ORDERS: dict[type, msgspec.Struct] = {
     Begin: BEGIN,
     TableEnd: TableEnd(),
     Listen: Listen(("clients",)),
-    SecureAnew: SecureAnew(ServerTLS(())),
+    ReplaceTLS: ReplaceTLS(ServerTLS(())),
     Drain: Drain(0.0),
     Degrade: Degrade(),
     SetLogLevel: SetLogLevel(99),
@@ -130,7 +130,7 @@ def run_worker(end: socket.socket) -> subprocess.Popen[bytes]:
 
 
 def assert_ends(frame: bytes) -> None:
-    """Have a worker get `frame`, and see that it ends at once and says why, though its channel goes on."""
+    """Send a worker `frame`, and check that it ends at once and logs why, although its channel stays open."""
     ours, theirs = socket.socketpair()
     with run_worker(theirs) as worker:
         try:
@@ -155,10 +155,10 @@ class FaultyWorkers(Workers):
 
     faulty: type | None = None
 
-    def _take_note(self, seat: typing.Any, report: Report) -> None:
+    def _apply_report(self, slot: typing.Any, report: Report) -> None:
         if type(report) is self.faulty:
             raise RuntimeError("this is not for me")
-        super()._take_note(seat, report)
+        super()._apply_report(slot, report)
 
 
 class Puppets:
@@ -213,7 +213,7 @@ async def start(process_log: ProcessLog, puppets: Puppets) -> AsyncIterator[Call
         workers = FaultyWorkers(
             1,
             process_log.logger,
-            on_hopeless=lambda: None,
+            on_crash_loop=lambda: None,
             on_prune=lambda _uri, _address: None,
             on_death=lambda _: None,
         )

@@ -1,4 +1,4 @@
-"""One of two backends is killed under load: no client sees it, and the event log tells the attempts."""
+"""One of two backends is killed under load: no client sees it, and the process log has the attempts."""
 
 import json
 import time
@@ -30,7 +30,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         time.sleep(1.0)
         events = _failure_events(proxy)
     # A reset on a connection that was dialled in the backend's last moment must not be retried (spec 5.4).
-    # When wrk leaves in the end with requests under way, that is told in the same words, and nobody has seen an error.
+    # When wrk ends with requests in progress, the lines are the same, but no client has seen an error.
     final = sum(
         not event["data"]["retriable"] and not event["data"]["error"].startswith("context canceled") for event in events
     )

@@ -204,7 +204,7 @@ class _Bystander:
         self.failures: list[str] = []
 
     def settle(self) -> None:
-        """Open a connection to each worker, before there are so many that it takes long to tell who has one."""
+        """Open a connection to each worker, before there are so many that finding the worker of each takes long."""
         unmet = set(self._workers)
         for _ in range(_CONNECTION_ATTEMPTS):
             connection = self._connect()

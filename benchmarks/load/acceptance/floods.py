@@ -749,7 +749,7 @@ def attack(client: Client, traffic: Traffic) -> None:
 
 
 def main(name: str) -> None:
-    """Serve, wait for the ports of the router, attack, and tell at the end of input how much it was."""
+    """Serve, wait for the ports of the router, attack, and report at the end of input how much was sent."""
     flood = FLOODS[name]
     traffic = Traffic()
     ports = [listen(flood.backend or answering(), traffic) for _ in range(CONNECTIONS)]

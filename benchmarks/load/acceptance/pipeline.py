@@ -13,7 +13,7 @@ from benchmarks.load.processes import MIB, RssWatch
 from benchmarks.load.workloads import HOST
 
 _REQUESTS = 20_000
-# Padded so that all requests, and all answers, are far more than the bar: whoever buffers either is found out.
+# Padded so that all requests, and all answers, are far more than the bar: a proxy that buffers either fails.
 _PADDING = "p" * 1500
 _MAX_RSS_RISE = 8 * MIB
 # The client first only sends; the proxy has to stop reading once it cannot hand on.
@@ -56,7 +56,7 @@ def _path(number: int) -> str:
 
 
 def _send_all(connection: socket.socket) -> None:
-    # A proxy that gives up closes the connection; the reading side tells.
+    # A proxy that gives up closes the connection; the reading side reports it.
     with contextlib.suppress(OSError):
         for number in range(_REQUESTS):
             connection.sendall(f"GET {_path(number)} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())

@@ -1,7 +1,6 @@
 """100,000 routes come in over a real NATS server; then 5,000 registrations a second must not slow down W1."""
 
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -11,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+
+import orjson
 
 from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, connect, get_request, read_response
 from benchmarks.load.backends import static_backend
@@ -62,7 +63,7 @@ class Bus:
 
     def register(self, uri: str, address: str) -> None:
         host, _, port = address.rpartition(":")
-        payload = json.dumps({"host": host, "port": int(port), "uris": [uri]}).encode()
+        payload = orjson.dumps({"host": host, "port": int(port), "uris": [uri]})
         self.send(b"PUB router.register %d\r\n%s\r\n" % (len(payload), payload))
 
 
@@ -71,8 +72,8 @@ def _router(workdir: Path, bus: Bus) -> Iterator[tuple[ProxyUnderTest, int]]:
     """A router on the bus with one worker, and the port of its `/routes`."""
     port, routes_port = free_port(), free_port()
     config = workdir / "gorouter.yml"
-    config.write_text(
-        json.dumps(
+    config.write_bytes(
+        orjson.dumps(
             {
                 "port": port,
                 "go_max_procs": 1,
@@ -165,7 +166,7 @@ def _count_routes(port: int) -> int:
     answer = subprocess.run(
         ["curl", "--silent", "--user", "u:p", f"http://127.0.0.1:{port}/routes"], check=True, capture_output=True
     )
-    return len(json.loads(answer.stdout))
+    return len(orjson.loads(answer.stdout))
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def _ask(backend: str, path: str) -> bytes:
 
 
 class _Poster(threading.Thread):
-    """Posts one id after the other until it is told to stop, and counts the answers."""
+    """Posts one id after the other until `stop`, and counts the answers."""
 
     def __init__(self, proxy: ProxyUnderTest, number: int) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""The router as a component of old: its announcement over NATS (spec 3.1)."""
+"""The router as a component in the old sense: its announcement over NATS (spec 3.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ComponentAnnouncer:
-    """Tells the bus that this component is there, and tells it again to whoever asks."""
+    """Announces this component on the bus, and answers those who ask for components."""
 
     def __init__(self, logger: Logger, connection: NatsConnection, varz_json: Callable[[], bytes]) -> None:
         self._logger = logger
@@ -21,7 +21,7 @@ class ComponentAnnouncer:
         self._varz_json = varz_json
 
     async def start(self) -> None:
-        """Listen for those who ask, and announce. The connection must have been made."""
+        """Subscribe to the questions, and announce. The connection must have been made."""
         await self._connection.subscribe("vcap.component.discover", self._answer)
         await self._connection.publish("vcap.component.announce", self._varz_json())
         self._logger.info("Component Router registered successfully")

@@ -25,11 +25,11 @@ class BusTLS:
 
 @dataclass(frozen=True, kw_only=True)
 class BusOptions:
-    """Where the bus is, and what the router says of itself there. Times are seconds.
+    """Where the bus is, and what the router publishes there. Times are seconds.
 
     `index` is the number of the instance, `local_ip` where apps find the router. Apps are asked to register every
     `register_interval`, and are forgotten after `prune_threshold`. `suspend_pruning` keeps them while NATS is away.
-    Every `active_apps_interval` (0: never) the bus hears which apps had requests.
+    Every `active_apps_interval` (0: never) the router publishes which apps had requests.
     """
 
     servers: Sequence[NatsServer]
@@ -62,7 +62,7 @@ class Bus:
     ) -> None:
         self._options = options
         self._logger = logger
-        # How this process is called on the bus.
+        # The name of this process on the bus.
         self.router_id = f"{options.index}-{uuid4()}"
         self._connection = NatsConnection(
             logger,
@@ -79,7 +79,7 @@ class Bus:
 
     @property
     def is_pruning_suspended(self) -> bool:
-        """Whether registrations may be missing because nobody could send them."""
+        """Whether registrations may be missing because the bus is out of reach."""
         return self._options.suspend_pruning and not self._connection.is_connected
 
     def message_counts(self) -> tuple[int, int]:
@@ -99,19 +99,19 @@ class Bus:
         self._subscriber.hold()
 
     def release(self) -> None:
-        """Bring everything that was heard meanwhile into the registry, in its order."""
+        """Handle the messages that were received meanwhile, in their order, and all later ones."""
         self._subscriber.release()
 
     async def until_caught_up(self) -> None:
-        """Wait until what was said by now is in the registry, for some seconds at most."""
+        """Wait until the messages sent so far have been handled, for some seconds at most."""
         await self._subscriber.until_caught_up()
 
     async def announce_component(self, varz_json: Callable[[], bytes]) -> None:
-        """Tell of this router what the deprecated component listener tells."""
+        """Announce this router with the document of the deprecated component listener."""
         await ComponentAnnouncer(self._logger.child("router"), self._connection, varz_json).start()
 
     def announce_active_apps(self, take_active_apps: Callable[[], Iterable[str]]) -> None:
-        """Begin to tell which apps had requests, if that is wanted; the argument is ActiveAppsPublisher's."""
+        """Begin to publish which apps had requests, if that is configured; the argument is ActiveAppsPublisher's."""
         if self._options.active_apps_interval > 0:
             self._active_apps = ActiveAppsPublisher(
                 self._connection, self._options.active_apps_interval, take_active_apps
@@ -119,7 +119,7 @@ class Bus:
             self._active_apps.start()
 
     async def stop(self) -> None:
-        """Listen no more, and hang up."""
+        """Handle no more messages, and close the connection."""
         if self._active_apps is not None:
             self._active_apps.stop()
         self._subscriber.stop()

@@ -1,4 +1,4 @@
-"""nats-py's client, made to hold against whatever is on the bus, and to never speak plain text where TLS is wanted.
+"""nats-py's client, hardened: no message ends its read loop, and it never speaks plain text where TLS is configured.
 
 Importing this module imports nats-py. Each override replaces a method that nats-py does not document;
 tests/integration/test_nats.py pins what they are for.
@@ -17,7 +17,7 @@ from nats.aio.transport import TcpTransport
 from nats.errors import Error
 from nats.protocol.parser import Parser
 
-# Gets subject and payload of a message.
+# Called with the subject and the payload of a message.
 Receive = Callable[[str, bytes], None]
 
 # Seconds that the end of an old connection may take before the next one is tried.
@@ -25,10 +25,11 @@ CLOSE_PATIENCE = 1.0
 
 
 class RouterNatsTransport(TcpTransport):
-    """A TCP connection, perhaps with TLS, whose end is not waited for without end."""
+    """A TCP connection, perhaps with TLS; waiting for its end has a limit."""
 
     def __bool__(self) -> bool:
-        # nats-py takes a transport that has not been connected yet for none, and would make one of its own.
+        # nats-py tests a transport for truth and replaces a false one; without this, one that is not connected is
+        # false.
         return True
 
     def peer_address(self) -> str:
@@ -42,7 +43,7 @@ class RouterNatsTransport(TcpTransport):
     async def connect_tls(
         self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
     ) -> None:
-        """Take up TLS on the connection; it is gone if that fails."""
+        """Start TLS on the connection, which is closed if that fails."""
         plain = self._io_writer
         try:
             await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
@@ -54,7 +55,7 @@ class RouterNatsTransport(TcpTransport):
     async def wait_closed(self) -> None:
         """Wait for the end of a connection that was closed."""
         try:
-            # After a failed handshake uvloop does not tell the reader that nats-py waits for.
+            # After a failed handshake uvloop does not end the reader that nats-py waits for.
             await asyncio.wait_for(super().wait_closed(), CLOSE_PATIENCE)  # type: ignore[no-untyped-call]
         except TimeoutError:
             if self._io_writer is not None:
@@ -75,12 +76,12 @@ class RouterNatsParser(Parser):
 
 
 class RouterNatsClient(Client):
-    """A client whose messages have no headers: nobody here looks at any."""
+    """A client that ignores the headers of messages, because the router needs none."""
 
     def __init__(self) -> None:
         super().__init__()
         self._ps = RouterNatsParser(self)
-        # By the subject that was subscribed to.
+        # By the subject of the subscription.
         self._receivers: dict[str, Receive] = {}
         self._at_piece_end: list[Callable[[], None]] = []
         self._transport: RouterNatsTransport = RouterNatsTransport()  # type: ignore[no-untyped-call]
@@ -92,20 +93,20 @@ class RouterNatsClient(Client):
     async def subscribe_directly(self, subject: str, receive: Receive, at_piece_end: Callable[[], None]) -> None:
         """Have `receive` called with each message to `subject` while it is parsed, past nats-py's queues and tasks.
 
-        Nobody but `receive` bounds what waits, and it must not raise. `at_piece_end` is called when the last message
-        that came with others has been received.
+        `receive` must bound what waits, and must not raise. `at_piece_end` is called after the last message of each
+        piece that was read from the connection.
         """
         self._receivers[subject] = receive
         self._at_piece_end.append(at_piece_end)
         await self.subscribe(subject)
 
     def end_piece(self) -> None:
-        """Have those who have received messages handle them."""
+        """Call `at_piece_end` of those who have received messages."""
         for handle in self._at_piece_end:
             try:
                 handle()
             except Exception as error:
-                # nats-py's read loop would end.
+                # An exception would end nats-py's read loop.
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": "messages of NATS could not be handled", "exception": error}
                 )
@@ -117,7 +118,7 @@ class RouterNatsClient(Client):
             await super()._process_msg(sid, subject, reply, data, headers)
             return
         with suppress(UnicodeDecodeError):
-            # Servers let any bytes through as a subject, and this one would end the read loop.
+            # Servers let any bytes through as a subject; one that is not UTF-8 would end the read loop.
             receive(subject.decode(), data)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -130,7 +131,8 @@ class RouterNatsClient(Client):
         await super()._process_info(info, initial_connection)
 
     async def _process_pong(self) -> None:
-        # Who waited for it may have given up, by a timeout or as a start that is to end; nats-py's read loop would end.
+        # The waiter may have given up, after a timeout or when a start was cancelled. nats-py would raise, and end its
+        # read loop.
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
@@ -145,6 +147,6 @@ class RouterNatsClient(Client):
         try:
             message: Msg = super()._build_message(sid, subject, reply, data, headers)
         except UnicodeDecodeError:
-            # So would the subject for an answer: servers let any bytes through.
+            # So would a reply subject: servers let any bytes through.
             return None
         return message

@@ -1,4 +1,4 @@
-"""The connection to NATS: found at start or given up, kept for ever after that (spec 3.1, step 8 of 1.3).
+"""The connection to NATS: a start fails without it, later it is sought for ever (spec 3.1, step 8 of 1.3).
 
 nats-py, and TLS with it, is imported when the connection is made: the first line of the process log does not wait for
 it.
@@ -27,10 +27,10 @@ CONNECT_TIMEOUT = 2
 # Later: seconds between attempts to reach the same server again.
 RECONNECT_PAUSE = 2
 MAX_OUTSTANDING_PINGS = 2
-# What clients of NATS say of servers that all refuse.
+# The error of NATS clients when no server could be reached.
 NO_SERVERS = "nats: no servers available for connection"
 
-# What a subscription may have received and not handled yet; beyond that messages are dropped (spec 2.2).
+# Messages that a subscription may have received and not handled yet; further ones are dropped (spec 2.2).
 MAX_PENDING_MESSAGES = 131_072
 MAX_PENDING_BYTES = 131_072 * 1024
 
@@ -99,7 +99,7 @@ class NatsConnection:
         self._is_closing = False
         # Called after each reconnection, in order.
         self.on_reconnected: list[Callable[[], Awaitable[None]]] = []
-        # Messages that nats-py has dropped because they were not taken from it in time.
+        # Messages that nats-py has dropped because its queues were full.
         self.dropped_messages = 0
 
     @property
@@ -129,7 +129,7 @@ class NatsConnection:
                 reconnected_cb=self._on_reconnected,
                 closed_cb=self._on_client_closed,
             )
-        except Exception as error:  # whatever stands in the way is a reason not to start
+        except Exception as error:  # any error is a reason not to start
             text = self._last_error or error_text(error)
             self._logger.error("nats-connection-error", error=text)
             raise NatsConnectionError(text) from error
@@ -162,8 +162,8 @@ class NatsConnection:
     async def subscribe_directly(self, subject: str, receive: Receive, at_piece_end: Callable[[], None]) -> None:
         """Have `receive` called with each message to `subject` as soon as it is there, in order.
 
-        It must only put them by: `at_piece_end`, called when nothing more has come with them, is to handle them, for a
-        millisecond or two. The bounds of what waits are the receiver's.
+        `receive` must only store them: `at_piece_end`, called after the last message of a piece that was read, is to
+        handle them, for a millisecond or two. The receiver must bound what waits.
         """
         assert self._client is not None, "connect comes first"
         await self._client.subscribe_directly(subject, receive, at_piece_end)
@@ -178,7 +178,7 @@ class NatsConnection:
             await self._client.flush()
             await self._client.flush()
         except Error as error:
-            # Lost meanwhile: what was sent is sent again on the next connection.
+            # The connection was lost: nats-py sends its buffer again on the next one.
             self._logger.debug("nats-flush-error", error=str(error))
 
     async def close(self) -> None:

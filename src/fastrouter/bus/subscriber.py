@@ -1,4 +1,4 @@
-"""Registrations over NATS: from messages to the registry, and the messages that tell apps to register (spec 3.1)."""
+"""Registrations over NATS: from messages to the registry, and the messages that ask apps to register (spec 3.1)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fastrouter.bus.connection import MAX_PENDING_BYTES, MAX_PENDING_MESSAGES, NatsConnection
 from fastrouter.bus.messages import active_apps_message
 from fastrouter.logs.logger import Logger
+from fastrouter.process.background_task import BackgroundTask
 from fastrouter.process.free_memory import release_free_memory
 from fastrouter.process.slices import in_slices
 from fastrouter.registry.registration import MessageError, decode_registration
@@ -21,9 +22,8 @@ from fastrouter.registry.route_registry import RouteRegistry
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-# Seconds of registrations between two looks at the network. While more of them come in, taking them off the connection
-# goes first: a server disconnects a client that lets 64 MiB pile up. When none come, whoever else needs the loop waits
-# this long.
+# Seconds of handling between two looks at the network. While more messages come in, reading them goes first: a server
+# disconnects a client that lets 64 MiB pile up. When none come, other work on the loop waits this long.
 SLICE_WHILE_RECEIVING = 0.001
 SLICE = 0.005
 
@@ -31,15 +31,15 @@ SLICE = 0.005
 CATCH_UP_PATIENCE = 5.0
 _CATCH_UP_POLL = 0.002
 
-# So many waiting messages have held memory that is worth giving back when they have been handled.
+# Waiting messages, beyond which it is worth returning their memory to the system when they have been handled.
 LARGE_BACKLOG = 10_000
 
 
 class Subscriber:
     """Feeds `registry` with the registrations that come in over `connection`.
 
-    `start_message` is the payload of `router.start` (messages.start_message). `send_changes` is called when a slice of
-    registrations is over, and is to send what they have changed on its way.
+    `start_message` is the payload of `router.start` (messages.start_message). `send_changes` is called after each slice
+    of work, to send the changes of the table.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Subscriber:
         self._received = 0
         self._received_before = 0
         self._had_large_backlog = False
-        # What is left of the message that is being handled: URIs, and what is done for each.
+        # Of the message that is being handled: the URIs that are left, and what is done for each.
         self._uris: deque[str] = deque()
         self._apply: Callable[[str], None] = _nothing
         self._work_handle: asyncio.Handle | None = None
@@ -113,10 +113,10 @@ class Subscriber:
         self._received += 1
 
     def _work_at_once(self) -> None:
-        """Handle what has been received, unless that is being done already: every turn of the loop costs some time."""
+        """Handle what has been received at once, not in the next turn of the loop, unless handling is under way."""
         if self._work_handle is not None or self._is_held or not self._inbox:
             return
-        # Much is read from the connection in one turn of the loop, in pieces: only the first of them is handled there.
+        # The connection is read in several pieces in one turn of the loop: only the first is handled at once.
         self._work_handle = asyncio.get_running_loop().call_soon(self._work)
         self._work_for_a_slice()
 
@@ -155,7 +155,7 @@ class Subscriber:
         self._received_before = self._received
         self._had_large_backlog |= len(self._inbox) >= LARGE_BACKLOG
         until = time.perf_counter() + (SLICE_WHILE_RECEIVING if is_receiving else SLICE)
-        # Workers first: the thread that writes the log would take the interpreter while the changes are being sent.
+        # Lines of the log are held back, so that its thread does not take the interpreter before the changes are sent.
         with self._logger.held():
             try:
                 while self._uris or self._inbox:
@@ -168,7 +168,7 @@ class Subscriber:
                     if time.perf_counter() >= until:
                         break
             except BaseException:
-                # A bug costs one message, not all that follow.
+                # A bug costs one message, not all later ones.
                 self._uris.clear()
                 raise
             finally:
@@ -195,38 +195,28 @@ def _nothing(_uri: str) -> None:
     """Do nothing with a URI."""
 
 
-class ActiveAppsPublisher:
-    """Publishes every `interval` seconds which apps had requests since the time before.
+class ActiveAppsPublisher(BackgroundTask):
+    """Publishes every `interval` seconds which apps had requests since the last time.
 
-    `take_active_apps` starts to count anew, and the iterator that it returns makes their ids, some repeatedly, and `""`
-    for requests that are no app's.
+    `take_active_apps` starts a new count, and returns the ids of the last one, some repeatedly, and `""` for requests
+    of no app.
     """
 
     def __init__(
         self, connection: NatsConnection, interval: float, take_active_apps: Callable[[], Iterable[str]]
     ) -> None:
+        super().__init__()
         self._connection = connection
         self._interval = interval
         self._take_active_apps = take_active_apps
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin; the first message is due after one interval."""
-        self._task = asyncio.create_task(self._publish_for_ever())
-
-    def stop(self) -> None:
-        """Publish no more."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def _publish_for_ever(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            # A dict, because it keeps their order.
+            # A dict, because it keeps the order.
             app_ids: dict[str, bool] = {}
             await in_slices(app_ids.setdefault(app_id, True) for app_id in self._take_active_apps())
             app_ids.pop("", None)
-            # In a thread, because to compress a hundred thousand ids takes a while.
+            # In a thread, because compressing a hundred thousand ids takes a while.
             message = await asyncio.to_thread(active_apps_message, app_ids)
             await self._connection.publish("router.active_apps", message)

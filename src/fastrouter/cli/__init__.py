@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit the process."""
     _open_standard_descriptors()
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Each is imported for itself: the first line of the process log waits for neither click nor YAML in vain.
+    # Only the command that runs is imported, so that the first line of the process log waits for nothing else.
     if arguments and arguments[0].startswith("-") and arguments[0] != "--help":
         from fastrouter.cli import gorouter_command  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What stands in front of every component in the `source` of a log line, unless configured otherwise (spec 1.3).
 LOG_SOURCE = "gorouter.stdout"
 
-# httptools has llhttp built in and does not tell which; this is LLHTTP_VERSION of the llhttp.h in each source release.
+# httptools has llhttp built in and does not say which version; these are LLHTTP_VERSION of llhttp.h in its releases.
 LLHTTP_OF_HTTPTOOLS = {"0.9.0": "9.4.3"}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -35,7 +35,17 @@ def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> A
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-# Beyond these a number is a slip of the pen, and would not fit into the data plane's own types.
+def _listen_option(**attributes: Any) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        callback=_listen_address,
+        help="Where clients connect; port 0: any free port.",
+        **attributes,
+    )
+
+
+# Larger numbers are mistakes, and do not fit into the data plane's types.
 MAX_SECONDS = 365 * 24 * 3600
 MAX_COUNT = 2**31 - 1
 
@@ -80,13 +90,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_listen_address,
-    required=True,
-    help="Where clients connect; port 0: any free port.",
-)
+@_listen_option(required=True)
 @click.option(
     "--route",
     "route_options",
@@ -181,14 +185,7 @@ def run(
 
 
 @cli.command()
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_listen_address,
-    default="127.0.0.1:8080",
-    show_default=True,
-    help="Where clients connect; port 0: any free port.",
-)
+@_listen_option(default="127.0.0.1:8080", show_default=True)
 def demo(*, listen: Address) -> None:
     """Run the router in front of live backends to try it on, until Ctrl-C."""
     logger = Logger(LOG_SOURCE, timestamps="rfc3339")
@@ -246,7 +243,7 @@ def upgrade(*, pid: int, timeout: float) -> None:
 
 @cli.command()
 def version() -> None:
-    """Print the versions of the router and of what its speed rests on."""
+    """Print the versions of the router and of its compiled parts."""
     from fastrouter import _core  # noqa: PLC0415
 
     httptools = version_of("httptools")
@@ -277,6 +274,6 @@ def main(arguments: Sequence[str]) -> int:
         error.show()
         return 1
     except click.Abort:
-        # Ctrl-C before the router handles signals: stopped as asked, nothing was running yet.
+        # Ctrl-C before the router handles signals: nothing was running yet, so this is a clean stop.
         return 0
     return code

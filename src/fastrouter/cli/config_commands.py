@@ -57,7 +57,7 @@ def show(*, path: str | None, is_effective: bool, is_schema: bool, show_secrets:
 
 
 def _refuse(path: str, error: "ConfigError") -> NoReturn:
-    # The first line is that of Gorouter's config-validator; where the fault is, it does not tell.
+    # The first line is that of Gorouter's config-validator, which does not say where the fault is.
     click.echo(f"failed-to-load-config: {error.text}", err=True)
     click.echo(f"in {error.place(path)}", err=True)
     sys.exit(1)

@@ -1,6 +1,6 @@
 """`fastrouter -c gorouter.yml`: the router as Gorouter is started, up to the point where all of it is imported.
 
-Steps 1 to 6 of spec 1.3. Nothing is imported here that the first line of the log could wait for in vain.
+Steps 1 to 6 of spec 1.3. Modules that the first line of the log does not need are imported after it.
 """
 
 import sys
@@ -31,7 +31,7 @@ Usage of fastrouter:
 
 
 class UsageError(Exception):
-    """Flags that are none; the text says what is wrong, as Go's flag package says it."""
+    """Unknown or malformed flags; the text is that of Go's flag package."""
 
 
 class Flags(NamedTuple):
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
-    # Before the imports below: a bad one is told as soon as it can be.
+    # Before the imports below, so that a bad template is reported early.
     error_template = (
         _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
     )
@@ -127,7 +127,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     try:
         is_healthy = app.run(options, logger)
     except StartError:
-        # The log has it; whoever looks at Gorouter looks there.
+        # The reason is in the process log, as with Gorouter.
         is_healthy = False
     app.leave(is_healthy)
 
@@ -138,7 +138,7 @@ def _check_allow_list(config: Config, logger: Logger) -> None:
     try:
         check_start(config)
     except ConfigError as error:
-        # A panic, as a bad log level is.
+        # Gorouter panics here, as for a bad log level.
         logger.error("allowlist-entry-invalid", **error.log_data())
         sys.exit(2)
 

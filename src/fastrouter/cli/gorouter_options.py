@@ -1,4 +1,4 @@
-"""From a gorouter.yml to what the parts of the router are told: the one place that knows both."""
+"""From the configuration to the options of the router's parts: the one module that knows both."""
 
 import os
 from dataclasses import replace
@@ -44,12 +44,12 @@ W3C_HEADERS = ("traceparent", "tracestate")
 MAX_REQUEST_HEAD = 1024 * 1024
 MAX_RESPONSE_HEAD = 10 * 1024 * 1024
 IDLE_PER_HOST = 2
-# What the data plane's numbers can hold, and as good as no limit. A head has no room for so many fields.
+# Values that stand for no limit and fit the data plane's types. A head has no room for so many fields.
 YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
 
-# Seconds at most that a request waits for a route that is not there: so long its registration may be on the way.
+# Seconds that a request without a route waits for one, at most: its registration may be on the way.
 ROUTE_PATIENCE = 0.004
 
 
@@ -111,8 +111,8 @@ def front_tls_of(config: Config) -> ServerTLS:
         client_rules=tuple(
             ClientRule(str(rule.issuer_in_chain), tuple(map(str, rule.valid_cert_subjects))) for rule in rules
         ),
-        # HTTP/2 is not there yet. Who offers it beside HTTP/1.1 is served with the latter; without the key, Gorouter
-        # leaves ALPN alone.
+        # HTTP/2 is not there yet: a client that offers it beside HTTP/1.1 is served with HTTP/1.1. Without the key,
+        # Gorouter does not negotiate ALPN.
         protocols=("http/1.1",) if config.enable_http2 else (),
         ticket_secret=config.tls_session_ticket_key.encode(),
     )
@@ -159,9 +159,9 @@ def settings_of(config: Config) -> SettingsValues:
         "added_headers": tuple(
             f"{header.name}: {header.value}" for header in config.http_rewrite.responses.add_headers_if_not_present
         ),
-        # Gorouter's Go, too, is told so by its environment (spec 2.5).
+        # The environment variable of Go that Gorouter heeds, too (spec 2.5).
         "takes_empty_length": "httplaxcontentlength=1" in os.environ.get("GODEBUG", "").split(","),
-        # Each costs a little time per request, so it is taken only where somebody can see it.
+        # Each observation costs some time per request, so it is made only where a metric shows it.
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
         "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,
@@ -170,7 +170,7 @@ def settings_of(config: Config) -> SettingsValues:
 
 
 def _identity_of(pair: KeyPair) -> dict[str, str]:
-    """Return chain and key of what the router shows of itself; half a pair is none, and no fault (spec 2.3)."""
+    """Return the router's certificate chain and key; half a pair counts as none, without an error (spec 2.3)."""
     is_whole = pair.cert_chain != "" and pair.private_key != ""
     return {"cert_chain": pair.cert_chain, "private_key": pair.private_key} if is_whole else {}
 
@@ -224,7 +224,7 @@ def _field_count(configured: int) -> int:
 
 
 def _max_idle(config: Config) -> int:
-    # To Go, 0 means its default for one host, and no limit for all; a transport has one host only.
+    # In Go, 0 means the default per host and no limit for all hosts; a transport of Gorouter has one host only.
     per_host = config.max_idle_conns_per_host or IDLE_PER_HOST
     return max(0, min(per_host, config.max_idle_conns or UNLIMITED, UNLIMITED))
 
@@ -269,7 +269,7 @@ def _route_services_of(config: Config) -> RouteServicesOptions:
 
 def _hairpin_of(config: Config, identities: "InternalIdentities") -> Hairpin:
     return Hairpin(
-        # Of the internal listener, which may leave it to the kernel.
+        # Of the internal listener; 0 lets the kernel choose.
         port=config.route_services_internal_server_port,
         tls=HairpinTLS(
             min_version=config.derived.min_tls_version,
@@ -317,7 +317,7 @@ def _metrics_of(config: Config) -> MetricsOptions | None:
     prometheus = config.prometheus
     if not prometheus.enabled:
         return None
-    # A port that nobody knows beforehand is for tests, which Gorouter gives no TLS.
+    # Port 0 is for tests; Gorouter uses no TLS then.
     has_tls = prometheus.port != 0 and prometheus.cert_path != ""
     return MetricsOptions(
         port=prometheus.port,

@@ -1,4 +1,4 @@
-"""Certificates and keys in PEM, judged as Go's crypto/tls and crypto/x509 judge them."""
+"""Certificates and keys in PEM, checked by the rules of Go's crypto/tls and crypto/x509."""
 
 import re
 import warnings
@@ -16,7 +16,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from fastrouter.config.sections import DistinguishedName
 
 _BLOCK = re.compile(r"^-----BEGIN ([^\n]*?)-----[ \t\r]*\n(.*?)^-----END \1-----", re.MULTILINE | re.DOTALL)
-# The kinds that Go knows.
+# The kinds of keys that Go supports.
 _KEY_TYPES = {
     rsa.RSAPublicKey: rsa.RSAPrivateKey,
     ec.EllipticCurvePublicKey: ec.EllipticCurvePrivateKey,
@@ -45,7 +45,7 @@ def _blocks(pem: str) -> Iterator[_Block]:
 
 def _parse(der: bytes) -> x509.Certificate:
     with warnings.catch_warnings():
-        # It warns on stderr of what later versions will refuse; nobody who reads the process log could act on it.
+        # cryptography warns on stderr of what its later versions will refuse, which no operator can act on.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         return x509.load_der_x509_certificate(der)
 
@@ -98,7 +98,7 @@ def subjects_of_bundle(pem: str) -> list[DistinguishedName]:
 class KeyPairError(ValueError):
     """A certificate and a key that are no pair; the text is that of Go's tls.X509KeyPair.
 
-    `is_certificate` tells which of the two is at fault: the certificate, or else the key.
+    `is_certificate`: the certificate is at fault, and not the key.
     """
 
     def __init__(self, text: str, *, is_certificate: bool) -> None:
@@ -182,7 +182,7 @@ def distinguished_name(name: x509.Name) -> DistinguishedName:
         country=values(oid.COUNTRY_NAME),
         organization=values(oid.ORGANIZATION_NAME),
         organizational_unit=values(oid.ORGANIZATIONAL_UNIT_NAME),
-        # Of these two a name has one; should it have more, the last counts.
+        # A name has one of each of these two; if it has several, the last counts.
         common_name=("", *values(oid.COMMON_NAME))[-1],
         serial_number=("", *values(oid.SERIAL_NUMBER))[-1],
         locality=values(oid.LOCALITY_NAME),

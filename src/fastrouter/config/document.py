@@ -1,4 +1,4 @@
-"""YAML text -> a tree of nodes that know their line, and the meaning of a scalar as Go's yaml.v3 sees it.
+"""YAML text -> a tree of nodes that know their line, and the value of a scalar by the rules of Go's yaml.v3.
 
 PyYAML only splits the text into events here. What it would make of the scalars is YAML 1.1, where `1:30` is 90 and
 `2001-01-01` a date; Gorouter's files follow other rules (spec 2.1).

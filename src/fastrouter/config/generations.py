@@ -23,7 +23,7 @@ class _OldKeys(Section, frozen=True, kw_only=True):
 
 
 def translate(root: Node | None, config: Config, lines: Lines) -> Config:
-    """Heed the keys of other generations in `root`, where the keys of this one are absent. Raises ConfigError.
+    """Apply the keys of other generations in `root` where the keys of this one are absent. Raises ConfigError.
 
     A key that is set from one of another name is added to `lines`.
     """

@@ -84,7 +84,7 @@ def _entry_without_effect(path: str) -> str | None:
 
 
 def keys_without_effect(config: Config, given: Container[str]) -> tuple[str, ...]:
-    """Return those of the `given` keys that nothing heeds yet though they differ from the default, in their order.
+    """Return those of the `given` keys that differ from the default and have no effect yet, in their order.
 
     `config` is what the file says, before anything is derived.
     """

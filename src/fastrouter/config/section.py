@@ -6,7 +6,7 @@ import msgspec
 
 
 class Key(NamedTuple):
-    """What is to be said of a key beyond its type: its meaning, and how it is treated.
+    """The meaning of a key, and how it is treated.
 
     A `secret` is masked where the configuration is shown. An `inert` key has no effect, and is not to get any.
     `choices` are the values that a text may have.
@@ -35,4 +35,4 @@ Uint32 = Annotated[int, Width("u32", 0, 2**32 - 1)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A mapping with known keys. Keys that it does not know are nobody's concern (spec 2.1)."""
+    """A mapping with known keys. Unknown keys are ignored (spec 2.1)."""

@@ -36,7 +36,7 @@ class StatusTLS(Section, frozen=True, kw_only=True):
 
 
 class Status(Section, frozen=True, kw_only=True):
-    """`status`: what tells about the router itself."""
+    """`status`: the listeners for health and routes."""
 
     host: Annotated[str, Key("Address of the deprecated component listener; the health endpoints are on all")] = (
         "0.0.0.0"

@@ -43,7 +43,7 @@ class Fail(Protocol):
     def __call__(self, text: str, key: str, because: str = "") -> NoReturn: ...  # noqa: D102 said above
 
 
-# RFC 9110 section 5.6.2; how a message is framed and whether its connection stays is nothing an operator could know.
+# RFC 9110 section 5.6.2. Headers of framing and connections are excluded: an operator cannot know their values.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADERS_OF_THE_ROUTER = frozenset({"connection", "content-length", "trailer", "transfer-encoding", "upgrade"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -150,7 +150,7 @@ def _has_certificate(pem: str) -> bool:
 
 def _check_bundle(pem: str, key: str, fail: Fail) -> None:
     if not _has_certificate(pem):
-        # NATS is told so too: the text names the routing API for both.
+        # For the CAs of NATS, too, Gorouter's text names the routing API.
         fail(f"Error while adding CACerts to gorouter's routing-api cert pool: \n{pem}\n", key)
 
 
@@ -226,7 +226,7 @@ def _check_choices(config: Config, fail: Fail) -> None:
         if value not in allowed:
             fail(f"{text} {value}. Allowed values are [{' '.join(allowed)}]", key)
 
-    # An algorithm of single routes only; the Gorouters that know it refuse it in these words (spec 9.1).
+    # `hash` is an algorithm for single routes; Gorouters that have it refuse it here in these words (spec 9.1).
     algorithm = "global load balancing" if config.balancing_algorithm == "hash" else "load balancing"
     choose(config.balancing_algorithm, BALANCING_ALGORITHMS, f"Invalid {algorithm} algorithm", "balancing_algorithm")
     choose(

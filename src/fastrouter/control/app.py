@@ -28,7 +28,7 @@ from fastrouter.control.preparation import check_tls, open_access_log, raise_ope
 from fastrouter.control.pruning import Pruning
 from fastrouter.control.reload import Reload
 from fastrouter.control.succession import Succession
-from fastrouter.control.upgrade import Outcome, Presence, tell_outcome
+from fastrouter.control.upgrade import Outcome, Presence, report_outcome
 from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
 from fastrouter.ipc.shared_stats import SLOTS, SharedStats
@@ -41,13 +41,13 @@ from fastrouter.process import signals
 from fastrouter.process.service_manager import ServiceManager
 from fastrouter.registry.static_registry import StaticRouteRegistry
 
-# Seconds that a stop waits for NATS to take what it was sent, and to say goodbye.
+# Seconds that a stop waits until NATS has taken what was sent to it, and the connection is closed.
 _BUS_GRACE = 0.5
 
-# Seconds between two looks at a table that is to hold a number of endpoints.
+# Seconds between two looks whether the table holds the expected number of endpoints.
 _PRELOAD_POLL = 0.01
 
-# Seconds after which a start that is to end is told so again.
+# Seconds after which a start that is to end is cancelled again.
 _CANCEL_AGAIN = 0.1
 
 
@@ -71,7 +71,7 @@ def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Address
 def leave(is_healthy: bool) -> NoReturn:
     """End the process with exit code 0 or 1, at once: see `run`."""
     STDOUT_WRITER.flush()
-    # Only errors for the person at the terminal are buffered; the terminal may be gone, or never have been there.
+    # Only errors for the person at the terminal are buffered. There may be no terminal.
     if sys.stderr is not None:
         with suppress(OSError):
             sys.stderr.flush()
@@ -102,12 +102,12 @@ class Router:
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
         log_loop_faults(self._loop, logger)
-        # What ends the router, and what ends even a drain.
+        # Why the router ends; the other two end a drain, too.
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()
-        self._haste: asyncio.Future[None] = self._loop.create_future()
+        self._stop_now: asyncio.Future[None] = self._loop.create_future()
         self._is_started = False
-        # Parts that were started, by the names under which they say that they have ended; the last one is the first to.
+        # The parts that were started, by the names under which they log `exited`, in reverse order, at the end.
         self._members: list[str] = []
 
         self._health = Health()
@@ -117,7 +117,7 @@ class Router:
         self._workers = Workers(
             options.workers,
             logger,
-            on_hopeless=lambda: self._fail("a worker crashed again and again"),
+            on_crash_loop=lambda: self._fail("a worker crashed again and again"),
             on_prune=self._prune_endpoint,
             on_death=self._shared.stats.clear_worker,
         )
@@ -178,12 +178,12 @@ class Router:
         start = self._loop.create_task(self._start())
         await asyncio.wait((start, self._ending), return_when=asyncio.FIRST_COMPLETED)
         if start.done() and (error := start.exception()) is not None:
-            await self._let_go()
+            await self._stop_all()
             raise error
         ending = await self._ending
         while not start.done():
-            # More than once: what asyncio.wait_for waits for may come at this very moment, and then Python 3.11 forgets
-            # that it was cancelled.
+            # More than once: if the event that asyncio.wait_for waits for comes at the same moment, Python 3.11 loses
+            # the cancellation.
             start.cancel()
             await asyncio.wait((start,), timeout=_CANCEL_AGAIN)
         await self._succession.abandon()
@@ -192,7 +192,7 @@ class Router:
         if ending is _Ending.DRAIN:
             await self._unless_failed(self._drain.run())
         elif ending is _Ending.SUCCESSION:
-            # The successor feeds it, or nobody.
+            # From now on only the successor may feed it.
             self._manager.leave_watchdog()
             await self._unless_failed(self._drain.run_for_successor())
         self._manager.leave_watchdog()
@@ -219,9 +219,9 @@ class Router:
     def _on_signal(self, number: int, ending: _Ending) -> None:
         if not self._ending.done():
             self._ending.set_result(ending)
-        elif self._ending.result() is _Ending.SUCCESSION and ending is _Ending.STOP and not self._haste.done():
-            # The successor gets the same signal where a whole group or service is to stop.
-            self._haste.set_result(None)
+        elif self._ending.result() is _Ending.SUCCESSION and ending is _Ending.STOP and not self._stop_now.done():
+            # A whole process group or service is being stopped, and the successor gets the same signal.
+            self._stop_now.set_result(None)
         else:
             self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[number])
 
@@ -231,7 +231,7 @@ class Router:
             self._succession.begin(named, self._predecessor.ticket_secret)
         else:
             self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
-            tell_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
+            report_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
 
     def _on_succeeded(self, pid: int) -> None:
         self._manager.succeeded_by(pid)
@@ -247,9 +247,9 @@ class Router:
         self._end(_Ending.FAILURE)
 
     async def _unless_failed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, or leave it when the router fails or is in haste."""
+        """Do `work`, but cancel it when the router fails or is to stop now."""
         task = self._loop.create_task(work)
-        await asyncio.wait((task, self._failure, self._haste), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, self._failure, self._stop_now), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             task.cancel()
             await asyncio.wait((task,))
@@ -295,7 +295,7 @@ class Router:
         self._router_logger.info("gorouter.started")
         self._health.set_healthy()
         if is_successor:
-            # Not before: until now the predecessor has answered all who ask, and it is healthy.
+            # Not earlier: until now the predecessor, which is healthy, has answered these requests.
             await self._observation.serve_debug()
             await self._observation.serve_metrics()
             await self._observation.serve_status()
@@ -303,7 +303,7 @@ class Router:
         self._is_started = True
         self._manager.ready()
         self._manager.feed_watchdog()
-        self._predecessor.tell_serving()
+        self._predecessor.report_serving()
         if self._on_started is not None and self._listeners.named:
             self._on_started(Addresses(self._listeners.client_address(), self._observation.routes_address()))
 
@@ -323,7 +323,7 @@ class Router:
         return bus
 
     async def _announce(self, bus: Bus) -> None:
-        """Tell the bus of this router, and from now on which apps had requests."""
+        """Announce this router on the bus, and from now on publish which apps had requests."""
         status = self._options.status
         if status is not None and status.component_host is not None:
             await bus.announce_component(self._observation.new_varz(status).json)
@@ -338,9 +338,9 @@ class Router:
                     await asyncio.sleep(_PRELOAD_POLL)
 
     def _bind_internal_listener(self) -> RouteServicesOptions | None:
-        """Bind the internal listener, if there is to be one: workers must know its port before anything comes.
+        """Bind the internal listener, if there is to be one: its port is among the settings of the workers.
 
-        Returns what they are told of route services.
+        Returns the workers' settings for route services.
         """
         address, services = self._options.internal_listen, self._options.route_services
         if address is None or services is None or services.hairpin is None:
@@ -373,13 +373,13 @@ class Router:
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
     def _with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
-        """Return `tls` with a secret, so that sessions go on with every worker, later ones and the successor's too."""
+        """Return `tls` with a secret, by which all workers, later ones and the successor's too, resume its sessions."""
         if tls.ticket_secret:
             return tls
         return msgspec.structs.replace(tls, ticket_secret=self._predecessor.ticket_secret)
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
-        # One worker has seen what the endpoint is: the others need not.
+        # What one worker has seen of the endpoint holds for all workers.
         self._registry.prune_endpoint(uri, address)
 
     def _is_pruning_suspended(self) -> bool:
@@ -393,11 +393,11 @@ class Router:
     async def _stop(self) -> None:
         self._router_logger.info("gorouter.stopping")
         stopping_at = time.monotonic_ns()
-        await self._let_go()
+        await self._stop_all()
         self._router_logger.info("gorouter.stopped", took=time.monotonic_ns() - stopping_at)
 
-    async def _let_go(self) -> None:
-        """End everything that was started, as far as it was."""
+    async def _stop_all(self) -> None:
+        """Stop every part that was started."""
         self._presence.close()
         self._pruning.stop()
         self._listeners.close()

@@ -1,4 +1,4 @@
-"""The sockets where clients connect, one per worker and address, and where the router meets itself."""
+"""The sockets where clients connect, one per worker and address, and where the router connects to itself."""
 
 import socket
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class ClientListeners:
         self.named: list[NamedListener] = []
 
     def bind_internal(self, address: Address) -> int:
-        """Bind where the router meets itself, and return the port. Raises StartError."""
+        """Bind where the router connects to itself, and return the port. Raises StartError."""
         self._bind(INTERNAL, address, "internal-listener", failure="new-route-services-server")
         port: int = self.named[-1].listener.getsockname()[1]
         return port

@@ -47,7 +47,7 @@ class Drain:
         await self._drain_workers(idle_grace=min(DRAIN_IDLE_GRACE, options.drain_timeout / 2))
 
     async def run_for_successor(self) -> None:
-        """Leave the sockets to the successor, in whose hands all that waits in their queues is."""
+        """Drain at once; the successor has the sockets, and accepts the connections that wait in their queues."""
         self._logger.info("gorouter-draining", wait_seconds=0.0, timeout_seconds=self._options.drain_timeout)
         self._observation.close_listeners()
         await self._drain_workers(idle_grace=IDLE_GRACE)
@@ -55,7 +55,7 @@ class Drain:
     async def _drain_workers(self, idle_grace: float) -> None:
         self._listeners.close()
         try:
-            # One deadline for all: a worker that stands still must not hold up the end.
+            # One deadline for all workers: one that stands still must not delay the end.
             async with asyncio.timeout(self._options.drain_timeout):
                 counts = await self._workers.drain(idle_grace)
                 self._logger.info(f"Draining with {counts.active} outstanding active connections")

@@ -1,4 +1,4 @@
-"""What others see of a router: its debug server, its metrics, its status listeners, and what these are fed with."""
+"""The debug server, metrics and status listeners of a router, and the sources of what they show."""
 
 import os
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class Observation:
             server = new_debug_server(self._options.debug_address, lambda: self._logger.level, self._set_log_level)
             await server.start(self._inherited, DEBUG)
         except (OSError, ValueError) as error:
-            # Nobody's requests depend on it.
+            # Requests do not depend on it, so the router goes on.
             self._logger.error("failed-to-start-debug-server", error=error_text(error))
             return
         self._debug = server

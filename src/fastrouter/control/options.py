@@ -1,4 +1,4 @@
-"""What a router is told to do, and that it cannot."""
+"""The options of a router, and the error that it cannot start."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -27,19 +27,19 @@ class StartError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class RouterOptions:
-    """What one router is to do. Times are seconds.
+    """The options of one router. Times are seconds.
 
     `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
-    `read_front_tls` gets the latter anew, or raises ServerTLSError. `proxy_protocol` holds for both. At
-    `internal_listen` the router meets itself, with `internal_tls`. `workers` is the number of data-plane processes,
-    which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was asked for, if
-    it is more than a router has, else 0. `registry` are further arguments of RouteRegistry, `prune_interval` 0 means
-    that nothing is pruned. Apps have `start_delay` to register before the first client comes, or only until
-    `expected_endpoints` are known, if that is not 0. `routes` are always there, `file_routes` until the file
-    `routes_file`, which had them, is read again. Without `bus` nobody can register, without `status` nobody can ask,
-    without `metrics` nobody can measure, without `route_services` none are supported. `error_template` is the text of
-    one that has been tried.
-    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
+    `read_front_tls` reads the latter again, or raises ServerTLSError. `proxy_protocol` holds for both. At
+    `internal_listen` the router connects to itself, with `internal_tls`. `workers` is the number of data-plane
+    processes, which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was
+    asked for, if it is more than a router has, else 0. `registry` are further arguments of RouteRegistry,
+    `prune_interval` 0 means that nothing is pruned. Apps have `start_delay` to register before the first client comes;
+    if `expected_endpoints` is not 0, the delay ends when so many are known. `routes` are always there; `file_routes`
+    come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
+    without `status` no status listeners, without `metrics` no `/metrics`, without `route_services` no route services.
+    `error_template` is the text of a template that has been parsed successfully. `debug_address` is where the debug
+    server listens, as the operator has written it; empty for none.
     """
 
     listen: Address | None

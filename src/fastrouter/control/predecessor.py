@@ -23,7 +23,7 @@ from fastrouter.tls.session_tickets import SECRET_SIZE
 
 
 class Predecessor:
-    """Takes what this process is started with. Raises StartError if it is not what its environment says."""
+    """Takes over what this process has inherited. Raises StartError if that is not what the environment says."""
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
@@ -48,20 +48,21 @@ class Predecessor:
         self._loop.remove_reader(line)
         on_end()
 
-    def tell_serving(self) -> None:
-        """Tell it that this one serves."""
+    def report_serving(self) -> None:
+        """Report to the predecessor that this router serves."""
         if self._line is not None:
             self._loop.remove_reader(self._line)
-            # If it is gone by now, there is all the more need of this one.
+            # If the predecessor is gone by now, this router goes on all the same.
             with suppress(OSError):
                 self._line.send(SERVING)
             self._line.close()
 
     async def start_bus(self, bus: Bus, registry: RouteRegistry, shared: SharedStats, workers: Workers) -> None:
-        """Hear registrations from now on, and take over what the predecessor has heard so far.
+        """Subscribe to registrations, and take over the table of the predecessor.
 
-        What comes in meanwhile is handled behind that, in its order. So the last word counts, whether the predecessor's
-        table had it already or not: an app that has unregistered is not brought back.
+        Messages that come in meanwhile are handled after the table, in their order. So the last message about an
+        endpoint counts, whether it is in the predecessor's table or not: an app that has unregistered does not come
+        back.
         """
         if self._table is None:
             await bus.start()
@@ -87,7 +88,7 @@ class Predecessor:
                     # Workers take it as fast as they can, and no faster.
                     await workers.until_sent()
         except (TableError, ValueError) as error:
-            # What was right so far stays, and ages; the rest registers sooner or later.
+            # What was valid so far stays, and ages; the rest registers again.
             self._logger.error("table-refused", error=str(error), routes=len(registry))
         else:
             self._logger.info("table-inherited", routes=len(registry), took=time.monotonic_ns() - started_at)

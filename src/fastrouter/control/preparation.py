@@ -1,4 +1,4 @@
-"""What is made ready, and tried, before there are workers that could only die of it."""
+"""What is prepared and checked before workers are started, because a worker could only crash over it."""
 
 import asyncio
 import resource
@@ -12,8 +12,9 @@ from fastrouter.logs.access import AccessLogFile, new_outage
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
 from fastrouter.tls.backends import backend_context, route_service_context
+from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.server import ServerTLSError, try_server_tls
-from fastrouter.tls.session_tickets import TicketKeysError, try_ticket_keys
+from fastrouter.tls.session_tickets import try_ticket_keys
 
 
 def raise_open_file_limit() -> None:
@@ -38,7 +39,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
         descriptors += [file.descriptor, file.outage]
     if stream is not None:
         try:
-            # One for all workers, as long as it holds.
+            # One connection for all workers, until it fails.
             connection = await asyncio.to_thread(syslog.connect, stream)
         except OSError as error:
             source.error("error-creating-syslog-writer", error=error_text(error))
@@ -49,7 +50,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
 
 
 def check_tls(options: RouterOptions, logger: Logger) -> None:
-    """Find out what OpenSSL will not have. Raises StartError."""
+    """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
     try:
         if options.front_tls is not None:
             try_server_tls(options.front_tls)
@@ -59,8 +60,8 @@ def check_tls(options: RouterOptions, logger: Logger) -> None:
     if options.front_tls is not None or options.internal_tls is not None:
         try:
             try_ticket_keys()
-        except TicketKeysError as error:
-            # Whole handshakes cost more, and nobody anything else.
+        except LibsslError as error:
+            # The only price is that more handshakes are full ones.
             logger.info("tls-sessions-not-shared", error=str(error))
     try:
         backend_context(**msgspec.structs.asdict(options.backend_tls))

@@ -15,7 +15,7 @@ from fastrouter.tls.server import ServerTLSError, try_server_tls
 
 
 class Reload:
-    """Reads files anew; one that is bad changes nothing. `prepare_tls` adds what they do not say of TLS."""
+    """Reads files again; an invalid one changes nothing. `prepare_tls` adds what the files do not say about TLS."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Reload:
             if options.read_front_tls is not None:
                 await self._replace_front_tls(options.read_front_tls)
         finally:
-            # Whatever went wrong: the next signal tries again.
+            # Also after an error, so that the next signal tries again.
             self._task = None
         self._manager.ready()
         if self._is_due:
@@ -83,9 +83,9 @@ class Reload:
         try:
             tls = await asyncio.to_thread(read_and_try)
         except (ServerTLSError, OSError) as error:
-            # The latter has little to do with the file: memory or descriptors are at an end.
+            # An OSError has little to do with the file: memory or descriptors have run out.
             self._logger.error("certificates-refused", error=error_text(error))
         else:
-            self._workers.secure_anew(tls)
+            self._workers.replace_tls(tls)
             names = sorted({name for identity in tls.identities for name in identity.names})
             self._logger.info("certificates-loaded", names=names)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from fastrouter.control.upgrade import Outcome, Successor, UpgradeError, tell_outcome
+from fastrouter.control.upgrade import Outcome, Successor, UpgradeError, report_outcome
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.logger import Logger
 from fastrouter.net.handover import NamedListener
@@ -72,24 +72,24 @@ class Succession:
                 await _end(offer)
                 await successor.give_up()
                 raise
-            # It has what it wanted, or wanted nothing.
+            # The successor has the table, or never asked for it.
             await _end(offer)
             successor.close()
         except UpgradeError as error:
             self._task = None
             self._logger.error("upgrade-failed", error=f"the successor {error}")
-            tell_outcome(Outcome(None, f"the successor {error}"))
+            report_outcome(Outcome(None, f"the successor {error}"))
             return
         self._logger.info("upgrade-succeeded", pid=successor.pid, took=time.monotonic_ns() - started_at)
         self._on_succeeded(successor.pid)
-        tell_outcome(Outcome(successor.pid))
+        report_outcome(Outcome(successor.pid))
 
     async def _offer_table(self, line: socket.socket) -> None:
         try:
             if await offer_table(line, self._catch_up, lambda: self._registry.hand_over(self._shared.failed_ago)):
                 self._logger.info("upgrade-table-sent", routes=len(self._registry))
         except Exception as error:
-            # The successor starts without, as it did before there was this.
+            # The successor starts without the table.
             self._logger.error("upgrade-table-failed", error=repr(error))
             with suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,6 @@
 """The start of a router's successor: a new process of the installed version, which gets the listening sockets.
 
-What comes of it is told to whoever asked for it with `fastrouter upgrade`: see `tell_outcome`.
+The outcome is reported to the `fastrouter upgrade` that asked for it: see `report_outcome`.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ class UpgradeError(Exception):
 
 
 class NoRouterError(Exception):
-    """The process is not one that could be told to start a successor; the text says why."""
+    """The process is not a router that can start a successor; the text says why."""
 
 
 class Presence:
-    """By this others know that the process is a router that heeds SIGUSR2: see `upgrade_and_wait`.
+    """Shows other processes that this one is a router which handles SIGUSR2: see `upgrade_and_wait`.
 
-    It listens on a socket of a name that has the process id; who connects learns from the kernel who does. Where that
-    cannot be, the router goes on without, and `fastrouter upgrade` does not find it.
+    It listens on an abstract socket whose name holds the process id; the kernel tells those who connect whose socket it
+    is. Where that is not possible, the router goes on without, and `fastrouter upgrade` does not find it.
     """
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class Presence:
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            # All has been said.
+            # Who connects only wants to know whose socket this is, and the kernel has said so.
             listener.accept()[0].close()
         except BlockingIOError:
             return
         except OSError:
-            # No descriptors are left: who waits has been connected by the kernel all the same.
+            # No descriptors are left. The kernel connects those who ask all the same.
             self._loop.remove_reader(listener)
             self._loop.call_later(_PATIENCE, self._accept_again, listener)
 
@@ -72,7 +72,7 @@ class Presence:
             self._loop.add_reader(listener, self._accept, listener)
 
     def close(self) -> None:
-        """Be a router no more."""
+        """Stop listening."""
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()
@@ -80,7 +80,7 @@ class Presence:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of an upgrade: the successor's process id, or why there is none."""
+    """The outcome of an upgrade: the successor's process id, or why there is none."""
 
     successor: int | None
     error: str = ""
@@ -93,7 +93,7 @@ class Successor:
         """Start it, with the listeners `named` and what makes session tickets go on. Raises UpgradeError."""
         self._line, theirs = _new_line()
         try:
-            # Where it asks for the routing table, if it knows of that.
+            # On this line the successor asks for the routing table, if its version does so.
             self.table, their_table = _new_line()
         except UpgradeError:
             self._line.close()
@@ -104,8 +104,8 @@ class Successor:
         try:
             tickets = _filled_pipe(ticket_secret)
             self._process = subprocess.Popen(
-                # Not the console script, which may be of another installation by now. -P: whatever lies in the current
-                # directory is no module of ours.
+                # Not the console script, which may belong to another installation by now. -P keeps modules in the
+                # current directory from being imported.
                 [sys.executable, "-P", "-m", "fastrouter", *sys.argv[1:]],
                 stdin=subprocess.DEVNULL,
                 env=environment | handover_environment(named, theirs, their_table, tickets),
@@ -150,12 +150,12 @@ class Successor:
         await asyncio.to_thread(self._process.wait)
 
     def close(self) -> None:
-        """Let go of the lines to it."""
+        """Close the sockets to it."""
         self._line.close()
         self.table.close()
 
     async def _end(self) -> str:
-        # It holds its end of the line to its last moment.
+        # The line has ended, so the process has ended or is about to.
         code = await asyncio.to_thread(self._process.wait)
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
@@ -172,37 +172,37 @@ def _new_line() -> tuple[socket.socket, socket.socket]:
 def _filled_pipe(content: bytes) -> int:
     """Return the end of a pipe from which `content` is read, and nothing more. Raises OSError."""
     reader, writer = os.pipe()
-    # Far less than a pipe holds.
+    # This does not block: a pipe holds far more.
     os.write(writer, content)
     os.close(writer)
     return reader
 
 
-def tell_outcome(outcome: Outcome) -> None:
-    """Tell whoever waits in `upgrade_and_wait`, if anybody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller, suppress(OSError):
-        teller.setblocking(False)
-        teller.sendto(msgspec.json.encode(outcome), _address(os.getpid()))
+def report_outcome(outcome: Outcome) -> None:
+    """Report to the process that waits in `upgrade_and_wait`, if there is one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
+        sender.setblocking(False)
+        sender.sendto(msgspec.json.encode(outcome), _address(os.getpid()))
 
 
 def upgrade_and_wait(pid: int, seconds: float) -> Outcome:
-    """Have the router with process id `pid` start its successor; returns what came of it.
+    """Have the router with process id `pid` start its successor; returns the outcome.
 
-    Raises NoRouterError if it is something else, which hears nothing of it then, OSError if it cannot be told to or
-    somebody else is waiting already, TimeoutError if it says nothing within `seconds`.
+    Raises NoRouterError, without having sent a signal, if the process is no router; OSError if it cannot be signalled
+    or another process waits for an outcome already; TimeoutError if there is no outcome within `seconds`.
     """
-    # From here on it is this process that is looked at and told, though its number may be given to another.
+    # A pidfd stands for this process, even if its number is given to another one.
     process = os.pidfd_open(pid)
     try:
         _raise_unless_router(pid)
-        return _tell_and_wait(pid, process, seconds)
+        return _request_and_wait(pid, process, seconds)
     finally:
         os.close(process)
 
 
-def _tell_and_wait(pid: int, process: int, seconds: float) -> Outcome:
+def _request_and_wait(pid: int, process: int, seconds: float) -> Outcome:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        # Anybody may send here: the kernel says who did.
+        # Any process may send here, so the kernel is asked who the sender is.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         listener.bind(_address(pid))
         signal.pidfd_send_signal(process, signal.SIGUSR2)
@@ -225,7 +225,7 @@ def _raise_unless_router(pid: int) -> None:
             listener = peer_pid(visitor)
     except OSError as error:
         raise NoRouterError("is no control process of a router") from error
-    # Anybody may take such a name, but nobody another's process id.
+    # Any process may bind such a name, but the kernel knows the process id of the one that did.
     if listener != pid:
         raise NoRouterError("is no control process of a router")
     if not _catches(pid, signal.SIGUSR2):
@@ -240,10 +240,10 @@ def _catches(pid: int, number: int) -> bool:
 
 
 def _presence_address(pid: int) -> str:
-    # Abstract, as below.
+    # An abstract name, as in `_address`.
     return f"\0fastrouter-router-{pid}"
 
 
 def _address(pid: int) -> str:
-    # Abstract: it is in no directory, and gone with the process that waits.
+    # An abstract name: it is in no directory, and ends with the process that waits.
     return f"\0fastrouter-upgrade-{pid}"

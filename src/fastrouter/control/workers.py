@@ -1,6 +1,6 @@
 """Supervision of the workers: starts them, keeps their tables and sockets, replaces those that die, ends them all.
 
-Everything here happens in the control process, on its event loop, and nothing waits for a worker. A worker is started
+Everything here happens in the control process, on its event loop, and nothing blocks on a worker. A worker is started
 by exec, so it inherits nothing but one end of a channel and the standard descriptors.
 """
 
@@ -30,8 +30,8 @@ from fastrouter.ipc.messages import (
     Listening,
     Pruned,
     Ready,
+    ReplaceTLS,
     Report,
-    SecureAnew,
     ServerTLS,
     SetLogLevel,
     TableEnd,
@@ -49,13 +49,14 @@ CRASH_WINDOW = 10.0
 CRASH_LIMIT = 5
 FIRST_RESTART_DELAY = 0.1
 
-# How long a drain waits to hear what workers are busy with: one that stands still does not count.
+# Seconds that a drain waits for the workers' counts of connections: one that stands still does not count.
 COUNT_PATIENCE = 1.0
 
-# How long a change of the table may wait to be confirmed: one worker that stands still holds nobody up for long.
+# Seconds that a change of the table may wait to be confirmed, so that one worker that stands still delays nothing for
+# long.
 APPLY_PATIENCE = 1.0
 
-# How long workers have to stop by themselves; the process must be gone 5 s after the signal (spec 1.5).
+# Seconds that workers have to stop by themselves; the router must have ended 5 s after the signal (spec 1.5).
 STOP_GRACE = 3.0
 
 # Bytes of table changes, besides the table itself, that may wait for one worker. At 5,000 registrations a second, that
@@ -72,8 +73,8 @@ class DrainCounts(NamedTuple):
     idle: int
 
 
-class _Seat:
-    """The place of one worker: its process while there is one, and what its successor will need."""
+class _WorkerSlot:
+    """One worker: its process while there is one, and what the next process will need."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -98,25 +99,25 @@ class _Seat:
 class Workers:
     """All workers of a router, numbered from 0.
 
-    `add_change` is where table changes go. `on_hopeless` is called when a worker has crashed too often, `on_prune` with
-    route and address when one has taken a TLS endpoint off its table, `on_death` with the number of one that ended,
-    before there is a successor.
+    `add_change` is where table changes go. `on_crash_loop` is called when a worker has crashed too often, `on_prune`
+    with route and address when one has taken a TLS endpoint off its table, `on_death` with the number of one that
+    ended, before it is replaced.
     """
 
     def __init__(
         self,
         count: int,
         logger: Logger,
-        on_hopeless: Callable[[], None],
+        on_crash_loop: Callable[[], None],
         on_prune: Callable[[str, str], object],
         on_death: Callable[[int], object],
     ) -> None:
         self._logger = logger
-        self._on_hopeless = on_hopeless
+        self._on_crash_loop = on_crash_loop
         self._on_prune = on_prune
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
-        self._seats = [_Seat(index) for index in range(count)]
+        self._slots = [_WorkerSlot(index) for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
         self._encoder = BatchEncoder(self._broadcast, self._loop.call_soon)
         self._progress = asyncio.Event()
@@ -140,48 +141,48 @@ class Workers:
         self._begin = begin
         self._begin_descriptors = descriptors
         self._snapshot = snapshot
-        for seat in self._seats:
-            self._start(seat)
+        for slot in self._slots:
+            self._start(slot)
 
     def states(self) -> list[WorkerState]:
         """Return the state of each worker."""
         return [
-            WorkerState(seat.starts, seat.process.pid if seat.process is not None else None) for seat in self._seats
+            WorkerState(slot.starts, slot.process.pid if slot.process is not None else None) for slot in self._slots
         ]
 
     def set_log_level(self, level: Level) -> None:
         """Have all workers, and those started from now on, write lines of `level` and above."""
         if self._begin is None:
-            # They will be started with the level of then.
+            # Workers are started later, with the level of that moment.
             return
         self._begin = msgspec.structs.replace(self._begin, log_level=int(level))
-        for seat in self._seats:
-            if seat.channel is not None:
-                seat.channel.send_message(SetLogLevel(int(level)))
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(SetLogLevel(int(level)))
 
     async def until_ready(self) -> None:
         """Wait until every worker has the whole table."""
-        await self._until(lambda: all(seat.is_ready for seat in self._seats))
+        await self._until(lambda: all(slot.is_ready for slot in self._slots))
 
     async def until_sent(self) -> None:
-        """Wait until no worker has much to take: for who changes a great many routes at a time."""
-        # Channels tell nobody when they have sent something.
+        """Wait until little is unsent, so that whoever changes very many routes does not outrun the workers."""
+        # Channels have no event for this.
         while any(  # noqa: ASYNC110
-            seat.channel is not None and seat.channel.unsent > MAX_UNSENT // 8 for seat in self._seats
+            slot.channel is not None and slot.channel.unsent > MAX_UNSENT // 8 for slot in self._slots
         ):
             await asyncio.sleep(_SENT_POLL)
 
     async def until_applied(self) -> None:
-        """Wait until all who accept clients have all changes of the table so far, but no longer than APPLY_PATIENCE."""
+        """Wait until all workers that accept clients have all changes so far, but no longer than APPLY_PATIENCE."""
         self._encoder.flush()
         self._confirms += 1
         number = self._confirms
-        for seat in self._seats:
-            if seat.channel is not None:
-                seat.channel.send_message(Confirm(number))
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(Confirm(number))
         with suppress(TimeoutError):
             async with asyncio.timeout(APPLY_PATIENCE):
-                await self._until(lambda: all(seat.confirmed >= number for seat in self._seats if seat.is_listening))
+                await self._until(lambda: all(slot.confirmed >= number for slot in self._slots if slot.is_listening))
 
     async def listen(self, named: Sequence[NamedListener]) -> None:
         """Deal the listeners out to the workers, and wait until all of these accept clients.
@@ -189,195 +190,195 @@ class Workers:
         As a rule there is one of each name for each. If there are more, a worker gets several, so that none is left
         alone; if there are fewer, workers share them.
         """
-        seats = self._seats
-        # Who is accepted must find all that is known by now.
+        slots = self._slots
+        # The first client must find every route that is known by now.
         self._encoder.flush()
         for name in dict.fromkeys(name for name, _ in named):
             listeners = [listener for listener in named if listener.name == name]
-            for turn in range(max(len(seats), len(listeners))):
-                seats[turn % len(seats)].listeners.append(listeners[turn % len(listeners)])
-        for seat in seats:
-            if seat.is_ready:
-                self._send_listeners(seat)
-        await self._until(lambda: all(seat.is_listening for seat in self._seats))
+            for turn in range(max(len(slots), len(listeners))):
+                slots[turn % len(slots)].listeners.append(listeners[turn % len(listeners)])
+        for slot in slots:
+            if slot.is_ready:
+                self._send_listeners(slot)
+        await self._until(lambda: all(slot.is_listening for slot in self._slots))
 
-    def secure_anew(self, front_tls: ServerTLS) -> None:
-        """Have all workers, and those that will replace them, meet new clients with this TLS."""
+    def replace_tls(self, front_tls: ServerTLS) -> None:
+        """Have all workers, and those that will replace them, use this TLS for new clients."""
         assert self._begin is not None, "start comes first"
         self._begin = msgspec.structs.replace(self._begin, front_tls=front_tls)
-        for seat in self._seats:
-            if seat.channel is not None:
-                seat.channel.send_message(SecureAnew(front_tls))
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(ReplaceTLS(front_tls))
 
     def degrade(self) -> None:
         """Have all workers, and those that will take their places, answer health checks with 503."""
         self._is_degraded = True
-        for seat in self._seats:
-            if seat.channel is not None:
-                seat.channel.send_message(Degrade())
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(Degrade())
 
     async def drain(self, idle_grace: float) -> DrainCounts:
-        """Have all workers stop accepting clients; returns what they were busy with, as far as they tell soon.
+        """Have all workers stop accepting clients; returns their connections, as far as they report them in time.
 
-        Those that die stay away now. An idle client has `idle_grace` seconds for one more request.
+        Workers that die are not replaced any more. An idle client has `idle_grace` seconds for one more request.
         """
         self._stop_replacing()
-        for seat in self._seats:
-            seat.listeners = []
-            if seat.channel is not None:
-                seat.channel.send_message(Drain(idle_grace))
+        for slot in self._slots:
+            slot.listeners = []
+            if slot.channel is not None:
+                slot.channel.send_message(Drain(idle_grace))
         with suppress(TimeoutError):
             async with asyncio.timeout(COUNT_PATIENCE):
                 await self._until(self._have_all_counted)
-        counts = [seat.drain_counts for seat in self._seats if seat.drain_counts is not None]
+        counts = [slot.drain_counts for slot in self._slots if slot.drain_counts is not None]
         return DrainCounts(sum(count.active for count in counts), sum(count.idle for count in counts))
 
     def _have_all_counted(self) -> bool:
-        return all(seat.process is None or seat.drain_counts is not None for seat in self._seats)
+        return all(slot.process is None or slot.drain_counts is not None for slot in self._slots)
 
     async def until_drained(self) -> None:
         """Wait until no worker has a request in progress."""
-        await self._until(lambda: all(seat.process is None or seat.is_drained for seat in self._seats))
+        await self._until(lambda: all(slot.process is None or slot.is_drained for slot in self._slots))
 
     async def stop(self) -> None:
         """End all workers: those that do not end by themselves within STOP_GRACE seconds, by force."""
         self._stop_replacing()
-        for seat in self._seats:
-            if seat.channel is not None:
-                seat.channel.stop_sending()
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.stop_sending()
         try:
             async with asyncio.timeout(STOP_GRACE):
                 await self._until(self._is_gone)
         except TimeoutError:
-            running = [seat for seat in self._seats if seat.process is not None]
-            self._logger.error("workers-killed", names=[seat.name for seat in running])
-            for seat in running:
-                self._kill(seat)
+            running = [slot for slot in self._slots if slot.process is not None]
+            self._logger.error("workers-killed", names=[slot.name for slot in running])
+            for slot in running:
+                self._kill(slot)
             await self._until(self._is_gone)
 
     def _is_gone(self) -> bool:
-        return all(seat.process is None for seat in self._seats)
+        return all(slot.process is None for slot in self._slots)
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
             self._progress.clear()
             await self._progress.wait()
 
-    def _start(self, seat: _Seat) -> None:
+    def _start(self, slot: _WorkerSlot) -> None:
         assert self._begin is not None, "start comes first"
-        seat.restart = None
-        seat.started_at = time.monotonic()
+        slot.restart = None
+        slot.started_at = time.monotonic()
         try:
-            seat.process, seat.exit_watch, ours = _spawn(seat.name)
+            slot.process, slot.exit_watch, ours = _spawn(slot.name)
         except OSError as error:
-            self._replace(seat, f"cannot be started: {error_text(error)}")
+            self._replace(slot, f"cannot be started: {error_text(error)}")
             return
-        seat.starts += 1
-        self._loop.add_reader(seat.exit_watch, self._on_exit, seat)
+        slot.starts += 1
+        self._loop.add_reader(slot.exit_watch, self._on_exit, slot)
         channel = Channel(
             ours,
-            on_message=lambda body: self._hear(seat, body),
-            on_end=lambda: self._on_channel_end(seat),
-            on_fault=lambda error: self._on_channel_fault(seat, error),
+            on_message=lambda body: self._on_report(slot, body),
+            on_end=lambda: self._on_channel_end(slot),
+            on_fault=lambda error: self._on_channel_fault(slot, error),
         )
         # The others get what has changed so far; this one finds it in the table.
         self._encoder.flush()
-        columns = msgspec.structs.replace(self._begin.columns, worker=seat.index)
+        columns = msgspec.structs.replace(self._begin.columns, worker=slot.index)
         channel.send_message(msgspec.structs.replace(self._begin, columns=columns), self._begin_descriptors)
         for frame in encode_changes(self._snapshot()):
             channel.send(frame)
         channel.send_message(TableEnd())
         if self._is_degraded:
             channel.send_message(Degrade())
-        seat.confirmed = self._confirms
-        seat.max_unsent = channel.unsent + MAX_UNSENT
-        seat.channel = channel
+        slot.confirmed = self._confirms
+        slot.max_unsent = channel.unsent + MAX_UNSENT
+        slot.channel = channel
 
     def _broadcast(self, frame: bytes) -> None:
-        for seat in self._seats:
-            if seat.channel is None:
+        for slot in self._slots:
+            if slot.channel is None:
                 continue
-            seat.channel.send(frame)
-            if seat.channel.unsent > seat.max_unsent:
-                self._logger.error("worker-stuck", name=seat.name, unsent_bytes=seat.channel.unsent)
-                seat.channel.stop_sending()
-                self._kill(seat)
+            slot.channel.send(frame)
+            if slot.channel.unsent > slot.max_unsent:
+                self._logger.error("worker-stuck", name=slot.name, unsent_bytes=slot.channel.unsent)
+                slot.channel.stop_sending()
+                self._kill(slot)
 
-    def _hear(self, seat: _Seat, body: bytes) -> None:
-        self._take_note(seat, self._reports.decode(body))
+    def _on_report(self, slot: _WorkerSlot, body: bytes) -> None:
+        self._apply_report(slot, self._reports.decode(body))
         self._progress.set()
 
-    def _take_note(self, seat: _Seat, report: Report) -> None:
+    def _apply_report(self, slot: _WorkerSlot, report: Report) -> None:
         match report:
             case Ready():
-                seat.is_ready = True
-                if seat.listeners:
-                    self._send_listeners(seat)
+                slot.is_ready = True
+                if slot.listeners:
+                    self._send_listeners(slot)
             case Listening():
-                seat.is_listening = True
+                slot.is_listening = True
             case Draining(active, idle):
-                seat.drain_counts = DrainCounts(active, idle)
+                slot.drain_counts = DrainCounts(active, idle)
             case Drained():
-                seat.is_drained = True
+                slot.is_drained = True
             case Pruned(uri, address):
                 self._on_prune(uri, address)
             case Confirmed(number):
-                seat.confirmed = number
+                slot.confirmed = number
 
-    def _send_listeners(self, seat: _Seat) -> None:
-        assert seat.channel is not None
-        names = tuple(name for name, _ in seat.listeners)
-        seat.channel.send_message(Listen(names), [listener.fileno() for _, listener in seat.listeners])
+    def _send_listeners(self, slot: _WorkerSlot) -> None:
+        assert slot.channel is not None
+        names = tuple(name for name, _ in slot.listeners)
+        slot.channel.send_message(Listen(names), [listener.fileno() for _, listener in slot.listeners])
 
-    def _on_channel_end(self, seat: _Seat) -> None:
-        # It is dying, or not right in the head.
-        self._kill(seat)
+    def _on_channel_end(self, slot: _WorkerSlot) -> None:
+        # The worker is ending, or it has closed its channel by mistake and cannot go on.
+        self._kill(slot)
 
-    def _on_channel_fault(self, seat: _Seat, error: Exception) -> None:
-        # What it has said since is lost, or what it should be told: only a successor knows all again.
-        self._logger.error("worker-channel-failed", name=seat.name, error=repr(error))
-        self._kill(seat)
+    def _on_channel_fault(self, slot: _WorkerSlot, error: Exception) -> None:
+        # A report or an order is lost, so this worker's state is unknown. A new worker starts from a complete one.
+        self._logger.error("worker-channel-failed", name=slot.name, error=repr(error))
+        self._kill(slot)
 
-    def _kill(self, seat: _Seat) -> None:
-        if seat.process is not None:
-            seat.process.kill()
+    def _kill(self, slot: _WorkerSlot) -> None:
+        if slot.process is not None:
+            slot.process.kill()
 
-    def _on_exit(self, seat: _Seat) -> None:
-        assert seat.process is not None
-        self._loop.remove_reader(seat.exit_watch)
-        os.close(seat.exit_watch)
-        code = seat.process.wait()
-        seat.process = None
-        if seat.channel is not None:
-            seat.channel.close()
-            seat.channel = None
-        seat.is_ready = False
-        seat.is_listening = False
-        self._on_death(seat.index)
+    def _on_exit(self, slot: _WorkerSlot) -> None:
+        assert slot.process is not None
+        self._loop.remove_reader(slot.exit_watch)
+        os.close(slot.exit_watch)
+        code = slot.process.wait()
+        slot.process = None
+        if slot.channel is not None:
+            slot.channel.close()
+            slot.channel = None
+        slot.is_ready = False
+        slot.is_listening = False
+        self._on_death(slot.index)
         if self._is_replacing:
-            self._replace(seat, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")
+            self._replace(slot, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")
         self._progress.set()
 
-    def _replace(self, seat: _Seat, cause: str) -> None:
+    def _replace(self, slot: _WorkerSlot, cause: str) -> None:
         """Decide when a worker that ended because of `cause` gets a successor."""
-        is_crash = time.monotonic() - seat.started_at < CRASH_WINDOW
-        seat.crashes = seat.crashes + 1 if is_crash else 1
-        delay = FIRST_RESTART_DELAY * 2 ** (seat.crashes - 1)
-        is_hopeless = seat.crashes >= CRASH_LIMIT
+        is_crash = time.monotonic() - slot.started_at < CRASH_WINDOW
+        slot.crashes = slot.crashes + 1 if is_crash else 1
+        delay = FIRST_RESTART_DELAY * 2 ** (slot.crashes - 1)
+        is_crash_loop = slot.crashes >= CRASH_LIMIT
         self._logger.error(
-            "worker-exited", name=seat.name, error=cause, restart_in=None if is_hopeless else int(delay * 1e9)
+            "worker-exited", name=slot.name, error=cause, restart_in=None if is_crash_loop else int(delay * 1e9)
         )
-        if is_hopeless:
-            self._on_hopeless()
+        if is_crash_loop:
+            self._on_crash_loop()
         else:
-            seat.restart = self._loop.call_later(delay, self._start, seat)
+            slot.restart = self._loop.call_later(delay, self._start, slot)
 
     def _stop_replacing(self) -> None:
         self._is_replacing = False
-        for seat in self._seats:
-            if seat.restart is not None:
-                seat.restart.cancel()
-                seat.restart = None
+        for slot in self._slots:
+            if slot.restart is not None:
+                slot.restart.cancel()
+                slot.restart = None
 
 
 def _spawn(name: str) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
@@ -388,7 +389,7 @@ def _spawn(name: str) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
         try:
             return process, os.pidfd_open(process.pid), ours
         except OSError:
-            # Nobody would hear of its end.
+            # Without a pidfd its end would go unnoticed.
             process.kill()
             process.wait()
             raise
@@ -405,7 +406,7 @@ def _spawn_with(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_BY_WORKERS)
     try:
         return subprocess.Popen(
-            # -P: whatever lies in the current directory is no module of ours.
+            # -P keeps modules in the current directory from being imported.
             [sys.executable, "-P", "-m", "fastrouter.worker", name, str(end.fileno())],
             stdin=subprocess.DEVNULL,
             pass_fds=[end.fileno()],

@@ -6,7 +6,6 @@ socket: the port of the NATS server is written to it, and its end is the order t
 """
 
 import asyncio
-import json
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import nats
+import orjson
 from aiohttp import WSMsgType, web
 from nats.aio.client import Client
 
@@ -23,7 +23,7 @@ from fastrouter.process.parent_death import end_with_parent
 from fastrouter.process.signals import IGNORED_BY_WORKERS
 
 HOST = "demo.localhost"
-# What somebody with a browser calls the router itself.
+# Hosts under which a browser gets a page about the demo instead of an app.
 PAGE_HOSTS = ("127.0.0.1", "localhost")
 APP_ID = "demo-app"
 INSTANCES = 3
@@ -81,7 +81,7 @@ class NatsServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C must not end it before the router has said goodbye.
+            # Ctrl-C must not end it before the router has closed its connection.
             process_group=0,
             preexec_fn=end_with_parent,  # noqa: PLW1509 there is one thread
         )
@@ -92,7 +92,7 @@ class NatsServer:
         async with asyncio.timeout(NATS_PATIENCE):
             while True:
                 try:
-                    (url,) = json.loads(ports.read_text())["nats"]
+                    (url,) = orjson.loads(ports.read_bytes())["nats"]
                 except (OSError, ValueError):
                     await asyncio.sleep(0.01)
                 else:
@@ -119,7 +119,7 @@ async def register(client: Client, is_asked: asyncio.Event, listeners: Sequence[
                 "private_instance_id": f"{APP_ID}-{index}",
                 "private_instance_index": str(index),
             }
-            await client.publish("router.register", json.dumps(registration).encode())
+            await client.publish("router.register", orjson.dumps(registration))
         try:
             async with asyncio.timeout(REGISTER_INTERVAL):
                 await is_asked.wait()
@@ -134,7 +134,7 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
     listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(INSTANCES)]
     runners = []
     for index, listener in enumerate(listeners):
-        # An endless /events must not hold up the end.
+        # An endless /events must not delay the end.
         runner = web.AppRunner(_instance(index), access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -147,7 +147,7 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 
     client = await nats.connect(f"nats://127.0.0.1:{port}", max_reconnect_attempts=-1)
     await client.subscribe("router.start", cb=on_start)
-    # A router that starts from now on is heard.
+    # The subscription is in effect: a router that starts from now on gets an answer.
     await client.flush()
     registering = asyncio.create_task(register(client, is_asked, listeners))
     await loop.sock_sendall(channel, b"%d\n" % port)
@@ -157,14 +157,14 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 
 
 @web.middleware
-async def let_go(
+async def without_traceback(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer a request, or nobody: who leaves in the middle of a stream is no fault that is worth a traceback."""
+    """Answer a request without a traceback when the client leaves in the middle of a stream."""
     try:
         return await handler(request)
     except ConnectionError:
-        # It goes nowhere; aiohttp wants one.
+        # It is sent to nobody, but aiohttp needs a response.
         return web.Response()
 
 
@@ -178,7 +178,7 @@ def _instance(index: int) -> web.Application:
 
     async def echo(request: web.Request) -> web.Response:
         body = await request.read()
-        return web.json_response(
+        echoed = orjson.dumps(
             {
                 "instance": index,
                 "method": request.method,
@@ -186,9 +186,10 @@ def _instance(index: int) -> web.Application:
                 "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.raw_headers],
                 "body": body.decode(errors="replace"),
             },
-            # A terminal wants the newline.
-            dumps=lambda echoed: json.dumps(echoed) + "\n",
+            # For terminals.
+            option=orjson.OPT_APPEND_NEWLINE,
         )
+        return web.Response(body=echoed, content_type="application/json", charset="utf-8")
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -218,7 +219,7 @@ def _instance(index: int) -> web.Application:
                 await socket.send_bytes(message.data)
         return socket
 
-    application = web.Application(client_max_size=MAX_ECHO_BODY, middlewares=[let_go])
+    application = web.Application(client_max_size=MAX_ECHO_BODY, middlewares=[without_traceback])
     application.router.add_get("/", greet)
     application.router.add_route("*", "/echo", echo)
     application.router.add_get("/stream", stream)

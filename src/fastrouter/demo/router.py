@@ -114,5 +114,5 @@ The instances register over NATS, every 20 s. So can yours, as the README shows:
 The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl-C stops everything.
 
 """
-    # As a log line is: a terminal that is gone must not end the demo halfway.
+    # Written like a log line, so that a closed terminal does not end the demo with an error.
     STDOUT_WRITER.write(welcome.encode())

@@ -1,8 +1,8 @@
 """How a value is written so that it cannot leave its place in the page.
 
 Go's html/template does the same for Gorouter's error pages, and in the text of a page and in attributes the bytes are
-the same as there. URLs, JavaScript and CSS are escaped more strictly than Go does it: what may be written without
-thought is written, everything else is percent-encoded, written as an escape, or replaced by `ZgotmplZ`, Go's mark for a
+the same as there. URLs, JavaScript and CSS are escaped more strictly than Go does it: harmless characters are
+written, everything else is percent-encoded, written as an escape, or replaced by `ZgotmplZ`, Go's mark for a
 value that is not safe where it stands.
 """
 

@@ -21,7 +21,7 @@ class Scope:
         return Scope(dot, {}, self)
 
     def owner(self, name: str) -> "Scope":
-        """Return the scope that has a variable; the parser knows that there is one."""
+        """Return the scope that has a variable; the parser has checked that there is one."""
         scope = self
         while name not in scope.variables:
             assert scope._outer is not None

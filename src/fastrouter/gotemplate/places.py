@@ -10,7 +10,7 @@ from fastrouter.gotemplate.javascript import Script, script_after
 
 
 class EscapingError(ValueError):
-    """A text in which nobody can tell where a value would stand; the text says why."""
+    """A template in which the place of a value is ambiguous; the text says why."""
 
 
 class State(Enum):
@@ -24,7 +24,7 @@ class State(Enum):
     TAG = auto()
     ATTRIBUTE_NAME = auto()
     AFTER_NAME = auto()
-    # Behind a name that, by a condition, is there or not: it must be over.
+    # Behind a name that a condition may leave out: the name must be complete.
     AFTER_WORD = auto()
     BEFORE_VALUE = auto()
     VALUE = auto()

@@ -1,7 +1,7 @@
 """One end of the socket pair between the control process and a worker.
 
 What travels is a sequence of frames. One that is marked is a message, a MessagePack array (messages.py); any other is
-a batch of table changes. Descriptors travel with the frame whose message speaks of them.
+a batch of table changes. Descriptors travel with the frame of the message that needs them.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ class Channel:
     `on_message` and `on_batch` get the frames that come in: the body of a message, a batch with its word. `on_end` is
     called once, when the peer is gone or will send nothing more. The channel owns `end`.
 
-    `on_fault` is called instead, once, with whatever the handling of a frame raises, or the sending of one if the peer
-    is not to blame. Frames only make sense all of them and in their order, so no further one is handled or sent:
-    whoever owns the channel must end its side.
+    `on_fault` is called instead, once, with the exception of a handler, or of a send that failed for another reason
+    than the peer's end. Frames are useful only in order and without gaps, so no further one is handled or sent: the
+    owner of the channel must end its side.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Channel:
         return self._descriptors.popleft()
 
     def stop_sending(self) -> None:
-        """Tell the peer that nothing more comes; what it has not taken yet is forgotten."""
+        """Send nothing more, which the peer sees as the end; frames that wait are dropped."""
         if not self._can_send:
             return
         self._give_up_sending()
@@ -168,7 +168,7 @@ class Channel:
         except (ConnectionResetError, BrokenPipeError):
             data, descriptors, flags = b"", [], 0
         for descriptor in descriptors:
-            # recv_fds does not pass on the flag that would do it.
+            # recv_fds has no argument for MSG_CMSG_CLOEXEC.
             os.set_inheritable(descriptor, False)
             self._descriptors.append(descriptor)
         if flags & socket.MSG_CTRUNC:

@@ -1,6 +1,6 @@
-"""Frames, in which everything travels between processes of the router: a word of four bytes, big-endian, and a body.
+"""Frames, the format of all data between processes of the router: a word of four bytes, big-endian, and a body.
 
-The word is the length of the body. Senders of two kinds of bodies tell them apart by MARK, the top bit of the word.
+The word is the length of the body. Where there are two kinds of bodies, MARK, the top bit of the word, marks one kind.
 """
 
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from typing import NamedTuple
 WORD_SIZE = 4
 MARK = 0x8000_0000
 
-# What a frame may announce. Bodies are kept short, but a URI may be as long as a NATS message, and these are 64 MiB at
-# most.
+# The longest body of a frame. Bodies are kept short, but a URI may be as long as a NATS message, and these are 64 MiB
+# at most.
 MAX_FRAME = 128 * 1024 * 1024
 
 

@@ -1,9 +1,9 @@
-"""What the control process and a worker say to each other, besides table changes.
+"""The messages between the control process and a worker, besides table changes.
 
-The control process sends orders, in this order: Begin, the table as it is, TableEnd, then table changes for ever,
-Listen when clients may come, Degrade when none should, Drain when no more may; SecureAnew, when certificates have
-changed, SetLogLevel and Confirm may come in between. That it sends nothing more, because it says so or because it is
-gone, is the order to stop. A worker answers with reports.
+The control process sends orders, in this order: Begin, the table as it is, TableEnd, Listen when clients may come,
+Degrade when health checks are to fail, Drain when no more clients may come. From TableEnd on, table changes come at any
+time, and so do ReplaceTLS (when certificates have changed), SetLogLevel and Confirm. The end of the stream, whether the
+control process closes it or has ended, is the order to stop. A worker answers with reports.
 """
 
 from typing import Literal
@@ -27,7 +27,7 @@ class BackendTLS(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
-    """What a listener shows of itself: chain and key in PEM, the kind of the key, and the names it stands for.
+    """An identity of a listener: certificate chain and key in PEM, the kind of the key, and the names it is for.
 
     The names are in lower case; one may begin with `*.`.
     """
@@ -50,8 +50,8 @@ class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
 
     Versions are `TLSv1.0` to `TLSv1.3`; `ciphers` are OpenSSL's names up to TLS 1.2, None for its own choice. Clients
     are verified with `client_ca_certs` (PEM), and the system's roots if these are trusted. `protocols` are those of
-    ALPN: a client that offers only others is refused; without any, ALPN is left alone. Sessions are resumed by whoever
-    has the same `ticket_secret`; without one, by the same process only.
+    ALPN: a client that offers only others is refused; without any, ALPN is not negotiated. Sessions are resumed by all
+    processes with the same `ticket_secret`; without one, by the same process only.
     """
 
     identities: tuple[Identity, ...]
@@ -127,9 +127,9 @@ class Hairpin(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RouteServicesOptions(msgspec.Struct, frozen=True, array_like=True):
-    """How requests get to route services and back (spec 5.9). Keys are those of `route_service_signature.derive_key`.
+    """How route services are used (spec 5.9). Keys are those of `route_service_signature.derive_key`.
 
-    `lifetime` is seconds. Without `hairpin` route services are never looked for among the own routes.
+    `lifetime` is seconds. Without `hairpin` route services are never looked up in the router's own table.
     """
 
     key: bytes
@@ -145,7 +145,7 @@ class RouteServicesOptions(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
-    """How the mapping of shared_stats is divided, and whose column is this worker's: arguments of `attach_stats`."""
+    """The layout of the mapping of shared_stats, and the number of this worker: arguments of `attach_stats`."""
 
     workers: int
     slots: int
@@ -154,7 +154,7 @@ class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """What a worker is to be. The log's fields are those of `log.Logger`.
+    """Everything that a worker needs to start. The fields of the log are those of `logger.Logger`.
 
     With it come the descriptors of the mapping where all workers count, of the file of the access log and of its record
     of lost lines, if there is a file, and of the connection to syslog and its record of lost lines, if there is syslog.
@@ -181,14 +181,14 @@ class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):
 class Listen(msgspec.Struct, frozen=True, array_like=True, tag="listen"):
     """Accept clients on the listening sockets that come with this, and report Listening.
 
-    For each of them there is its name: CLIENTS, CLIENTS_TLS or INTERNAL of `handover`.
+    Each has a name: CLIENTS, CLIENTS_TLS or INTERNAL of `handover`.
     """
 
     names: tuple[str, ...]
 
 
-class SecureAnew(msgspec.Struct, frozen=True, array_like=True, tag="secure-anew"):
-    """Clients that come from now on to CLIENTS_TLS meet this TLS."""
+class ReplaceTLS(msgspec.Struct, frozen=True, array_like=True, tag="replace-tls"):
+    """Use this TLS for clients that connect to CLIENTS_TLS from now on."""
 
     front_tls: ServerTLS
 
@@ -219,7 +219,7 @@ class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
     number: int
 
 
-Order = Begin | TableEnd | Listen | SecureAnew | Drain | Degrade | SetLogLevel | Confirm
+Order = Begin | TableEnd | Listen | ReplaceTLS | Drain | Degrade | SetLogLevel | Confirm
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

@@ -1,4 +1,4 @@
-"""The mapping in which all workers count: made by the control process, inherited by nobody, handed to each worker."""
+"""The shared memory in which all workers count: the control process creates it and sends it to each worker."""
 
 import mmap
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fastrouter._core import Stats
 
-# Endpoints there is room for. A page of the mapping costs memory only when somebody has touched it.
+# Endpoints there is room for. A page of the mapping takes memory only once it has been written.
 SLOTS = 262_144
 
 
@@ -19,7 +19,7 @@ class SharedStats:
 
     def __init__(self, workers: int, bounds: Sequence[Sequence[float]]) -> None:
         size = Stats.size(workers, SLOTS)
-        # Without a name in any file system, and gone with the last process that has it.
+        # A memfd has no name in a file system, and ends with the last process that has it open.
         self.descriptor = os.memfd_create("fastrouter-stats", os.MFD_CLOEXEC)
         os.ftruncate(self.descriptor, size)
         self.bounds = tuple(tuple(some) for some in bounds)
@@ -36,12 +36,12 @@ class SharedStats:
         return (time.monotonic_ns() - failed_at_ns) / 1e9 if failed_at_ns else None
 
     def mark(self, slot: int, failed_ago: float) -> None:
-        """Take the endpoint that has the number `slot` for one that failed so many seconds ago."""
+        """Mark the endpoint that has the number `slot` as failed so many seconds ago."""
         self.stats.set_mark(slot, time.monotonic_ns() - int(max(failed_ago, 0.0) * 1e9))
 
 
 def attach_stats(descriptor: int, *, workers: int, slots: int, worker: int, bounds: Sequence[Sequence[float]]) -> Stats:
-    """Map what `descriptor` stands for, which is closed, and return it as the process `worker` sees it."""
+    """Map the memory of `descriptor`, close the descriptor, and return the counters for `worker` to write."""
     try:
         # The mapping keeps a descriptor of its own.
         memory = mmap.mmap(descriptor, Stats.size(workers, slots))

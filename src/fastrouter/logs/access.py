@@ -1,4 +1,4 @@
-"""Where the access log's lines go: batches of whole lines, rendered by the data plane, written from a thread each."""
+"""The places of the access log: each gets batches of whole lines from the data plane, and writes them from a thread."""
 
 import errno
 import fcntl
@@ -19,10 +19,10 @@ from fastrouter.logs.logger import Logger
 # At W1's 20,000 lines of 350 bytes a second this bridges a disk that stands still for two seconds.
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
 
-# One error line in so many seconds while lines are lost.
+# Seconds between two error lines while access-log lines are lost.
 REPORT_INTERVAL = 30.0
 
-# Of an outage: when it was last reported, and the lines lost since.
+# The record of an outage: when it was last reported, and the lines lost since.
 _RECORD = struct.Struct("dQ")
 _NO_OUTAGE = _RECORD.pack(-math.inf, 0)
 
@@ -41,7 +41,7 @@ class AccessLogFile(NamedTuple):
     def open(cls, path: str) -> Self:
         """Open the file for appending, creating it with mode 0644. Raises OSError."""
         if "\0" in path:
-            # To the system a path ends there; Python's word for it is a ValueError.
+            # Python would raise ValueError, where Gorouter gets this error of the system.
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return cls(path, descriptor, new_outage())
@@ -59,12 +59,12 @@ class LineSink(ABC):
 
     Calling the sink with a batch (bytes ending in a newline) never blocks and never raises. At most `max_queued` bytes
     wait: a batch beyond that is dropped as a whole. Lines that are dropped or cannot be written are counted in
-    `lost_lines`, handed to `on_lost` (from any thread), and reported as an error of the name `complaint`, once per
+    `lost_lines`, handed to `on_lost` (from any thread), and reported as an error of the name `loss_message`, once per
     `report_interval` seconds. `outage` is the record of lost lines that the sinks of several processes share, and with
     it the limit on error lines; the sink owns the descriptor.
     """
 
-    complaint: str
+    loss_message: str
 
     def __init__(
         self,
@@ -83,10 +83,10 @@ class LineSink(ABC):
         self._max_queued = max_queued
         self._report_interval = report_interval
         self._outage = _Outage(outage)
-        # Held for a few instructions at a time, never while anything is waited for.
+        # Held for a few instructions at a time, never during a wait.
         self._counting = threading.Lock()
         # Lost lines that are not in the record yet.
-        self._untold = 0
+        self._unshared_losses = 0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._changed = threading.Condition()
@@ -117,7 +117,7 @@ class LineSink(ABC):
             if self._thread.is_alive():
                 return False
         self._release()
-        if self._untold:
+        if self._unshared_losses:
             self._lose(0, "lines were lost")
         self._outage.close()
         return True
@@ -150,35 +150,35 @@ class LineSink(ABC):
                 batch = self._queue[0]
             self._write(batch)
             with self._changed:
-                # Only now: what is being written still counts against the bound.
+                # Not earlier: what is being written still counts against the bound.
                 self._queue.popleft()
                 self._queued -= len(batch)
 
     def _lose(self, count: int, reason: str) -> None:
         """Count so many lost lines (0 if there is only something to say), and report them if it is time.
 
-        The event loop may be who calls, so nothing here waits for anybody.
+        The event loop may call this, so nothing here blocks.
         """
         with self._counting:
             self.lost_lines += count
-            self._untold += count
-            due = self._tell()
+            self._unshared_losses += count
+            due = self._share_losses()
         if count and self._on_lost is not None:
             self._on_lost(count)
         if due is not None:
-            self._logger.error(self.complaint, error=f"write {self.place}: {reason}", lost_lines=due)
+            self._logger.error(self.loss_message, error=f"write {self.place}: {reason}", lost_lines=due)
 
-    def _tell(self) -> int | None:
-        """Add the lines that are lost to the record of all; returns how many are to be reported, None if none yet.
+    def _share_losses(self) -> int | None:
+        """Add the lost lines to the shared record; returns how many are to be reported now, None if it is too early.
 
-        While another process has the record they stay here, for the next time.
+        While another process has locked the record, they are kept for the next call.
         """
         with self._outage.exclusive() as is_ours:
             if not is_ours:
                 return None
             reported_at, unreported = self._outage.read()
-            unreported += self._untold
-            self._untold = 0
+            unreported += self._unshared_losses
+            self._unshared_losses = 0
             now = time.monotonic()
             is_due = now - reported_at >= self._report_interval
             self._outage.write(*((now, 0) if is_due else (reported_at, unreported)))
@@ -188,7 +188,7 @@ class LineSink(ABC):
 class FileSink(LineSink):
     """Appends to a file, which it never opens again. The sink owns the descriptors of `file`."""
 
-    complaint = "error-emitting-access-log-to-writer-accesslog"
+    loss_message = "error-emitting-access-log-to-writer-accesslog"
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class FileSink(LineSink):
         self._is_mid_line = False
 
     def _write(self, batch: bytes) -> None:
-        # A write that ended within a line (the disk filled up) must not swallow the line that comes after it.
+        # If the last write ended within a line (the disk was full), the next line begins on a line of its own.
         unwritten = memoryview(b"\n" + batch if self._is_mid_line else batch)
         try:
             while unwritten:
@@ -224,8 +224,8 @@ class FileSink(LineSink):
 class _Outage:
     """When lost lines were last reported (monotonic seconds), and how many were lost since then.
 
-    Shared by the sinks of all workers: seen from outside there is one router, so one error line. It lives in a memfd
-    and not beside the log, because locking a file on a hung disk would hang the caller.
+    Shared by the sinks of all workers, because there should be one error line per router. It is in a memfd and not
+    beside the log, because locking a file on a hung disk would hang the caller.
     """
 
     def __init__(self, fd: int) -> None:
@@ -240,7 +240,7 @@ class _Outage:
 
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
-        """Keep other processes out, or yield False if one is in. The kernel releases the lock of one that dies."""
+        """Lock the record; yields False if another process has it. The kernel unlocks it when a process dies."""
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

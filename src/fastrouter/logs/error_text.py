@@ -1,14 +1,14 @@
-"""What the process log says of an error: the words of whoever met it, as Gorouter has them, without Python's marks."""
+"""The text of an error in the process log: the system's or library's, as in Gorouter, without Python's additions."""
 
 import os
 import re
 
-# How Python introduces an error of the system or of OpenSSL, also within a text that tells of several, and ends one.
+# What Python puts in front of and behind the text of an error of the system or of OpenSSL, also inside longer texts.
 _MARKS = re.compile(r"\[(?:Errno -?\d+|SSL|SSL: \w+|X509|X509: \w+)\] | \(_ssl\.c:\d+\)")
 
 
 def error_text(error: BaseException) -> str:
-    """Return what `error` says. The C library's words are in lower case, a text of ours is as it is."""
+    """Return the text of `error`: the C library's in lower case, one of fastrouter unchanged."""
     if not isinstance(error, OSError):
         return str(error) or type(error).__name__
     if isinstance(error, TimeoutError) and str(error) in ("", "timed out"):
@@ -20,6 +20,6 @@ def error_text(error: BaseException) -> str:
             # Without what Python has added.
             text = words.lower()
         elif error.errno < 0:
-            # The resolver's own numbers and words.
+            # The resolver has negative numbers and texts of its own.
             text = text.lower()
     return text if error.filename is None else f"open {error.filename}: {text}"

@@ -1,9 +1,9 @@
 """The process log: one compact JSON object per line on stdout (spec 6.6).
 
-Keys come in the order `log_level`, `timestamp`, `message`, `source`, `data`. Whoever logs never waits: a thread writes,
-and lines stay whole among all processes that share a stdout, whatever that is and however long they are.
+Keys come in the order `log_level`, `timestamp`, `message`, `source`, `data`. Logging never blocks: a thread writes, and
+lines of all processes that share a stdout stay whole, whatever kind of file it is and however long they are.
 
-What clients and messages bring into a line is cut to size here, and only here (`excerpt`).
+Texts from clients and messages are cut to size here, and only here (`excerpt`).
 """
 
 import atexit
@@ -29,12 +29,12 @@ from fastrouter.logs.error_text import error_text
 STDOUT = 1
 
 # Bytes of lines that wait for a stdout that takes nothing (a pipe whose reader stands still); further lines are lost
-# until half of them are written. A burst of registrations outruns a healthy reader by some of it.
+# until half of them are written. A burst of registrations can fill a part of this even if the reader is healthy.
 MAX_WAITING = 8 * 1024 * 1024
 # Lines are written together up to so many bytes, which is what a pipe holds.
 _MAX_BATCH = 64 * 1024
-# Seconds between two writes, unless that much waits: a thread that wakes up for every line of a flood of them takes the
-# interpreter from the event loop each time.
+# Seconds between two writes, unless a whole batch waits. A thread that wakes up for every line of a flood would take
+# the interpreter from the event loop each time.
 _REST_SECONDS = 0.01
 # Seconds that the end of the process waits for its last lines to be taken.
 FLUSH_PATIENCE = 0.5
@@ -78,22 +78,22 @@ def parse_level(text: str) -> Level | None:
     return LEVELS.get(text.lower()) if text in (text.lower(), text.upper()) else None
 
 
-# A line that waits, and for how many lines it stands: the one that tells of lost lines stands for these. A plain tuple,
-# because the garbage collector leaves those alone, and there may be tens of thousands.
+# A line that waits, and for how many lines it stands: a line about lost lines stands for all of these. A plain tuple,
+# because the garbage collector does not track it, and there may be tens of thousands.
 _Line = tuple[bytes, int]
 
 
 class LineWriter:
     """Writes whole lines to a file descriptor from a thread of its own, and loses lines rather than wait for it.
 
-    Lost are lines beyond MAX_WAITING, and those that the descriptor refuses. They are counted, and when there is room
-    again `render_loss`, called with their number, makes the line that stands in their place.
+    Lines beyond MAX_WAITING, and lines that the descriptor refuses, are lost. They are counted, and when there is room
+    again `render_loss`, called with their number, makes the line that is written in their place.
     """
 
     def __init__(self, fd: int = STDOUT) -> None:
         self.render_loss: Callable[[int], bytes] | None = None
         self._fd = fd
-        # Guards all below, and is held for moments only: never while the descriptor is written to.
+        # Guards the fields below. It is never held while the descriptor is written to.
         self._changed = threading.Condition()
         self._lines: deque[_Line] = deque()
         # Bytes of lines that wait or are being written.
@@ -112,14 +112,14 @@ class LineWriter:
                 self._is_losing = True
                 self._lost += 1
                 return
-            self._tell_loss()
+            self._log_loss()
             self._append((line, 1))
             if self._thread is None:
                 self._start()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within this no line is on its way: for the thread that calls it, if others must not have its interpreter."""
+        """Write nothing within this block, so that the writing thread does not take the interpreter from the caller."""
         with self._changed:
             self._is_held = True
         try:
@@ -138,7 +138,8 @@ class LineWriter:
     def _start(self) -> None:
         # A daemon: the end of the process must not wait for a reader that stands still.
         self._thread = threading.Thread(target=self._write_for_ever, name="process-log", daemon=True)
-        # No signal is for this thread: those that the others hold back would end the process here.
+        # The thread must block all signals: those that other threads block would be delivered to it, and end the
+        # process.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
@@ -152,7 +153,7 @@ class LineWriter:
         if not self._is_held:
             self._changed.notify_all()
 
-    def _tell_loss(self) -> None:
+    def _log_loss(self) -> None:
         self._is_losing = False
         if self._lost and self.render_loss is not None:
             self._append((self.render_loss(self._lost), self._lost))
@@ -169,8 +170,8 @@ class LineWriter:
                 self._waiting -= sum(len(text) for text, _ in batch)
                 self._lost += lost
                 if not lost and not self._lines:
-                    # Nobody may have anything to log for long.
-                    self._tell_loss()
+                    # The next line may come much later, so the loss is logged now.
+                    self._log_loss()
                 self._changed.notify_all()
                 is_behind = self._waiting >= _MAX_BATCH
             if not is_behind:
@@ -188,7 +189,7 @@ class LineWriter:
         """Return how many lines were lost."""
         text = b"".join(line for line, _ in batch)
         if self._is_torn:
-            # What follows the part of a line is a line nevertheless.
+            # The last line is incomplete: a newline ends it.
             text = b"\n" + text
         left = memoryview(text)
         try:
@@ -197,10 +198,10 @@ class LineWriter:
                     try:
                         left = left[os.write(self._fd, left) :]
                     except BlockingIOError:
-                        # Somebody who shares it has made it so.
+                        # Another process that shares the file has made it non-blocking.
                         select.select((), (self._fd,), ())
         except OSError:
-            # Nowhere is left to report a broken process log to; routing goes on.
+            # There is no place to report a broken process log to; routing goes on.
             pass
         written = len(text) - len(left)
         lost = 0
@@ -225,7 +226,7 @@ def _is_shared(fd: int) -> bool:
 @contextmanager
 def exclusive_writes(fd: int) -> Iterator[None]:
     """Keep off all other processes that write to what `fd` is within this; the kernel ends it with the process."""
-    # A line that may be cut in two is better than none.
+    # Without a lock, lines may be torn, which is better than no lines.
     with suppress(OSError):
         fcntl.lockf(fd, fcntl.LOCK_EX, 1)
     try:
@@ -235,7 +236,7 @@ def exclusive_writes(fd: int) -> Iterator[None]:
             fcntl.lockf(fd, fcntl.LOCK_UN, 1)
 
 
-# The one that all processes of the router write with; two of them in one process would get into each other's lines.
+# The only writer to stdout in a process: two of them would tear each other's lines.
 STDOUT_WRITER = LineWriter()
 
 
@@ -286,7 +287,7 @@ class Logger:
         self._threshold.level = level
 
     def is_enabled(self, level: Level) -> bool:
-        """Whether lines of `level` are written: for callers whose `data` is dear to make."""
+        """Whether lines of `level` are written: for callers whose `data` is expensive to make."""
         return level >= self._threshold.level
 
     def held(self) -> AbstractContextManager[None]:
@@ -322,7 +323,7 @@ class Logger:
         record["data"] = data
         line = _encode(record)
         if len(line) > MAX_TEXT:
-            # Only now is it worth to look at every member.
+            # The line is too long: only now is every member checked.
             record["message"] = excerpt(message)
             record["data"] = _bounded(data)
             line = _encode(record)
@@ -353,13 +354,13 @@ def excerpt(text: str | bytes, limit: int = MAX_TEXT) -> str:
 
 
 def _excerpt_of_stack(text: str) -> str:
-    """Return `text`, or its end, which tells most: the innermost frame and the error."""
+    """Return `text`, or its end, which matters most: the innermost frame and the error."""
     more = len(text) - MAX_STACK
     return f"({more} more) ...{text[more:]}" if more > 0 else text
 
 
 def _bounded(value: Any) -> Any:
-    """Return what stands in a line for `value`, which may be of any type and size."""
+    """Return `value`, which may be of any type and size, cut to the bounds of a line."""
     if isinstance(value, str | bytes):
         return excerpt(value)
     if value is None or isinstance(value, bool | int | float):
@@ -378,7 +379,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _text_of(value: Any) -> str:
-    """Return what stands for a value that JSON has no form for."""
+    """Return the text of a value that JSON cannot represent."""
     if isinstance(value, BaseException):
         return excerpt(error_text(value))
     return excerpt(value if isinstance(value, bytes) else str(value))

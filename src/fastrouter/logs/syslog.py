@@ -14,7 +14,7 @@ from fastrouter.logs.access import MAX_QUEUED_BYTES, REPORT_INTERVAL, LineSink
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger, exclusive_writes
 
-# Seconds to connect, and for the server to take anything at all. Nobody but the sink's own thread waits.
+# Seconds to connect, and for the server to take anything at all. Only the sink's own thread waits.
 PATIENCE = 5.0
 
 # Seconds between two attempts to connect: doubled from the first to the last.
@@ -75,7 +75,7 @@ class SyslogSink(LineSink):
     over the next one.
     """
 
-    complaint = "error-emitting-access-log-to-writer-syslog"
+    loss_message = "error-emitting-access-log-to-writer-syslog"
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class SyslogSink(LineSink):
                         while sent < len(stream):
                             sent += connection.send(memoryview(stream)[sent:])
                     except OSError:
-                        # Before others have their turn: what they send would follow half a line.
+                        # Before the lock is released: lines of other workers would follow half a line.
                         with suppress(OSError):
                             connection.shutdown(socket.SHUT_RDWR)
                         raise
@@ -149,7 +149,7 @@ class SyslogSink(LineSink):
                 self._disconnect()
                 begun = stream.rfind(b"\n", 0, sent) + 1
                 if begun < sent:
-                    # The server has the beginning of this line, and nobody knows whether it has those before it.
+                    # The server has the beginning of this line. Whether it has the lines before is unknown.
                     begun = stream.index(b"\n", sent) + 1
                 self._lose(int(begun > sent), error_text(error))
                 stream = stream[begun:]
@@ -188,7 +188,7 @@ class SyslogSink(LineSink):
 
 
 def _raise_if_ended(connection: socket.socket) -> None:
-    """Raise an OSError if the server has hung up; what is written then would be lost without an error."""
+    """Raise an OSError if the server has closed the connection: what is written then is lost without an error."""
     connection.setblocking(False)
     try:
         if connection.recv(4096) == b"":

@@ -1,17 +1,17 @@
-"""Listening sockets that a router is started with, instead of binding them: its predecessor's, or a service manager's.
+"""Listening sockets that a router inherits instead of binding them: from its predecessor, or from a service manager.
 
-Two ways lead here, both by environment variables that name inherited descriptors. They are taken out of the
-environment, so that no child takes them for its own.
+Both use environment variables that name inherited descriptors. The variables are removed from the environment, so that
+no child process takes them for its own.
 
 `FASTROUTER_LISTENERS=clients:7,clients:8,routes:9` and `FASTROUTER_PREDECESSOR=10` come from a router that this one is
-to succeed (upgrade): descriptor 10 is a socket, on which one line says that the successor serves, and whose end says
-that the predecessor is gone. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242, which must be the
-predecessor, hands over its routing table (handed_table); routers that know nothing of it pass it on to successors of
-theirs, which it does not concern. So it is with `FASTROUTER_TICKETS=12:4242`, a pipe that holds the secret of the
-predecessor's session tickets (session_tickets).
+to succeed (upgrade): descriptor 10 is a socket. One line on it says that the successor serves, and its end says that
+the predecessor has ended. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242 hands over its routing
+table (handed_table). An older version that does not know the variable passes it on to its own successor; so it is
+ignored unless 4242 is the predecessor. The same holds for `FASTROUTER_TICKETS=12:4242`, a pipe that holds the secret of
+the predecessor's session tickets (session_tickets).
 
-`LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor that is named as one
-of ours is that one, and every other is for clients.
+`LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor with the
+name of one of the router's listeners is that listener; every other one is for clients.
 """
 
 import os
@@ -57,10 +57,10 @@ class NamedListener(NamedTuple):
 
 
 class InheritedListeners:
-    """Listening sockets from outside, until somebody takes them. `is_strict`: only for the address they are bound to.
+    """Inherited listening sockets that are not in use yet. `is_strict`: only for the port each is bound to.
 
-    A predecessor's sockets have the addresses of its configuration, which may have changed; those of a service manager
-    have the addresses the operator wants.
+    A predecessor's sockets have the addresses of its configuration, which may have changed since; those of a service
+    manager have the addresses that the operator wants.
     """
 
     def __init__(self, named: Iterable[NamedListener], *, is_strict: bool) -> None:
@@ -69,7 +69,7 @@ class InheritedListeners:
 
     @property
     def names(self) -> list[str]:
-        """The names of those that nobody has taken."""
+        """The names of those that were not taken."""
         return [name for name, _ in self._named]
 
     def take(self, name: str, port: int) -> list[socket.socket]:
@@ -90,7 +90,7 @@ class InheritedListeners:
         return taken[0] if taken else None
 
     def close(self) -> None:
-        """Close those that nobody has taken."""
+        """Close those that were not taken."""
         for _, listener in self._named:
             listener.close()
         self._named = []
@@ -100,9 +100,10 @@ NOTHING_INHERITED = InheritedListeners([], is_strict=True)
 
 
 class Inheritance(NamedTuple):
-    """What a router is started with; `predecessor` is its end of the line to the router that it is to succeed.
+    """What a router inherits; `predecessor` is a socket to the router that it is to succeed.
 
-    `table` is where that one hands over its routing table, and `ticket_secret` that of its session tickets, if it does.
+    Over `table` the predecessor hands over its routing table; `ticket_secret` is that of its session tickets. Each is
+    empty if the predecessor does not offer it.
     """
 
     listeners: InheritedListeners
@@ -112,7 +113,7 @@ class Inheritance(NamedTuple):
 
 
 def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> Inheritance:
-    """Take what `environment` names, and the names out of it. Raises HandoverError."""
+    """Open the descriptors that `environment` names, and remove the variables. Raises HandoverError."""
     listeners, line, table, tickets = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE, TICKETS))
     systemd = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if line:
@@ -130,7 +131,7 @@ def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> I
 def handover_environment(
     named: Iterable[NamedListener], line: socket.socket, table: socket.socket, tickets: int
 ) -> dict[str, str]:
-    """Return the variables that tell a successor of the descriptors it inherits."""
+    """Return the variables that name a successor's inherited descriptors."""
     return {
         LISTENERS: ",".join(f"{name}:{listener.fileno()}" for name, listener in named),
         PREDECESSOR: str(line.fileno()),
@@ -156,19 +157,19 @@ def _read_ticket_secret(text: str, predecessor: socket.socket) -> bytes:
         with open(descriptor, "rb") as pipe:
             return pipe.read()
     except OSError as error:
-        raise HandoverError(f"descriptor {descriptor} cannot be read: {error.strerror}") from error
+        raise HandoverError(f"descriptor {descriptor} cannot be read: {error_text(error)}") from error
 
 
 def _descriptor_from(predecessor: socket.socket, text: str) -> int | None:
-    """Return the descriptor of `DESCRIPTOR:OWNER`, None if another than the predecessor has passed it on."""
+    """Return the descriptor of `DESCRIPTOR:OWNER`, None if the owner is not the predecessor."""
     descriptor, _, owner = text.partition(":")
-    # The kernel knows who has made the line.
+    # The kernel knows which process has made the socket.
     return _number(descriptor) if owner == str(peer_pid(predecessor)) else None
 
 
 def _adopt_systemd(variables: Mapping[str, str]) -> list[NamedListener]:
     if variables["LISTEN_PID"] != str(os.getpid()):
-        # Meant for the process that started this one, or nobody.
+        # The variables are for another process, or there are none.
         return []
     names = variables["LISTEN_FDNAMES"].split(":")
     named = []

@@ -20,8 +20,8 @@ def bind_listeners(address: Address, count: int) -> list[socket.socket]:
     """
     family, bind_to = _resolve(address)
     if address.port != 0:
-        # Another router of the same user shares its port as we do, and would lose half of its clients to us without
-        # anybody noticing. A socket that does not share finds out.
+        # Another router of the same user also sets SO_REUSEPORT, and would silently lose half of its clients to this
+        # one. A socket without the option fails to bind then.
         _bind(family, bind_to, is_shared=False).close()
     listeners: list[socket.socket] = []
     try:
@@ -52,7 +52,7 @@ def describe_listener(listener: socket.socket) -> dict[str, str | int]:
 class ListenerWatch:
     """Calls `on_failure` with the first of `listeners` that stops listening although nobody has closed it.
 
-    The event loops of the workers would not tell: to them such a socket is one where nobody connects.
+    The event loops of the workers do not report this: to them such a socket is one without new clients.
     """
 
     def __init__(self, listeners: Sequence[socket.socket], on_failure: Callable[[socket.socket], None]) -> None:
@@ -61,7 +61,7 @@ class ListenerWatch:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         for descriptor in self._listeners:
-            # Hanging up and errors are reported without being asked for; clients are none of our business.
+            # epoll reports hang-ups and errors always; new clients are left to the workers.
             self._epoll.register(descriptor, 0)
         self._loop.add_reader(self._epoll.fileno(), self._find_failure)
 
@@ -91,7 +91,7 @@ def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
 def _bind(family: socket.AddressFamily, bind_to: tuple[str, int], *, is_shared: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Connections of an earlier run that linger in TIME_WAIT do not keep the port from its successor.
+        # Connections of an earlier run in TIME_WAIT do not block the port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

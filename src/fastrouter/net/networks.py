@@ -1,4 +1,4 @@
-"""Networks in the spelling of their operators, and which of them an address is in."""
+"""Sets of networks as operators write them, such as `10.0.0.0/8`."""
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network

@@ -9,17 +9,17 @@ import pycares
 from aiodns import DNSResolver
 from aiodns.error import DNSError
 
-# Lookups under way at a time, each for another name. What one costs is a datagram every two seconds and some memory; a
-# bound there must be.
+# Lookups under way at a time, each for another name. One costs a datagram every two seconds and some memory, so this
+# only has to be some bound.
 MAX_LOOKUPS = 10_000
 
 
 class Resolver:
     """Looks up names as `/etc/hosts`, `/etc/resolv.conf` and `/etc/nsswitch.conf` say, which may change meanwhile.
 
-    Has the shape of `_core.Resolve`. However many ask for a name, there is one lookup of it, and names whose servers do
-    not answer are in nobody's way. A lookup ends when the servers had as many chances as `resolv.conf` gives them; who
-    asks waits no longer than he likes. `options` are those of `pycares.Channel`, in place of what the files say.
+    Has the shape of `_core.Resolve`. Those who ask for the same name share one lookup. A name whose servers do not
+    answer delays no other name. A lookup ends after the attempts that `resolv.conf` gives it; callers may stop waiting
+    earlier. `options` are those of `pycares.Channel`, in place of what the files say.
     """
 
     def __init__(self, *, max_lookups: int = MAX_LOOKUPS, **options: Any) -> None:
@@ -39,7 +39,7 @@ class Resolver:
             lookup = asyncio.get_running_loop().create_task(self._look_up(host))
             self._lookups[host] = lookup
             lookup.add_done_callback(lambda ended: self._on_end(host, ended))
-        # Others wait for it, too, and those who come next will.
+        # Others wait for the lookup, too, so it goes on when this caller is cancelled.
         return await asyncio.shield(lookup)
 
     async def _look_up(self, host: str) -> list[str]:
@@ -57,7 +57,7 @@ class Resolver:
     def _on_end(self, host: str, lookup: asyncio.Task[list[str]]) -> None:
         del self._lookups[host]
         if not lookup.cancelled():
-            # Those who have asked may all have left.
+            # All callers may have stopped waiting: this marks the exception as seen.
             lookup.exception()
 
 

@@ -1,4 +1,4 @@
-"""The debug server: what an operator may look at and change while the router runs (spec 1.2, 7.7, 9.12)."""
+"""The debug server: the log level and the stacks of the control process (spec 1.2, 7.7, 9.12)."""
 
 import asyncio
 import io
@@ -12,7 +12,7 @@ from fastrouter.observe.responses import NOT_FOUND, StatusHandler, StatusRequest
 from fastrouter.observe.status_server import StatusServer
 
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
-# What Gorouter has because Go has it.
+# Paths that Gorouter has because of Go's runtime.
 _GO_ONLY_PATHS = ("/debug/pprof/", "/block-profile-rate", "/mutex-profile-fraction")
 _NO_GO = StatusResponse(404, _TEXT, b"not there: this is no Go process; /debug/pprof/goroutine has the stacks\n")
 
@@ -24,7 +24,7 @@ def new_debug_server(address: str, level: Callable[[], Level], set_level: Callab
 
 
 def debug_handler(level: Callable[[], Level], set_level: Callable[[Level], None]) -> StatusHandler:
-    """Answer `/log-level` and, for whoever looks for Go's profiles, the stacks of the control process."""
+    """Answer `/log-level` and, in place of Go's profile of goroutines, the stacks of the control process."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path == "/log-level":

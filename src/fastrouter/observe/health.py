@@ -12,7 +12,7 @@ class State(Enum):
 
 
 class Health:
-    """The state that health checks are answered from."""
+    """The state that health checks report."""
 
     def __init__(self) -> None:
         self._state = State.INITIALIZING

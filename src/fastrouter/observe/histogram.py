@@ -1,11 +1,11 @@
-"""Histograms: the bounds that an operator chooses, and one that the control process keeps by itself."""
+"""Histograms: their bounds, and the one whose values the control process counts."""
 
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-# What Prometheus' Go client takes when it is given none.
+# The default bounds of Prometheus' Go client.
 FALLBACK_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -65,7 +65,7 @@ class Buckets(NamedTuple):
                 return low + (bound - low) * (wanted - passed) / count
             passed += count
             low = bound
-        # Beyond the last bound nothing is known but that.
+        # Of a value beyond the last bound only this is known.
         return low if self.samples else 0.0
 
 

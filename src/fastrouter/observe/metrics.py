@@ -1,7 +1,7 @@
-"""What `/metrics` says (spec 7.4, 9.11): the counters of all workers, and those of the control process.
+"""The content of `/metrics` (spec 7.4, 9.11): the counters of all workers, and those of the control process.
 
-Names, labels, types and texts are Gorouter's, so that dashboards and alerts go on; what Gorouter does not have begins
-with `fastrouter_`.
+Names, labels, types and texts are Gorouter's, so that dashboards and alerts keep working; metrics that Gorouter does
+not have begin with `fastrouter_`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class WorkerState(NamedTuple):
 
 
 class _Latency(NamedTuple):
-    """One of the metrics that are histograms, or gauges: its histogram of now by labels."""
+    """A metric that is a histogram, or a gauge made of it: the current histograms by their labels."""
 
     name: str
     meaning: str
@@ -69,7 +69,7 @@ class Metrics:
         self._monitor = monitor
         self._states = states
         self._has_gauges = has_gauges
-        # By name and labels: how many values there were and their sum, and what the gauge said.
+        # By name and labels: count and sum of the values at the last render, and the gauge's value then.
         self._gauged: dict[tuple[str, Labels], tuple[int, float, float]] = {}
 
     def render(self) -> Iterator[bytes]:
@@ -136,7 +136,7 @@ class Metrics:
             "number of requests, and of connections before their first one, that were refused before any handler",
             [Sample(counts[f"refused_{reason}"], (("reason", reason),)) for reason in REFUSALS],
         )
-        # Gorouter has it and never counts it.
+        # Gorouter exposes it, and it is always 0 there, too.
         page.counter(
             "responses_route_services",
             "number of responses for route services",
@@ -192,7 +192,7 @@ class Metrics:
         page.gauge(
             "total_dropped_messages", "number of total dropped messages in NATS", [Sample(monitor.dropped_messages)]
         )
-        # What Prometheus' Go client adds; the text is made in memory, where neither goes wrong.
+        # Prometheus' Go client adds these two counters of errors. Here they are always 0.
         page.counter(
             "promhttp_metric_handler_errors_total",
             "Total number of internal errors encountered by the promhttp metric handler.",

@@ -1,26 +1,27 @@
-"""What is looked at every few seconds: open files, CPU, memory, and what waits on the bus (spec 1.3, 7.3, 7.4)."""
+"""Measurements every few seconds: open files, CPU, memory, and messages that wait (spec 1.3, 7.3, 7.4)."""
 
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
 
 from fastrouter.observe.process_usage import Usage, UsageMeter
+from fastrouter.process.background_task import BackgroundTask
 
-# Seconds between two looks.
+# Seconds between two measurements.
 INTERVAL = 5.0
 
 
-class Monitor:
-    """Looks at once and every INTERVAL seconds.
+class Monitor(BackgroundTask):
+    """Measures at once and every INTERVAL seconds.
 
     `pids` returns the processes of the router, `bus` how many messages wait and how many were dropped. Each of
-    `on_interval` is called when one has passed.
+    `on_interval` is called after every interval.
     """
 
     def __init__(self, pids: Callable[[], Iterable[int]], bus: Callable[[], tuple[int, int]]) -> None:
+        super().__init__()
         self._pids = pids
         self._bus = bus
-        self._task: asyncio.Task[None] | None = None
         self._meter = UsageMeter()
         self.on_interval: list[Callable[[], None]] = []
         self.file_descriptors = 0
@@ -28,20 +29,10 @@ class Monitor:
         self.buffered_messages = 0
         self.dropped_messages = 0
 
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._look_for_ever())
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    async def _look_for_ever(self) -> None:
+    async def _run(self) -> None:
         while True:
             self.buffered_messages, self.dropped_messages = self._bus()
-            # In a thread: to list a hundred thousand connections takes a while.
+            # In a thread, because listing a hundred thousand connections takes a while.
             self.file_descriptors, self.usage = await asyncio.to_thread(self._look_at, tuple(self._pids()))
             await asyncio.sleep(INTERVAL)
             for callback in self.on_interval:

@@ -18,15 +18,16 @@ class StatusRequest(NamedTuple):
     body: bytes
 
 
-# Parts of a body. Behind a future the next one is asked for when that is done.
+# Parts of a body. After a future, the next part is requested when the future is done.
 BodyParts = Iterator[bytes | asyncio.Future[None]]
 
 
 class StatusResponse(NamedTuple):
     """A whole response; `is_last` closes the connection after it.
 
-    A body that is long or takes long to make is an iterator of its parts. The next one is asked for when the client has
-    taken those before, and the loop does other work in between; an empty part is work that has come to nothing yet.
+    A body that is long or takes long to make is an iterator of its parts. The next part is requested when the client
+    has taken those before, and the loop does other work in between. A part may be empty: then it only ends a step of
+    work.
     """
 
     status: int

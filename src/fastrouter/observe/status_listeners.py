@@ -1,4 +1,4 @@
-"""Which status listeners a router has, and with what they answer (spec 1.2, 7.1 to 7.3)."""
+"""The status listeners of a router, and their handlers (spec 1.2, 7.1 to 7.3)."""
 
 import ssl
 from collections.abc import Callable, Coroutine
@@ -50,7 +50,7 @@ class StatusOptions:
 class StatusListeners:
     """All status listeners of a router; `varz_json` is what the component listener needs.
 
-    `until_applied` waits until the registry's changes are in effect for clients: who reads of a route can use it.
+    `until_applied` waits until the registry's changes are in effect for clients, so that a listed route is served.
     """
 
     def __init__(

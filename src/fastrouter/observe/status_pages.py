@@ -1,10 +1,10 @@
-"""What health, routes and component answer, and to whom (spec 7.1 to 7.3)."""
+"""The answers for health, routes and the component, and their credentials (spec 7.1 to 7.3)."""
 
 import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import NamedTuple
 
 from fastrouter.observe.responses import NOT_FOUND, TEXT, BodyParts, StatusHandler, StatusRequest, StatusResponse
@@ -32,7 +32,7 @@ class Credentials(NamedTuple):
         if decoded.count(b":") != 1:
             return False
         user, _, password = decoded.partition(b":")
-        # Both are compared, and in constant time: how long it takes says nothing about either.
+        # Both are compared, in constant time, so that the duration reveals nothing about either.
         is_user = hmac.compare_digest(user, self.user.encode())
         is_password = hmac.compare_digest(password, self.password.encode())
         return is_user and is_password
@@ -52,7 +52,7 @@ def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
 
 
 def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, None, None]]) -> BodyParts:
-    """Yield `parts`, the last one only behind what `wait`, called when it has been made, waits for."""
+    """Yield `parts`; before the last one, call `wait` and wait until it is done."""
     held = b""
     for part in parts:
         yield held
@@ -63,18 +63,8 @@ def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, No
 
 def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts]) -> StatusHandler:
     """Answer `/routes` to those who have the credentials."""
-
-    def handle(request: StatusRequest) -> StatusResponse:
-        # Health paths are open on this listener too, but nothing is there.
-        if request.path in {"/health", "/healthz"}:
-            return NOT_FOUND
-        if not credentials.admits(request.authorization):
-            return _unauthorized()
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
-
-    return handle
+    # Gorouter checks no credentials for health paths here, and has no handler for them.
+    return _pages_handler(lambda: NOT_FOUND, credentials, {"/routes": lambda: _json(routes_json())})
 
 
 def component_handler(
@@ -83,18 +73,25 @@ def component_handler(
     varz_json: Callable[[], bytes],
     routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
-    """Answer everything that the deprecated component listener has."""
+    """Answer the paths of the deprecated component listener."""
+    return _pages_handler(
+        lambda: _health(is_healthy()),
+        credentials,
+        {"/varz": lambda: _json(varz_json()), "/routes": lambda: _json(routes_json())},
+    )
+
+
+def _pages_handler(
+    health: Callable[[], StatusResponse], credentials: Credentials, pages: Mapping[str, Callable[[], StatusResponse]]
+) -> StatusHandler:
+    """Answer health paths to everybody, and `pages`, by their paths, to those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path in {"/health", "/healthz"}:
-            return _health(is_healthy())
+            return health()
         if not credentials.admits(request.authorization):
             return _unauthorized()
-        if request.path == "/varz":
-            return _json(varz_json())
-        if request.path == "/routes":
-            return _json(routes_json())
-        return NOT_FOUND
+        return pages.get(request.path, lambda: NOT_FOUND)()
 
     return handle
 

@@ -1,7 +1,7 @@
-"""Small HTTP: the server of all status listeners (spec 7.1 to 7.3).
+"""A small HTTP server for all status listeners (spec 7.1 to 7.3, ADR 13).
 
-These listeners share the event loop of the control process, and some are open to everybody: whatever clients do, a
-connection holds little memory, and all of them together hold the loop for a moment at a time.
+These listeners share the event loop of the control process, and some are open to everybody. So a connection holds
+little memory, and all of them together hold the loop for a few milliseconds at a time, whatever clients do.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from fastrouter.process.slices import SLICE
 
 # Seconds for a request to arrive; a connection that is idle for so long is closed too.
 READ_TIMEOUT = 10.0
-# Seconds for a client to take what waits for it, which is HIGH_WATER and a part of a body at most.
+# Seconds for a client to take what is buffered for it, which is HIGH_WATER and a part of a body at most.
 WRITE_TIMEOUT = 10.0
 HIGH_WATER = 16 * 1024
 # Connections of one listener. One more takes the place of the one that was served least recently: idle ones and those
@@ -30,19 +30,21 @@ HIGH_WATER = 16 * 1024
 MAX_CONNECTIONS = 256
 # A head is a request line, a handful of headers and one credential.
 MAX_HEAD = 64 * 1024
-# Few take a body at all; for the others a short one is read past, so that the client sees the response and not a reset.
+# Few requests have a use for a body. A short one is read and ignored, so that the client sees the response and no
+# reset.
 MAX_BODY = 64 * 1024
 # Bytes of a message in all: chunks and trailers take more than the body in them.
 _MAX_MESSAGE = MAX_HEAD + 4 * MAX_BODY
-# Bytes that a client whose request is refused may still send, so that it sees why and not a reset.
+# Bytes of a refused request that are still read, so that the client sees the response and no reset.
 _MAX_DISCARDED = 1024 * 1024
 
 # Bytes taken off a connection at a time, and bytes of them that are parsed at a time: some two dozen requests at most.
 _READ_SIZE = 4096
 _PARSED_AT_ONCE = 512
-# Seconds without new connections when one could not be accepted.
+# Seconds without accepting after a connection could not be accepted.
 _ACCEPT_PAUSE = 0.1
-# Pieces of work for a TLS client that has said goodbye behind its request: there is no later turn for it.
+# Pieces of work for a TLS client that has sent close_notify behind its request: asyncio closes the connection right
+# after.
 _PIECES_AT_GOODBYE = 16
 
 
@@ -85,7 +87,7 @@ class StatusServer:
 
     def _bind(self) -> socket.socket:
         try:
-            # A listener of another process may not share the port: two routers on one machine are a mistake to be told.
+            # The port is not shared with another process: two routers on one machine are an error to be reported.
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             return socket.create_server((self._host, self._port), family=family, reuse_port=False)
         except OSError as error:
@@ -103,7 +105,7 @@ class StatusServer:
         self.close_listener()
         for connection in list(self._connections):
             connection.abort()
-        # They are told in the next turn.
+        # connection_lost is called in the next turn of the loop.
         await asyncio.sleep(0)
 
     def _accept_more(self) -> None:
@@ -125,7 +127,7 @@ class StatusServer:
         except (BlockingIOError, ConnectionError):
             return
         except OSError:
-            # There is no descriptor or no memory for it, and the listener would say so in every turn.
+            # Descriptors or memory have run out, and the listener would be ready in every turn.
             self._accept_no_more()
             self._pause = asyncio.get_running_loop().call_later(_ACCEPT_PAUSE, self._accept_more)
             return
@@ -136,11 +138,11 @@ class StatusServer:
         self._connections[_Connection(self, accepted)] = None
 
     def forget(self, connection: "_Connection") -> None:
-        """Take note that a connection has ended, or is about to."""
+        """Remove a connection that has ended, or is about to."""
         self._connections.pop(connection, None)
 
     def note_served(self, connection: "_Connection") -> None:
-        """Take note that a connection was answered just now."""
+        """Make a connection that was answered just now the last to be replaced."""
         if connection in self._connections:
             del self._connections[connection]
             self._connections[connection] = None
@@ -218,7 +220,7 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             await self._loop.connect_accepted_socket(lambda: self, accepted, ssl=self._server.tls)
         except (OSError, asyncio.CancelledError):
-            # It has left, speaks no TLS that is good enough, or had to go.
+            # The client has left, the handshake has failed, or the connection was replaced.
             accepted.close()
             self.connection_lost(None)
 
@@ -257,7 +259,7 @@ class _Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def eof_received(self) -> bool:
-        # A client may say early that it has no more requests; it still wants what it has asked for.
+        # A client may half-close its connection early, and still wants its responses.
         if self._server.tls is not None:
             for _ in range(_PIECES_AT_GOODBYE):
                 if not self.work():
@@ -265,7 +267,7 @@ class _Connection(asyncio.BufferedProtocol):
         return bool(self._requests or self._unparsed or self._stream)
 
     def pause_writing(self) -> None:
-        # Also for what TLS has to answer by itself: no client gets more than it takes.
+        # This also bounds what TLS sends by itself.
         self._is_writing_paused = True
         self._set_reading(False)
         self._expect(WRITE_TIMEOUT)
@@ -275,14 +277,14 @@ class _Connection(asyncio.BufferedProtocol):
         if self._stream is not None:
             self._expect(WRITE_TIMEOUT)
         elif self._message_size:
-            # To take what TLS has to say is no reason to have more time for a head.
+            # When TLS data was taken, the time for the next head is not extended.
             self._expect(self._request_due - self._loop.time())
         else:
             self._expect_request()
         self._server.give_turn(self)
 
     def work(self) -> bool:
-        """Do one piece of what is to be done; False when that is nothing before something happens."""
+        """Do one piece of work; False if there is none until the next event."""
         if self._transport is None or self._transport.is_closing() or self._is_writing_paused:
             return False
         if self._stream is not None:
@@ -349,7 +351,7 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # Nobody here speaks anything else; what is behind the request is no HTTP.
+            # An upgrade is not supported, so the bytes behind the request are no HTTP.
             if self._is_parsing and self._requests:
                 self._requests[-1] = self._requests[-1]._replace(is_last=True)
                 self._stop_parsing()
@@ -387,7 +389,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._expect_request()
             self._send(head_of(response, is_last=is_last, is_chunked=not request.is_http_1_0))
         else:
-            # A body without a length ends with the connection for those who do not know chunks.
+            # HTTP/1.0 has no chunks, so a body without a length ends with the connection.
             is_last = is_last or request.is_http_1_0
             self._stream = ResponseStream(response.body, response, is_chunked=not request.is_http_1_0, is_last=is_last)
             return
@@ -416,7 +418,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._stop_parsing()
         self._requests.clear()
         if is_refusal and self._transport.can_write_eof():
-            # A close would be a reset for what the client still sends, and that would cost it the answer.
+            # A close would answer what the client still sends with a reset, and the client would lose the response.
             self._transport.write_eof()
         else:
             self._transport.close()

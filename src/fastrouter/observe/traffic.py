@@ -1,4 +1,4 @@
-"""What `/varz` says of requests, out of the counters of all workers (spec 7.3)."""
+"""The figures of `/varz` about requests, from the counters of all workers (spec 7.3)."""
 
 import math
 
@@ -25,7 +25,7 @@ class Rates:
         self._total = 0
 
     def tick(self, total: int) -> None:
-        """Take note of how many requests there were since the start."""
+        """Update the rates with the number of requests since the start."""
         rate = (total - self._total) / self._interval
         self._total = total
         if self._rates is None:
@@ -64,7 +64,7 @@ class TrafficReader:
             self._component_rates[row].tick(self._stats.attempts(row))
 
     def read(self) -> Traffic:
-        """Return the figures of now."""
+        """Return the current figures."""
         counts = self._stats.counts()
         rates = self._rates.values()
         rows = [Buckets(*self._stats.histogram("latency", row)) for row in range(len(self._components.labels()))]

@@ -1,4 +1,4 @@
-"""The router as a component of old: `/varz` (spec 7.3)."""
+"""The router as a component in the old sense: `/varz` (spec 7.3)."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class AppRequests(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/varz` says of requests; `components` are the responses by the tag `component` of the endpoints."""
+    """The figures of `/varz` about requests; `components` are the responses by the tag `component` of the endpoints."""
 
     all: Responses = Responses()
     components: dict[str, Responses] = msgspec.field(default_factory=dict)

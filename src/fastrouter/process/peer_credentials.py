@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket: the kernel says so, and nobody can tell it otherwise (unix(7))."""
+"""Which process is at the other end of a Unix socket: the kernel says it, so it cannot be forged (unix(7))."""
 
 import socket
 import struct
@@ -14,6 +14,6 @@ def peer_pid(end: socket.socket) -> int:
 
 
 def credentials_pid(credentials: bytes) -> int:
-    """Return the process id in what SO_PEERCRED or a message of SCM_CREDENTIALS brings."""
+    """Return the process id in the content of SO_PEERCRED or of a message of SCM_CREDENTIALS."""
     pid: int = _CREDENTIALS.unpack(credentials)[0]
     return pid

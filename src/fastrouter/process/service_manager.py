@@ -1,4 +1,4 @@
-"""What the router tells the service manager that started it, in the protocol of sd_notify(3)."""
+"""Notifications to the service manager that started the router, in the protocol of sd_notify(3)."""
 
 import asyncio
 import os
@@ -12,28 +12,28 @@ class ServiceManager:
 
     def __init__(self) -> None:
         path = os.environ.get("NOTIFY_SOCKET", "")
-        # @ stands for the byte that an abstract address begins with, which no variable can hold.
+        # An abstract address begins with a zero byte, for which @ stands in the variable.
         self._address = f"\0{path[1:]}" if path.startswith("@") else path
         self._watchdog: asyncio.TimerHandle | None = None
 
     def ready(self) -> None:
-        """Tell that the router serves, or has read again what it was to read again."""
+        """Notify that the router serves, or that a reload is complete."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Tell that the router begins to read something again; `ready` follows."""
+        """Notify that a reload begins; `ready` follows."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Tell that the router drains or stops."""
+        """Notify that the router drains or stops."""
         self._send("STOPPING=1")
 
     def succeeded_by(self, pid: int) -> None:
-        """Tell that from now on the process `pid` is the service."""
+        """Notify that from now on the process `pid` is the service."""
         self._send(f"MAINPID={pid}", "READY=1")
 
     def feed_watchdog(self) -> None:
-        """Say twice as often as WATCHDOG_USEC asks for, from now until `leave_watchdog`, that the event loop runs."""
+        """Notify from now until `leave_watchdog` that the event loop runs, twice as often as WATCHDOG_USEC asks for."""
         microseconds = os.environ.get("WATCHDOG_USEC", "")
         if not microseconds.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
             return
@@ -41,7 +41,7 @@ class ServiceManager:
         self._watchdog = asyncio.get_running_loop().call_later(int(microseconds) / 2e6, self.feed_watchdog)
 
     def leave_watchdog(self) -> None:
-        """Feed it no more."""
+        """Stop feeding the watchdog."""
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
@@ -50,6 +50,6 @@ class ServiceManager:
         if not self._address:
             return
         # A manager that is gone or does not listen must not stop the router.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller, suppress(OSError):
-            teller.setblocking(False)
-            teller.sendto("\n".join(assignments).encode(), self._address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
+            sender.setblocking(False)
+            sender.sendto("\n".join(assignments).encode(), self._address)

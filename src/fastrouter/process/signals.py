@@ -8,7 +8,7 @@ RELOAD = signal.SIGHUP
 UPGRADE = signal.SIGUSR2
 HANDLED = (*STOP, DRAIN, RELOAD, UPGRADE)
 
-# What a terminal or a service manager sends to the whole group: workers leave it to the control process.
+# Signals that a terminal or a service manager sends to the whole process group: only the control process acts on them.
 IGNORED_BY_WORKERS = HANDLED
 
 # As Gorouter names them in its log.
@@ -21,10 +21,10 @@ NAMES: dict[int, str] = {
 
 
 def hold() -> None:
-    """Keep signals back from now on: called before the first line of the log, after which anybody may send one."""
+    """Block the signals: called before the first line of the log, after which operators may send them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
 def release() -> None:
-    """Let signals through, also those kept back so far: the handlers are in place."""
+    """Unblock the signals, once the handlers are set; those sent so far are delivered now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)

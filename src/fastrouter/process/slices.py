@@ -1,4 +1,4 @@
-"""Long work on the event loop, a slice at a time: whoever else needs the loop waits for one slice and no longer."""
+"""Long work on the event loop in slices: other work waits for one slice at most."""
 
 import asyncio
 import time

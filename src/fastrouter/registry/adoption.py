@@ -1,4 +1,4 @@
-"""A routing table that a predecessor hands over, taken in beside what is here already."""
+"""Takes over the routing table of a predecessor, beside the routes that are here already."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from fastrouter.registry.route_registry import RouteRegistry
 
 
 class Adoption:
-    """Takes into `registry` what a router hands over to this one.
+    """Adds to `registry` what a predecessor hands over.
 
     `mark` gets the number of each endpoint that has failed, and how many seconds ago.
     """
@@ -20,7 +20,7 @@ class Adoption:
         self._failed_ago: dict[int, float] = {}
 
     def take(self, handed: HandedEndpoint | HandedRoute) -> None:
-        """Take the next part. Raises ValueError for what no registration could have brought."""
+        """Take the next part. Raises ValueError for an endpoint that no valid registration describes."""
         match handed:
             case HandedEndpoint(number):
                 self._endpoints[number] = self._registry.new_handed_endpoint(handed)

@@ -1,4 +1,4 @@
-"""Endpoints as registered: what identifies one, and what many of them have in common, which is kept once."""
+"""Endpoints as registered: what identifies one, and the attributes that many share, which are kept once."""
 
 from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
@@ -13,7 +13,7 @@ from fastrouter.registry.registration import Registration
 APP, INSTANCE_ID, INSTANCE_INDEX, SAN, FIXED_TEXTS = range(5)
 _UPDATED_AT_SIZE = 8
 
-# Values shared by endpoints: a bound keeps a flood of odd registrations from filling the memory for ever.
+# Values that endpoints share. The bound keeps a flood of odd registrations from filling the memory.
 _MAX_SHARED = 10_000
 
 T = TypeVar("T", bound=Hashable)
@@ -68,7 +68,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
     uses: int = 0
 
     def is_same_as(self, other: "RegisteredEndpoint") -> bool:
-        """Whether all compared attributes are equal; the availability zone is none of them (spec 3.4)."""
+        """Whether all compared attributes are equal; the availability zone is not compared (spec 3.4)."""
         return (
             self.identity == other.identity
             and self.traits == other.traits
@@ -78,7 +78,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
 
     @property
     def updated_at_ns(self) -> int:
-        """Unix time of the update that the registration speaks of, in nanoseconds; 0 if it speaks of none."""
+        """Unix time of the update that the registration names, in nanoseconds; 0 if it names none."""
         return int.from_bytes(self.identity[:_UPDATED_AT_SIZE], "big", signed=True)
 
     def texts(self) -> list[str]:
@@ -87,19 +87,19 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
         return unpack_texts(self.identity[_UPDATED_AT_SIZE:], count)
 
     def tags(self, texts: Sequence[str]) -> dict[str, str] | None:
-        """Return the tags, sorted by name, out of what `texts` has returned; None if the registration had none."""
+        """Return the tags, sorted by name, from what `texts` has returned; None if the registration had none."""
         if self.tag_names is None:
             return None
         return dict(zip(self.tag_names, texts[FIXED_TEXTS:], strict=True))
 
     def tag(self, name: str, texts: Sequence[str]) -> str:
-        """Return one tag out of what `texts` has returned, empty if there is none."""
+        """Return one tag from what `texts` has returned, empty if there is none."""
         if not self.tag_names or name not in self.tag_names:
             return ""
         return texts[FIXED_TEXTS + self.tag_names.index(name)]
 
     def introduction(self, texts: Sequence[str], component_row: int, source_row: int) -> Introduce:
-        """Return the change that tells workers of this endpoint, out of what `texts` has returned.
+        """Return the change that introduces this endpoint to the workers; `texts` is what `texts` has returned.
 
         The rows are those of its tags `component` and `source_id` in the histograms of the workers.
         """
@@ -122,7 +122,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
         )
 
     def log_fields(self, uri: str, texts: Sequence[str]) -> dict[str, object]:
-        """Return what the process log says of this endpoint under `uri`; `texts` is what `texts` has returned."""
+        """Return the fields of a log line about this endpoint under `uri`; `texts` is what `texts` has returned."""
         traits = self.traits
         return {
             "uri": uri,
@@ -159,7 +159,7 @@ class EndpointFactory:
         self._share_text: _Shared[str] = _Shared()
         self._share_names: _Shared[tuple[str, ...]] = _Shared()
         self._share_traits: _Shared[Traits] = _Shared()
-        # Texts of the endpoint that was made last, which is the one that is logged and introduced next.
+        # Texts of the last endpoint, which is the one that is logged and introduced next.
         self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
 
     def new(self, registration: Registration, modification_tag: ModificationTag) -> RegisteredEndpoint:

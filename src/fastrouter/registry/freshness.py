@@ -10,8 +10,8 @@ from fastrouter.registry.route import Member
 class Freshness:
     """The ages of members by `clock`, in seconds.
 
-    While `is_suspended` says that the source of registrations is out of reach, nobody is pruned; afterwards everything
-    counts as registered at that moment.
+    While `is_suspended` says that the source of registrations is out of reach, nothing is pruned; afterwards every
+    member counts as registered at that moment.
     """
 
     def __init__(self, logger: Logger, clock: Callable[[], float], is_suspended: Callable[[], bool]) -> None:
@@ -19,11 +19,11 @@ class Freshness:
         self._clock = clock
         self._is_suspended = is_suspended
         self._was_suspended = False
-        # By the clock: whatever was registered before counts as registered then.
+        # A time of the clock: members that were registered before it count as registered at it.
         self._all_fresh_at = -math.inf
 
     def is_suspended(self) -> bool:
-        """Tell whether pruning is suspended, and remember that it was."""
+        """Return whether pruning is suspended, and remember it for `resume`."""
         if not self._is_suspended():
             return False
         self._logger.info("prune-suspended")
@@ -31,7 +31,7 @@ class Freshness:
         return True
 
     def resume(self) -> None:
-        """Begin to count anew if pruning was suspended."""
+        """Make all members fresh if pruning was suspended."""
         if self._was_suspended:
             self._was_suspended = False
             self._logger.debug("prune-unsuspended-refresh-routes-start")
@@ -39,14 +39,14 @@ class Freshness:
             self._logger.debug("prune-unsuspended-refresh-routes-complete")
 
     def age(self, member: Member) -> float:
-        """Return how long ago `member` was registered: 0 while nobody can register, as all will be taken for fresh."""
+        """Return how long ago `member` was registered: 0 while pruning is suspended, after which all are fresh."""
         if self._was_suspended or self._is_suspended():
             return 0.0
         return self._clock() - self._refreshed_at(member)
 
     def is_stale(self, member: Member, now: float) -> bool:
         """Whether `member` was not registered again in time."""
-        # A TLS endpoint cannot be mistaken for another app that took over its address: its certificate tells
+        # If another app takes over the address of a TLS endpoint, its certificate shows it, so age does not matter
         # (spec 3.6).
         traits = member.endpoint.traits
         return not traits.tls and now - self._refreshed_at(member) > traits.stale_threshold

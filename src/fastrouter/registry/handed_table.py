@@ -1,8 +1,8 @@
-"""The routing table on its way from a router to its successor (ADR 0005).
+"""The format in which a router hands its routing table over to its successor (ADR 0005).
 
-The successor asks, when it listens to registrations itself, with one line that has the version. The answer is a stream
-of frames, each with a MessagePack array of what is handed over. A version of the router
-that knows further fields appends them: who does not know them leaves them out, and who misses them has their defaults.
+When the successor has subscribed to registrations, it asks with one line that has the version. The answer is a stream
+of frames, each with a MessagePack array of a part of the table. Later versions append fields: a receiver ignores fields
+that it does not know, and takes the defaults for fields that are missing.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ REQUEST = b"table 1\n"
 # Members of a route that are handed over at a time: some have thousands.
 MEMBERS_AT_ONCE = 256
 
-# Seconds that a frame may take to come. The first comes when the predecessor has handled what it was told by then.
+# Seconds that a frame may take to come. The first one comes after the predecessor has handled all waiting messages.
 _PATIENCE = 10.0
 
 _READ_SIZE = 256 * 1024
 
 
 class TableError(Exception):
-    """What comes is not a whole table; the text says what is wrong with it."""
+    """The table is incomplete or malformed; the text says how."""
 
 
 class HandedEndpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="endpoint"):
@@ -89,10 +89,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 async def offer_table(
     line: socket.socket, catch_up: Callable[[], Awaitable[None]], table: Callable[[], Iterator[Handed]]
 ) -> bool:
-    """Send `table` over `line` when it is asked for; False if whoever is there asks for none, or leaves.
+    """Send `table` over `line` when the successor asks for it; False if it does not ask, or ends meanwhile.
 
-    `catch_up` is called before, and no more than a frame is in memory or takes the loop at a time: `table` may change
-    meanwhile.
+    `catch_up` is called first. One frame at a time is in memory, and the loop does other work between two frames, so
+    the registry may change meanwhile.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -106,7 +106,7 @@ async def offer_table(
         await catch_up()
         for frame in _frames(table()):
             await loop.sock_sendall(line, frame)
-            # To a peer that is fast enough there is nothing to wait for.
+            # Sending to a fast peer never waits, so the loop gets its turn here.
             await asyncio.sleep(0)
     except (BrokenPipeError, ConnectionResetError):
         return False
@@ -132,7 +132,7 @@ def _frame(part: list[Handed]) -> bytes:
 
 
 async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoint | HandedRoute], None]:
-    """Ask for the table, and return it part by part. Raises TableError."""
+    """Ask for the table, and yield its parts. Raises TableError."""
     loop = asyncio.get_running_loop()
     decoder = msgspec.msgpack.Decoder(list[Handed])
     try:
@@ -157,7 +157,7 @@ async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoi
 
 
 async def _receive_more(line: socket.socket, buffer: bytearray) -> None:
-    """Append to `buffer` what comes next. Raises TableError if that is the end."""
+    """Append the next bytes to `buffer`. Raises TableError at the end of the stream."""
     data = await asyncio.get_running_loop().sock_recv(line, _READ_SIZE)
     if not data:
         raise TableError("it breaks off")

@@ -9,7 +9,7 @@ from fastrouter.registry.endpoint import RegisteredEndpoint
 class HeldEndpoints:
     """Numbers endpoints as long as a route holds them.
 
-    `introduce` returns the change that tells workers of one, `emit` gets that and the one that has them forget it.
+    `introduce` returns the change that introduces one to the workers. `emit` gets it, and later the change Forget.
     `on_number_reused` is called before an endpoint gets the number that another has had.
     """
 
@@ -22,9 +22,9 @@ class HeldEndpoints:
         self._emit = emit
         self._introduce = introduce
         self._on_number_reused = on_number_reused
-        # A number that no endpoint has had yet.
+        # The lowest number that was never used.
         self.next_number = 0
-        # Those given back are used first, so that lists of workers stay dense.
+        # Free numbers are used first, so that the lists of the workers stay dense.
         self._free_numbers: list[int] = []
         self._by_number: list[RegisteredEndpoint | None] = []
         # How many endpoints have an address.
@@ -54,7 +54,7 @@ class HeldEndpoints:
         endpoint.uses += 1
 
     def release(self, endpoint: RegisteredEndpoint) -> None:
-        """Count one route less that holds `endpoint`; the last has the workers forget it."""
+        """Count one route less that holds `endpoint`; after the last, the workers forget it."""
         endpoint.uses -= 1
         if endpoint.uses == 0:
             self._by_number[endpoint.number] = None

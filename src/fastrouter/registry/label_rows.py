@@ -1,14 +1,14 @@
-"""Which row of a histogram in the shared mapping belongs to which value of its label."""
+"""The rows of a histogram in shared memory, one per value of its label."""
 
 from fastrouter._core import Stats
 from fastrouter.logs.logger import Logger
 
 
 class LabelRows:
-    """Gives each label a row of the histogram `histogram`, for ever: counters only ever go up.
+    """Gives each label a row of the histogram `histogram`, for ever, because counters must never go down.
 
-    Row 0 is that of what has no label, which is `unlabelled` then, and of labels that came when all rows had been given
-    away; the first of these is logged.
+    Row 0 is for values without a label, which is shown as `unlabelled`, and for labels that come when all rows are in
+    use; the first of these is logged.
     """
 
     def __init__(self, logger: Logger, histogram: str, unlabelled: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Registrations as values, and what is refused of the messages that carry them (spec 3.2)."""
+"""Registrations: how messages are decoded, and which are rejected (spec 3.2)."""
 
 import re
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ _ANYTHING = msgspec.json.Decoder()
 _FIELDS = frozenset(Registration.__struct_fields__)
 _OPTION_FIELDS = frozenset(Options.__struct_fields__)
 
-# These become values of headers, labels, or parts of the access log in the data plane.
+# These fields become header values, labels, or parts of the access log in the data plane.
 _HEADER_FIELDS = (
     "host",
     "app",
@@ -69,11 +69,11 @@ _HEADER_TAGS = ("component", "process_id")
 # Longer values of header fields are refused by the data plane.
 _MAX_HEADER_TEXT = 1024
 _PLAIN_FIELDS = ("route_service_url", "isolation_segment")
-# Bytes of a registration, which is what a NATS server lets through unless it is told otherwise. To decode so much takes
-# some milliseconds; oddly spelled ones take several times as long, and so must be shorter.
+# Bytes of a registration: the default limit of a NATS server. Decoding so much takes some milliseconds. Oddly spelled
+# ones take several times as long, and have a lower limit.
 MAX_REGISTRATION = 1024 * 1024
 MAX_ODD_REGISTRATION = 256 * 1024
-# Characters of what stands once in a message and then with each of its URIs in logs, `/routes` and tables.
+# Characters of a text that stands once in a message but is repeated for each of its URIs in logs and `/routes`.
 _MAX_PLAIN_TEXT = 8 * 1024
 _MAX_TAGS_TEXT = 64 * 1024
 _NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
@@ -93,28 +93,27 @@ def decode_registration(payload: bytes) -> Registration:
     except (ValueError, RecursionError) as error:
         if len(payload) > MAX_ODD_REGISTRATION:
             raise MessageError(str(error)) from error
-        # An odd but legal spelling, or no registration at all: the patient decoder finds out.
+        # An odd but legal spelling, or no registration at all: the slow decoder decides.
         registration = _decode_patiently(payload)
     if registration.route_service_url and not registration.route_service_url.startswith("https"):
         raise MessageError("Unable to validate message. route_service_url must be https")
-    # JSON has control characters only as escapes, except DEL: short plain messages need no look at each field.
+    # JSON has control characters only as escapes, except DEL, so short plain messages need no check of each field.
     if len(payload) > _MAX_HEADER_TEXT or b"\\" in payload or b"\x7f" in payload or not payload.isascii():
         refuse_unfit_text(registration)
     return registration
 
 
 def refuse_unfit_text(registration: Registration) -> None:
-    """Raise MessageError for text that could end a header, or that no header may carry."""
-    for name in _HEADER_FIELDS:
-        text = getattr(registration, name)
-        if _NOT_PRINTABLE_ASCII.search(text):
-            raise MessageError(f"Unable to validate message. {name} must be printable ASCII")
-        _refuse_long(name, len(text), _MAX_HEADER_TEXT)
-    for name in _PLAIN_FIELDS:
-        text = getattr(registration, name)
-        if _CONTROL.search(text):
-            raise MessageError(f"Unable to validate message. {name} must not have control characters")
-        _refuse_long(name, len(text), _MAX_PLAIN_TEXT)
+    """Raise MessageError for text that is not allowed in a header value."""
+    for names, unfit, rule, limit in (
+        (_HEADER_FIELDS, _NOT_PRINTABLE_ASCII, "be printable ASCII", _MAX_HEADER_TEXT),
+        (_PLAIN_FIELDS, _CONTROL, "not have control characters", _MAX_PLAIN_TEXT),
+    ):
+        for name in names:
+            text = getattr(registration, name)
+            if unfit.search(text):
+                raise MessageError(f"Unable to validate message. {name} must {rule}")
+            _refuse_long(name, len(text), limit)
     if _has_control_characters("".join(registration.uris)):
         raise MessageError("Unable to validate message. uris must not have control characters")
     tags = registration.tags or {}
@@ -163,7 +162,7 @@ def _known_fields(document: dict[str, Any]) -> dict[str, Any]:
 def _canonical(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
     fields = {}
     for name, value in document.items():
-        # Case folding, not lower case: Go compares so, with long s and the Kelvin sign as s and k.
+        # Case folding, as Go does it: the long s and the Kelvin sign are equal to s and k, which lower() would miss.
         folded = name.casefold()
         if folded in names and value is not None:
             fields[folded] = value
@@ -171,6 +170,6 @@ def _canonical(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any
 
 
 def _has_control_characters(text: str) -> bool:
-    """Tell so of a long text, at a nanosecond per character."""
+    """Return whether a long text has any, at a nanosecond per character."""
     raw = text.encode(errors="surrogatepass")
     return len(raw.translate(None, _CONTROL_BYTES)) != len(raw)

@@ -17,8 +17,9 @@ class Member(msgspec.Struct, gc=False, eq=False):
 class Route(msgspec.Struct, gc=False, eq=False):
     """One route: the URI it was first registered by, and its members in order.
 
-    A single member stands for itself; None is a route that lost its members and lingers. `changed_at` is the time of
-    its last change, by the registry's clock. `algorithm` is empty as long as no endpoint has asked for one.
+    `members` is the member itself if there is one, and None for a route that has lost its members and lingers.
+    `changed_at` is the time of its last change, by the registry's clock. `algorithm` is empty as long as no endpoint
+    has asked for one.
     """
 
     uri: str
@@ -60,8 +61,3 @@ class Route(msgspec.Struct, gc=False, eq=False):
         if isinstance(members, Member):
             return (members,)
         return members.values() if members else ()
-
-
-def route_key(uri: str) -> str:
-    """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
-    return uri.removesuffix("/").lower().partition("?")[0].removesuffix("/").removeprefix("/")

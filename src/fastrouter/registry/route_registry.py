@@ -1,16 +1,17 @@
-"""RouteRegistry: who serves which route, kept from registrations (spec 3.3 to 3.6, 3.9 to 3.11).
+"""RouteRegistry: which endpoints serve which route, from registrations (spec 3.3 to 3.6, 3.9 to 3.11).
 
-It lives in the control process and is the only writer of routes. What it decides reaches the workers as table changes.
+It is in the control process and is the only writer of routes. The workers get its decisions as table changes.
 
-There may be a hundred thousand routes, and most have one endpoint: the objects per route are few and small, texts are
-packed, and whatever many endpoints have in common is kept once. Nothing walks over all of them in one go: what has to
-is an iterator, whose steps are small and between which the registry may change (slices).
+There may be a hundred thousand routes, and most have one endpoint. So the objects per route are few and small, texts
+are packed, and attributes that many endpoints share are kept once. Nothing walks over all routes in one go: such work
+is an iterator with small steps, between which the registry may change (see `process/slices.py`).
 """
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 
+from fastrouter._core import route_key
 from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.endpoint import (
@@ -26,13 +27,13 @@ from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
 from fastrouter.registry.held_endpoints import HeldEndpoints
 from fastrouter.registry.label_rows import LabelRows
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.route import Member, Route
 from fastrouter.registry.routes_page import render_routes
 from fastrouter.registry.sharding import Segments, ShardingMode
 from fastrouter.registry.sorted_keys import SortedKeys
 from fastrouter.registry.succession import hand_over_routes, registration_of
 
-# What a pool may be switched to by `options.loadbalancing`.
+# The values of `options.loadbalancing`.
 ALGORITHMS = frozenset({"round-robin", "least-connection"})
 
 # Routes that are looked at, and endpoints of a route that are pruned, in one step.
@@ -41,7 +42,7 @@ _ENDPOINTS_AT_ONCE = 64
 
 
 class PutResult(StrEnum):
-    """What a registration has come to; the label `action` of its metric."""
+    """The result of a registration; the label `action` of its metric."""
 
     ADDED = "added"
     UPDATED = "updated"
@@ -53,9 +54,9 @@ class RouteRegistry:
 
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
     route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
-    `is_pruning_suspended` tells whether the source of registrations is out of reach. Apps get rows of their own in
+    `is_pruning_suspended` says whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
-    the update that an endpoint speaks of and its registration. `on_number_reused` is called before an endpoint gets the
+    the update that an endpoint names and its registration. `on_number_reused` is called before an endpoint gets the
     number that another has had. `clock` returns seconds that never go back.
     """
 
@@ -195,7 +196,7 @@ class RouteRegistry:
     def prune(self) -> Iterator[None]:
         """Run one prune pass: drop stale endpoints and overdue empty routes, unless pruning is suspended (spec 3.6).
 
-        It is over when the iterator is exhausted. What is registered in between is fresh.
+        The pass is over when the iterator is exhausted. Members that are registered meanwhile are fresh.
         """
         self._logger.debug("start-pruning-routes")
         if not self._freshness.is_suspended():
@@ -221,7 +222,7 @@ class RouteRegistry:
                 yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
 
     def _empty_route(self, uri: str) -> Iterator[Change]:
-        # A route is made by its first endpoint, so an empty one is made by losing a placeholder.
+        # A route comes into being with its first endpoint, so an empty one gets a placeholder that is removed again.
         number = self._held.next_number
         yield Introduce(number, "", 0, "", "", "", False, "", "", "", "", "")
         yield Put(uri, number)
@@ -229,10 +230,10 @@ class RouteRegistry:
         yield Forget(number)
 
     def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
-        """Return the registrations for a successor; `failed_ago` tells seconds by the number of an endpoint.
+        """Return the registrations for a successor; `failed_ago` returns seconds by the number of an endpoint.
 
-        The registry may change meanwhile: each part of a route is as it is when its turn comes, and of what comes later
-        the successor hears, too.
+        The registry may change meanwhile: each part of a route is as it is when its turn comes, and the successor
+        receives later messages itself.
         """
         return hand_over_routes(self._registered(), self._clock, self._freshness.age, failed_ago)
 
@@ -249,13 +250,13 @@ class RouteRegistry:
         return list(route.all_members())
 
     def new_handed_endpoint(self, handed: HandedEndpoint) -> RegisteredEndpoint:
-        """Make the endpoint that was handed over, as this router's options would have it. Raises ValueError."""
+        """Make the endpoint that was handed over, by this router's options. Raises ValueError."""
         endpoint = self.new_endpoint(registration_of(handed), ModificationTag(handed.tag_guid, handed.tag_index))
         self._endpoints.shorten_threshold(endpoint, handed.stale_threshold)
         return endpoint
 
     def adopt(self, handed: HandedRoute, members: Iterable[tuple[RegisteredEndpoint, float]]) -> None:
-        """Take a route over, with its endpoints and their ages, beside what is here."""
+        """Add a route that was handed over, with its endpoints and their ages, to what is here."""
         key = route_key(handed.uri)
         adopted = [(endpoint, age) for endpoint, age in members if self._may_adopt(handed.uri, endpoint)]
         is_empty = not handed.members and self._empty_pool_timeout > 0
@@ -327,7 +328,7 @@ class RouteRegistry:
         return self.route_rows.row(key) if self._is_observing_routes else 0
 
     def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
-        """Let the last writer decide what belongs to the route as a whole."""
+        """Set the attributes of the route as a whole; the last registration wins."""
         algorithm = traits.algorithm or route.algorithm
         before = route.algorithm or self._balancing_algorithm
         if traits.algorithm and traits.algorithm not in ALGORITHMS:
@@ -338,7 +339,7 @@ class RouteRegistry:
                 poolLBAlgorithm=before,
             )
         elif traits.algorithm and traits.algorithm != before:
-            # Gorouter names the new one twice.
+            # Gorouter's line has the new value twice.
             self._logger.debug(
                 "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
                 endpointLBAlgorithm=algorithm,
@@ -386,7 +387,7 @@ class RouteRegistry:
         stale = []
         for count, member in enumerate(tuple(route.all_members()), 1):
             now = self._clock()
-            # It may have gone, or been registered anew, since the list was made.
+            # It may have been removed or registered again since the list was made.
             if self._freshness.is_stale(member, now) and route.find(member.endpoint.address) is member:
                 self._remove(route, member, now)
                 stale.append(member)
@@ -411,12 +412,12 @@ class RouteRegistry:
         return endpoint.introduction(texts, component_row, source_row)
 
     def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
-        """Return the component as a label of counters, of which there are only so many."""
+        """Return the component as a label of counters, whose number is limited."""
         component = endpoint.tag("component", self._endpoints.texts(endpoint)) if endpoint.tag_names else ""
         return component if self.component_rows.row(component) else ""
 
     def _observe_latency_of(self, endpoint: RegisteredEndpoint, observe: Callable[[float], None]) -> None:
-        """Count how long it took from the update that an endpoint speaks of to its registration here."""
+        """Observe the time from the update that an endpoint names to its registration here."""
         updated_at_ns = endpoint.updated_at_ns
         if updated_at_ns != 0:
             observe((time.time_ns() - updated_at_ns) / 1e6)

@@ -1,4 +1,4 @@
-"""What `/routes` says, byte for byte as Gorouter does (spec 3.11)."""
+"""The content of `/routes`, byte for byte as Gorouter writes it (spec 3.11)."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ _SHOWN_AT_ONCE = 16 * 1024
 
 
 class _Shown(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """An endpoint in `/routes`: what has a default is left out when it is empty (spec 3.11)."""
+    """An endpoint in `/routes`: fields with a default are left out when they are empty (spec 3.11)."""
 
     address: str
     availability_zone: str
@@ -75,7 +75,7 @@ def render_routes(steps: Iterator[tuple[str, Route] | None]) -> Iterator[bytes]:
     separator = b""
     for step in steps:
         if step is None:
-            # A part without anything has taken its time, too.
+            # An empty part ends a step, too.
             yield bytes(part)
             part.clear()
             continue
@@ -85,7 +85,7 @@ def render_routes(steps: Iterator[tuple[str, Route] | None]) -> Iterator[bytes]:
         endpoints = [member.endpoint for member in route.all_members()]
         for start in range(0, len(endpoints), _ENDPOINTS_AT_ONCE):
             shown = [_show(endpoint) for endpoint in endpoints[start : start + _ENDPOINTS_AT_ONCE]]
-            # Without the brackets: the list goes on.
+            # Without the brackets, because the list continues in the next part.
             part += b"," * (start > 0) + _escape(_ENCODER.encode(shown)[1:-1])
             if len(part) >= _SHOWN_AT_ONCE:
                 yield bytes(part)

@@ -1,13 +1,13 @@
-"""A set of strings in their order, to be walked in steps while it changes."""
+"""A sorted set of strings that can be walked in steps while it changes."""
 
 from bisect import bisect_left, bisect_right, insort
 
-# Keys in a run, beyond which it is split: a new key moves as many at most.
+# Keys in a run, beyond which it is split; inserting a key moves so many at most.
 _MAX_RUN = 512
 
 
 class SortedKeys:
-    """Holds each key once. A walk needs nothing but the key that it has come to."""
+    """Holds each key once. The state of a walk is the last key that it has seen."""
 
     def __init__(self) -> None:
         # Runs of keys, none of them empty, and the last key of each.

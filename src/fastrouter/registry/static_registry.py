@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from fastrouter._core import route_key
 from fastrouter.net.address import parse_backend_address
 from fastrouter.process.slices import Pace
 from fastrouter.registry.endpoint import RegisteredEndpoint
 from fastrouter.registry.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.registry.registration import Registration
-from fastrouter.registry.route import Member, Route, route_key
+from fastrouter.registry.route import Member, Route
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 from fastrouter.registry.succession import handed_endpoint
@@ -33,7 +34,7 @@ class _Static(msgspec.Struct, frozen=True, gc=False):
 
 
 def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, bool]:
-    """Return what makes two static endpoints the same; all else that is compared is equal for all of them."""
+    """Return the attributes in which static endpoints can differ."""
     return endpoint.address, endpoint.identity, endpoint.traits.tls
 
 
@@ -55,12 +56,12 @@ class StaticRouteRegistry(RouteRegistry):
     async def replace_static(self, routes: Iterable[StaticRoute]) -> tuple[int, int]:
         """Make `routes` the static part; returns how many endpoints of routes were added or changed, and removed.
 
-        It takes many turns of the loop; each endpoint of a route has its place from one moment to the next. What is new
-        comes before what is no more goes, so that a route that stays is never without an endpoint.
+        It takes many turns of the loop; each endpoint is replaced in one step. New endpoints are added before old ones
+        are removed, so that a route that stays is never without an endpoint.
         """
         async with self._replacing:
             pace = Pace()
-            # Registrations do not touch it: only this function does, one call at a time.
+            # Only this function changes the static part, one call at a time.
             known = {}
             for static in self._static.values():
                 known[_identity(static.endpoint)] = static.endpoint
@@ -72,7 +73,7 @@ class StaticRouteRegistry(RouteRegistry):
                     endpoint = made.get((route.app_id, given))
                     if endpoint is None:
                         endpoint = self._new_static_endpoint(route.app_id, given)
-                        # The same object as before, where it stays the same: workers keep its connections.
+                        # An unchanged endpoint stays the same object, so that workers keep its connections.
                         endpoint = known.get(_identity(endpoint), endpoint)
                         made[route.app_id, given] = endpoint
                     wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
@@ -128,7 +129,7 @@ class StaticRouteRegistry(RouteRegistry):
             yield handed
         for number, waiting in enumerate(list(self._waiting.values()), count):
             yield handed_endpoint(number, waiting.endpoint, None)
-            # When it was registered, nobody knows.
+            # The time of its registration is unknown.
             yield HandedRoute(waiting.uri, (HandedMember(number, 0.0),), waiting.endpoint.traits.route_service_url)
 
     def _registered_members(self, route: Route) -> list[Member]:

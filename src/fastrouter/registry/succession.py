@@ -1,4 +1,4 @@
-"""Endpoints and routes as they go from a router to its successor, and how that one reads them."""
+"""Renders endpoints and routes for a successor, and reads those of a predecessor."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -11,7 +11,7 @@ _MAX_PORT = 65535
 
 
 def handed_endpoint(number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
-    """Render `endpoint` for a successor, which is to know it by `number`; `failed_ago` is seconds."""
+    """Render `endpoint` for a successor under `number`; `failed_ago` is seconds."""
     host, _, port = endpoint.address.rpartition(":")
     texts = endpoint.texts()
     traits = endpoint.traits
@@ -46,12 +46,12 @@ def hand_over_routes(
     age: Callable[[Member], float],
     failed_ago: Callable[[int], float | None],
 ) -> Iterator[HandedEndpoint | HandedRoute]:
-    """Return what a successor is told of `routes` with these members, each endpoint before the first route that has it.
+    """Render `routes` with these members for a successor, each endpoint before the first route that has it.
 
-    `clock` is that of the routes; `age` tells how long ago a member was registered, `failed_ago` how long ago the
+    `clock` is that of the routes; `age` returns how long ago a member was registered, `failed_ago` how long ago the
     endpoint of a number failed, None if it did not; all in seconds.
     """
-    # By identity, and kept: an endpoint that goes meanwhile must not lend its place to another.
+    # By identity. The dict keeps the endpoints alive, so that no later one gets the identity of a removed one.
     numbers: dict[RegisteredEndpoint, int] = {}
     count = 0
     for route, members in routes:
@@ -60,7 +60,7 @@ def hand_over_routes(
             for member in members[start : start + MEMBERS_AT_ONCE]:
                 endpoint = member.endpoint
                 if endpoint.uses == 0:
-                    # Gone since its route had its turn.
+                    # It was removed since the list of members was made.
                     continue
                 number = numbers.get(endpoint)
                 if number is None:
@@ -75,7 +75,7 @@ def hand_over_routes(
 
 
 def registration_of(handed: HandedEndpoint) -> Registration:
-    """Return the registration that would have brought `handed`. Raises ValueError if none could."""
+    """Return the registration that describes `handed`. Raises ValueError if none can."""
     if not 0 <= handed.port <= _MAX_PORT:
         raise ValueError(f"{handed.port} is no port")
     registration = Registration(

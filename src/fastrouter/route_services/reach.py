@@ -1,4 +1,4 @@
-"""Where requests to route services go: which of them the router serves itself, and which networks are off limits."""
+"""Which route services the router reaches through itself, and which networks are blocked."""
 
 from collections.abc import Iterable
 
@@ -36,7 +36,7 @@ class EgressBlockList:
         self._networks = Networks(networks)
 
     def is_blocked(self, ip: str) -> bool:
-        """Whether `ip` is in one of the networks. What is no address is blocked: nobody can say where it is."""
+        """Whether `ip` is in one of the networks. What is no address is blocked, because its network is unknown."""
         try:
             return ip in self._networks
         except ValueError:

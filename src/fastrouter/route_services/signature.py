@@ -1,4 +1,4 @@
-"""The signature that a request takes along to a route service, and that proves on its way back where it belongs.
+"""The signature of a request to a route service, which proves its forwarded URL when the request comes back.
 
 A signature header is an encrypted JSON text with the URL that the request came for, and when; a metadata header holds
 the nonce of the encryption. Both are as Gorouter's (spec 5.9), so that routers of both kinds may stand side by side.
@@ -31,7 +31,7 @@ _NOT_AUTHENTIC = "cipher: message authentication failed"
 
 
 class SignatureError(ValueError):
-    """A signature that proves nothing; the text is Gorouter's. `is_expired`: it was good once."""
+    """An invalid signature; the text is Gorouter's. `is_expired`: only its time is over."""
 
     def __init__(self, text: str, *, is_expired: bool = False) -> None:
         super().__init__(text)
@@ -39,7 +39,7 @@ class SignatureError(ValueError):
 
 
 def derive_key(secret: str) -> bytes:
-    """Return the key of a secret. Takes 50 ms on purpose: whoever guesses secrets needs as long for each."""
+    """Return the key of a secret. Takes 50 ms on purpose: guessing secrets takes as long for each guess."""
     return hashlib.pbkdf2_hmac("sha256", secret.encode(), b"", _ITERATIONS, KEY_SIZE)
 
 
@@ -47,7 +47,7 @@ class RouteServiceSigner:
     """Signs with one key, and validates what was signed with it or with the one before.
 
     `key` and `previous_key` are those of `derive_key`; b"" for no previous one. A signature is good for `lifetime`
-    seconds, for any number of requests. `log` hears of the signatures that are refused.
+    seconds, for any number of requests. `log` gets a line for each refused signature.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RouteServiceSigner:
         log: EventLog | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        # 80 ms that only a router with route services needs to spend.
+        # This import takes 80 ms, which only a router with route services needs.
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
@@ -132,7 +132,7 @@ class RouteServiceSigner:
 
 # --- Contents: JSON, as Go writes and reads it ------------------------------------------------------------------------
 
-# Go's encoder escapes what would be markup if the JSON stood in a page, and what ends a line in JavaScript.
+# Go's encoder escapes characters that are markup in HTML, and those that end a line in JavaScript.
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -201,7 +201,7 @@ def _json_error(text: bytes) -> str:
     return f"invalid character '{shown}' looking for beginning of value"
 
 
-# --- base64, with Go's words for what is none -------------------------------------------------------------------------
+# --- base64, with Go's errors -----------------------------------------------------------------------------------------
 
 _FOR_URLS = re.compile(rb"[A-Za-z0-9_-]*")
 _STANDARD = re.compile(rb"[A-Za-z0-9+/]*")
@@ -216,7 +216,7 @@ def _decode_base64(text: bytes, *, is_for_urls: bool = True) -> bytes:
     if text[end:] == b"=" * missing and missing < 3:
         return urlsafe_b64decode(text.translate(_STANDARD_TO_URLS))
     if end == len(text):
-        # It ends within a group of four, and Go says where that began.
+        # The text ends within a group of four; Go's error has the offset of that group.
         at = end - end % 4
     elif text[end] != ord("=") or missing in (0, 3):
         at = end

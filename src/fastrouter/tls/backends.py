@@ -1,20 +1,31 @@
-"""TLS to backends, to route services, to itself: whom the router trusts, what it shows, sessions (spec 5.6, 5.9)."""
+"""TLS to backends, route services and the router itself: CAs, client certificates, sessions (spec 5.6, 5.9)."""
 
 import ssl
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from time import time
 from typing import Any, Self
 
-from fastrouter.tls.peer_certificate import HOSTNAME_MISMATCH, judge, name_mismatch, packed_address, without_brackets
+from fastrouter.tls.libssl import LibsslError, accept_any_purpose
+from fastrouter.tls.peer_certificate import (
+    HOSTNAME_MISMATCH,
+    INVALID_PURPOSE,
+    WRONG_USAGE,
+    diagnose,
+    name_mismatch,
+    packed_address,
+    without_brackets,
+)
 from fastrouter.tls.pem_files import load_identity, trust
 from fastrouter.tls.server import limit_suites
+from fastrouter.tls.verified_chain import is_for_servers, verified_chain
 
 MAX_SESSIONS = 1024
 SESSION_SECONDS = 3600.0
 
-# What Go offers by itself for TLS 1.2, in its order. It takes RSA keys of 1024 bits, but no signature with SHA-1: so
-# does OpenSSL on level 1, where Python has 2.
+# Go's default suites for TLS 1.2, in its order. Go accepts RSA keys of 1024 bits, but no signature with SHA-1. OpenSSL
+# does so on security level 1; Python's default is 2.
 _DEFAULT_SUITES = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -28,23 +39,24 @@ _DEFAULT_SUITES = (
     "ECDHE-RSA-AES256-SHA",
     "@SECLEVEL=1",
 )
-# How long a name may be that the server is told (RFC 6066).
+# Bytes of a name in the SNI extension (RFC 6066).
 _MAX_SERVER_NAME = 255
 
 
 class BackendConnectionTLS(ssl.SSLObject):
-    """The TLS of one connection to a backend, which verifies the name of its peer as Go does.
+    """The TLS of one connection to a backend, which verifies the name and the usages of its peer as Go does.
 
-    OpenSSL verifies the chain, in the handshake; the name is looked at when that is over, before anything else is sent.
-    The context is told of a session that is worth keeping.
+    OpenSSL verifies the chain, in the handshake; name and usages are verified after it, before anything else is sent. A
+    session that can be resumed is kept in the context.
     """
 
-    # Whom the certificate must be for; until when one is that was found to be; where the handshake is written to.
+    # The name that the certificate must have; the end of its validity, once it is verified; the output of the
+    # handshake.
     peer_name = ""
     valid_until = ""
     outgoing: ssl.MemoryBIO
-    # Until the first data has come: TLS 1.3 sends its tickets in front of that, and a backend that refuses the router's
-    # certificate says so instead of it.
+    # True until the first data has come. In TLS 1.3 tickets come before it, and a backend that refuses the router's
+    # certificate sends an alert in its place.
     _is_unproven = True
 
     def do_handshake(self) -> None:
@@ -58,12 +70,12 @@ class BackendConnectionTLS(ssl.SSLObject):
             raise
         except ssl.SSLCertVerificationError as error:
             self._forget()
-            raise self._judged(error) from error
+            raise self._diagnosed(error) from error
         except ssl.SSLError:
             self._forget()
             raise
         if not self.session_reused and self.context.verify_mode != ssl.CERT_NONE:
-            self._verify_name()
+            self._verify_peer()
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002
         """Read up to `len` decrypted bytes. Raises ssl.SSLError."""
@@ -81,50 +93,60 @@ class BackendConnectionTLS(ssl.SSLObject):
             self.context.remember(self)
         return data
 
-    def _verify_name(self) -> None:
-        error: ssl.SSLError
-        try:
-            certificate = self.getpeercert() or {}
-            text = name_mismatch(certificate, self.peer_name)
-            if not text:
-                self.valid_until = str(certificate["notAfter"])
-                return
-            error = _refusal(HOSTNAME_MISMATCH, text)
-        except ValueError:
-            error = _malformed()
+    def _verify_peer(self) -> None:
+        error = self._fault_of_peer()
+        if error is None:
+            return
         self._forget()
-        # The last words of the handshake, which a stranger need not hear. OpenSSL has no alert for it any more.
+        # The end of the handshake is not sent to a peer that has the wrong name. OpenSSL can send no alert any more.
         self.outgoing.read()
         raise error
 
-    def _judged(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
-        """Return `error` as Go would tell it, which looks at the name before it looks for a chain."""
+    def _fault_of_peer(self) -> ssl.SSLError | None:
+        """Return Go's error for a peer whose chain is good, None if there is none."""
+        try:
+            certificate = self.getpeercert() or {}
+            text = name_mismatch(certificate, self.peer_name)
+        except ValueError:
+            return _malformed("SAN dNSName is malformed")
+        if text:
+            return _refusal(HOSTNAME_MISMATCH, text)
+        try:
+            if not is_for_servers(verified_chain(self)):
+                return _refusal(INVALID_PURPOSE, WRONG_USAGE)
+        except ValueError:
+            return _malformed("invalid extended key usages")
+        self.valid_until = str(certificate["notAfter"])
+        return None
+
+    def _diagnosed(self, error: ssl.SSLCertVerificationError) -> ssl.SSLError:
+        """Return Go's error in place of `error`: Go checks the name before the chain."""
         inner: Any = self._sslobj  # type: ignore[attr-defined]
         try:
-            # No certificates where this OpenSSL does not keep those that it refuses.
+            # Empty if this OpenSSL does not keep certificates that it refuses.
             shown = [entry.get_info() for entry in inner.get_unverified_chain() or ()]
-            return _refusal(*judge(error.verify_code, shown, self.peer_name, time()))
+            return _refusal(*diagnose(error.verify_code, shown, self.peer_name, time()))
         except ValueError:
-            return _malformed()
+            return _malformed("SAN dNSName is malformed")
 
     def _forget(self) -> None:
-        """Let the next handshake be a whole one: what was resumed may be why this one failed."""
+        """Make the next handshake a full one: the resumed session may be why this one failed."""
         if isinstance(self.context, BackendContext):
             self.context.forget(self.peer_name)
 
 
 class BackendContext(ssl.SSLContext):
-    """A client context that resumes the last session with the same name, as far as the backend plays along.
+    """A client context that resumes the last session with the same name, if the backend agrees.
 
-    A session stands for a name that was verified, so it is offered to that name only, never beyond the end of the
-    certificate that proved it, and for an hour at most. At most `MAX_SESSIONS` are kept; what was used last stays.
+    A session was made with a verified name, so it is offered for that name only, never after the end of the certificate
+    that proved it, and for an hour at most. The `MAX_SESSIONS` that were used last are kept.
     """
 
     sslobject_class = BackendConnectionTLS
     _sessions: OrderedDict[str, tuple[ssl.SSLSession, float]]
 
     def __new__(cls) -> Self:
-        """Make a context that trusts nobody yet."""
+        """Make a context that trusts no CA yet."""
         self = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
         self._sessions = OrderedDict()
         return self
@@ -137,12 +159,12 @@ class BackendContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As SSLContext has it, with the session of `server_hostname` when there is one.
+        """Do what SSLContext.wrap_bio does, with the session of `server_hostname` if there is one.
 
-        No name is refused: one that a server cannot be told is not told, and verified all the same.
+        No name is refused: a name that SNI cannot carry is not sent, but verified all the same.
         """
         name = server_hostname.decode() if isinstance(server_hostname, bytes) else server_hostname or ""
-        told = _told_name(name)
+        told = _server_name(name)
         connection = super().wrap_bio(incoming, outgoing, server_side, told, session or self._session_of(name))
         assert isinstance(connection, BackendConnectionTLS)
         connection.peer_name, connection.outgoing = name, outgoing
@@ -151,7 +173,7 @@ class BackendContext(ssl.SSLContext):
     def remember(self, connection: BackendConnectionTLS) -> None:
         """Keep the session of a connection that works, for the next ones to the same name.
 
-        One that was resumed brings nothing new: its session may be resumed again, and would prove no more than before.
+        A resumed session is not stored again: the one that is stored can be resumed further.
         """
         session = connection.session
         if connection.session_reused or session is None or not connection.valid_until:
@@ -176,12 +198,12 @@ class BackendContext(ssl.SSLContext):
         return session
 
 
-def _told_name(name: str) -> bytes | None:
-    """Return what the server is told it should be: as in Go no dot at the end, and no address."""
+def _server_name(name: str) -> bytes | None:
+    """Return the name for SNI, None if it cannot be sent: as in Go without a dot at the end, and no address."""
     told = name.rstrip(".")
     if not told.isascii() or not 0 < len(told) <= _MAX_SERVER_NAME or told.startswith(".") or "\0" in told:
         return None
-    # Bytes, as Python would refuse long labels in a text.
+    # As bytes, because Python refuses a str with long labels.
     return None if packed_address(without_brackets(told)) else told.encode()
 
 
@@ -191,9 +213,9 @@ def _refusal(code: int, text: str) -> ssl.SSLCertVerificationError:
     return error
 
 
-def _malformed() -> ssl.SSLError:
-    """Return what Go says of a certificate with names that are not ASCII."""
-    return ssl.SSLError(ssl.SSL_ERROR_SSL, "failed to parse certificate from server: x509: SAN dNSName is malformed")
+def _malformed(text: str) -> ssl.SSLError:
+    """Return Go's error for a certificate that it cannot parse."""
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"failed to parse certificate from server: x509: {text}")
 
 
 def backend_context(
@@ -201,16 +223,14 @@ def backend_context(
 ) -> BackendContext:
     """Make the context for connections to TLS endpoints; certificates and key are PEM texts.
 
-    Trusted are the system's roots and `ca_certs`, any of which ends a chain as it does in Go, be it a root or not. Only
-    alternative names of a certificate count, never its CommonName. `cert_chain` is offered to backends that ask for a
+    The system's roots and `ca_certs` are trusted; as in Go, any of these ends a chain, even if it is no root. Only the
+    alternative names of a certificate count, never its CommonName. `cert_chain` is sent to backends that ask for a
     certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
 
     Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
     """
-    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None)
+    context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None, cert_chain, private_key)
     _trust_system_and(ca_certs, context)
-    if cert_chain:
-        load_identity(context, cert_chain, private_key)
     return context
 
 
@@ -229,13 +249,11 @@ def route_service_context(
     Versions and `ciphers` are as for `server_tls.limit_suites`. With `skip_ssl_validation` any certificate will do.
     Raises as `backend_context`.
     """
-    context = _new_context(min_version, max_version, ciphers)
+    context = _new_context(min_version, max_version, ciphers, cert_chain, private_key)
     if skip_ssl_validation:
         context.verify_mode = ssl.CERT_NONE
     else:
         _trust_system_and(ca_certs, context)
-    if cert_chain:
-        load_identity(context, cert_chain, private_key)
     return context
 
 
@@ -248,23 +266,29 @@ def hairpin_context(
     private_key: str,
     ciphers: Iterable[str] | None = None,
 ) -> BackendContext:
-    """Make the context for connections to the router's own internal listener: nobody but it is trusted (spec 5.9.6).
+    """Make the context for connections to the router's own internal listener: only its CA is trusted (spec 5.9.6).
 
     Versions and `ciphers` are as for `server_tls.limit_suites`. Raises as `backend_context`.
     """
-    context = _new_context(min_version, max_version, ciphers)
+    context = _new_context(min_version, max_version, ciphers, cert_chain, private_key)
     trust(context, ca_cert)
-    load_identity(context, cert_chain, private_key)
     return context
 
 
-def _new_context(min_version: str, max_version: str, ciphers: Iterable[str] | None) -> BackendContext:
+def _new_context(
+    min_version: str, max_version: str, ciphers: Iterable[str] | None, cert_chain: str, private_key: str
+) -> BackendContext:
     context = BackendContext()
     context.set_ciphers(":".join(_DEFAULT_SUITES))
     limit_suites(context, min_version, max_version, ciphers)
-    # A BackendConnectionTLS does.
+    # BackendConnectionTLS checks names and usages. OpenSSL allows fewer usages than Go; if its check cannot be switched
+    # off, it stays.
     context.check_hostname = False
+    with suppress(LibsslError):
+        accept_any_purpose(context)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if cert_chain:
+        load_identity(context, cert_chain, private_key)
     return context
 
 

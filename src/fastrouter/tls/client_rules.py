@@ -2,18 +2,18 @@
 
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from cryptography import x509
 
 from fastrouter.config.certificates import distinguished_name
 from fastrouter.ipc.messages import ClientRule
+from fastrouter.tls.verified_chain import verified_chain
 
 
 class ClientRules:
-    """Judges the chains with which clients proved themselves.
+    """Checks the verified chains of clients against the rules.
 
-    `on_refused` is told the subject of a client that is turned away.
+    `on_refused` is called with the subject of a client that is refused.
     """
 
     def __init__(self, rules: Sequence[ClientRule], on_refused: Callable[[str], object]) -> None:
@@ -21,14 +21,14 @@ class ClientRules:
         self._on_refused = on_refused
 
     def allows(self, connection: ssl.SSLObject) -> bool:
-        """Return whether the rules have nothing against the client of `connection`, whose handshake is complete.
+        """Return whether the rules allow the client of `connection`, whose handshake is complete.
 
         Every rule for a CA of the client's chain must allow the subject of the first certificate that is no CA's.
         """
-        chain = verified_chain(connection)
+        chain = [x509.load_der_x509_certificate(certificate) for certificate in verified_chain(connection)]
         if not chain:
-            # Nothing was shown; or a session is resumed, whose chain was judged when its ticket was given out: by the
-            # same rules, which are part of the ticket's keys (server_tls).
+            # There is no certificate, or the session is resumed. Its chain was checked when the ticket was issued, by
+            # the same rules, because they are part of the ticket's keys (`server.py`).
             return True
         authorities = {str(distinguished_name(entry.subject)) for entry in chain if _is_authority(entry)}
         leaf = next((str(distinguished_name(entry.subject)) for entry in chain if not _is_authority(entry)), "")
@@ -36,15 +36,6 @@ class ClientRules:
             return True
         self._on_refused(leaf)
         return False
-
-
-def verified_chain(connection: ssl.SSLObject) -> list[x509.Certificate]:
-    """Return the chain from the peer's certificate to what is trusted; empty without a certificate."""
-    if hasattr(connection, "get_verified_chain"):
-        # From Python 3.13 on.
-        return [x509.load_der_x509_certificate(der) for der in connection.get_verified_chain() or ()]
-    inner: Any = connection._sslobj  # type: ignore[attr-defined]
-    return [x509.load_pem_x509_certificate(entry.public_bytes().encode()) for entry in inner.get_verified_chain() or ()]
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

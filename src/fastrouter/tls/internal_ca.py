@@ -1,7 +1,7 @@
-"""Certificates that a router makes for itself at its start, in memory only.
+"""Certificates that a router makes at its start, in memory only, for connections to itself.
 
-With them it talks to itself: a request for a route service that is an app of this platform goes to the router's own
-internal listener on 127.0.0.1, and both ends must know that it is the router at the other one (spec 5.9.6).
+A request for a route service that is an app of this platform goes to the router's own internal listener on 127.0.0.1.
+Both ends verify that the other one is the router (spec 5.9.6).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from fastrouter.ipc.messages import Identity
 INTERNAL_HOST = "127.0.0.1"
 
 _COMMON_NAME = "gorouter"
-# A router may run for long, and the clocks of its own two ends are one; nothing is to expire meanwhile.
+# Longer than any router runs; both ends have the same clock.
 _LIFETIME = timedelta(days=3650)
 _BACKDATED = timedelta(days=1)
 _ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -51,7 +51,7 @@ def new_internal_identities(key: bytes) -> InternalIdentities:
         .add_extension(_key_usage(is_ca=True), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
-    # The configured suites may be those of one kind of key only.
+    # The configured suites may be for one kind of key only.
     keys: dict[str, _Key] = {
         "ec": ec.generate_private_key(ec.SECP256R1()),
         "rsa": rsa.generate_private_key(65537, 2048),

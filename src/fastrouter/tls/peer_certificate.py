@@ -1,6 +1,6 @@
-"""What Go's crypto/x509 says of a server's certificate: its names, its times, what else may be wrong (spec 5.6, 5.7).
+"""The errors of Go's crypto/x509 for a server's certificate: names, validity, extensions (spec 5.6, 5.7).
 
-A certificate is a dict as `ssl.SSLObject.getpeercert` gives it. The words are those of Go 1.23, without `x509: `.
+A certificate is a dict as `ssl.SSLObject.getpeercert` returns it. The texts are those of Go 1.23, without `x509: `.
 """
 
 import re
@@ -14,21 +14,22 @@ from typing import Any
 Certificate = Mapping[str, Any]
 
 # OpenSSL's X509_V_ERR_*: the codes of a verification.
-HOSTNAME_MISMATCH = 62
+HOSTNAME_MISMATCH, INVALID_PURPOSE = 62, 26
 _UNHANDLED_CRITICAL_EXTENSION = 34
 _NOT_YET_VALID, _EXPIRED = 9, 10
+WRONG_USAGE = "certificate specifies an incompatible key usage"
 _TEXTS = {
     _NOT_YET_VALID: "certificate has expired or is not yet valid",
     _EXPIRED: "certificate has expired or is not yet valid",
     25: "too many intermediates for path length constraint",
-    26: "certificate specifies an incompatible key usage",
+    INVALID_PURPOSE: WRONG_USAGE,
     _UNHANDLED_CRITICAL_EXTENSION: "unhandled critical extension",
     47: "a root or intermediate certificate is not authorized to sign for this name",
     48: "a root or intermediate certificate is not authorized to sign for this name",
 }
 _UNKNOWN_AUTHORITY = "certificate signed by unknown authority"
 
-# A certificate may have 20,000 names: so many names, and characters of them, are told, as later versions of Go do it.
+# Names of a certificate in an error text, as in later versions of Go: a certificate may have 20,000.
 _MAX_NAMES = 100
 _MAX_NAMES_TEXT = 4096
 
@@ -54,7 +55,7 @@ def without_brackets(name: str) -> str:
 
 
 def name_mismatch(certificate: Certificate, name: str) -> str:
-    """Return Go's words for a certificate that is not valid for `name`, empty for one that is.
+    """Return Go's text for a certificate that is not valid for `name`, empty for one that is.
 
     It must be one of the alternative names, an address or a host name; a CommonName never counts. A wildcard stands for
     the whole first label, whatever follows. Raises ValueError for names that are not ASCII, which Go does not read.
@@ -87,11 +88,11 @@ def name_mismatch(certificate: Certificate, name: str) -> str:
     return f"certificate is valid for {valid}, not {name}"
 
 
-def judge(code: int, chain: Sequence[Certificate], name: str, now: float) -> tuple[int, str]:
-    """Return the code and Go's words for what OpenSSL has refused with `code` when it should have been `name`.
+def diagnose(code: int, chain: Sequence[Certificate], name: str, now: float) -> tuple[int, str]:
+    """Return the code and Go's text for a certificate for `name` that OpenSSL has refused with `code`.
 
-    `chain` is what the server has shown. Of a certificate that has several faults Go tells, before all that is about
-    authorities, an unknown extension first, then its times, then its name. `now`: UNIX time. Raises as `name_mismatch`.
+    `chain` is what the server has sent. If there are several faults, Go reports an unknown extension first, then the
+    validity, then the name, then what concerns authorities. `now` is UNIX time. Raises as `name_mismatch`.
     """
     if chain and code != _UNHANDLED_CRITICAL_EXTENSION:
         if text := _out_of_time(chain[:1], now):
@@ -106,10 +107,10 @@ def judge(code: int, chain: Sequence[Certificate], name: str, now: float) -> tup
 def _patterns_of(name: str) -> set[str]:
     """Return the alternative names, in lower case, that cover a host name.
 
-    What is no valid host name, such as one with a dot at its end in a certificate, must be the same to the last letter.
+    A name that is no valid host name, such as one with a dot at its end in a certificate, must be equal to be covered.
     """
     if not name.isascii():
-        # No ASCII name is meant by it, though some letters have one of ASCII as their lower case.
+        # It covers no ASCII name; but some non-ASCII letters have an ASCII letter as their lower case.
         return set()
     name = name.lower()
     bare = name.removesuffix(".")
@@ -120,7 +121,7 @@ def _patterns_of(name: str) -> set[str]:
 
 
 def _common_name(certificate: Certificate) -> str:
-    """Return the last of them, as Go has it, in lower case; empty without any."""
+    """Return the last CommonName, as Go does, in lower case; empty without any."""
     values = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
     return values[-1].lower() if values else ""
 
@@ -134,7 +135,7 @@ def _address_text(text: str) -> str:
 
 
 def _out_of_time(certificates: Iterable[Certificate], now: float) -> str:
-    """Return Go's words for the first certificate whose time has not come or is over; empty if there is none."""
+    """Return Go's text for the first certificate that is not valid yet or has expired; empty if there is none."""
     for certificate in certificates:
         begin, end = (ssl.cert_time_to_seconds(certificate[key]) for key in ("notBefore", "notAfter"))
         if not begin <= now <= end:

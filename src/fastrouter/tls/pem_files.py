@@ -1,4 +1,4 @@
-"""Certificates and keys in PEM for OpenSSL, which reads the identity of a process from nothing but files."""
+"""Certificates and keys in PEM for OpenSSL, which reads certificate chains and keys only from files."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _CERTIFICATE = re.compile(
 
 @contextmanager
 def _in_memory(pem: str) -> Iterator[str]:
-    """Give the path of a file that exists in memory only: a private key need not be on a disk once more."""
+    """Give the path of a file in memory, so that a private key is not written to a disk."""
     with open(os.memfd_create("pem", os.MFD_CLOEXEC), "wb") as file:
         file.write(pem.encode())
         file.flush()
@@ -34,14 +34,14 @@ def load_identity(context: ssl.SSLContext, cert_chain: str, private_key: str) ->
 
 
 def trust(context: ssl.SSLContext, bundle: str) -> None:
-    """Have `context` trust the certificates of a bundle, in PEM; as in Go, whatever else it has is passed over.
+    """Have `context` trust the certificates of a PEM bundle.
 
-    That is comments in any language, and certificates that cannot be read. Raises ssl.SSLError if it has no other.
+    As in Go, comments and unreadable certificates are ignored. Raises ssl.SSLError if there is no readable one.
     """
     trusted = 0
     for match in _CERTIFICATE.finditer(bundle):
         with suppress(ssl.SSLError):
-            # A letter that is in no certificate is refused as what it is replaced with.
+            # A character outside ASCII becomes `?`, which OpenSSL refuses.
             context.load_verify_locations(cadata=match[0].encode("ascii", "replace").decode())
             trusted += 1
     if not trusted:

@@ -1,4 +1,4 @@
-"""TLS of the listeners: identities chosen by SNI, versions, ciphers, and which clients are let in (spec 8.5, 8.6)."""
+"""TLS of the listeners: identities chosen by SNI, versions, ciphers, client certificates (spec 8.5, 8.6)."""
 
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,8 +8,9 @@ import msgspec
 
 from fastrouter.ipc.messages import ServerTLS
 from fastrouter.logs.error_text import error_text
+from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.pem_files import load_identity, trust
-from fastrouter.tls.session_tickets import TicketKeysError, set_ticket_keys
+from fastrouter.tls.session_tickets import set_ticket_keys
 
 _VERSIONS = {
     "TLSv1.0": ssl.TLSVersion.TLSv1,
@@ -43,7 +44,7 @@ def limit_suites(
     context.minimum_version = _VERSIONS[min_version]
     context.maximum_version = _VERSIONS[max_version]
     if names is not None:
-        # The signatures of the old versions are below what OpenSSL takes for secure; who asks for them wants them.
+        # TLS 1.0 and 1.1 need signatures with SHA-1, which OpenSSL allows only on its lowest security level.
         is_old = min_version in ("TLSv1.0", "TLSv1.1")
         context.set_ciphers(":".join([*names, "@SECLEVEL=0"] if is_old else names))
 
@@ -62,7 +63,7 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
             contexts[chosen] = _new_context(tls, sorted(chosen))
         return contexts[chosen]
 
-    # In reverse, so that the first of a kind is what stays.
+    # In reverse, so that the first of a kind overwrites later ones.
     default = context_of({tls.identities[index].kind: index for index in reversed(range(len(tls.identities)))}.values())
     first = context_of([0])
     owners: dict[str, dict[str, int]] = {}
@@ -73,7 +74,7 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
     if tls.ticket_secret:
         _share_sessions(default, tls)
     if len(contexts) > 1:
-        # What it chooses from must not be the context that it belongs to: neither would ever be freed.
+        # A callback that refers to its own context would be a cycle that is never freed.
         default.sni_callback = _choice(
             {name: context if context is not default else None for name, context in by_name.items()},
             first if first is not default else None,
@@ -82,9 +83,9 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
 
 
 def client_check(tls: ServerTLS, on_refused: Callable[[str], object]) -> ClientCheck | None:
-    """Return what decides about clients whose certificate is valid; None if all of these are welcome.
+    """Return the check of clients whose certificate is valid; None if all of these are allowed.
 
-    `on_refused` is told the subject of each that is turned away.
+    `on_refused` is called with the subject of each client that is refused.
     """
     if not tls.client_rules or tls.client_certificates == "none":
         return None
@@ -94,7 +95,7 @@ def client_check(tls: ServerTLS, on_refused: Callable[[str], object]) -> ClientC
 
 
 def try_server_tls(tls: ServerTLS) -> None:
-    """Find out whether a listener can use `tls`. Raises ServerTLSError."""
+    """Check that a listener can use `tls`. Raises ServerTLSError."""
     try:
         server_context(tls)
     except (ssl.SSLError, ValueError) as error:
@@ -102,22 +103,22 @@ def try_server_tls(tls: ServerTLS) -> None:
 
 
 def _share_sessions(context: ssl.SSLContext, tls: ServerTLS) -> None:
-    """Have whoever has the same secret resume the sessions of `context`, and of all that it chooses from.
+    """Let all processes with the same secret resume the sessions of `context`, and of those that it chooses from.
 
-    OpenSSL asks the context that a connection begins with for the keys, whichever it goes on with. Who is resumed shows
-    no certificate again and negotiates no cipher. So all that a whole handshake would be judged by goes into the keys:
-    what one listener has let in proves nothing to one with other rules.
+    OpenSSL takes the keys from the context that a connection begins with, even if SNI chooses another. A resumed client
+    sends no certificate and negotiates no cipher. So everything that a full handshake checks is part of the keys: a
+    listener with other rules cannot resume the session.
     """
     rules = msgspec.msgpack.encode(msgspec.structs.replace(tls, identities=(), ticket_secret=b""))
-    # Where this cannot be, the control process has said so.
-    with suppress(TicketKeysError):
+    # If the keys cannot be set, the control process has logged it.
+    with suppress(LibsslError):
         set_ticket_keys(context, tls.ticket_secret, rules)
 
 
 def _choice(
     by_name: Mapping[str, ssl.SSLContext | None], unknown: ssl.SSLContext | None
 ) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
-    """Return what sets the context of a connection by the name that its client asks for; None leaves it as it is."""
+    """Return the SNI callback, which sets the context of a connection by the name that its client asks for."""
 
     def choose(connection: ssl.SSLObject, server_name: str | None, _context: ssl.SSLContext) -> None:
         if server_name is None:
@@ -134,7 +135,7 @@ def _choice(
 def _new_context(tls: ServerTLS, indices: Sequence[int]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     limit_suites(context, tls.min_version, tls.max_version, tls.ciphers)
-    # Go sends one, and one is what a client comes back with.
+    # Go sends one ticket per connection.
     context.num_tickets = 1
     for index in indices:
         load_identity(context, tls.identities[index].cert_chain, tls.identities[index].private_key)
@@ -142,7 +143,7 @@ def _new_context(tls: ServerTLS, indices: Sequence[int]) -> ssl.SSLContext:
         context.set_alpn_protocols(tls.protocols)
     context.verify_mode = _VERIFY_MODES[tls.client_certificates]
     if tls.client_certificates != "none":
-        # As in Go, whatever is trusted ends a chain, be it a root or not.
+        # As in Go, any trusted certificate ends a chain, even if it is no root.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if tls.trusts_system_roots:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)

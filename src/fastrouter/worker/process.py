@@ -1,8 +1,8 @@
 """A worker: the process that carries traffic, started by workers.py as `python -m fastrouter.worker NAME CHANNEL`.
 
 CHANNEL is the number of an inherited descriptor, this end of a channel to the control process. A worker reads no
-configuration, opens no file and handles no signal: all it knows comes over the channel. When the channel ends, so does
-the worker.
+configuration, opens no file and handles no signal: everything comes over the channel. The worker ends when the channel
+ends.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
-    SecureAnew,
+    ReplaceTLS,
     ServerTLS,
     SetLogLevel,
     TableEnd,
@@ -77,7 +77,7 @@ class Worker:
         log_loop_faults(self._loop, self._logger)
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
-        self._round_plane: DataPlane | None = None
+        self._data_plane: DataPlane | None = None
         self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._is_draining = False
@@ -93,13 +93,13 @@ class Worker:
     async def run(self) -> None:
         """Serve until the channel ends, then let go of every client and write the last lines of the access log.
 
-        Raises what the handling of an order or of table changes has raised: from that moment on this worker knows less
-        than it should, and only a successor gets everything anew.
+        Raises what the handling of an order or of table changes has raised: after that its state is incomplete, and
+        only a new worker gets the complete one.
         """
         await self._stopped
         self._stop_accepting()
-        if self._round_plane is not None:
-            self._round_plane.stop()
+        if self._data_plane is not None:
+            self._data_plane.stop()
         if self._access_log is not None:
             self._access_log.flush()
         for sink in self._sinks:
@@ -115,8 +115,8 @@ class Worker:
 
     def _change_table(self, frame: bytes) -> None:
         self._applier.feed(frame)
-        if self._round_plane is not None:
-            self._round_plane.on_table_changed()
+        if self._data_plane is not None:
+            self._data_plane.on_table_changed()
 
     def _on_order(self, body: bytes) -> None:
         order = self._orders.decode(body)
@@ -124,28 +124,28 @@ class Worker:
             case Begin():
                 self._begin(order)
             case TableEnd():
-                assert self._round_plane is not None, "Begin comes first"
-                # What is there now stays; what follows comes and goes.
-                _calm_garbage_collector()
+                assert self._data_plane is not None, "Begin comes first"
+                # Objects that exist now live as long as the process; later ones mostly do not.
+                _tune_garbage_collector()
                 self._channel.send_message(Ready())
             case Listen(names):
                 named = [NamedListener(name, socket.socket(fileno=self._channel.take_descriptor())) for name in names]
                 self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
-            case SecureAnew(front_tls):
+            case ReplaceTLS(front_tls):
                 self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
             case Degrade():
-                assert self._round_plane is not None, "Begin comes first"
-                self._round_plane.set_health(False)
+                assert self._data_plane is not None, "Begin comes first"
+                self._data_plane.set_health(False)
             case Confirm(number):
-                assert self._round_plane is not None, "Begin comes first"
+                assert self._data_plane is not None, "Begin comes first"
                 self._channel.send_message(Confirmed(number))
             case Drain(idle_grace):
                 self._drain(idle_grace)
             case SetLogLevel(level):
-                assert self._round_plane is not None, "Begin comes first"
+                assert self._data_plane is not None, "Begin comes first"
                 self._logger.level = Level(level)
-                self._round_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
+                self._data_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
 
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
@@ -160,7 +160,7 @@ class Worker:
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),
         )
-        self._round_plane = DataPlane(
+        self._data_plane = DataPlane(
             self._table,
             settings,
             self._access_log,
@@ -169,19 +169,19 @@ class Worker:
             stats,
             table_log=self._logger.child("registry").event,
         )
-        self._round_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
-        self._round_plane.start(self._loop)
-        self._prepare_listeners(self._round_plane, begin)
+        self._data_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
+        self._data_plane.start(self._loop)
+        self._prepare_listeners(self._data_plane, begin)
 
-    def _prepare_listeners(self, round_plane: DataPlane, begin: Begin) -> None:
+    def _prepare_listeners(self, data_plane: DataPlane, begin: Begin) -> None:
         proxy = begin.proxy_protocol
         networks = Networks(proxy.trusted_networks) if proxy is not None and proxy.trusted_networks else None
         is_trusted = networks.__contains__ if networks is not None else None
         for name in (CLIENTS, CLIENTS_TLS):
             self._listener_protocols[name] = ListenerProtocol(
-                round_plane, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
+                data_plane, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
             )
-        self._listener_protocols[INTERNAL] = ListenerProtocol(round_plane)
+        self._listener_protocols[INTERNAL] = ListenerProtocol(data_plane)
         for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
             if tls is not None:
                 self._secure(self._listener_protocols[name], tls)
@@ -225,18 +225,18 @@ class Worker:
         self._servers = []
 
     def _on_listening(self, task: asyncio.Task[None]) -> None:
-        # A worker that cannot accept is of no use: its successor may be luckier.
+        # A worker that cannot accept is of no use; the one that replaces it may be able to.
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
     def _drain(self, idle_grace: float) -> None:
-        assert self._round_plane is not None, "Begin comes first"
+        assert self._data_plane is not None, "Begin comes first"
         self._is_draining = True
         self._stop_accepting()
-        self._channel.send_message(Draining(*self._round_plane.connection_counts()))
+        self._channel.send_message(Draining(*self._data_plane.connection_counts()))
         if idle_grace > 0:
             # A request may be on its way: closing the connection now would lose it.
-            self._round_plane.drain(closes_idle=False)
+            self._data_plane.drain(closes_idle=False)
         # Connections that have just been accepted become known in this turn of the loop.
         self._loop.call_soon(self._report_when_drained, time.monotonic() + idle_grace)
 
@@ -244,21 +244,21 @@ class Worker:
         try:
             self._look_whether_drained(grace_ends_at)
         except Exception as error:
-            # Nobody would ever hear that it is over.
+            # Otherwise Drained would never be reported.
             self._fail(error)
 
     def _look_whether_drained(self, grace_ends_at: float) -> None:
-        assert self._round_plane is not None, "Begin comes first"
-        if self._round_plane.has_connections() and time.monotonic() < grace_ends_at:
+        assert self._data_plane is not None, "Begin comes first"
+        if self._data_plane.has_connections() and time.monotonic() < grace_ends_at:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
             return
-        active, idle = self._round_plane.connection_counts()
+        active, idle = self._data_plane.connection_counts()
         if idle or not self._closes_idle:
-            # From now on each is closed as it becomes idle. One that is idle all the same had something arrive just
-            # before, which need not have been a request.
+            # From now on each connection is closed when it becomes idle. One that is idle at the next look has received
+            # bytes just before this, which were no complete request.
             self._closes_idle = True
-            self._round_plane.drain()
-            active, idle = self._round_plane.connection_counts()
+            self._data_plane.drain()
+            active, idle = self._data_plane.connection_counts()
         if active or idle:
             self._loop.call_later(_DRAIN_POLL, self._report_when_drained, grace_ends_at)
         else:
@@ -271,15 +271,15 @@ class Worker:
         self._logger.warn("endpoint-counts-not-shared", number=number)
 
     def _on_refused(self, change: Change, error: ValueError) -> None:
-        # One route is amiss; without this all would be, again and again.
+        # Only this route is wrong. If this ended the worker, its successor would end for the same reason.
         self._logger.error("table-change-refused", error=str(error), change=repr(change))
 
 
-def _calm_garbage_collector() -> None:
+def _tune_garbage_collector() -> None:
     """Keep the collector from walking long-lived objects again and again.
 
-    Modules, routes and endpoints live as long as the worker: frozen, they are never looked at. A request leaves next
-    to no cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
+    Modules, routes and endpoints live as long as the worker; frozen, they are never walked. A request leaves hardly any
+    cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
     run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
     thousands of connections.
     """
@@ -291,11 +291,11 @@ def _calm_garbage_collector() -> None:
 def main(arguments: list[str]) -> NoReturn:
     """Be the worker NAME with the channel CHANNEL."""
     name, channel = arguments
-    # Held back by the control process until this moment: they must not end a worker that has just been started.
+    # The control process has blocked these signals until now, so that they do not end a worker while it starts.
     for number in IGNORED_BY_WORKERS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
-    # A fault in compiled code would otherwise leave nothing but the number of a signal.
+    # Without this a crash in compiled code leaves nothing but the number of a signal.
     faulthandler.enable(file=2)
     end = socket.socket(fileno=int(channel))
     _end_with_control_process(end)
@@ -307,19 +307,19 @@ def main(arguments: list[str]) -> NoReturn:
         traceback.print_exc(file=sys.stderr)
         status = 1
     STDOUT_WRITER.flush()
-    # Not sys.exit: it would wait for whoever is resolving the name of a backend, and take a large table apart.
+    # Not sys.exit: it would wait for lookups of names, and free a large table object by object.
     os._exit(status)
 
 
 def _end_with_control_process(end: socket.socket) -> None:
-    """End when the control process ends, even if this one is stopped or busy for ever by then.
+    """Have the kernel kill this process when the control process ends, even if this one is stopped or stuck in a loop.
 
-    A worker that is well would see the end of its channel; it dies all the same, and the access log loses what was
-    gathered since the last tick. When the control process ends by itself, its workers have ended before.
+    A healthy worker would see the end of its channel, but it is killed, too, and the access log loses the lines since
+    the last tick. This happens only when the control process is killed: otherwise it ends its workers first.
     """
     end_with_parent()
     if os.getppid() != peer_pid(end):
-        # Too late: it was gone before the kernel knew.
+        # The control process has ended before the kernel was asked.
         os._exit(0)
 
 

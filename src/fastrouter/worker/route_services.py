@@ -1,4 +1,4 @@
-"""What a worker tells its data plane of route services (spec 5.9): from the control process's words to objects."""
+"""Route services in a worker (spec 5.9): from the options in Begin to the object that the data plane uses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from fastrouter.tls.backends import hairpin_context, route_service_context
 def new_route_services(
     options: RouteServicesOptions | None, log: Callable[[int, str, dict[str, Any]], None]
 ) -> RouteServices:
-    """Return what `options` say, or for None the RouteServices that support none; `log` hears of refused signatures.
+    """Return what `options` describe; None means that none are supported. `log` gets the refused signatures.
 
     Raises as the functions of `tls` do.
     """

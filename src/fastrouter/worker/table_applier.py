@@ -11,8 +11,8 @@ class TableApplier:
 
     `on_refused` gets a change that `apply` refuses, and why; without it, `feed` and `apply_all` raise.
 
-    With `stats`, which may come later but before the first change, endpoints are counted over all workers. There is
-    room for many; `on_unshared` is called with the first that finds none, and from then on some are counted by each
+    With `stats`, which may be set later but before the first change, endpoints are counted over all workers. When the
+    shared memory has no room for an endpoint, `on_unshared` is called with it, once; such endpoints are counted by each
     worker for itself.
     """
 
@@ -46,7 +46,7 @@ class TableApplier:
                 self._on_refused(change, error)
 
     def apply(self, change: Change) -> None:
-        """Apply one change. Raises ValueError for an endpoint that the data plane refuses or was never told of."""
+        """Apply one change. Raises ValueError for an endpoint that the data plane refuses or that is unknown."""
         match change:
             case Put(uri, number):
                 self._table.register(uri, self._endpoint(number))

@@ -1,7 +1,7 @@
 # Fields of a log line: one value each, as Gorouter writes it or as JSON; and the fields and headers that are configured.
 
 cdef inline void put_name(bint is_json, const char* key, const char* label) noexcept:
-    """What stands before a value; two calls, so that the compiler knows both lengths."""
+    """The text in front of a value. Two calls, so that the compiler knows both lengths."""
     if is_json:
         put_text(key)
     else:
@@ -9,12 +9,12 @@ cdef inline void put_name(bint is_json, const char* key, const char* label) noex
 
 
 cdef inline void put_nothing(bint is_json) noexcept:
-    """What stands for a value that there is none of."""
+    """The text for a missing value."""
     put_name(is_json, b"null", b"\"-\"")
 
 
 cdef inline int put_field(bint is_json, const char* base, Slice text) except -1:
-    """A quoted text; an empty one is none."""
+    """A quoted text; an empty one counts as missing."""
     if text.length == 0:
         put_nothing(is_json)
         return 0
@@ -24,7 +24,7 @@ cdef inline int put_field(bint is_json, const char* base, Slice text) except -1:
 
 
 cdef int put_field_bytes(bint is_json, bytes text) except -1:
-    """A quoted text; None and an empty one are none."""
+    """A quoted text; None and an empty one count as missing."""
     cdef Slice whole
     if text is None:
         put_nothing(is_json)
@@ -45,7 +45,7 @@ cdef int put_endpoint_field(bint is_json, Endpoint endpoint, int which) except -
 
 
 cdef void put_duration(bint is_json, int64_t nanoseconds) noexcept:
-    """Seconds with six decimals; a negative number stands for none."""
+    """Seconds with six decimals; a negative number means a missing value."""
     if nanoseconds < 0:
         put_nothing(is_json)
     else:
@@ -56,18 +56,19 @@ cdef void put_duration(bint is_json, int64_t nanoseconds) noexcept:
 
 cdef int put_extra_field(bint is_json, int field, Exchange exchange) except -1:
     """One of EXTRA_FIELDS with its name."""
+    cdef RoundTrip trip = exchange.round_trip
     cdef const char* address
     cdef Py_ssize_t size
     cdef Slice whole
     put_bytes(<bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
-        put_decimal(exchange.failed_attempts)
+        put_decimal(trip.failed_attempts)
     elif field != FIELD_LOCAL_ADDRESS:
         put_duration(is_json, attempt_time(field, exchange))
-    elif not exchange.has_response or exchange.local_address is None:
+    elif not trip.has_response or trip.local_address is None:
         put_nothing(is_json)
     else:
-        address = PyUnicode_AsUTF8AndSize(exchange.local_address, &size)
+        address = PyUnicode_AsUTF8AndSize(trip.local_address, &size)
         whole.start = 0
         whole.length = <uint32_t>size
         put_field(is_json, address, whole)
@@ -79,17 +80,18 @@ cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
 
     Of an attempt that needed no dial or no handshake the times are 0, which is Gorouter's quirk.
     """
+    cdef RoundTrip trip = exchange.round_trip
     if field == FIELD_FAILED_ATTEMPTS_TIME:
-        return exchange.last_failed_ns - exchange.proxy_started_ns if exchange.failed_attempts else -1
-    if not exchange.has_response:
+        return trip.last_failed_ns - trip.started_ns if trip.failed_attempts else -1
+    if not trip.has_response:
         return -1
     if field == FIELD_BACKEND_TIME:
-        return exchange.finished_ns - (exchange.last_failed_ns if exchange.failed_attempts else exchange.proxy_started_ns)
+        return exchange.finished_ns - (trip.last_failed_ns if trip.failed_attempts else trip.started_ns)
     if field == FIELD_DIAL_TIME:
-        return exchange.dialled_ns - exchange.dial_started_ns if exchange.dialled_ns else 0
+        return trip.dialled_ns - trip.dial_started_ns if trip.dialled_ns else 0
     if field == FIELD_TLS_TIME:
-        return exchange.secured_ns - exchange.dialled_ns if exchange.secured_ns else 0
-    # Looking up a name is part of the dial.
+        return trip.secured_ns - trip.dialled_ns if trip.secured_ns else 0
+    # The lookup of a name is part of the dial.
     return 0
 
 
@@ -102,7 +104,7 @@ cdef class LoggedHeader:
         cdef str text = lower.replace("-", "_")
         self.name = lower.encode("utf-8")
         self.kind = known_kind(PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
-        # A name that no header can have still has its place in the line.
+        # A name that no header can have still has a field in the line.
         self.label = b" " + go_escaped(text.encode("utf-8")) + b":"
         self.key = encode_basestring(text).encode("utf-8") + b":"
 
@@ -123,11 +125,11 @@ cdef class LoggedHeader:
         return none
 
 
-# Of requests with more fields than are read; a request is logged with all of them.
+# The head of a request with more fields than are read: the log line has them all the same.
 cdef Head crowded_head = Head()
 
 cdef bytes logged_values(AccessLog log, Head head):
-    """What the log line must remember of a head: a Slice for each of `extra_headers`."""
+    """The slices of a head that the log line needs: one for each of `extra_headers`."""
     cdef Py_ssize_t count = PyList_GET_SIZE(log.extra_headers)
     cdef bytes values = PyBytes_FromStringAndSize(NULL, count * sizeof(Slice))
     cdef Py_ssize_t i
@@ -141,7 +143,7 @@ cdef bytes logged_values(AccessLog log, Head head):
 
 cdef int put_extra_headers(AccessLog log, Exchange exchange) except -1:
     """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
-    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.logged_values)
+    cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.request.logged_values)
     cdef LoggedHeader header
     cdef Py_ssize_t i
     if log.is_json:
@@ -162,20 +164,20 @@ cdef int put_logged_header(bint is_json, int kind, Slice received, Exchange exch
     if kind == HEADER_X_VCAP_REQUEST_ID:
         put_request_id(is_json, exchange)
         return 0
-    if kind == HEADER_X_FORWARDED_PROTO and exchange.is_proto_set:
+    if kind == HEADER_X_FORWARDED_PROTO and exchange.request.is_proto_set:
         put_set_proto(exchange)
         return 0
     if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
-        # Go takes these out of the headers.
+        # Go removes these from the headers.
         put_nothing(is_json)
         return 0
-    if exchange.changed is not None:
-        changed = exchange.changed.of(kind)
+    if exchange.request.changed is not None:
+        changed = exchange.request.changed.of(kind)
         if changed != NULL:
-            return put_field(is_json, exchange.changed.text, changed.value)
-    return put_field(is_json, PyBytes_AS_STRING(exchange.head), received)
+            return put_field(is_json, exchange.request.changed.text, changed.value)
+    return put_field(is_json, PyBytes_AS_STRING(exchange.request.head), received)
 
 
 cdef inline void put_set_proto(Exchange exchange) noexcept:
     """The X-Forwarded-Proto that the router has set."""
-    put_text(b"\"https\"" if exchange.is_proto_https else b"\"http\"")
+    put_text(b"\"https\"" if exchange.request.is_proto_https else b"\"http\"")

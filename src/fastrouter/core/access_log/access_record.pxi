@@ -1,7 +1,7 @@
 # AccessLog: one line per exchange, byte for byte as Gorouter writes it (spec 6.2) or as a JSON object, gathered into batches of
 # whole lines.
 
-# Fields of attempts that a line can have besides, by FIELD_* (spec 6.2).
+# Optional fields of a line, by FIELD_* (spec 6.2).
 cdef tuple EXTRA_FIELDS = (
     "failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address",
 )
@@ -28,7 +28,7 @@ cdef class AccessLog:
         free(self.batch.start)
 
     def flush(self):
-        """Hand over what has gathered."""
+        """Hand the batch to the sink."""
         cdef bytes lines
         if self.size:
             lines = PyBytes_FromStringAndSize(self.batch.start, self.size)
@@ -60,37 +60,38 @@ cdef class AccessLog:
 
     cdef int _put_named(self, Exchange exchange) except -1:
         """The fields that have names in both formats."""
+        cdef Request request = exchange.request
         cdef bint is_json = self.is_json
-        cdef const char* head = PyBytes_AS_STRING(exchange.head)
+        cdef const char* head = PyBytes_AS_STRING(request.head)
         cdef Endpoint endpoint = logged_endpoint(exchange)
-        cdef int64_t total = exchange.finished_ns - exchange.received_ns
+        cdef int64_t total = exchange.finished_ns - request.received_ns
         cdef int64_t proxied = 0
-        cdef bytes error = exchange.router_error
+        cdef bytes error = exchange.response.router_error
         cdef char field
         put_name(is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
             put_nothing(is_json)
-        elif exchange.prepared is not None and exchange.sent_forwarded_for.length:
-            put_field(is_json, PyBytes_AS_STRING(exchange.prepared), exchange.sent_forwarded_for)
+        elif request.prepared is not None and request.sent_forwarded_for.length:
+            put_field(is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
         else:
-            put_field(is_json, head, exchange.forwarded_for)
+            put_field(is_json, head, request.forwarded_for)
         put_name(is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
-        if exchange.is_proto_set:
+        if request.is_proto_set:
             put_set_proto(exchange)
         else:
-            put_field(is_json, head, exchange.forwarded_proto)
+            put_field(is_json, head, request.forwarded_proto)
         put_name(is_json, b',"vcap_request_id":', b" vcap_request_id:")
         put_request_id(is_json, exchange)
         put_name(is_json, b',"response_time":', b" response_time:")
         put_duration(is_json, total)
         put_name(is_json, b',"gorouter_time":', b" gorouter_time:")
-        if exchange.endpoint is None or exchange.prepared is None:
-            # A visit to a route service has a time as well, though it has no endpoint to show; a head that is too large has
-            # an endpoint, which it never went to.
+        if exchange.round_trip.endpoint is None or request.prepared is None:
+            # A visit to a route service has a time, too, although it has no endpoint to show. A request whose head is too large
+            # has an endpoint, but was not sent to it.
             put_text(b"0.000000")
         else:
-            if exchange.proxy_started_ns:
-                proxied = exchange.finished_ns - exchange.proxy_started_ns
+            if exchange.round_trip.started_ns:
+                proxied = exchange.finished_ns - exchange.round_trip.started_ns
             put_duration(is_json, total - proxied)
         put_name(is_json, b',"app_id":', b" app_id:")
         put_endpoint_field(is_json, endpoint, 0)
@@ -101,7 +102,7 @@ cdef class AccessLog:
         for field in self.extra_fields:
             put_extra_field(is_json, field, exchange)
         put_name(is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
-        if error is None and exchange.has_semicolon:
+        if error is None and request.has_semicolon:
             error = b"deprecated-semicolon-params"
         put_field_bytes(is_json, error)
         if self.extra_headers:
@@ -110,69 +111,70 @@ cdef class AccessLog:
 
 
 cdef inline Endpoint logged_endpoint(Exchange exchange):
-    """The backend of the last attempt; a route service is none."""
-    if exchange.endpoint is None or exchange.endpoint.is_route_service:
+    """The backend of the last attempt; a route service does not count."""
+    if exchange.round_trip.endpoint is None or exchange.round_trip.endpoint.is_route_service:
         return None
-    return exchange.endpoint
+    return exchange.round_trip.endpoint
 
 
 cdef inline void put_protocol(Exchange exchange) noexcept:
-    if exchange.refused_protocol is not None:
-        put_bytes(exchange.refused_protocol)
+    if exchange.request.refused_protocol is not None:
+        put_bytes(exchange.request.refused_protocol)
     else:
         put_text(b"HTTP/1.")
-        put_decimal(exchange.minor)
+        put_decimal(exchange.request.minor)
 
 
 cdef inline void put_request_id(bint is_json, Exchange exchange) noexcept:
-    if exchange.refused_protocol is not None:
-        # No handler has given it one.
+    if exchange.request.refused_protocol is not None:
+        # No handler has set it.
         put_nothing(is_json)
     else:
-        put_between(b"\"", exchange.request_id, 36, b"\"")
+        put_between(b"\"", exchange.request.trace.request_id, 36, b"\"")
 
 
 cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
     """The beginning of a line, up to the first field with a name."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
-    if exchange.refused_protocol is None or has_only(_is_host, head + exchange.host.start, exchange.host.length):
-        put(head + exchange.host.start, min(exchange.host.length, LOGGED_MAX))
+    if request.refused_protocol is None or has_only(_is_host, head + request.host.start, request.host.length):
+        put(head + request.host.start, min(request.host.length, LOGGED_MAX))
     else:
-        put_quoted(head, exchange.host)
+        put_quoted(head, request.host)
     put_text(b" - [")
-    put_local_time(exchange.received_wall_ns)
+    put_local_time(request.received_wall_ns)
     put_text(b"] \"")
-    put_escaped(head + exchange.method.start, exchange.method.length)
+    put_escaped(head + request.method.start, request.method.length)
     put_byte(c" ")
     if (
-        log.redaction and memchr(head + exchange.path.start, c"?", exchange.path.length) != NULL
-        and is_word(head, exchange.method, b"GET")
+        log.redaction and memchr(head + request.path.start, c"?", request.path.length) != NULL
+        and is_word(head, request.method, b"GET")
     ):
         uri = redacted_uri(exchange, log.redaction)
         put_escaped(PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     else:
-        if exchange.path.length == 0 or head[exchange.path.start] == c"?":
+        if request.path.length == 0 or head[request.path.start] == c"?":
             put_byte(c"/")
-        put_escaped(head + exchange.path.start, exchange.path.length)
+        put_escaped(head + request.path.start, request.path.length)
     put_byte(c" ")
     put_protocol(exchange)
     put_text(b"\" ")
-    if exchange.status:
-        put_decimal(exchange.status)
+    if exchange.response.status:
+        put_decimal(exchange.response.status)
     else:
         put_text(b"\"-\"")
     put_byte(c" ")
-    put_decimal(exchange.bytes_received)
+    put_decimal(request.bytes_received)
     put_byte(c" ")
-    put_decimal(exchange.bytes_sent)
+    put_decimal(exchange.response.bytes_sent)
     put_byte(c" ")
-    put_quoted(head, exchange.referer)
+    put_quoted(head, request.referer)
     put_byte(c" ")
-    put_quoted(head, exchange.user_agent)
+    put_quoted(head, request.user_agent)
     put_text(b" \"")
-    put_bytes(b"-" if log.hides_source else exchange.client.address)
+    put_bytes(b"-" if log.hides_source else exchange.client.identity.address)
     put_text(b"\" \"")
     put_bytes(b"-" if endpoint is None else endpoint.address_bytes)
     put_byte(c"\"")
@@ -181,43 +183,45 @@ cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
 
 cdef int put_request_json(AccessLog log, Exchange exchange) except -1:
     """The same as the beginning of a JSON object."""
-    cdef const char* head = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
-    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, exchange.method, b"GET") else 0)
+    cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, request.method, b"GET") else 0)
     put_text(b'{"time":"')
-    put_utc_time(exchange.received_wall_ns)
+    put_utc_time(request.received_wall_ns)
     put_text(b'","host":')
-    put_json_text(head + exchange.host.start, exchange.host.length)
+    put_json_text(head + request.host.start, request.host.length)
     put_text(b',"method":')
-    put_json_text(head + exchange.method.start, exchange.method.length)
+    put_json_text(head + request.method.start, request.method.length)
     put_text(b',"uri":')
     put_json_text(PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     put_text(b',"protocol":"')
     put_protocol(exchange)
     put_text(b'","status":')
-    if exchange.status:
-        put_decimal(exchange.status)
+    if exchange.response.status:
+        put_decimal(exchange.response.status)
     else:
         put_nothing(True)
     put_text(b',"bytes_received":')
-    put_decimal(exchange.bytes_received)
+    put_decimal(request.bytes_received)
     put_text(b',"bytes_sent":')
-    put_decimal(exchange.bytes_sent)
+    put_decimal(exchange.response.bytes_sent)
     put_text(b',"referer":')
-    put_field(True, head, exchange.referer)
+    put_field(True, head, request.referer)
     put_text(b',"user_agent":')
-    put_field(True, head, exchange.user_agent)
+    put_field(True, head, request.user_agent)
     put_text(b',"remote_addr":')
-    put_field_bytes(True, None if log.hides_source else exchange.client.address)
+    put_field_bytes(True, None if log.hides_source else exchange.client.identity.address)
     put_text(b',"backend_addr":')
     return put_field_bytes(True, None if endpoint is None else endpoint.address_bytes)
 
 
 cdef bytes redacted_uri(Exchange exchange, int redaction):
     """Path and query; by `redaction` (index of REDACTIONS) without a query, or with its SHA-1 instead (spec 8.12)."""
-    cdef bytes uri = PyBytes_AS_STRING(exchange.head)[exchange.path.start : exchange.path.start + exchange.path.length]
+    cdef Request request = exchange.request
+    cdef bytes uri = PyBytes_AS_STRING(request.head)[request.path.start : request.path.start + request.path.length]
     cdef bytes path, mark, query
-    if exchange.path.length == 0 or uri[0] == c"?":
+    if request.path.length == 0 or uri[0] == c"?":
         uri = b"/" + uri
     path, mark, query = uri.partition(b"?")
     if redaction == 0 or not query:

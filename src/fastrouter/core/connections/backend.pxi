@@ -9,14 +9,25 @@ cdef class BackendConnection(Connection):
         self.plane = plane
         self.endpoint = endpoint
         self.connection_pool = endpoint.connection_pool()
+        self.side = HTTP1BackendSide(self)
+
+    def __repr__(self):
+        if self.is_closed:
+            state = "closed" if self.transport is None else "closing"
+        elif self.dialling is not None:
+            state = "dialling"
+        elif self.exchange is not None:
+            state = "busy"
+        else:
+            state = "idle" if self in self.connection_pool.idle else "unused"
+        return f"<BackendConnection {self.endpoint.address} {state}>"
 
     # --- dial
 
     cdef int dial(self) except -1:
         self.arm(self.plane.dials)
         self.plane.backends.add(self)
-        self.exchange.dial_started_ns = monotonic_ns()
-        self.exchange.dial_failed_ns = 0
+        self.exchange.round_trip.on_dial()
         self.dialling = self.plane.loop.create_task(dial(self))
         return 0
 
@@ -33,7 +44,7 @@ cdef class BackendConnection(Connection):
         if local:
             self.local_address = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
         if self.exchange is not None:
-            self.exchange.dialled_ns = monotonic_ns()
+            self.exchange.round_trip.on_dialled()
         return 0
 
     cdef int on_dial_failed(self, Failure failure) except -1:
@@ -42,9 +53,10 @@ cdef class BackendConnection(Connection):
         self.is_closed = True
         self.dialling = None
         self.plane.backends.discard(self)
+        self.side = None
         if exchange is not None:
             self.exchange = None
-            exchange.dial_failed_ns = monotonic_ns()
+            exchange.round_trip.on_dial_failed()
             exchange.on_backend_lost(failure, False, False)
         return 0
 
@@ -56,8 +68,6 @@ cdef class BackendConnection(Connection):
         if exchange is None:
             # Nothing was asked: whatever this is, it must not be taken for the response to the next request.
             self.close()
-        elif exchange.is_tunnel:
-            relay_tunnelled(exchange.client, exchange, data)
         else:
             try:
                 if self.unread is not None or (self.backlog is None and self.must_wait()):
@@ -96,6 +106,8 @@ cdef class BackendConnection(Connection):
             self._panic(exchange, fault)
         self.drop_validator()
         self.raw = None
+        # Each knows the other.
+        self.side = None
 
     cdef int on_panic(self, object error) except -1:
         return self._panic(self.exchange, error)
@@ -103,6 +115,7 @@ cdef class BackendConnection(Connection):
     cdef int _panic(self, Exchange exchange, object error) except -1:
         """A fault of ours, in a callback that was about `exchange` (None: nobody's), ends this connection."""
         self.exchange = None
+        self.tunnel = None
         self.connection_pool.evict(self)
         self.abort()
         return log_panic(self.plane, error) if exchange is None else respond_panic(exchange, error)
@@ -119,15 +132,15 @@ cdef class BackendConnection(Connection):
             self.on_dialled(self.transport)
         self.attach(self.raw)
         if self.exchange is not None:
-            return self.exchange.send_request()
+            return self.exchange.on_backend_ready()
         # Nobody waits any more; a fresh connection is as good as a returned one.
         return self.close() if self.endpoint.is_route_service else self.connection_pool.release(self)
 
     cdef int on_full(self) except -1:
-        return self.exchange.client.adjust_reading() if self.exchange is not None else 0
+        return self.exchange.on_backend_full() if self.exchange is not None else 0
 
     cdef int on_room(self) except -1:
-        return self.exchange.client.on_body_room() if self.exchange is not None else 0
+        return self.exchange.on_backend_room() if self.exchange is not None else 0
 
     cdef int on_turn(self) except -1:
         if self.unread is not None:
@@ -153,8 +166,8 @@ cdef class BackendConnection(Connection):
         if exchange is None:
             self.close()
             return False
-        if exchange.is_tunnel:
-            return on_backend_half_close(exchange.client, exchange)
+        if self.tunnel is not None:
+            return self.tunnel.on_backend_half_close()
         if self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
             self._finish_until_close(exchange)
             return False
@@ -167,9 +180,6 @@ cdef class BackendConnection(Connection):
         if error is not None and not isinstance(error, OSError):
             # What the loop makes of a fault of ours.
             return self._panic(exchange, error)
-        if exchange.is_tunnel:
-            self.exchange = None
-            return exchange.on_backend_lost(Failure(FAILURE_EOF, "EOF"), False, True)
         if error is None and self.is_in_body and self.framing.kind == FRAMING_UNTIL_CLOSE:
             # TLS that ends without its closing alert: Go takes that for an end, and so do apps (spec 4.5).
             return self._finish_until_close(exchange)
@@ -183,10 +193,6 @@ cdef class BackendConnection(Connection):
         return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
 
     # --- what the exchange asks for
-
-    cdef int send(self, bytes data) except -1:
-        self.write_out(data)
-        return 0
 
     cdef bint has_ended(self) except -1:
         """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for.
@@ -235,7 +241,10 @@ cdef class BackendConnection(Connection):
                 self.dialling.cancel()
                 self.dialling = None
                 self.plane.backends.discard(self)
-            if self.transport is not None:
+            if self.transport is None:
+                # Nothing else will tell it that it is over.
+                self.side = None
+            else:
                 self.abort_transport()
         self.drop_validator()
         return 0
@@ -261,6 +270,7 @@ cdef class BackendConnection(Connection):
         """Give up the exchange: this connection cannot serve it to its end."""
         cdef Exchange exchange = self.exchange
         self.exchange = None
+        self.tunnel = None
         if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
             if failure.kind == FAILURE_RESET and self.backlog is None:
                 # Behind an interim response: the backend is marked, as if it had said nothing.
@@ -319,9 +329,8 @@ cdef class BackendConnection(Connection):
         cdef Py_ssize_t at = 0
         self.has_bytes = True
         while at < size and self.exchange is exchange:
-            if exchange.is_tunnel:
-                exchange.client.write(data[at:])
-                return 0
+            if self.tunnel is not None:
+                return self.tunnel.on_backend_data(data[at:])
             if self.is_in_body:
                 begin_message()
                 at = self._relay(data, at)
@@ -362,7 +371,7 @@ cdef class BackendConnection(Connection):
             return -1
 
         length = head.content_length()
-        if head.status < 200 or exchange.is_head or head.status == 204 or head.status == 304:
+        if head.status < 200 or exchange.request.is_head or head.status == 204 or head.status == 304:
             framing = FRAMING_NONE
         elif head.has(HEADER_TRANSFER_ENCODING):
             framing = FRAMING_CHUNKED
@@ -375,8 +384,8 @@ cdef class BackendConnection(Connection):
             and (head.seen[HEADER_TRANSFER_ENCODING] > 1 or not head.value_is(HEADER_TRANSFER_ENCODING, b"chunked"))
         ):
             return self._mend_head(data, at, "malformed HTTP response framing")
-        if head.status == 101 and not is_agreed_upgrade(exchange, head):
-            exchange.reject_switch()
+        if head.status == 101 and not is_agreed_upgrade(exchange.request, head):
+            exchange.on_foreign_switch()
             return -1
 
         # One look for head and body together when both are there, which is the case that counts.
@@ -399,11 +408,11 @@ cdef class BackendConnection(Connection):
         self.framing.forgives_blanks = True
         self.is_in_body = True
         self.is_reusable = head.wants_keep_alive() and framing != FRAMING_UNTIL_CLOSE and not self.is_repaired
-        if is_whole or (framing == FRAMING_NONE and not exchange.is_head):
+        if is_whole or (framing == FRAMING_NONE and not exchange.request.is_head):
             if not validator.message_complete:
                 self._reject("malformed HTTP response: framing in doubt")
                 return -1
-        exchange.render_response_head(head, framing)
+        exchange.on_response_head(head, framing)
         return self._relay(data, at + head.length)
 
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
@@ -412,10 +421,9 @@ cdef class BackendConnection(Connection):
         cdef Py_ssize_t behind = at + head.length
         if head.status == 101:
             self.drop_validator()
-            exchange.switch_protocols(head)
+            exchange.on_switch(head)
             return behind
-        exchange.interims += 1
-        if exchange.interims > INTERIM_MAX:
+        if not exchange.response.count_interim():
             self._reject("net/http: too many 1xx informational responses")
             return -1
         if not validator.message_complete:
@@ -427,28 +435,28 @@ cdef class BackendConnection(Connection):
         return behind
 
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2:
-        """Door 7: `data[at:]` is body. What stands in the message goes out in front of it, in one write.
+        """Door 7: `data[at:]` is body. The message under construction goes out in front of it, in one write.
 
         Returns the offset behind the body bytes used, -1 when the exchange is over.
         """
         cdef Exchange exchange = self.exchange
-        cdef ClientConnection client = exchange.client
+        cdef ClientSide client = exchange.client
         cdef MessageValidator validator = self.validator
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - at
         cdef Py_ssize_t used = 0
         cdef bytes prefix
         cdef bytearray trailer = self.trailer
-        cdef bint is_rechunked = exchange.response_framing == FRAMING_CHUNKED
+        cdef bint is_rechunked = exchange.response.framing == FRAMING_CHUNKED
         cdef object body = None
         cdef object shown = None
         cdef Framing before
+        cdef int64_t payload = 0
         if self.framing.kind == FRAMING_CHUNKED:
             before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
-            used = walk_chunked(
-                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &exchange.bytes_sent, trailer
-            )
+            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &payload, trailer)
+            exchange.response.count_body(payload)
             if used < 0:
                 return self._reject_relayed()
             if self.framing.has_blanks:
@@ -459,10 +467,10 @@ cdef class BackendConnection(Connection):
             used = min(size, self.framing.remaining)
             self.framing.remaining -= used
             self.framing.is_done = self.framing.remaining == 0
-            exchange.bytes_sent += used
+            exchange.response.count_body(used)
         elif self.framing.kind == FRAMING_UNTIL_CLOSE:
             used = size
-            exchange.bytes_sent += used
+            exchange.response.count_body(used)
             if is_rechunked and used:
                 put_hex(used)
                 put_text(b"\r\n")
@@ -480,9 +488,9 @@ cdef class BackendConnection(Connection):
                 body = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
                 prefix = take_message()
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
-                    client.write_pieces([prefix, body, b"\r\n"])
+                    client.write_parts([prefix, body, b"\r\n"])
                 elif PyBytes_GET_SIZE(prefix):
-                    client.write_pieces([prefix, body])
+                    client.write_parts([prefix, body])
                 else:
                     client.write(body)
             elif used:
@@ -492,7 +500,7 @@ cdef class BackendConnection(Connection):
         if self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
             put_bytes(last_chunk(trailer))
         if body is None:
-            client.write_message()
+            client.write_rendered()
         if self.exchange is not exchange:
             # The write found the client gone.
             return -1
@@ -509,7 +517,7 @@ cdef class BackendConnection(Connection):
 
     cdef int _finish_until_close(self, Exchange exchange) except -1:
         """The backend's EOF is the end of this body."""
-        if exchange.response_framing == FRAMING_CHUNKED:
+        if exchange.response.framing == FRAMING_CHUNKED:
             exchange.client.write(b"0\r\n\r\n")
         self.framing.is_done = True
         return self._end_response(exchange, False)

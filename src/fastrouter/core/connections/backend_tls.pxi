@@ -51,7 +51,7 @@ cdef class BackendTLSTransport(TLSTransport):
     cdef int on_handshake(self) except -1:
         cdef BackendConnection connection = <BackendConnection>self.owner
         if connection.exchange is not None:
-            connection.exchange.secured_ns = monotonic_ns()
+            connection.exchange.round_trip.on_secured()
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:

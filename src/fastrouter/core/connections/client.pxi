@@ -6,15 +6,31 @@
 cdef class ClientConnection(Connection):
     def __cinit__(self, DataPlane plane):
         self.plane = plane
-        self.keep_alive = True
+        self.identity = ClientIdentity()
+
+    def __repr__(self):
+        if self.exchange is not None:
+            state = repr(self.exchange)
+        elif self.transport is None:
+            state = "closed" if self.is_closing else "unconnected"
+        elif self.is_closing or self.is_lingering:
+            state = "closing"
+        elif self.is_discarding:
+            state = "discarding a body"
+        elif self.awaiting is not None:
+            state = "waiting for a route"
+        elif self._unconsumed():
+            state = "reading a head"
+        else:
+            state = "idle" if self.is_used else "new"
+        return f"<ClientConnection {'of nobody' if self.identity.address is None else self.identity.address.decode()} {state}>"
 
     # --- asyncio.Protocol
 
     cdef int on_data(self, bytes data) except -1:
-        cdef Exchange exchange = self.exchange
         self.begin_read(PyBytes_GET_SIZE(data))
-        if exchange is not None and exchange.is_tunnel:
-            send_tunnelled(self, exchange, data)
+        if self.tunnel is not None:
+            self.tunnel.on_client_data(data)
         elif self.is_lingering:
             self._discard(PyBytes_GET_SIZE(data))
         elif self.backlog is not None:
@@ -40,8 +56,8 @@ cdef class ClientConnection(Connection):
             if not self.has_eof:
                 self._note_incomplete()
             return self.has_eof
-        if exchange.is_tunnel:
-            return on_client_half_close(self, exchange)
+        if self.tunnel is not None:
+            return self.tunnel.on_client_half_close()
         if self.framing.is_done:
             # Requests it has sent already still get their responses; only then is the connection over.
             self.has_eof = True
@@ -66,6 +82,8 @@ cdef class ClientConnection(Connection):
         self.drop_validator()
         self.pending = None
         self.backlog = None
+        # Each knows the other.
+        self.side = None
 
     cdef on_deadline(self, DeadlineQueue queue):
         # Idle too long, a head too slow, or a peer that neither reads nor hangs up: nothing more is said.
@@ -75,7 +93,7 @@ cdef class ClientConnection(Connection):
         elif queue is self.plane.half_closes:
             self._on_half_close_over()
         elif queue is self.plane.tunnel_silences:
-            on_silence(self.exchange)
+            self.tunnel.on_silence()
         elif queue is not self.plane.stalls or self.is_stalled():
             if queue is self.plane.header_reads:
                 self._note_incomplete()
@@ -91,8 +109,8 @@ cdef class ClientConnection(Connection):
         cdef Exchange exchange = self.exchange
         if exchange is None or self.is_write_paused:
             return self.watch_stall()
-        if exchange.is_response_started and exchange.bytes_sent != self.written_before:
-            self.written_before = exchange.bytes_sent
+        if exchange.response.is_started and exchange.response.bytes_sent != self.written_before:
+            self.written_before = exchange.response.bytes_sent
             self.arm(self.plane.half_closes)
             return 0
         self.is_closing = True
@@ -102,8 +120,8 @@ cdef class ClientConnection(Connection):
 
     cdef int on_panic(self, object error) except -1:
         """A fault of ours in a callback: a response, if a request waits for one, and the end of the connection."""
-        self.keep_alive = False
         if self.exchange is not None:
+            self.exchange.response.close_after()
             return respond_panic(self.exchange, error)
         self.abort()
         return log_panic(self.plane, error)
@@ -112,33 +130,30 @@ cdef class ClientConnection(Connection):
 
     cdef int on_connection(self) except -1:
         cdef object peer = self.transport.get_extra_info("peername")
-        self.attach(None if self.is_tls else self.transport)
+        self.attach(None if self.identity.is_tls else self.transport)
         if peer is None:
             # Gone before it was looked at.
             return self.abort()
-        if self.ip is None:
-            self.set_address(peer[0].encode("ascii"), peer[1])
+        if self.identity.ip is None:
+            self.identity.set_address(peer[0].encode("ascii"), peer[1])
+        self.side = HTTP1ClientSide(self.identity, self)
         self.plane.clients.add(self)
         self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.plane.header_reads)
-        return 0 if self.is_tls else self.plane.turns.add_new_connection(self)
+        return 0 if self.identity.is_tls else self.plane.turns.add_new_connection(self)
 
     cdef int on_full(self) except -1:
         if self.queue is self.plane.tunnel_silences:
             # The stall watch has the place.
             self.disarm()
-        if self.exchange is not None and self.exchange.backend is not None:
-            self.exchange.backend.let_read(False)
-        return 0
+        return self.exchange.on_client_full() if self.exchange is not None else 0
 
     cdef int on_room(self) except -1:
         if self.exchange is None:
             return self._advance()
-        if self.exchange.is_tunnel:
-            watch_silence(self, self.exchange)
-        elif self.has_eof:
+        if self.has_eof:
             self._watch_half_close()
-        return self.exchange.backend.let_read(True) if self.exchange.backend is not None else 0
+        return self.exchange.on_client_room()
 
     cdef int on_turn(self) except -1:
         return 0 if self.is_closing else self._advance()
@@ -151,31 +166,11 @@ cdef class ClientConnection(Connection):
             self.exchange.on_client_gone(error)
         return 0
 
-    cdef int set_address(self, bytes ip, int port) except -1:
-        """Who the client is; a PROXY header says so before the connection does."""
-        if ip.startswith(b"::ffff:") and b"." in ip:
-            # An IPv4 client of a dual-stack socket, by the name Go gives it.
-            ip = ip[7:]
-        self.ip = ip
-        self.address = (b"[%s]:%d" if b":" in ip else b"%s:%d") % (ip, port)
-        return 0
-
     # --- writing
 
     cdef int write(self, object data) except -1:
         if self.transport is not None and not self.is_closing:
             self.write_out(data)
-        return 0
-
-    cdef int write_message(self) except -1:
-        if self.transport is not None and not self.is_closing:
-            return self.write_rendered()
-        drop_message()
-        return 0
-
-    cdef int write_pieces(self, list parts) except -1:
-        if self.transport is not None and not self.is_closing:
-            self.write_parts(parts)
         return 0
 
     # --- walking what was received
@@ -187,6 +182,22 @@ cdef class ClientConnection(Connection):
         if self.backlog is not None:
             size += PyByteArray_GET_SIZE(self.backlog)
         return size
+
+    cdef bytes begin_tunnel(self, Tunnel tunnel):
+        """From now on what comes is the tunnel's. Returns what has come already."""
+        cdef bytes received = b""
+        self.tunnel = tunnel
+        self.drop_validator()
+        self.disarm()
+        self.watch_stall()
+        framing_start(&self.framing, FRAMING_UNTIL_CLOSE, -1)
+        if self.pending is not None:
+            received = self.pending[self.at:]
+        if self.backlog is not None:
+            received += bytes(self.backlog)
+        self.pending = None
+        self.backlog = None
+        return received
 
     cdef int _note_incomplete(self) except -1:
         """Nothing more is read; what has come of a head is a request without a response."""
@@ -296,22 +307,21 @@ cdef class ClientConnection(Connection):
         self.disarm()
         if self.has_eof:
             self._watch_half_close()
-        exchange = Exchange(self)
-        exchange.read_head(raw, head)
-        exchange.set_framing(self.framing.kind, head)
-        if exchange.path.start != head.target.start:
+        exchange = new_exchange(self.side, self.plane)
+        exchange.on_request(raw, head, self.framing.kind)
+        if exchange.request.path.start != head.target.start:
             # Only an absolute-form target's authority has not been looked at yet.
-            if not is_authority(PyBytes_AS_STRING(raw) + exchange.host.start, exchange.host.length):
+            if not is_authority(PyBytes_AS_STRING(raw) + exchange.request.host.start, exchange.request.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
         if self.plane.settings.route_patience > 0 and self._awaits_route(exchange):
             self.at = at
             return False
         self.exchange = exchange
-        exchange.is_first = not self.is_used
+        exchange.request.set_first(not self.is_used)
         self.is_used = True
-        if self.plane.is_draining:
-            self.keep_alive = False
+        if self.plane.is_draining or not self.keep_alive:
+            exchange.response.close_after()
         serve(exchange, head)
         return True
 
@@ -320,11 +330,11 @@ cdef class ClientConnection(Connection):
         if self.has_awaited_route:
             self.has_awaited_route = False
             return False
-        if exchange.host.length == 0 or asks_for_health(exchange):
+        if exchange.request.host.length == 0 or asks_for_health(exchange):
             return False
         # Found here, it is not looked for again.
-        exchange.pool = find_pool(exchange, False)
-        if exchange.pool is not None and PyList_GET_SIZE(exchange.pool.endpoints) > 0:
+        exchange.round_trip.go_to(find_pool(exchange, False))
+        if exchange.round_trip.pool is not None and PyList_GET_SIZE(exchange.round_trip.pool.endpoints) > 0:
             return False
         self.drop_validator()
         self.awaiting = exchange
@@ -369,7 +379,7 @@ cdef class ClientConnection(Connection):
             return self._break_body()
         self.at += used
         if exchange is not None:
-            exchange.take_body(framed, payload, self.framing.is_done)
+            exchange.on_body(framed, payload, self.framing.is_done)
         elif self.framing.is_done:
             self.end_message()
         else:
@@ -379,17 +389,10 @@ cdef class ClientConnection(Connection):
     cdef bint _break_body(self) except -1:
         """The body is not what its head announced: no byte of it goes on, and nothing on this connection can be trusted."""
         cdef Exchange exchange = self.exchange
-        self.keep_alive = False
         if exchange is None:
             self.abort()
-        elif exchange.is_response_started:
-            exchange.is_broken_off = True
-            self.abort_response(False)
-            exchange.finish()
         else:
-            exchange.detach_backend()
-            respond(exchange, 400, b"Content-Type: text/plain; charset=utf-8\r\n", b"400 Bad Request")
-            exchange.finish()
+            exchange.on_broken_body()
         return False
 
     # --- what the router asks
@@ -397,7 +400,7 @@ cdef class ClientConnection(Connection):
     cdef bint is_active(self) noexcept:
         """Whether a request is in progress: its head is on the way in, or its response on the way out."""
         if self.exchange is not None:
-            return not self.exchange.is_tunnel
+            return self.tunnel is None
         return (
             self.backlog is not None or self.pending is not None or self.is_closing or self.is_lingering or self.is_discarding
         )
@@ -416,8 +419,6 @@ cdef class ClientConnection(Connection):
 
     cdef int on_body_room(self) except -1:
         """The exchange can take body bytes again."""
-        if self.exchange is not None and self.exchange.is_tunnel:
-            watch_silence(self, self.exchange)
         if self.pending is not None or self.backlog is not None:
             self._advance()
         else:
@@ -431,9 +432,7 @@ cdef class ClientConnection(Connection):
         cdef Py_ssize_t waiting
         if self.transport is None or self.is_closing:
             return 0
-        if exchange is not None and exchange.is_tunnel:
-            wanted = exchange.backend is None or not exchange.backend.is_write_paused
-        elif not self.is_lingering:
+        if not self.is_lingering:
             waiting = self._unconsumed()
             if exchange is not None and not self.framing.is_done:
                 wanted = waiting == 0 and exchange.can_take_body()
@@ -441,12 +440,13 @@ cdef class ClientConnection(Connection):
                 wanted = waiting < self.plane.settings.max_buffered
         return self.let_read(wanted)
 
-    cdef int on_exchange_end(self) except -1:
+    cdef int on_exchange_end(self, bint is_last) except -1:
         """The exchange is over: the next request, the rest of an unwanted body, or the end of the connection."""
         self.exchange = None
+        self.tunnel = None
         if self.is_closing or self.is_lingering:
             return 0
-        if not self.keep_alive:
+        if is_last:
             if self.framing.is_done:
                 return self.close_after_write()
             return self._linger()

@@ -65,8 +65,7 @@ cdef class ClientTLSTransport(TLSTransport):
             # Before the last flight leaves, and with it a ticket to come back.
             return self._refuse(b"")
         self._leave()
-        client.is_tls = True
-        client.peer_certificate = self.tls.getpeercert(True)
+        client.identity.set_secured(self.tls.getpeercert(True))
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:
@@ -80,9 +79,9 @@ cdef class ClientTLSTransport(TLSTransport):
         """`data` begins a request: it gets a response, and the connection ends with that."""
         cdef ClientConnection client = <ClientConnection>self.owner
         cdef object peer = self.transport.get_extra_info("peername")
-        if client.ip is None and peer is not None:
-            client.set_address(peer[0].encode("ascii"), peer[1])
-        if client.ip is not None:
+        if client.identity.ip is None and peer is not None:
+            client.identity.set_address(peer[0].encode("ascii"), peer[1])
+        if client.identity.ip is not None:
             note_refusal(client, data, REFUSAL_PLAIN_HTTP, 400, PyBytes_GET_SIZE(PLAIN_HTTP_BODY))
         return self._turn_away(PLAIN_HTTP_HEAD + PLAIN_HTTP_BODY)
 

@@ -22,6 +22,8 @@ cdef class Connection(SocketReader):
         self.is_write_paused = False
         try:
             self.unwatch_stall()
+            if self.tunnel is not None:
+                self.tunnel.watch_silence()
             self.on_room()
         except Exception as error:
             self.on_panic(error)

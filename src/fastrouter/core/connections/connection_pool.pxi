@@ -9,15 +9,24 @@ cdef class ConnectionPool:
     def __len__(self):
         return len(self.idle)
 
-    cdef BackendConnection acquire(self):
-        """The freshest idle connection, or None: dial."""
+    def __repr__(self):
+        return f"<ConnectionPool of {len(self.idle)} idle>"
+
+    cdef BackendSide acquire(self):
+        """The freshest idle connection that has not ended, or None: dial a new one."""
         cdef BackendConnection connection
-        if PyList_GET_SIZE(self.idle) == 0:
-            return None
-        connection = <BackendConnection>self.idle.pop()
-        connection.disarm()
-        connection.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
-        return connection
+        while PyList_GET_SIZE(self.idle) > 0:
+            connection = <BackendConnection>self.idle.pop()
+            connection.disarm()
+            connection.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1
+            if not connection.has_ended():
+                return connection.side
+            connection.close()
+        return None
+
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint):
+        """A connection that is dialled for the first exchange it is to serve."""
+        return BackendConnection(plane, endpoint).side
 
     cdef int release(self, BackendConnection connection) except -1:
         """Take back a connection whose exchange ended cleanly; beyond the limit it is closed."""

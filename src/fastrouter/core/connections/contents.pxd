@@ -1,4 +1,4 @@
-# connections: the two sides: listeners and clients, dials and backends, and tunnels between them.
+# connections: the two sides: listeners and clients, dials and backends.
 
 cdef enum:
     SERVER_HEAD_MAX = 1048576   # bytes of a request head that reaches the handlers, whatever their own limit is (spec 4.0)
@@ -10,13 +10,15 @@ cdef enum:
 
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
-    cdef BackendConnection acquire(self)
+    cdef BackendSide acquire(self)
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint)
     cdef int release(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
 
 cdef class Connection(SocketReader):
     cdef MessageValidator validator             # of the message being read
     cdef Exchange exchange                      # being served, or None: idle
+    cdef Tunnel tunnel                          # what that has become, or None: messages go to and fro
     cdef Py_ssize_t unwritten                   # bytes the peer had not taken when the wait for it to take some began
     cdef flag is_write_paused                   # the transport's buffer is full: the peer does not read
     cdef int on_connection(self) except -1
@@ -28,7 +30,15 @@ cdef class Connection(SocketReader):
     cdef bint is_stalled(self) except -1
     cdef Py_ssize_t count_unwritten(self) except -1
 
+cdef class HTTP1BackendSide(BackendSide):
+    cdef BackendConnection connection
+    cdef BackendConnection _let_go(self)
+
+cdef class HTTP1ClientSide(ClientSide):
+    cdef ClientConnection connection
+
 cdef class BackendConnection(Connection):
+    cdef HTTP1BackendSide side                  # None at the end
     cdef Endpoint endpoint                      # it was dialled for
     cdef ConnectionPool connection_pool
     cdef object dialling                        # the Task, then the TLS handshake, until connected; `cancel` ends either
@@ -51,7 +61,6 @@ cdef class BackendConnection(Connection):
     cdef int on_dialled(self, object transport) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
     cdef bint has_ended(self) except -1
-    cdef int send(self, bytes data) except -1
     cdef int release(self) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1
@@ -73,17 +82,15 @@ cdef class BackendConnection(Connection):
 
 cdef class ClientConnection(Connection):
     cdef int64_t written_before                 # bytes of the response, at the last look after its half-close
-    cdef bytes ip
-    cdef bytes address                          # ip:port
-    cdef flag is_tls
-    cdef bytes peer_certificate                 # the client's, DER, verified; None if it has shown none
+    cdef ClientIdentity identity
+    cdef HTTP1ClientSide side                   # while it is connected
     cdef Framing framing                        # of the body of the request being read
     cdef bytes pending                          # received, being walked
     cdef Py_ssize_t at                          # how far
     cdef bytearray backlog                      # received behind it, or an incomplete head
     cdef bytearray trailer
     cdef Py_ssize_t discarded                   # bytes thrown away since the response
-    cdef flag keep_alive
+    cdef flag keep_alive                        # by what the head of the request being read says
     cdef flag is_advancing                      # _advance is on the stack
     cdef flag is_discarding                     # reading the rest of a body nobody wants
     cdef flag is_lingering                      # the last response is out; what comes is thrown away
@@ -96,10 +103,8 @@ cdef class ClientConnection(Connection):
     cdef int _on_end(self, object error) except -1
     cdef int _watch_half_close(self) except -1
     cdef int _on_half_close_over(self) except -1
-    cdef int set_address(self, bytes ip, int port) except -1
     cdef int write(self, object data) except -1
-    cdef int write_message(self) except -1
-    cdef int write_pieces(self, list parts) except -1
+    cdef bytes begin_tunnel(self, Tunnel tunnel)
     cdef Py_ssize_t _unconsumed(self) noexcept
     cdef int _note_incomplete(self) except -1
     cdef int _gather(self, bytes data) except -1
@@ -113,7 +118,7 @@ cdef class ClientConnection(Connection):
     cdef bint has_unread(self) except -1
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
-    cdef int on_exchange_end(self) except -1
+    cdef int on_exchange_end(self, bint is_last) except -1
     cdef int end_message(self) except -1
     cdef int _discard(self, Py_ssize_t size) except -1
     cdef int write_last(self, bytes message) except -1

@@ -134,7 +134,7 @@ cdef class ProxyHeaderReader(Timed):
         size, ip, port = header
         client = ClientConnection(self.listener.plane)
         if ip is not None:
-            client.set_address(ip, port)
+            client.identity.set_address(ip, port)
         self._let_in(client, self.backlog[size:])
 
     def eof_received(self):

@@ -18,31 +18,17 @@ cdef int note_refusal(ClientConnection client, bytes received, int refusal, int 
     cdef AccessLog log = client.plane.access_log
     count_refusal(client.plane, refusal)
     if log is not None and log.logs_refused:
-        log.record(refused_exchange(client, received, refusal, status, size))
+        refused_exchange(client, received).refuse(refusal, status, size)
     return 0
 
 
-cdef Exchange refused_exchange(ClientConnection client, bytes received, int refusal, int status, Py_ssize_t size):
-    """What a log line can say of a refused request: as much as whole lines of its beginning tell. No validator has seen them."""
-    cdef Exchange exchange = Exchange(client)
+cdef Exchange refused_exchange(ClientConnection client, bytes received):
+    """What can be said of a refused request: as much as whole lines of its beginning tell. No validator has seen them."""
+    cdef Exchange exchange = new_exchange(ClientSide(client.identity), client.plane)
     cdef Head head = refused_head
     # Behind the lines a dash, for what they do not tell.
     cdef bytes text = received[: received.rfind(b"\n", 0, REFUSED_LOOK_MAX) + 1] + b"\r\n-"
-    cdef Slice dash
-    dash.start = <uint32_t>(PyBytes_GET_SIZE(text) - 1)
-    dash.length = 1
     head.method.length = head.target.length = 0
-    head.scan(PyBytes_AS_STRING(text), dash.start, client.plane.settings.max_request_headers + 1)
-    exchange.refused_protocol = b"-"
-    if head.slice_request_line() == VERDICT_OK:
-        exchange.refused_protocol = b"HTTP/%d.%d" % (head.major, head.minor)
-    exchange.read_head(text, head)
-    if head.method.length == 0:
-        exchange.method = dash
-    if head.target.length == 0:
-        exchange.path = dash
-    exchange.router_error = b"refused (%s)" % (<str>REFUSALS[refusal]).encode("ascii")
-    exchange.status = status
-    exchange.bytes_sent = size
-    exchange.finished_ns = exchange.received_ns
+    head.scan(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text) - 1, client.plane.settings.max_request_headers + 1)
+    exchange.request.read_refused(text, head, client.plane)
     return exchange

@@ -1,7 +1,7 @@
 # Body: where a message body ends, and the same bytes under the framing of the other side.
 #
-# The walk below runs in step with the validator: it says how many of the bytes at hand belong to this message, the validator is
-# fed exactly those, and both must agree on where the message ends (`MessageValidator.message_complete` == `Framing.is_done`).
+# The walk below runs in step with the validator: it finds how many of the bytes at hand belong to this message, the validator
+# is fed exactly those, and both must agree on where the message ends (`MessageValidator.message_complete` == `Framing.is_done`).
 
 cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nogil:
     framing.kind = kind
@@ -18,10 +18,10 @@ cdef Py_ssize_t walk_chunked(
 ) except -2:
     """Walk chunked bytes up to the end of the body, appending the payload to the message.
 
-    `is_rechunked`: the payload goes out as one chunk, whatever chunks it came in, for many small ones would cost the other side
-    as much as this one; the last chunk and the trailer are the caller's. Lines of the trailer section are collected in `trailer`.
-    Returns how many bytes were used up, which is not all of them where they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes
-    that are no chunked body (the validator says why).
+    `is_rechunked`: the payload is written as one chunk, because many small chunks would cost the other side as much as they cost
+    here; the caller writes the last chunk and the trailer. Lines of the trailer section are collected in `trailer`. Returns how
+    many bytes were used up: not all of them if they hold more than CHUNKS_AT_ONCE chunks; -1 for bytes that are no chunked body
+    (the validator says why).
     """
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t span
@@ -66,7 +66,7 @@ cdef Py_ssize_t walk_chunked(
             digit = hex_digit(byte)
             if digit >= 0:
                 framing.digits += 1
-                # 15 digits stay clear of the sign bit; leading zeros count too, so the size line is bounded.
+                # 15 digits do not reach the sign bit. Leading zeros count, too, so the size line is bounded.
                 if framing.digits > 15:
                     return -1
                 framing.remaining = framing.remaining * 16 + digit
@@ -96,7 +96,7 @@ cdef Py_ssize_t walk_chunked(
         elif framing.state == CHUNK_SIZE_LF:
             if byte != c"\n":
                 return -1
-            # What Go forgives: 16 bytes a chunk, and as much again as there is data.
+            # Go's allowance for size lines: 16 bytes a chunk, and twice its data.
             framing.excess = max(0, framing.excess + framing.digits + framing.extension + 2 - 16 - 2 * framing.remaining)
             if framing.excess > CHUNK_EXCESS_MAX:
                 return -1
@@ -160,7 +160,7 @@ cdef frozenset FORBIDDEN_IN_TRAILER = frozenset((
 
 
 cdef bytes last_chunk(bytearray trailer):
-    """The end of a chunked body: the zero chunk and what of the validated trailer lines may be passed on."""
+    """The end of a chunked body: the zero chunk, and those of the validated trailer lines that may be passed on."""
     cdef list kept
     if not trailer:
         return b"0\r\n\r\n"

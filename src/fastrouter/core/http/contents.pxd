@@ -1,4 +1,4 @@
-# http: messages of HTTP/1 as bytes: heads, their fields, bodies, and who decides whether they are HTTP.
+# http: messages of HTTP/1 as bytes: heads, their fields, bodies, and the validator.
 
 cdef enum Verdict:
     VERDICT_ERROR = -1          # a Python exception is set

@@ -1,12 +1,12 @@
 # Head: the slices of one message head, found in one pass.
 #
-# A Head is scratch: one for requests and one for responses per process, valid until the next scan. What has to outlive the
-# read that brought it (log fields, the bytes themselves) is copied into the Exchange as (start, length) pairs.
+# A process has one Head for requests and one for responses, each valid until the next scan. The Exchange copies what it needs
+# longer: the bytes of the head, and (start, length) pairs of log fields.
 
 # --- where a head ends ---------------------------------------------------------------------------------------------------
 
 cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, Py_ssize_t start) noexcept nogil:
-    """Offset just behind the empty line that ends a head, or -1. `start`: everything before it was searched already."""
+    """Offset behind the empty line that ends a head, or -1. Bytes before `start` were searched already."""
     cdef const char* newline
     cdef Py_ssize_t at = max(start - 2, 0)
     while True:
@@ -56,12 +56,13 @@ cdef bint has_bad_escape(const char* text, Py_ssize_t length) noexcept nogil:
 cdef enum:
     NAME_BUCKETS = 1024         # a power of two
 
-# Nobody outside can know which names meet in one bucket.
+# A random seed: a client cannot find names that share a bucket.
 cdef uint32_t _name_seed = int.from_bytes(os_urandom(4), "little")
 
 
+@cython.overflowcheck(False)
 cdef inline uint32_t hash_of_name(const char* name, Py_ssize_t length) noexcept nogil:
-    """Of a header name in any spelling (FNV-1a)."""
+    """Hash of a header name in any spelling (FNV-1a)."""
     cdef uint32_t hash = _name_seed
     cdef Py_ssize_t i
     for i in range(length):
@@ -134,13 +135,13 @@ cdef class Head:
                 return VERDICT_OK
             colon = <const char*>memchr(at, c":", stop - at)
             if colon == NULL or colon == at:
-                # The validator will refuse it; the slices end here, the search for the head's end goes on.
+                # The validator will refuse this line. Slicing ends here, but the end of the head is still needed.
                 self.has_bad_line = True
                 at = newline + 1
                 continue
             kind = known_kind(at, colon - at)
             if self.count >= max_fields and kind != HEADER_HOST:
-                # Without its host a crowded request would look like another mistake.
+                # Host is kept even beyond the limit of fields; otherwise the request would be refused for a missing Host.
                 self.is_crowded = True
                 at = newline + 1
                 continue
@@ -272,7 +273,7 @@ cdef class Head:
         return False
 
     cdef bint asks_for_tunnel(self) noexcept:
-        """Whether Upgrade names protocols that pass through: not those of a connection, which ends at the router."""
+        """Whether Upgrade names protocols that pass through: not h2c or TLS, which are about the connection to the router."""
         cdef Slice value = self.value_of(HEADER_UPGRADE)
         cdef const char* text = self.base + value.start
         cdef Py_ssize_t at = 0
@@ -296,7 +297,7 @@ cdef class Head:
         return self.has_token(HEADER_CONNECTION, b"keep-alive") and not self.has_token(HEADER_CONNECTION, b"close")
 
     cdef int64_t content_length(self) noexcept:
-        """The value of Content-Length, -1 without one, -2 when it is no number this side of 2^62."""
+        """The value of Content-Length, -1 without one, -2 when it is no number below 2^62."""
         cdef Slice value = self.value_of(HEADER_CONTENT_LENGTH)
         cdef int64_t number = 0
         cdef uint32_t i
@@ -313,7 +314,7 @@ cdef class Head:
         return number
 
     cdef bint has_empty_length(self) noexcept:
-        """Whether there is one Content-Length, and nothing in it."""
+        """Whether there is exactly one Content-Length, and its value is empty."""
         return self.seen[HEADER_CONTENT_LENGTH] == 1 and self.value_of(HEADER_CONTENT_LENGTH).length == 0
 
     # --- hop-by-hop
@@ -331,7 +332,7 @@ cdef class Head:
         return 0
 
     cdef int _drop_named_by_connection(self) except -1:
-        """Known names are marked by their kind, others looked up: by their hash, when a hostile list has thousands."""
+        """Mark known names by their kind; look up others, by their hash if a hostile list has thousands of them."""
         cdef Field* field
         cdef Slice token
         cdef Py_ssize_t at
@@ -400,7 +401,7 @@ cdef class Head:
         return 0
 
     cdef bint is_dropped(self, int kind) noexcept:
-        """Whether `Connection` named this known header, or would have named it were it there; after `drop_hop_by_hop`."""
+        """Whether `Connection` names this known header, which may be absent; call `drop_hop_by_hop` first."""
         return self.named[kind]
 
     cdef void drop(self, int kind, bint only_empty=False) noexcept:
@@ -480,7 +481,7 @@ cdef class Head:
         return False
 
     cdef bint has_broken_escape(self) noexcept:
-        """Whether there is one in front of the query, which Go refuses to parse."""
+        """Whether there is a broken escape in front of the query, which Go refuses to parse."""
         cdef const char* target = self.base + self.target.start
         cdef const char* query = <const char*>memchr(target, c"?", self.target.length)
         return has_bad_escape(target, self.target.length if query == NULL else query - target)

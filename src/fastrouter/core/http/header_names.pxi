@@ -25,7 +25,7 @@ cdef void _make_tables():
         _upper[i] = i - 32 if 97 <= i <= 122 else i
         # RFC 9110 section 5.6.2
         _is_token[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!#$%&'*+-.^_`|~")
-        # What Go lets into a Host header: sub-delims, unreserved, brackets, colon, percent.
+        # What Go allows in a Host header: sub-delims, unreserved, brackets, colon, percent.
         _is_host[i] = 48 <= i <= 57 or 65 <= i <= 90 or 97 <= i <= 122 or (i < 128 and chr(i) in "!$%&'()*+,-.:;=[]_~")
         # RFC 9110 section 5.5: no control character but the tab.
         _is_value[i] = i == 9 or (i >= 32 and i != 127)
@@ -36,7 +36,7 @@ cdef void _make_tables():
         _own_of_requests[i] = HEADER_HOST <= i <= HEADER_X_CF_INSTANCEINDEX and (
             i != HEADER_X_FORWARDED_PROTO and i != HEADER_X_REQUEST_START
         )
-        # Whoever has a signature may pass for a route service (spec 8.10).
+        # With a signature, an app could pass for a route service (spec 8.10).
         _own_of_responses[i] = (
             i == HEADER_CONTENT_LENGTH or i == HEADER_TRANSFER_ENCODING or i == HEADER_X_CF_PROXY_SIGNATURE
         )
@@ -62,7 +62,7 @@ cdef inline bint is_same_text(const char* text, const char* lower, Py_ssize_t le
 
 
 cdef inline uint64_t lower_begin(const char* text, Py_ssize_t length) noexcept nogil:
-    """The first eight bytes of `text` in lower case, all at once (as is_same_text sees them); zeros behind a shorter one."""
+    """The first eight bytes of `text` in lower case, as one number, with zeros behind a shorter text."""
     cdef uint64_t word = 0
     cdef uint64_t low
     if length >= 8:
@@ -114,9 +114,9 @@ cdef inline char* write_canonical(char* into, const char* name, Py_ssize_t lengt
 
 
 cdef inline char* write_canonical_blocks(char* into, const char* name, Py_ssize_t length) noexcept nogil:
-    """The same for the name of a line in a head, 16 bytes at a time, which the C compiler makes one vector.
+    """The same for the name of a line in a head, 16 bytes at a time, which the C compiler turns into vector instructions.
 
-    Reads (not beyond the block the name ends in) and writes as many bytes behind it; the byte in front of it is a newline.
+    It reads and writes whole blocks of 16 bytes, so up to 15 bytes behind the name; the byte in front of it is a newline.
     """
     cdef unsigned char now[16]
     cdef unsigned char before[16]
@@ -184,7 +184,7 @@ cdef bint next_token(const char* text, Py_ssize_t length, Py_ssize_t* at, Slice*
 
 
 _make_tables()
-# Of the same length the last is looked at first, so the rare ones come before the frequent ones.
+# Of names with the same length the last is compared first, so rare names come before frequent ones.
 register_name(HEADER_B3, b"b3")
 register_name(HEADER_X_B3_TRACEID, b"x-b3-traceid")
 register_name(HEADER_X_B3_SPANID, b"x-b3-spanid")

@@ -1,15 +1,15 @@
-# MessageValidator: llhttp through httptools, strict in everything that frames a message, with two callbacks and no more.
+# MessageValidator: llhttp through httptools, strict in everything that frames a message, with only two callbacks.
 #
-# llhttp sees every byte of every message and decides whether it is HTTP; the slices our own scan takes are only used when it
-# agrees. No per-header Python call happens, which is what makes the validator cheap (docs/performance.md).
+# llhttp gets every byte of every message and decides whether it is HTTP; the slices of our own scan are used only when it
+# agrees. It makes no Python call per header, so it is cheap (docs/performance.md).
 
 cdef class MessageValidator:
     """One llhttp parser between two messages or inside one. Serves one side (requests or responses) for its whole life."""
 
     def __cinit__(self, bint for_requests):
         parser = (HttpRequestParser if for_requests else HttpResponseParser)(self)
-        # Otherwise llhttp would take nothing behind a message with `Connection: close`, though the next message it sees
-        # belongs to another connection.
+        # Otherwise llhttp refuses everything behind a message with `Connection: close`, but its next message is of another
+        # connection.
         parser.set_dangerous_leniencies(lenient_keep_alive=True)
         self.parser_feed = parser.feed_data
 
@@ -34,12 +34,12 @@ cdef class MessageValidator:
         return True
 
     cdef void discard(self) noexcept:
-        """Never to be used again. Parser and validator hold each other: let both go without the collector."""
+        """Break the cycle of parser and validator, so that both are freed without the collector. Not usable after this."""
         self.parser_feed = None
 
 
 cdef class ValidatorStore:
-    """Validators that nobody uses, as a linked stack. A message borrows one, so idle connections hold no parser."""
+    """Unused validators, as a linked stack. A message borrows one, so idle connections hold no parser."""
 
     def __cinit__(self, bint for_requests):
         self.for_requests = for_requests

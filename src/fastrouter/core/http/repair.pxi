@@ -1,6 +1,6 @@
-# Repair: what RFC 9112 lets a proxy mend in the head of a response, where a request would be refused (spec 4.5).
+# Repair: faults in the head of a response that RFC 9112 lets a proxy correct (spec 4.5). A request with them is refused.
 #
-# The mended head takes the place of what came, and is scanned and validated like any other; what stays ambiguous is rejected.
+# The repaired head replaces the received one, and is scanned and validated like any other; what stays ambiguous is rejected.
 
 cdef enum:
     REPAIR_MAX = 65536          # bytes of a head that is mended
@@ -8,9 +8,9 @@ cdef enum:
 
 
 cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
-    """Chunked bytes that have been walked, without the blanks behind the sizes of chunks. `framing` is as it was before them.
+    """Chunked bytes without the blanks behind the sizes of chunks. `framing` is the state before these bytes.
 
-    A message is under construction, which stays as it is.
+    The message under construction stays as it is.
     """
     cdef bytearray kept = bytearray()
     cdef bytearray trailer = bytearray()
@@ -34,9 +34,9 @@ cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
 
 
 cdef bytes repaired_head(bytes head):
-    """A response head without folded lines, blanks that do not belong, and contradictions about its length. None: not mended.
+    """A response head without folded lines, misplaced blanks, and contradictions about its length; None if nothing was repaired.
 
-    Of another version than 1.0 and 1.1, it is of the one by whose rules Go reads it. `head` ends behind its empty line.
+    A version other than 1.0 and 1.1 is replaced by the one whose rules Go applies. `head` ends behind its empty line.
     """
     cdef list fields = []
     cdef set lengths = set()
@@ -63,7 +63,7 @@ cdef bytes repaired_head(bytes head):
         if not colon or not name:
             return None
         if b" " in name:
-            # Nobody could read it: Go leaves it out.
+            # No valid header: Go leaves it out.
             continue
         lower = name.lower()
         if lower == b"content-length":
@@ -77,7 +77,7 @@ cdef bytes repaired_head(bytes head):
         version = b"HTTP/1.0" if version < b"HTTP/1.1" else b"HTTP/1.1"
     repaired = b"\r\n".join([
         version + space + rest.lstrip(b" "),
-        # RFC 9112 section 6.3: of the two it is Transfer-Encoding that counts.
+        # RFC 9112 section 6.3: Transfer-Encoding overrides Content-Length.
         *[line for lower, line in fields if not (is_chunked and lower == b"content-length")],
         b"\r\n",
     ])

@@ -1,4 +1,4 @@
-# Requoting: paths and queries as Go writes them anew (spec 4.4), in one pass over their bytes.
+# Requoting: paths and queries as Go encodes them again after parsing (spec 4.4), in one pass over their bytes.
 
 cdef enum:
     QUERY_PAIRS_MAX = 10000     # Go reads no more; a query of more is passed on as it is
@@ -41,7 +41,7 @@ cdef Py_ssize_t unescape(char* text, Py_ssize_t length, bint plus_is_space) noex
 
 
 cdef void put_requoted(const char* text, Py_ssize_t length, const unsigned char* is_plain) noexcept:
-    """Append unescaped `text`, with escapes for all that is not plain. A query has + for a space."""
+    """Append unescaped `text` with escapes for special bytes. In a query a space becomes +."""
     cdef Py_ssize_t i
     cdef unsigned char byte
     cdef const char* digits = b"0123456789ABCDEF"
@@ -66,7 +66,7 @@ cdef bytes requoted_path(bytes path):
 
 
 cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
-    """By name, and of equal names by their place."""
+    """Compare two pairs: by name, and equal names by their place."""
     cdef const Pair* a = <const Pair*>left
     cdef const Pair* b = <const Pair*>right
     cdef int order = memcmp(a.name, b.name, min(a.name_length, b.name_length))
@@ -78,7 +78,7 @@ cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
 
 
 cdef bytes sorted_query(bytes query):
-    """A query, with its question mark, as Go encodes one anew: pairs by the order of their names, without what it cannot read."""
+    """A query, with its question mark, as Go encodes it after parsing: pairs sorted by name, without those it cannot parse."""
     cdef bytearray plain = bytearray(query)
     cdef char* text = PyByteArray_AS_STRING(plain)
     cdef char* end = text + PyByteArray_GET_SIZE(plain)
@@ -94,20 +94,20 @@ cdef bytes sorted_query(bytes query):
     if pairs == NULL:
         raise MemoryError()
     try:
-        pair = pairs
+        count = 0
         while text < end:
             stop = <char*>memchr(text, c"&", end - text)
             if stop == NULL:
                 stop = end
             if stop > text and memchr(text, c";", stop - text) == NULL and not has_bad_escape(text, stop - text):
                 equals = <char*>memchr(text, c"=", stop - text)
+                pair = &pairs[count]
                 pair.name = text
                 pair.name_length = unescape(text, (stop if equals == NULL else equals) - text, True)
                 pair.value = stop if equals == NULL else equals + 1
                 pair.value_length = unescape(pair.value, stop - pair.value, True)
-                pair += 1
+                count += 1
             text = stop + 1
-        count = pair - pairs
         qsort(pairs, count, sizeof(Pair), compare_pairs)
         begin_message()
         for i in range(count):

@@ -1,7 +1,7 @@
-# ClientHello: the one thing the router must know of it before OpenSSL does, which is whether a protocol it speaks is offered.
+# ClientHello: whether a client offers a protocol (ALPN) that the router speaks, before OpenSSL sees it.
 #
-# Python's ssl goes on without ALPN where Go's TLS refuses, and never tells what was offered. So the list is read here, from the
-# first bytes of the connection. Whatever is odd about them is left for OpenSSL to validator.
+# If no offered protocol matches, Go's TLS refuses the connection. Python's ssl goes on without ALPN, and does not say what was
+# offered. So the list is read here, from the first bytes of the connection. Malformed bytes are left to OpenSSL to refuse.
 
 cdef bytes NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 
@@ -15,10 +15,9 @@ cdef inline Py_ssize_t big_endian(const unsigned char* data, int size) noexcept:
 
 
 cdef bytes gather_client_hello(bytes data):
-    """The body of the ClientHello in the records of `data`; None while it is not complete, empty for what is none.
+    """The body of the ClientHello in the records of `data`; None while it is not complete, empty for anything else.
 
-    It may be cut into records as its sender likes (RFC 8446 section 5.1), but not into so many that walking them, with every
-    byte that comes, takes long.
+    It may be split into records (RFC 8446 section 5.1), but only into so many that walking them again for each read is cheap.
     """
     cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)

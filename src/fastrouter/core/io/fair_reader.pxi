@@ -1,47 +1,47 @@
-# FairReader: whether a connection is read at all, and for how long it may work on what was read in one go.
+# FairReader: whether a connection is read, and for how long it may work on one read (ADR 8).
 #
-# Nobody holds the loop. A connection that has had its share of a wake-up keeps what is left, is not read, and waits for a turn
-# (Turns); so its sender waits, and everybody else is served in between.
+# No connection holds the loop. One that has used its share of time keeps the rest of its bytes, is not read, and waits for a
+# turn (Turns). So its sender waits, and other connections are served in between.
 
-# How long one connection works on what it was given before it waits for a turn. It is looked at between two steps (a message,
-# some chunks, a slice of TLS), each of which takes much less.
+# How long one connection works on a read before it waits for a turn. The clock is checked between two steps (a message, some
+# chunks, a slice of TLS), each of which takes much less.
 cdef int64_t SHARE_NS = 250000
-# libuv reads on while it gets as much as it asks for (uvloop: 256,000 bytes, asyncio: 262,144), up to 32 times in a row. After as
-# much as this a connection waits for a turn, whatever it costs to handle.
+# libuv reads again while a read fills the buffer (uvloop: 256,000 bytes, asyncio: 262,144), up to 32 times in a row. After a read
+# of this size a connection waits for a turn in any case.
 cdef Py_ssize_t FULL_READ = 200000
-# Who has worked longer than that on one read leaves the next one for its turn: a turn of the loop has one piece of it, not two.
-# Looked at for reads of LARGE_READ bytes and more; less than that takes longer only if it is cut short by SHARE_NS.
+# A connection that has worked longer than this on one read handles the next read in its turn, so that a turn of the loop has one
+# such piece of work and not two. Checked for reads of LARGE_READ bytes and more; smaller ones are limited by SHARE_NS.
 cdef int64_t HEAVY_NS = 125000
 cdef Py_ssize_t LARGE_READ = 16384
 
 
 cdef class FairReader(Timed):
     cdef int let_read(self, bint wanted) except -1:
-        """Read on, or not, because there is somewhere to put what comes, or not."""
+        """Pause or resume reading for back-pressure."""
         self.is_read_paused = not wanted
         return self._apply()
 
     cdef int wait_for_turn(self) except -1:
-        """This one has had its share: `on_turn` is called later, and nothing is read until then."""
+        """The share of time is used up: `on_turn` is called later, and nothing is read until then."""
         if not self.waits_for_turn:
             self.waits_for_turn = True
             self.plane.turns.add(self)
         return self._apply()
 
     cdef int keep_for_turn(self, bytes data) except -1:
-        """Leave `data`, behind what is left already, for the next turn."""
+        """Keep `data`, behind what is kept already, for the next turn."""
         self.unread = data if self.unread is None else self.unread + data
         return self.wait_for_turn()
 
     cdef inline bint must_wait(self) noexcept:
-        """Whether what has just been read is for a later turn."""
+        """Whether the bytes of this read must wait for a later turn."""
         return self.is_heavy or self.waits_for_turn
 
     cdef inline void begin_read(self, Py_ssize_t size) noexcept:
         self.begun_ns = monotonic_ns() if size >= LARGE_READ else 0
 
     cdef inline int end_read(self, Py_ssize_t size) except -1:
-        """`size` bytes have been read, and worked on since `begin_read`."""
+        """End of the work on a read of `size` bytes, which began with `begin_read`."""
         if size >= LARGE_READ and monotonic_ns() - self.begun_ns > HEAVY_NS:
             self.is_heavy = True
         self.begun_ns = 0
@@ -50,7 +50,7 @@ cdef class FairReader(Timed):
         return 0
 
     cdef inline bint is_share_spent(self) noexcept:
-        """Between two steps: whether SHARE_NS have passed, since a large read or a turn began, or else since the first step."""
+        """Between two steps: whether SHARE_NS have passed since a large read or a turn began, or else since the first step."""
         cdef int64_t now = monotonic_ns()
         if self.begun_ns == 0:
             self.begun_ns = now
@@ -70,7 +70,7 @@ cdef class FairReader(Timed):
         return self._apply()
 
     cdef int on_turn(self) except -1:
-        """Go on with what is left over."""
+        """Continue with the bytes that were kept."""
         raise AssertionError("a FairReader class defines on_turn")
 
     cdef int _apply(self) except -1:

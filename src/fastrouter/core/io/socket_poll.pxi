@@ -1,16 +1,16 @@
 # SocketPoll: one epoll instance for all sockets that are read past the event loop.
 
-# How long those who are ready are worked on between two turns of the loop, if they keep coming.
+# How long ready sockets are read between two turns of the loop.
 cdef int64_t POLL_NS = 200000
-# Events between two looks at the clock.
+# Events between two checks of the clock.
 cdef int EVENTS_BETWEEN_LOOKS = 4
 
 
 cdef class SocketPoll:
     """The sockets that are read past the event loop, which watches this one descriptor for all of them.
 
-    Events are edge-triggered: after one, the socket is read until nothing is left, or the SocketReader remembers that something
-    is.
+    Events are edge-triggered: after an event the socket is read until nothing is left, or the SocketReader remembers that there
+    is more.
     """
 
     def __cinit__(self):
@@ -19,7 +19,7 @@ cdef class SocketPoll:
         self.postponed = deque()
 
     cdef bint add(self, SocketReader reader) except -1:
-        """False: the kernel has no room for another."""
+        """Add a socket; False if the kernel has no room for another."""
         cdef epoll_event event
         if self.descriptor < 0 and not self._open():
             return False
@@ -31,7 +31,7 @@ cdef class SocketPoll:
         return True
 
     cdef int forget(self, SocketReader reader) except -1:
-        """The socket is about to be closed, which takes it out of the kernel's list."""
+        """Forget a socket that is about to be closed; closing removes it from the epoll instance."""
         cdef int index
         self.members.discard(reader)
         for index in range(self.at, self.count):
@@ -40,7 +40,7 @@ cdef class SocketPoll:
         return 0
 
     cdef int read_later(self, SocketReader reader) except -1:
-        """Read on, in a moment, where something was left."""
+        """Read a socket again soon, because bytes were left in it."""
         self.postponed.append(reader)
         return self._call()
 
@@ -92,7 +92,7 @@ cdef class SocketPoll:
         return True
 
     cdef int close(self) except -1:
-        """All of its connections have been cut off."""
+        """Close the epoll instance, after all connections were aborted."""
         if self.descriptor >= 0:
             self.loop.remove_reader(self.descriptor)
             close(self.descriptor)

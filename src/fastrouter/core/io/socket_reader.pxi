@@ -1,17 +1,17 @@
-# SocketReader: the reading end of a connection, past the event loop once that is worth its price.
+# SocketReader: the reading end of a connection, past the event loop after its first reads (ADR 9).
 #
-# The event loop's way from a readable socket to `data_received` is a read(2) through the virtual file system, two calls back, a
-# context of variables and a method call. A connection that goes on beyond its first messages is read past the loop, as it is
+# The event loop's way from a readable socket to `data_received` is a read(2) through the virtual file system, two callbacks, a
+# context of variables and a method call. A connection that lives on after its first messages is read past the loop, as it is
 # written past it (SocketWriter): its socket is in an epoll instance of the data plane, which the loop watches as one descriptor.
 #
-# The transport goes on owning the socket: it writes what the kernel did not take at once, and closes. It learns of nothing that
-# is read here, so this is also where the peer's end, and an error, come from.
+# The transport still owns the socket: it writes what the kernel does not take at once, and closes. It does not see what is read
+# here, so the peer's end and errors are reported from here, too.
 
-# Reads by the transport before that. Most connections of clients that come for one request never get so far.
+# Reads by the transport before that. Most connections with a single request end earlier.
 cdef int READS_BY_TRANSPORT = 2
 # Bytes that one recv(2) takes at most: as much as uvloop's read(2).
 DEF RECEIVE_SIZE = 256000
-# Where everything is received first: a process has one data plane at work at a time.
+# The buffer of all reads: one is enough, because a process has one data plane that works at a time.
 cdef char _received[RECEIVE_SIZE]
 
 
@@ -31,20 +31,20 @@ cdef class SocketReader(SocketWriter):
         return SocketWriter.detach(self, error)
 
     cdef int on_data(self, bytes data) except -1:
-        """Bytes of the peer."""
+        """Handle bytes of the peer."""
         raise AssertionError("an SocketReader class defines on_data")
 
     # --- reading past the transport
 
     cdef int _read_past_transport(self) except -1:
-        # For what is there already, an event comes at once.
+        # If bytes are there already, an event comes at once.
         self.is_polled = self.plane.poll.add(self)
         if self.is_polled and not self.is_read_stopped:
             self.transport.pause_reading()
         return 0
 
     cdef int on_ready(self, bint may_have_ended) except -1:
-        """There is something to read. No second event comes for what is left unread."""
+        """Read the socket. No second event comes for bytes that are left unread."""
         cdef Py_ssize_t received
         while True:
             if not self.is_direct or self.is_ended:
@@ -56,7 +56,7 @@ cdef class SocketReader(SocketWriter):
             if received <= 0:
                 return self._on_nothing(received)
             self.on_data(PyBytes_FromStringAndSize(_received, received))
-            # Less than there was room for is all there was; only an end does not show in the number.
+            # A read that does not fill the buffer has read everything, but it does not show whether the peer has ended.
             if received < RECEIVE_SIZE and not may_have_ended:
                 return 0
 

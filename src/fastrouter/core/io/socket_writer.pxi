@@ -1,8 +1,8 @@
 # SocketWriter: the writing end of a connection.
 #
 # While nothing waits in the transport, bytes go to the TCP socket with one send(2), past the event loop, which would need two
-# calls from Python, a list and a trip through the virtual file system for the same (docs/performance.md). What the kernel does
-# not take at once, and everything else, is the transport's business.
+# Python calls, a list and a write(2) through the virtual file system (ADR 6). The transport does everything else, and writes what
+# the kernel does not take at once.
 #
 # A transport closes its socket right after it has called `connection_lost`, never before; so the descriptor is this connection's
 # until then, and `detach` must be called there.
@@ -12,7 +12,7 @@ cdef class SocketWriter(FairReader):
         self.descriptor = -1
 
     cdef int attach(self, object tcp) except -1:
-        """`tcp`: the TCP transport if it is known. Writes go straight to its socket if there is nothing in front of it."""
+        """Attach to `tcp`, the TCP transport or None. Bytes go straight to its socket if nothing waits in front of them."""
         cdef object socket = None if tcp is None else tcp.get_extra_info("socket")
         if socket is not None:
             self.descriptor = socket.fileno()
@@ -20,14 +20,14 @@ cdef class SocketWriter(FairReader):
         return 0
 
     cdef object detach(self, object error):
-        """The connection is lost. Returns what it was lost to: `error`, or what a write of ours has met; None for a plain end."""
+        """Forget the socket of a lost connection. Returns `error`, or else that of one of our writes; None for a plain end."""
         self.transport = None
         self.descriptor = -1
         self.is_direct = False
         return self.error if error is None else error
 
     cdef int write_out(self, object data) except -1:
-        """Write bytes, or a memoryview of some, behind whatever waits."""
+        """Write bytes or a memoryview, behind what waits."""
         cdef Py_ssize_t sent = 0
         if self.is_direct and type(data) is bytes:
             sent = self._write_now(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
@@ -57,7 +57,7 @@ cdef class SocketWriter(FairReader):
         return 0
 
     cdef Py_ssize_t _write_now(self, const char* data, Py_ssize_t size) except -1:
-        """Returns how much has gone out: 0 where something waits in front. All of it is as good as gone with the connection."""
+        """Returns how many bytes the kernel has taken: 0 if others wait in front, all of them if the connection has failed."""
         cdef Py_ssize_t sent
         if self.may_wait:
             self.may_wait = self.transport.get_write_buffer_size() > 0
@@ -68,7 +68,7 @@ cdef class SocketWriter(FairReader):
             return sent
         if errno == EAGAIN or errno == EINTR:
             return 0
-        # The transport would find another error than the first.
+        # The first error is kept; a later write by the transport would fail with another one.
         self.fail(OSError(errno, os_strerror(errno)))
         return size
 
@@ -78,7 +78,7 @@ cdef class SocketWriter(FairReader):
         return self.abort_transport()
 
     cdef int close_transport(self) except -1:
-        """Close when everything written is out. Nothing is read any more, as nothing is by the transport."""
+        """Close when everything is written. Nothing is read any more."""
         self.is_direct = False
         self.transport.close()
         return 0

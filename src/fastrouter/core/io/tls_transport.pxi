@@ -1,7 +1,7 @@
 # TLSTransport: TLS between a TCP connection, whose protocol it is, and its Connection, whose transport it is.
 #
-# OpenSSL works on memory. Whatever the TCP connection delivers is decrypted at once and handed on as one piece, so that nothing
-# waits in here and the back-pressure of both sides passes through: who does not want plain text does not read TCP. A
+# OpenSSL works on memory. What the TCP connection delivers is decrypted at once and handed on as one piece. So nothing waits in
+# here, and back-pressure works end to end: a connection that does not take plain text stops the reads of TCP. A
 # ClientTLSTransport (client_tls.pxi) and a BackendTLSTransport (backend_tls.pxi) differ in how they begin, and how they fail.
 
 cdef class TLSTransport(SocketReader):
@@ -23,11 +23,11 @@ cdef class TLSTransport(SocketReader):
 
     def eof_received(self):
         if self.unread is not None:
-            # It came before the end.
+            # These bytes came before the end.
             self.is_cut = True
             return True
         if self.stage == TLS_OPEN:
-            # Cut off without a close_notify: HTTP knows by itself what is complete.
+            # An end without close_notify is accepted, because HTTP's framing shows whether a message is complete.
             return self._on_end()
         return False
 
@@ -55,7 +55,7 @@ cdef class TLSTransport(SocketReader):
         return 0
 
     cdef bint has_owner(self) noexcept:
-        """Whether this is the owner's transport yet, and still."""
+        """Whether this is the owner's transport now."""
         return self.owner is not None and self.owner.transport is self
 
     cdef int forget(self) except -1:
@@ -87,7 +87,7 @@ cdef class TLSTransport(SocketReader):
         return self.transport.get_extra_info(name, default)
 
     def get_write_buffer_size(self):
-        # Nothing stays in here.
+        # Nothing is buffered here.
         return self.transport.get_write_buffer_size()
 
     def is_closing(self):
@@ -113,7 +113,7 @@ cdef class TLSTransport(SocketReader):
     # --- handshake
 
     cdef int begin_handshake(self, object context, bint is_server, object peer_name) except -1:
-        """`peer_name`: what the certificate must be for, where the peer is the server."""
+        """Begin the handshake; `peer_name` is the name that a server's certificate must have."""
         self.incoming = MemoryBIO()
         self.outgoing = MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, is_server, peer_name)
@@ -122,7 +122,7 @@ cdef class TLSTransport(SocketReader):
         return 0
 
     cdef int _go_on_greeting(self, bytes data) except -1:
-        """More of the handshake, and maybe of what comes right behind it."""
+        """Handle bytes of the handshake, and perhaps bytes behind it."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
         cdef Py_ssize_t end
@@ -148,7 +148,7 @@ cdef class TLSTransport(SocketReader):
         return self.on_handshake()
 
     cdef int open(self) except -1:
-        """The handshake is over, and has been agreed to: from now on this is the transport of `owner`."""
+        """The handshake is accepted: from now on this is the transport of `owner`."""
         self._flush()
         self.read_record = self.tls.read
         self.write_record = self.tls.write
@@ -157,25 +157,25 @@ cdef class TLSTransport(SocketReader):
         return self._decrypt(b"")
 
     cdef int on_greeting(self, bytes data) except -1:
-        """Bytes that come before the handshake."""
+        """Handle bytes that come before the handshake."""
         raise AssertionError("a TLSTransport class that waits for them defines on_greeting")
 
     cdef int on_handshake(self) except -1:
-        """The handshake is complete, as far as OpenSSL is concerned."""
+        """OpenSSL has completed the handshake."""
         raise AssertionError("a TLSTransport class defines on_handshake")
 
     cdef int on_handshake_failed(self, object error) except -1:
-        """`error`: an SSLError. Its alert waits in `outgoing`."""
+        """The handshake has failed with `error`, an SSLError. The alert waits in `outgoing`."""
         raise AssertionError("a TLSTransport class defines on_handshake_failed")
 
     cdef int on_broken(self, object error) except -1:
-        """What the peer sends cannot be read (an SSLError). The alert is out."""
+        """A record of the peer cannot be decrypted (an SSLError). The alert has been sent."""
         raise AssertionError("a TLSTransport class defines on_broken")
 
     # --- records
 
     cdef int _decrypt(self, bytes data) except -1:
-        """Hand everything that `data` completes to the owner, as one piece."""
+        """Decrypt the records that `data` completes, and hand them to the owner as one piece."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = self._end_of_slice(data, 0)
         cdef Py_ssize_t end
@@ -200,10 +200,10 @@ cdef class TLSTransport(SocketReader):
         return 0
 
     cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1:
-        """Where what OpenSSL is given next ends: behind so many bytes or records.
+        """The end of the next piece for OpenSSL: a limit of bytes and of records.
 
-        No more bytes than the memory BIO may keep, and not too few: each cut costs an exception. A key update is a record of 22
-        bytes that takes OpenSSL 30 µs.
+        At most what the memory BIO may keep, but not much less, because each cut costs an exception. The limit of records is for
+        key updates: each has 22 bytes and takes OpenSSL 30 µs.
         """
         cdef const unsigned char* base = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef Py_ssize_t end = min(PyBytes_GET_SIZE(data), at + TLS_SLICE)
@@ -228,7 +228,7 @@ cdef class TLSTransport(SocketReader):
         return at
 
     cdef bint _read_records(self, list texts) except -1:
-        """Decrypt what is in `incoming`. Returns whether it is the last: a close_notify, or a broken record."""
+        """Decrypt what is in `incoming`. Returns whether that was the end: a close_notify, or a broken record."""
         cdef bytes text
         try:
             while True:
@@ -244,7 +244,7 @@ cdef class TLSTransport(SocketReader):
         except SSLZeroReturnError:
             return True
         except SSLError as error:
-            # Of what was changed on the way, nothing is handed on. OpenSSL has written the alert.
+            # A record was changed on its way: nothing of it is handed on. OpenSSL has written the alert.
             texts.clear()
             self.stage = TLS_SHUT
             self._flush()
@@ -260,17 +260,17 @@ cdef class TLSTransport(SocketReader):
             else:
                 data = memoryview(data)
                 while at < size:
-                    # A memory BIO never gives back what it has grown to: one record at a time is as much as it may keep.
+                    # A memory BIO never shrinks, so it gets one record at a time.
                     at += self.write_record(data[at : at + TLS_RECORD_MAX])
                     self._flush()
         except SSLError:
-            # The peer has broken it off with an alert.
+            # The peer has ended the connection with an alert.
             self.abort()
             return 0
         return self._flush()
 
     cdef bint _flush_unasked(self) except -1:
-        """Write what OpenSSL has to say by itself (responses to key updates), unless the peer makes it and takes none of it.
+        """Write what OpenSSL sends by itself (responses to key updates), up to a bound for a peer that does not read.
 
         Returns whether that was the end of the connection.
         """
@@ -289,7 +289,7 @@ cdef class TLSTransport(SocketReader):
     # --- endings
 
     cdef bint _on_end(self) except -1:
-        """The peer will send no more. Returns whether there is still something to be written."""
+        """The peer has ended its side. Returns whether there is still something to write."""
         if not self.has_end:
             self.has_end = True
             if not self.owner.eof_received():
@@ -304,12 +304,12 @@ cdef class TLSTransport(SocketReader):
         try:
             self.tls.unwrap()
         except SSLError:
-            # It would like to wait for the other side's.
+            # OpenSSL wants to wait for the peer's close_notify.
             pass
         return self._flush()
 
     cdef int _discard(self, bytes data) except -1:
-        """What comes after the close_notify of either side is thrown away, and a peer that goes on sending is cut off."""
+        """Discard bytes after the close_notify of either side; abort if the peer sends too many."""
         self.discarded += PyBytes_GET_SIZE(data)
         if self.discarded > DISCARD_MAX:
             self.abort()

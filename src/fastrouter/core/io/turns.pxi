@@ -1,17 +1,17 @@
-# Turns: who waits for a turn, and in which order they are let on.
+# Turns: the connections that wait for a turn, and their order (ADR 8).
 
-# How long all those who wait for a turn work, together, between two looks at the sockets.
+# How long all waiting connections together work between two polls of the sockets.
 cdef int64_t TURNS_NS = 100000
 # Connections that begin within this long; those beyond NEW_CONNECTIONS_AT_ONCE wait for a turn with their first bytes.
 cdef int64_t NEW_CONNECTIONS_NS = 1000000
 cdef int NEW_CONNECTIONS_AT_ONCE = 16
-# A dial costs more than everything else that becomes of a new connection. So the first request of one dials in a turn of the loop
-# in which no other has begun, or else when nobody has dialled for this long.
+# A dial costs more than everything else a new connection causes. So the first request of a connection dials in a turn of the loop
+# in which no other connection has begun, or when there was no dial for this long.
 cdef int64_t DIALS_NS = 4000000
 
 
 cdef class Turns:
-    """Those who wait for a turn, first come, first served; and behind them dials for new clients, route by route."""
+    """Connections that wait for a turn, first come, first served; behind them dials for new clients, route by route."""
 
     def __cinit__(self):
         self.waiting = deque()
@@ -25,7 +25,7 @@ cdef class Turns:
         return 0
 
     cdef int add_new_connection(self, FairReader reader) except -1:
-        """A connection has begun. When many do at once, it is not worked on before its turn, though uvloop reads it."""
+        """A connection has begun. When many begin at once, its bytes wait for its turn, although uvloop reads them."""
         cdef int64_t now = monotonic_ns()
         self.has_new_connection = True
         if now - self.new_connections_since > NEW_CONNECTIONS_NS:
@@ -42,9 +42,8 @@ cdef class Turns:
         return not self.dials and monotonic_ns() - self.last_dial_ns > DIALS_NS
 
     cdef int add_dial(self, Exchange exchange) except -1:
-        """The first request of a connection is to dial in its turn: `DataPlane.send` is called then."""
-        cdef bytes route = exchange.pool.name
-        exchange.waits_to_dial = True
+        """Queue the dial of a connection's first request: `RoundTrip.send` is called in its turn."""
+        cdef bytes route = exchange.round_trip.pool.name
         if route not in self.dials:
             self.dials[route] = deque()
             self.dial_routes.append(route)
@@ -54,7 +53,7 @@ cdef class Turns:
         return 0
 
     cdef Exchange _take_dial(self):
-        """Out of the dials that wait, the oldest of the route whose turn it is; it may be over by now."""
+        """Take the oldest waiting dial of the route whose turn it is; its request may have ended meanwhile."""
         cdef bytes route = self.dial_routes.popleft()
         cdef object waiting = self.dials[route]
         cdef Exchange exchange = <Exchange>waiting.popleft()
@@ -65,13 +64,13 @@ cdef class Turns:
         return exchange
 
     cdef int _dial(self, int64_t until) except -1:
-        """Let the next one dial who still wants to."""
+        """Start the next dial whose request has not ended."""
         cdef Exchange exchange
         while self.dials:
             exchange = self._take_dial()
-            if exchange.waits_to_dial and not exchange.is_finished:
+            if exchange.round_trip.waits_to_dial and not exchange.is_finished:
                 try:
-                    send_attempt(exchange, True)
+                    exchange.round_trip.send(exchange, True)
                 except Exception as error:
                     exchange.on_panic(error)
                 break
@@ -80,7 +79,7 @@ cdef class Turns:
         return 0
 
     cdef int _call(self) except -1:
-        # uvloop looks at the sockets between this call and the next.
+        # uvloop polls the sockets between this call and the next.
         self.is_called = True
         self.loop.call_soon(self._take)
         return 0

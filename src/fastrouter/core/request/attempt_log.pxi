@@ -2,10 +2,11 @@
 
 cdef dict described_destination(Exchange exchange):
     """Whom an attempt went to, as log lines tell it (spec 5.1, 5.9.7)."""
-    cdef Endpoint endpoint = exchange.endpoint
+    cdef RoundTrip trip = exchange.round_trip
+    cdef Endpoint endpoint = trip.endpoint
     if endpoint.is_route_service:
-        return {"route-service-endpoint": exchange.service.url}
-    return {"route-endpoint": described_endpoint(endpoint, exchange.pool)}
+        return {"route-service-endpoint": trip.service.url}
+    return {"route-endpoint": described_endpoint(endpoint, trip.pool)}
 
 
 cdef dict described_endpoint(Endpoint endpoint, EndpointPool pool):
@@ -25,34 +26,36 @@ cdef dict described_endpoint(Endpoint endpoint, EndpointPool pool):
 
 cdef dict described_attempt(Exchange exchange, bint was_reused, bint was_head_sent):
     """How far an attempt has come, as log lines tell it (spec 5.1). A connection that is there is written to at once."""
-    cdef int64_t handshake_started_ns = exchange.dialled_ns if exchange.endpoint.tls else 0
+    cdef RoundTrip trip = exchange.round_trip
+    cdef int64_t handshake_started_ns = trip.dialled_ns if trip.endpoint.tls else 0
     return {
-        "attempt": exchange.attempt,
+        "attempt": trip.attempt,
         "vcap_request_id": exchange.request_id_text(),
-        "num-endpoints": len(exchange.pool.endpoints),
+        "num-endpoints": len(trip.pool.endpoints),
         "got-connection": was_head_sent,
         "wrote-headers": was_head_sent,
         "conn-reused": was_reused,
         "dns-lookup-time": 0.0,
-        "dial-time": span_seconds(exchange.dial_started_ns, exchange.dialled_ns or exchange.dial_failed_ns),
-        "tls-handshake-time": span_seconds(handshake_started_ns, exchange.secured_ns or exchange.dial_failed_ns),
-        "local-address": exchange.local_address or "",
+        "dial-time": span_seconds(trip.dial_started_ns, trip.dialled_ns or trip.dial_failed_ns),
+        "tls-handshake-time": span_seconds(handshake_started_ns, trip.secured_ns or trip.dial_failed_ns),
+        "local-address": trip.local_address or "",
     }
 
 
 cdef bint is_body_cut(Exchange exchange) noexcept:
     """Whether the client has left in the middle of a body that was on its way to the backend."""
-    return exchange.was_head_sent and exchange.is_body_wanted and not exchange.is_request_done
+    return exchange.round_trip.was_head_sent and exchange.request.is_body_wanted and not exchange.request.is_done
 
 
 cdef str cause_of_cancelling(Exchange exchange):
     """What a transport of Go's meets when the client leaves: a body that breaks off, or else only that it was told to stop."""
-    cdef Endpoint endpoint = exchange.endpoint
+    cdef RoundTrip trip = exchange.round_trip
+    cdef Endpoint endpoint = trip.endpoint
     if not is_body_cut(exchange):
         return "context canceled"
-    if exchange.request_framing == FRAMING_CHUNKED or endpoint.tls:
+    if exchange.request.framing == FRAMING_CHUNKED or endpoint.tls:
         return "unexpected EOF"
-    return f"readfrom tcp {exchange.local_address}->{endpoint.address}: unexpected EOF"
+    return f"readfrom tcp {trip.local_address}->{endpoint.address}: unexpected EOF"
 
 
 cdef double span_seconds(int64_t begin_ns, int64_t end_ns) noexcept:

@@ -42,21 +42,19 @@ cdef int set_header(Exchange exchange, Head head, int kind, const char* value, P
     A client that names it in `Connection` has it stripped nevertheless, as in Gorouter (spec 4.4).
     """
     head.drop(kind)
-    if exchange.changed is None:
-        exchange.changed = ChangedHeaders()
-    return exchange.changed.set(kind, value, length)
+    return exchange.request.changes().set(kind, value, length)
 
 
 cdef int remove_header(Exchange exchange, Head head, int kind) except -1:
     """Send none of this kind."""
     set_header(exchange, head, kind, b"", 0)
-    exchange.changed.of(kind).is_sent = False
+    exchange.request.changed.of(kind).is_sent = False
     return 0
 
 
 cdef int put_changed_headers(Exchange exchange, Head head) except -1:
     """Append the lines of what was set, but for what `Connection` takes away."""
-    cdef ChangedHeaders changed = exchange.changed
+    cdef ChangedHeaders changed = exchange.request.changed
     cdef bint names_any = head.has(HEADER_CONNECTION)
     cdef Slice value
     cdef int i

@@ -1,4 +1,4 @@
-# request: one request and its response: the exchange, Gorouter's handlers over it, and the attempts.
+# request: one request and its response: the exchange and its parts, Gorouter's handlers over it, the attempts, tunnels.
 
 cdef enum:
     KNOWN_SERVICES_MAX = 4096   # route services whose URL is kept taken apart
@@ -37,7 +37,7 @@ cdef struct Rule:
     bint removes                # what a response has of this name
     const char* lines           # whole ones, for a response that has none of this name; may be empty
     Py_ssize_t lines_length
-    Py_ssize_t line             # where the first of this name stands that the last call of `apply` has left or added; -1: none
+    Py_ssize_t line             # where the first of this name is in the message that `apply` has left or added; -1: none
 
 # What a kind of failure means; the rows are in failures.pxi.
 cdef struct FailureRow:
@@ -113,68 +113,137 @@ cdef class StickyAttributes:
 cdef class ContinueWait(Timed):
     cdef Exchange exchange
 
-cdef class Exchange(Timed):
-    # the two sides
-    cdef DataPlane plane
-    cdef ClientConnection client
-    cdef BackendConnection backend              # dialled or acquired for the current attempt
-    # the request
+cdef class ClientIdentity:
+    cdef bytes ip
+    cdef bytes address                          # ip:port
+    cdef bytes certificate                      # DER, verified; None if it has shown none
+    cdef flag is_tls
+    cdef int set_address(self, bytes ip, int port) except -1
+    cdef int set_secured(self, bytes certificate) except -1
+
+cdef class ClientSide:
+    cdef ClientIdentity identity
+    cdef int write_rendered(self) except -1
+    cdef int write(self, object data) except -1
+    cdef int write_parts(self, list parts) except -1
+    cdef int pause(self) except -1
+    cdef int resume(self) except -1
+    cdef int finish(self, bint is_last) except -1
+    cdef int break_off(self, bint needs_reset) except -1
+    cdef int close(self) except -1
+    cdef bint serves(self, Exchange exchange) noexcept
+    cdef int abort(self) except -1
+    cdef bytes begin_tunnel(self, Tunnel tunnel)
+    cdef bint take_end(self) noexcept
+    cdef bint is_full(self) noexcept
+    cdef bint can_half_close(self) except -1
+    cdef int half_close(self) except -1
+    cdef int watch_silence(self) except -1
+
+cdef class BackendSide:
+    cdef int serve(self, Exchange exchange) except -1
+    cdef int write_rendered(self) except -1
+    cdef int write(self, bytes data) except -1
+    cdef int pause(self) except -1
+    cdef int resume(self) except -1
+    cdef bint is_full(self) noexcept
+    cdef bint was_used(self) noexcept
+    cdef str local_address(self)
+    cdef int64_t missing(self) noexcept
+    cdef int release(self) except -1
+    cdef int close(self) except -1
+    cdef int abort(self) except -1
+    cdef int begin_tunnel(self, Tunnel tunnel) except -1
+    cdef bint can_half_close(self) except -1
+    cdef int half_close(self) except -1
+
+cdef struct Trace:
+    Py_ssize_t id_length                        # 16 or 32; 0: the trace has no name yet
+    char request_id[36]                         # X-Vcap-Request-Id
+    char id[32]                                 # hex digits
+    char span_id[16]                            # hex digits
+
+cdef class Request:
+    # as received
     cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
     cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
-    cdef int64_t proxy_started_ns               # begin of the first attempt, 0 without one
-    cdef int64_t finished_ns
     cdef bytes head                             # as received; the slices below point into it
     cdef bytes refused_protocol                 # what a refused request says it speaks, "-" for nothing; None for all others
+    cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
     cdef Slice method
     cdef Slice host                             # the effective one: Host, or an absolute target's authority
     cdef Slice path                             # target in origin form, query included; empty for `http://host`
     cdef Slice referer
     cdef Slice user_agent
-    cdef Slice forwarded_for                    # as received
-    cdef Slice forwarded_proto                  # as received
+    cdef Slice forwarded_for
+    cdef Slice forwarded_proto
     cdef Slice upgrade
-    cdef Slice sent_forwarded_for               # points into `prepared`
-    cdef Py_ssize_t trace_id_length             # 16 or 32; 0: the trace has no name yet
+    cdef int minor                              # of the client's HTTP/1.x
+    cdef int framing                            # FRAMING_* towards the backend
+    cdef flag is_head
+    cdef flag is_first                          # on its client's connection
+    cdef flag is_idempotent                     # by method or key header (spec 5.4)
+    cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
+    cdef flag expects_continue
+    cdef flag wants_upgrade
+    cdef flag wants_websocket
+    # what the handlers find out and decide
+    cdef Trace trace                            # written in tracing.pxi
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
-    cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
     cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
     cdef object signature_error                 # why it is not sound; None without one
-    cdef RouteService service                   # it visits; None: it goes to a backend
+    cdef bytes sticky                           # instance id the client wants back to, or None
+    cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
+    cdef flag must_stick                        # to that one or none (Negotiate)
+    cdef flag has_semicolon                     # in its target
+    cdef flag is_proto_set                      # X-Forwarded-Proto is the router's
+    cdef flag is_proto_https                    # and this is what it says
+    cdef flag is_trusted_return                 # it came from a route service, of whatever route
+    cdef flag is_return                         # it came from the service of its own route
+    cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
+    # on the way to a backend
     cdef bytes prepared                         # outgoing head up to the endpoint's own headers
+    cdef Slice sent_forwarded_for               # points into `prepared`
+    cdef flag lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
+    cdef flag closes_backend                    # `Connection: close` towards the backend
+    cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
+    cdef flag is_done                           # the client sent all of it
     cdef int64_t bytes_received                 # of body
     cdef list held                              # framed body bytes no backend has taken yet
     cdef Py_ssize_t held_size
-    cdef ContinueWait continue_wait
-    cdef char request_id[36]
-    cdef char trace_id[32]                      # hex digits
-    cdef char span_id[16]                       # hex digits
-    cdef int minor                              # of the client's HTTP/1.x
-    cdef int request_framing                    # FRAMING_* towards the backend
-    cdef flag has_semicolon                     # in its target
-    cdef flag is_head
-    cdef flag is_idempotent                     # by method or key header (spec 5.4)
-    cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
-    cdef flag wants_upgrade
-    cdef flag wants_websocket
-    cdef flag is_proto_set                      # X-Forwarded-Proto is the router's
-    cdef flag is_trusted_return                 # it came from a route service, of whatever route
-    cdef flag is_return                         # it came from the service of its own route
-    cdef flag lacks_scheme                      # `prepared` has a target that begins with `//`, for the endpoint's scheme
-    cdef flag is_proto_https                    # and this is what it says
-    cdef flag is_traced                         # X-Vcap-Trace with the trace key: the response tells who served
-    cdef flag closes_backend                    # `Connection: close` towards the backend
-    cdef flag expects_continue
-    cdef int interims                           # interim responses so far
-    cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
-    cdef flag is_request_done                   # the client sent all of it
-    # the attempts
+    cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
+    cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
+    cdef int set_framing(self, int framing, Head head) except -1
+    cdef void set_first(self, bint is_first) noexcept
+    cdef bytes host_text(self)
+    cdef bint is_replayable(self) noexcept
+    cdef void note_semicolon(self) noexcept
+    cdef void set_traced(self, bint is_traced) noexcept
+    cdef void set_forwarded_proto(self, bint is_https, bint is_set) noexcept
+    cdef void forget_upgrade(self) noexcept
+    cdef void close_backend(self) noexcept
+    cdef ChangedHeaders changes(self)
+    cdef int stick_to(self, bytes identity, bint is_must) except -1
+    cdef int set_sticky_metadata(self, bytes metadata) except -1
+    cdef int set_signature(self, str url, object error) except -1
+    cdef void trust_return(self, bint is_trusted) noexcept
+    cdef void confirm_return(self) noexcept
+    cdef int set_prepared(self, bytes prepared, Slice sent_forwarded_for, bint lacks_scheme) except -1
+    cdef int forget_named(self, Head head) except -1
+    cdef void count_body(self, int64_t payload, bint is_last) noexcept
+    cdef void want_body(self) noexcept
+    cdef int hold(self, bytes framed) except -1
+    cdef bytes take_held(self)
+    cdef int drop_held(self) except -1
+
+cdef class RoundTrip:
     cdef EndpointPool pool
+    cdef RouteService service                   # it visits; None: it goes to a backend
     cdef Endpoint endpoint                      # of the current attempt
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
-    cdef bytes sticky                           # instance id the client wants back to, or None
-    cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
+    cdef int64_t started_ns                     # CLOCK_MONOTONIC, begin of the first attempt; 0 without one
     cdef int64_t last_failed_ns                 # end of the last failed attempt
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
     cdef int64_t dialled_ns
@@ -183,48 +252,106 @@ cdef class Exchange(Timed):
     cdef str local_address                      # ip:port of our end
     cdef int attempt                            # 1-based
     cdef int failed_attempts
-    cdef flag must_stick                        # to that one or none (Negotiate)
     cdef flag is_head_sent                      # to the current backend
     cdef flag was_head_sent                     # in the attempt that failed last
-    cdef flag is_first                          # on its client's connection
     cdef flag waits_to_dial                     # in `Turns.dials`
     cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
     cdef flag is_counted                        # in its endpoint's in_flight
-    # the response
+    cdef flag has_response                      # a backend's response head has come
+    cdef int go_to(self, EndpointPool pool) except -1
+    cdef int visit(self, RouteService service, Endpoint endpoint) except -1
+    cdef int name_endpoint(self, Endpoint endpoint) except -1
+    cdef void set_cursor(self, Py_ssize_t cursor) noexcept
+    cdef int begin(self, Exchange exchange) except -1
+    cdef int _begin_visit(self, Exchange exchange) except -1
+    cdef int _begin_sending(self, Exchange exchange) except -1
+    cdef int send(self, Exchange exchange, bint is_turn) except -1
+    cdef void on_dial(self) noexcept
+    cdef void on_dialled(self) noexcept
+    cdef void on_secured(self) noexcept
+    cdef void on_dial_failed(self) noexcept
+    cdef int on_sent(self, str local_address) except -1
+    cdef int on_success(self, Exchange exchange, int status) except -1
+    cdef int release_count(self) noexcept
+    cdef int on_cut(self, Failure failure) except -1
+    cdef int on_failed(self, Exchange exchange, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int give_up(self, Exchange exchange, bint was_reused) except -1
+    cdef int _note_failure(self, Exchange exchange, Failure failure, bint was_reused) except -1
+
+cdef class Response:
     cdef int64_t bytes_sent                     # of body
     cdef bytes router_error                     # X-Cf-RouterError of the final response
-    cdef int status
-    cdef int response_framing                   # FRAMING_* towards the client
-    cdef flag has_response                      # a backend's response head has come
-    cdef flag is_response_started
-    cdef flag is_response_done
-    cdef flag is_broken_off                     # in the middle of the response, or by a fault of ours
-    cdef flag is_tunnel
-    cdef flag is_half_closed
+    cdef int status                             # 0: none yet, or one that no log tells
+    cdef int framing                            # FRAMING_* towards the client
+    cdef int interims                           # interim responses so far
+    cdef flag is_last                           # on its client's connection
+    cdef flag is_started
+    cdef flag is_done
+    cdef flag is_broken_off                     # in the middle, or by a fault of ours
+    cdef void start(self, int status) noexcept
+    cdef void note(self, int status, Py_ssize_t size) noexcept
+    cdef void count_body(self, int64_t size) noexcept
+    cdef bint count_interim(self) noexcept
+    cdef void end(self) noexcept
+    cdef void close_after(self) noexcept
+    cdef int break_off(self, bytes router_error) except -1
+    cdef int set_router_error(self, bytes router_error) except -1
+    cdef int put_fields(self, Head head) except -1
+    cdef void put_router_fields(self, Exchange exchange, Head head) noexcept
+    cdef bytes render_interim(self, Exchange exchange, Head head)
+    cdef bytes render_switch(self, Exchange exchange, Head head)
+    cdef int render_head(self, Exchange exchange, Head head, int framing) except -1
+
+cdef class Tunnel:
+    cdef Exchange exchange
+    cdef ClientSide client
+    cdef BackendSide backend
+    cdef flag is_half_closed                    # one side has ended, and the other knows
+    cdef int begin(self, bytes held) except -1
+    cdef int on_client_data(self, bytes data) except -1
+    cdef int on_backend_data(self, bytes data) except -1
+    cdef bint on_client_half_close(self) except -1
+    cdef bint on_backend_half_close(self) except -1
+    cdef int watch_silence(self) except -1
+    cdef int on_silence(self) except -1
+    cdef int finish(self) except -1
+
+cdef class Exchange(Timed):
+    cdef DataPlane plane
+    cdef ClientSide client
+    cdef BackendSide backend                    # dialled or acquired for the current attempt, which is under way
+    cdef Request request
+    cdef RoundTrip round_trip
+    cdef Response response
+    cdef Tunnel tunnel                          # from a 101 to the end; None: messages go to and fro
+    cdef ContinueWait continue_wait             # since the head was sent with `Expect: 100-continue`, to the end
+    cdef int64_t finished_ns                    # CLOCK_MONOTONIC
     cdef flag is_finished
-    cdef int read_head(self, bytes raw, Head head) except -1
-    cdef int set_framing(self, int framing, Head head) except -1
-    cdef bint is_replayable(self) noexcept
+    cdef int on_request(self, bytes raw, Head head, int framing) except -1
     cdef bint can_take_body(self) noexcept
-    cdef int take_body(self, bytes framed, int64_t payload, bint is_last) except -1
-    cdef int send_request(self) except -1
-    cdef bytes take_held(self)
+    cdef int on_body(self, bytes framed, int64_t payload, bint is_last) except -1
+    cdef int attach(self, BackendSide backend) except -1
+    cdef int on_backend_ready(self) except -1
     cdef int open_body(self) except -1
+    cdef void _end_continue_wait(self) noexcept
     cdef int on_interim(self, Head head) except -1
-    cdef int _put_fields(self, Head head) except -1
-    cdef void _put_router_fields(self, Head head) noexcept
-    cdef void _drop_trace_fields(self, Head head) noexcept
-    cdef int _on_response_head(self, int status) except -1
-    cdef int render_response_head(self, Head head, int framing) except -1
-    cdef int switch_protocols(self, Head head) except -1
-    cdef int reject_switch(self) except -1
+    cdef int on_response_head(self, Head head, int framing) except -1
     cdef int on_response_end(self) except -1
+    cdef int on_switch(self, Head head) except -1
+    cdef int on_foreign_switch(self) except -1
+    cdef int on_client_full(self) except -1
+    cdef int on_client_room(self) except -1
+    cdef int on_backend_full(self) except -1
+    cdef int on_backend_room(self) except -1
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1
+    cdef int on_broken_body(self) except -1
     cdef int on_client_gone(self, object error) except -1
+    cdef int on_tunnel_end(self) except -1
     cdef int _log_broken_stream(self, object error) except -1
     cdef str request_id_text(self)
     cdef int log(self, int level, str message, dict data) except -1
     cdef int detach_backend(self) except -1
-    cdef int release_count(self) noexcept
     cdef int finish(self) except -1
+    cdef int refuse(self, int refusal, int status, Py_ssize_t size) except -1
+    cdef int give_up(self) except -1
     cdef int _count(self) except -1

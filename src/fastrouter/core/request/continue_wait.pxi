@@ -8,7 +8,7 @@ cdef class ContinueWait(Timed):
 
     cdef on_deadline(self, DeadlineQueue queue):
         cdef Exchange exchange = self.exchange
-        if not exchange.is_finished and not exchange.is_body_wanted:
+        if not exchange.is_finished and not exchange.request.is_body_wanted:
             exchange.client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             exchange.open_body()
 

@@ -9,7 +9,7 @@ cdef int serve(Exchange exchange, Head head) except -1:
             trace_zipkin(exchange, head)                        #  4 Zipkin B3
         if exchange.plane.settings.traces_w3c:
             trace_w3c(exchange, head)                           #  5 W3C trace context
-        set_request_id(exchange)                                #  6 X-Vcap-Request-Id
+        set_request_id(&exchange.request.trace)                                #  6 X-Vcap-Request-Id
         if exchange.plane.logs_debug:
             exchange.log(LOG_DEBUG, "vcap-request-id-header-set", {"VcapRequestIdHeader": exchange.request_id_text()})
         warn_of_semicolon(exchange, head)                       # 10 query parameters
@@ -31,8 +31,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
         prepare_request(exchange, head)                         # 22 reverse proxy
         read_sticky(exchange, head)                             #    round plane: who should serve,
         if exchange.plane.logs_debug:
-            exchange.pool.log_algorithm(exchange)
-        begin_attempt(exchange)                               #    and the first attempt
+            exchange.round_trip.pool.log_algorithm(exchange)
+        exchange.round_trip.begin(exchange)                     #    and the first attempt
     except Exception as error:
         respond_panic(exchange, error)
     return 0
@@ -41,16 +41,16 @@ cdef int serve(Exchange exchange, Head head) except -1:
 cdef int warn_of_semicolon(Exchange exchange, Head head) except -1:
     """Go no longer divides parameters there, so Gorouter warns of it, in the access log as a router error."""
     if memchr(head.base + head.target.start, c";", head.target.length) != NULL:
-        exchange.has_semicolon = True
+        exchange.request.note_semicolon()
         exchange.log(LOG_WARN, "deprecated-semicolon-params", {"vcap_request_id": exchange.request_id_text()})
     return 0
 
 
 cdef bint asks_for_health(Exchange exchange) noexcept:
     cdef bytes asks = exchange.plane.settings.healthcheck_user_agent
-    cdef Slice agent = exchange.user_agent
+    cdef Slice agent = exchange.request.user_agent
     return agent.length == PyBytes_GET_SIZE(asks) and memcmp(
-        PyBytes_AS_STRING(exchange.head) + agent.start, PyBytes_AS_STRING(asks), agent.length
+        PyBytes_AS_STRING(exchange.request.head) + agent.start, PyBytes_AS_STRING(asks), agent.length
     ) == 0
 
 
@@ -63,10 +63,10 @@ cdef bint check_health(Exchange exchange) except -1:
 
 cdef bint check_protocol(Exchange exchange) except -1:
     """HTTP/1.2 and later get a line that any HTTP has, not even headers, and no status in the access log (spec 4.2)."""
-    if exchange.minor <= 1:
+    if exchange.request.minor <= 1:
         return True
-    exchange.is_response_started = True
-    exchange.client.keep_alive = False
+    exchange.response.start(0)
+    exchange.response.close_after()
     exchange.client.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
     exchange.finish()
     return False
@@ -76,9 +76,9 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     """431 for a head over the limits; an endpoint is chosen only so that the log line names the app (spec 4.2)."""
     cdef Settings settings = exchange.plane.settings
     # What Go counts: method, target and "HTTP/1.1" with four bytes between, Host with its name, every other field.
-    cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.host.length + 8
+    cdef Py_ssize_t size = head.method.length + head.target.length + 8 + 4 + exchange.request.host.length + 8
     cdef Field* field
-    cdef ChangedHeaders changed = exchange.changed
+    cdef ChangedHeaders changed = exchange.request.changed
     cdef int i
     # The request id, which handler 6 has set whatever the client sent.
     cdef int count = 1
@@ -96,36 +96,35 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
                 count += 1
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
-    exchange.pool = find_pool(exchange)
-    if exchange.pool is not None:
+    exchange.round_trip.go_to(find_pool(exchange))
+    if exchange.round_trip.pool is not None:
         if exchange.plane.logs_debug:
-            exchange.pool.log_algorithm(exchange)
-        exchange.endpoint = exchange.pool.select(exchange)
-    exchange.router_error = b"max-request-size-exceeded"
+            exchange.round_trip.pool.log_algorithm(exchange)
+        exchange.round_trip.name_endpoint(exchange.round_trip.pool.select(exchange))
+    exchange.response.set_router_error(b"max-request-size-exceeded")
     respond(exchange, 431, b"X-Cf-Routererror: max-request-size-exceeded\r\n", b"")
-    exchange.finish()
     return False
 
 
 cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
     """Whose word on the client's certificate goes on, and whether a route service's signature holds (spec 4.2, handler 17)."""
-    cdef ClientConnection client = exchange.client
+    cdef ClientIdentity client = exchange.client.identity
     cdef str mode = exchange.plane.settings.forwarded_client_cert
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bytes certificate
     if head.has(HEADER_X_CF_PROXY_SIGNATURE):
-        exchange.is_trusted_return = read_signature(exchange, head)
-    if not (exchange.is_trusted_return and client.is_tls):
-        if client.peer_certificate is not None:
+        exchange.request.trust_return(read_signature(exchange, head))
+    if not (exchange.request.is_trusted_return and client.is_tls):
+        if client.certificate is not None:
             if mode == "sanitize_set":
-                certificate = b2a_base64(client.peer_certificate, newline=False)
+                certificate = b2a_base64(client.certificate, newline=False)
                 set_header(
                     exchange, head, HEADER_X_FORWARDED_CLIENT_CERT,
                     PyBytes_AS_STRING(certificate), PyBytes_GET_SIZE(certificate),
                 )
         elif head.has(HEADER_X_FORWARDED_CLIENT_CERT) and mode != "always_forward":
             remove_header(exchange, head, HEADER_X_FORWARDED_CLIENT_CERT)
-    if is_signed and exchange.pool.route_service_url and exchange.plane.settings.route_services.signer is not None:
+    if is_signed and exchange.round_trip.pool.route_service_url and exchange.plane.settings.route_services.signer is not None:
         if not check_return(exchange):
             return False
         if mode == "forward":
@@ -138,20 +137,20 @@ cdef int drop_hop_by_hop(Exchange exchange, Head head) except -1:
     cdef Settings settings = exchange.plane.settings
     if settings.hop_by_hop_filter:
         head.kept_names = settings.hop_by_hop_filter
-        if exchange.wants_upgrade and b"upgrade" in settings.hop_by_hop_filter:
-            exchange.wants_upgrade = exchange.wants_websocket = False
+        if exchange.request.wants_upgrade and b"upgrade" in settings.hop_by_hop_filter:
+            exchange.request.forget_upgrade()
     return head.drop_hop_by_hop()
 
 
 cdef int set_forwarded_proto(Exchange exchange, Head head) except -1:
     cdef Settings settings = exchange.plane.settings
-    if exchange.is_trusted_return:
+    if exchange.request.is_trusted_return:
         # What the route service saw first holds on both ways (spec 8.3).
         return 0
-    exchange.is_proto_https = settings.forces_proto_https or exchange.client.is_tls
-    exchange.is_proto_set = (
-        settings.forces_proto_https or settings.sanitizes_proto or head.value_of(HEADER_X_FORWARDED_PROTO).length == 0
+    exchange.request.set_forwarded_proto(
+        settings.forces_proto_https or exchange.client.identity.is_tls,
+        settings.forces_proto_https or settings.sanitizes_proto or head.value_of(HEADER_X_FORWARDED_PROTO).length == 0,
     )
-    if exchange.is_proto_set:
+    if exchange.request.is_proto_set:
         head.drop(HEADER_X_FORWARDED_PROTO)
     return 0

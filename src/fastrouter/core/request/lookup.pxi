@@ -1,33 +1,35 @@
 # Lookup: from Host and path to the pool of a route, or of one instance of it (handler 15).
 
 cdef bint look_up(Exchange exchange, Head head) except -1:
-    if exchange.host.length == 0 or (
+    cdef Request request = exchange.request
+    if request.host.length == 0 or (
         exchange.plane.settings.refuses_client_ip
-        and is_client_ip(exchange, PyBytes_AS_STRING(exchange.head) + exchange.host.start)
+        and is_client_ip(exchange, PyBytes_AS_STRING(request.head) + request.host.start)
     ):
         exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, 400, b"empty_host", b"Cache-Control: public,max-age=2\r\n", b"Request had empty Host header")
         return False
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         return look_up_instance(exchange, head)
-    if exchange.pool is None:
-        exchange.pool = find_pool(exchange)
-    if exchange.pool is None or not exchange.pool.endpoints:
+    if exchange.round_trip.pool is None:
+        exchange.round_trip.go_to(find_pool(exchange))
+    if exchange.round_trip.pool is None or not exchange.round_trip.pool.endpoints:
         return respond_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return check_connection_limit(exchange)
 
 
 cdef EndpointPool find_pool(Exchange exchange, bint is_final=True):
     """The pool of the route that the request goes to, or None."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     return exchange.plane.find(
-        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length, is_final
+        base + request.host.start, request.host.length, base + request.path.start, request.path.length, is_final
     )
 
 
 cdef bint check_connection_limit(Exchange exchange) except -1:
     """Respond when every endpoint serves as many requests as it may."""
-    if exchange.pool.has_room(exchange.plane.settings):
+    if exchange.round_trip.pool.has_room(exchange.plane.settings):
         return True
     respond_at_limit(exchange)
     return False
@@ -35,7 +37,7 @@ cdef bint check_connection_limit(Exchange exchange) except -1:
 
 cdef int respond_at_limit(Exchange exchange) except -1:
     """503: all that keeps the request from being served is that every endpoint is at its limit."""
-    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
+    cdef bytes host = exchange.request.host_text()
     exchange.plane.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.log(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
     return respond_error(
@@ -49,10 +51,11 @@ cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
 
     An IPv6 literal in Host is cut to "[" then, and so is an IPv6 client: a quirk of Gorouter's (spec 4.2).
     """
-    cdef const char* ip = PyBytes_AS_STRING(exchange.client.ip)
-    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client.ip)
-    cdef const char* cut = <const char*>memchr(host, c":", exchange.host.length)
-    cdef Py_ssize_t length = exchange.host.length if cut == NULL else cut - host
+    cdef Request request = exchange.request
+    cdef const char* ip = PyBytes_AS_STRING(exchange.client.identity.ip)
+    cdef Py_ssize_t ip_length = PyBytes_GET_SIZE(exchange.client.identity.ip)
+    cdef const char* cut = <const char*>memchr(host, c":", request.host.length)
+    cdef Py_ssize_t length = request.host.length if cut == NULL else cut - host
     if memchr(ip, c":", ip_length) != NULL:
         return length == 1 and host[0] == c"["
     return length == ip_length and memcmp(host, ip, length) == 0
@@ -63,10 +66,11 @@ cdef Py_ssize_t QUOTED_HOST_MAX = 1024
 
 cdef bint respond_unknown_route(Exchange exchange, int status, bytes message) except -1:
     """No pool, or nothing left in it. `message` has one %s for the Host as sent. Always False."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     # One that is too long for any route is not repeated at length.
-    cdef bytes host = base[exchange.host.start : exchange.host.start + min(exchange.host.length, QUOTED_HOST_MAX)]
-    if exchange.pool is not None and exchange.plane.settings.empty_pool_503:
+    cdef bytes host = base[request.host.start : request.host.start + min(request.host.length, QUOTED_HOST_MAX)]
+    if exchange.round_trip.pool is not None and exchange.plane.settings.empty_pool_503:
         respond_error(
             exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
             b"Requested route ('%s') has no available endpoints." % host,
@@ -84,7 +88,7 @@ cdef object PROCESS_INSTANCE = re_compile(rb"([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-
 
 cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     """X-CF-App-Instance and X-CF-Process-Instance: only the named instances of the route may serve (spec 3.8)."""
-    cdef EndpointPool pool
+    cdef EndpointPool pool, named
     cdef Endpoint endpoint
     cdef list chosen = []
     cdef bytes guid, index
@@ -112,7 +116,8 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
             message = b"Requested instance ('%s') with process guid ('%s') does not exist for route ('%%s')" % (
                 process[2], process[1]
             )
-    pool = exchange.pool = find_pool(exchange)
+    pool = find_pool(exchange)
+    exchange.round_trip.go_to(pool)
     if pool is not None:
         guid, index = (process if app is None else app).groups()
         process_id = guid.decode("ascii")
@@ -125,14 +130,15 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
                 chosen.append(endpoint)
     if not chosen:
         if pool is not None and pool.endpoints:
-            exchange.pool = None
+            exchange.round_trip.go_to(None)
         return respond_unknown_route(exchange, 400, message)
     # Thrown away with the request: marks and prunes of it never reach the real pool.
-    exchange.pool = EndpointPool(pool.name, chosen)
-    exchange.pool.route_service_url = pool.route_service_url
-    exchange.pool.algorithm = pool.algorithm
-    exchange.pool.latency_row = pool.latency_row
-    exchange.pool.is_thrown_away = True
+    named = EndpointPool(pool.name, chosen)
+    named.route_service_url = pool.route_service_url
+    named.algorithm = pool.algorithm
+    named.latency_row = pool.latency_row
+    named.is_thrown_away = True
+    exchange.round_trip.go_to(named)
     return check_connection_limit(exchange)
 
 

@@ -2,25 +2,28 @@
 
 cdef int prepare_request(Exchange exchange, Head head) except -1:
     """Render the outgoing head once, up to the headers that depend on the endpoint (spec 4.4)."""
+    cdef Request request = exchange.request
     cdef const char* base = head.base
     cdef Field* field
-    cdef Slice value
+    cdef Slice value, sent_forwarded_for
+    cdef bint lacks_scheme = False
     cdef int i
     cdef bytes target = None
     cdef bytes host = None
     cdef Settings settings = exchange.plane.settings
-    if PyBytes_GET_SIZE(settings.trace_key) and exchange.service is None:
-        exchange.is_traced = head.text_of(HEADER_X_VCAP_TRACE) == settings.trace_key
-    if exchange.service is not None:
-        target = exchange.service.target
-        host = exchange.service.authority
+    if PyBytes_GET_SIZE(settings.trace_key) and exchange.round_trip.service is None:
+        request.set_traced(head.text_of(HEADER_X_VCAP_TRACE) == settings.trace_key)
+    if exchange.round_trip.service is not None:
+        target = exchange.round_trip.service.target
+        host = exchange.round_trip.service.authority
     elif head.target.length > 1 and base[head.target.start] == c"/" and base[head.target.start + 1] == c"/":
+        lacks_scheme = True
         target = absolute_target(exchange, base[head.target.start : head.target.start + head.target.length])
-    elif exchange.path.start > head.target.start and base[exchange.host.start - 1] == c"@":
+    elif request.path.start > head.target.start and base[request.host.start - 1] == c"@":
         # Who is who is between client and proxy, and no part of a URI that goes on (RFC 9110 section 4.2.4).
         target = (
-            base[head.target.start : exchange.host.start].partition(b"://")[0] + b"://"
-            + base[exchange.host.start : exchange.path.start + exchange.path.length]
+            base[head.target.start : request.host.start].partition(b"://")[0] + b"://"
+            + base[request.host.start : request.path.start + request.path.length]
         )
     begin_message()
     put(base, head.method.length)
@@ -30,70 +33,73 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     else:
         put_bytes(target)
     if host is None:
-        put_line(b" HTTP/1.1\r\nHost: ", base + exchange.host.start, exchange.host.length)
+        put_line(b" HTTP/1.1\r\nHost: ", base + request.host.start, request.host.length)
     else:
         put_line(b" HTTP/1.1\r\nHost: ", PyBytes_AS_STRING(host), PyBytes_GET_SIZE(host))
     head.put_fields(_own_of_requests)
 
     put_text(b"X-Forwarded-For: ")
-    exchange.sent_forwarded_for.start = <uint32_t>message_size()
+    sent_forwarded_for.start = <uint32_t>message_size()
     for i in range(head.count):
         field = &head.fields[i]
         if field.kind == HEADER_X_FORWARDED_FOR and not field.is_dropped:
             put(base + field.value.start, field.value.length)
             put_text(b", ")
-    put_bytes(exchange.client.ip)
-    exchange.sent_forwarded_for.length = <uint32_t>message_size() - exchange.sent_forwarded_for.start
+    put_bytes(exchange.client.identity.ip)
+    sent_forwarded_for.length = <uint32_t>message_size() - sent_forwarded_for.start
     put_text(b"\r\n")
 
     # The router sets these before hop-by-hop headers are taken off, so `Connection` may name them away (spec 4.4).
-    if exchange.is_proto_set and not head.is_dropped(HEADER_X_FORWARDED_PROTO):
-        put_text(
-            b"X-Forwarded-Proto: https\r\n" if exchange.is_proto_https else b"X-Forwarded-Proto: http\r\n"
-        )
+    if request.is_proto_set and not head.is_dropped(HEADER_X_FORWARDED_PROTO):
+        put_text(b"X-Forwarded-Proto: https\r\n" if request.is_proto_https else b"X-Forwarded-Proto: http\r\n")
     if not head.has(HEADER_X_REQUEST_START) and not head.is_dropped(HEADER_X_REQUEST_START):
         put_text(b"X-Request-Start: ")
-        put_decimal(exchange.received_wall_ns // 1000000)
+        put_decimal(request.received_wall_ns // 1000000)
         put_text(b"\r\n")
     # Not this one: every request has an id, as in Gorouter, where a new one takes the place of one that was named away.
-    put_line(b"X-Vcap-Request-Id: ", exchange.request_id, 36)
-    if exchange.changed is not None:
+    put_line(b"X-Vcap-Request-Id: ", request.trace.request_id, 36)
+    if request.changed is not None:
         put_changed_headers(exchange, head)
     if head.has_token(HEADER_TE, b"trailers"):
         put_text(b"Te: trailers\r\n")
 
-    if exchange.request_framing == FRAMING_LENGTH:
+    if request.framing == FRAMING_LENGTH:
         put_text(b"Content-Length: ")
         put_decimal(head.content_length())
         put_text(b"\r\n")
-    elif exchange.request_framing == FRAMING_CHUNKED:
+    elif request.framing == FRAMING_CHUNKED:
         if head.has(HEADER_TRAILER):
             value = head.value_of(HEADER_TRAILER)
             put_line(b"Trailer: ", base + value.start, value.length)
         put_text(b"Transfer-Encoding: chunked\r\n")
-    elif exchange.sends_zero_length:
+    elif request.sends_zero_length:
         put_text(b"Content-Length: 0\r\n")
 
-    if exchange.wants_upgrade:
-        value = exchange.upgrade
+    if request.wants_upgrade:
+        value = request.upgrade
         put_line(b"Connection: Upgrade\r\nUpgrade: ", base + value.start, value.length)
-    elif exchange.closes_backend:
+    elif request.closes_backend:
         put_text(b"Connection: close\r\n")
-    exchange.prepared = take_message()
+    request.set_prepared(take_message(), sent_forwarded_for, lacks_scheme)
     if head.has(HEADER_CONNECTION):
-        forget_named(exchange, head)
+        request.forget_named(head)
     return 0
 
 
-cdef int forget_named(Exchange exchange, Head head) except -1:
-    """The log line is of the request that went on, so it lacks what `Connection` has named."""
-    if head.is_dropped(HEADER_REFERER):
-        exchange.referer.length = 0
-    if head.is_dropped(HEADER_USER_AGENT):
-        exchange.user_agent.length = 0
-    if head.is_dropped(HEADER_X_FORWARDED_PROTO):
-        exchange.forwarded_proto.length = 0
-        exchange.is_proto_set = False
+cdef int render_request(Exchange exchange) except -1:
+    """Begin a message with the whole head, for the endpoint of the attempt under way."""
+    cdef Request request = exchange.request
+    cdef Endpoint endpoint = exchange.round_trip.endpoint
+    cdef bytes prepared = request.prepared
+    cdef bytes identity = endpoint.headers
+    if request.lacks_scheme:
+        prepared = prepared[: request.method.length + 1] + (b"https:" if endpoint.tls else b"http:") + (
+            prepared[request.method.length + 1 :]
+        )
+    begin_message()
+    put_bytes(prepared)
+    put_bytes(identity)
+    put_text(b"\r\n")
     return 0
 
 
@@ -102,8 +108,7 @@ cdef bytes absolute_target(Exchange exchange, bytes target):
 
     The scheme is that of the endpoint, so it is put in front at the last moment.
     """
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    cdef Request request = exchange.request
+    cdef bytes host = request.host_text()
     path, _, query = target.partition(b"?")
-    exchange.lacks_scheme = True
     return b"//" + host + requoted_path(path) + sorted_query(query)

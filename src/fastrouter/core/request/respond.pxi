@@ -41,15 +41,18 @@ cdef int put_status_line(int minor, int status) except -1:
 
 
 cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
-    """Write a complete response of the router's own. `headers` are whole lines; Date, framing and persistence are added here."""
-    cdef ClientConnection client = exchange.client
+    """A complete response of the router's own, and the end of the exchange.
+
+    `headers` are whole lines; Date, framing and persistence are added here.
+    """
+    cdef Response response = exchange.response
     cdef bint is_dated = False
     cdef Py_ssize_t start
-    if exchange.expects_continue and not exchange.is_request_done:
+    if exchange.request.expects_continue and not exchange.request.is_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
-        client.keep_alive = False
+        response.close_after()
     begin_message()
-    put_status_line(exchange.minor, status)
+    put_status_line(exchange.request.minor, status)
     start = message_size()
     put_bytes(headers)
     rewrite(exchange, start, &is_dated)
@@ -58,20 +61,19 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
     put_text(b"Content-Length: ")
     put_decimal(PyBytes_GET_SIZE(body))
     put_text(b"\r\n")
-    put_persistence(exchange.minor, client.keep_alive)
+    put_persistence(exchange.request.minor, response.is_last)
     put_text(b"\r\n")
-    if not exchange.is_head:
+    if not exchange.request.is_head:
         put_bytes(body)
     # Gorouter counts what its handlers write, though its server does not send the body of a response to HEAD.
-    exchange.bytes_sent = PyBytes_GET_SIZE(body)
-    exchange.status = status
-    exchange.is_response_started = True
-    client.write_message()
-    return 0
+    response.note(status, PyBytes_GET_SIZE(body))
+    response.start(status)
+    exchange.client.write_rendered()
+    return exchange.finish()
 
 
-cdef inline void put_persistence(int minor, bint keep_alive) noexcept:
-    if not keep_alive:
+cdef inline void put_persistence(int minor, bint is_last) noexcept:
+    if is_last:
         put_text(b"Connection: close\r\n")
     elif minor == 0:
         put_text(b"Connection: keep-alive\r\n")
@@ -86,7 +88,7 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
         exchange.log(LOG_INFO, "status", {"body": text.decode("utf-8", "replace")})
     if router_error:
         headers += b"X-Cf-Routererror: " + router_error + b"\r\n"
-        exchange.router_error = router_error
+        exchange.response.set_router_error(router_error)
     if exchange.plane.settings.render_error is not None:
         try:
             body = render_error(exchange.plane.settings.render_error, status, headers, message)
@@ -94,11 +96,10 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
         except Exception as error:
             exchange.log(LOG_ERROR, "render-error-failed", {"error": str(error)})
             body = text
-    respond(
+    return respond(
         exchange, status,
         headers + b"Content-Type: " + kind + b"; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n", body,
     )
-    return exchange.finish()
 
 
 cdef bytes render_error(object render, int status, bytes headers, bytes message):
@@ -114,42 +115,32 @@ cdef int respond_health(Exchange exchange) except -1:
     """The router's own health, for the load balancer in front of it (spec 4.2, handler 13), and the end of the exchange."""
     cdef bytes headers = b"Cache-Control: private, max-age=0\r\nExpires: 0\r\n"
     if exchange.plane.is_healthy:
-        respond(exchange, 200, headers, b"ok\n")
-    else:
-        respond(exchange, 503, headers, b"")
-    return exchange.finish()
+        return respond(exchange, 200, headers, b"ok\n")
+    return respond(exchange, 503, headers, b"")
 
 
 cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
-    cdef ClientConnection client = exchange.client
-    cdef bytes host = PyBytes_AS_STRING(exchange.head)[exchange.host.start : exchange.host.start + exchange.host.length]
     drop_message()
-    exchange.is_broken_off = True
+    exchange.response.break_off(None)
     try:
-        exchange.log(LOG_ERROR, "panic-check", fault_fields(host.decode("latin-1"), error))
+        exchange.log(LOG_ERROR, "panic-check", fault_fields(exchange.request.host_text().decode("latin-1"), error))
     except Exception:
         # A log that fails costs its lines, not the response.
         pass
     try:
         exchange.detach_backend()
-        if exchange.is_response_started:
+        if exchange.response.is_started:
             if not exchange.is_finished:
-                client.abort_response(True)
+                exchange.client.break_off(True)
         elif not exchange.is_finished:
-            exchange.router_error = b"unknown_failure"
+            exchange.response.set_router_error(b"unknown_failure")
             respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
         exchange.finish()
     except Exception:
         # Another fault, in the response or behind it: below, that is the end of the connection.
         drop_message()
-    if client.exchange is exchange:
-        exchange.is_finished = True
-        exchange.disarm()
-        exchange.release_count()
-        client.exchange = None
-        client.abort()
-    return 0
+    return exchange.give_up()
 
 
 cdef int log_panic(DataPlane plane, object error) except -1:
@@ -175,18 +166,16 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
     cdef DataPlane plane = exchange.plane
     cdef bytes router_error = router_error_of(failure)
     plane.counters[row.counter] += 1
-    if exchange.wants_websocket:
+    if exchange.request.wants_websocket:
         plane.counters[COUNTER_WEBSOCKET_FAILURES] += 1
-    exchange.router_error = router_error
+    exchange.response.set_router_error(router_error)
     if failure.kind == FAILURE_CLIENT_GONE:
         # Logged as if somebody were there to read it.
-        exchange.status = row.status
-        exchange.bytes_sent = PyBytes_GET_SIZE(row.body)
-    else:
-        respond(
-            exchange, row.status,
-            b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
-            + b"\r\nX-Content-Type-Options: nosniff\r\n",
-            row.body,
-        )
-    return exchange.finish()
+        exchange.response.note(row.status, strlen(row.body))
+        return exchange.finish()
+    return respond(
+        exchange, row.status,
+        b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
+        + b"\r\nX-Content-Type-Options: nosniff\r\n",
+        row.body,
+    )

@@ -95,8 +95,8 @@ cdef int rewrite(Exchange exchange, Py_ssize_t start, bint* is_dated) except -1:
     rewriting.apply(start)
     is_dated[0] = rewriting.date.line >= 0
     if rewriting.router_error.line < 0:
-        exchange.router_error = None
+        exchange.response.set_router_error(None)
     else:
         error = _message + rewriting.router_error.line + rewriting.router_error.length + 2
-        exchange.router_error = error[: <const char*>memchr(error, c"\r", _at - error) - error]
+        exchange.response.set_router_error(error[: <const char*>memchr(error, c"\r", _at - error) - error])
     return 0

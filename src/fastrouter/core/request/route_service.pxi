@@ -71,15 +71,15 @@ cdef str URL_SAFE = "/%:@!$&'()*+,;=-._~?"
 cdef bint visit_route_service(Exchange exchange, Head head) except -1:
     """Handler 20: send a request to its route's service, unless it has been there. False: it was responded to instead."""
     cdef RouteServices services = exchange.plane.settings.route_services
-    if not exchange.pool.route_service_url:
+    if not exchange.round_trip.pool.route_service_url:
         return not (services.is_strict and head.has(HEADER_X_CF_PROXY_SIGNATURE)) or check_stray_signature(exchange)
     if services.signer is None:
         return respond_failed_visit(exchange, 502, b"Support for route services is disabled.")
-    if exchange.wants_websocket and not services.allows_websockets:
+    if exchange.request.wants_websocket and not services.allows_websockets:
         return respond_failed_visit(
             exchange, 503, b"Websocket requests are not supported for routes bound to Route Services."
         )
-    if exchange.is_return:
+    if exchange.request.is_return:
         # Secrets between router and service: the app must not see them (spec 8.10).
         remove_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE)
         remove_header(exchange, head, HEADER_X_CF_PROXY_METADATA)
@@ -102,19 +102,19 @@ cdef bint respond_failed_visit(Exchange exchange, int status, bytes message) exc
 
 cdef int set_out(Exchange exchange, Head head, RouteServices services) except -1:
     """Give the request what it needs to come back, and the service as its destination."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
-    cdef bytes host = base[exchange.host.start : exchange.host.start + exchange.host.length]
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
+    cdef bytes host = request.host_text()
     cdef bytes url = b"https://" if services.recommends_https else b"http://"
     cdef bytes signature, metadata
-    cdef RouteService service = services.at(exchange.pool.route_service_url)
-    url += without_port(host) + (base[exchange.path.start : exchange.path.start + exchange.path.length] or b"/")
+    cdef RouteService service = services.at(exchange.round_trip.pool.route_service_url)
+    url += without_port(host) + (base[request.path.start : request.path.start + request.path.length] or b"/")
     signature, metadata = services.signer.sign(url.decode("utf-8", "replace"))
     set_header(exchange, head, HEADER_X_CF_PROXY_SIGNATURE, PyBytes_AS_STRING(signature), PyBytes_GET_SIZE(signature))
     set_header(exchange, head, HEADER_X_CF_PROXY_METADATA, PyBytes_AS_STRING(metadata), PyBytes_GET_SIZE(metadata))
     set_header(exchange, head, HEADER_X_CF_FORWARDED_URL, PyBytes_AS_STRING(url), PyBytes_GET_SIZE(url))
-    exchange.service = service
-    exchange.closes_backend = True
-    exchange.endpoint = service.endpoint if not is_hairpin(exchange, services) else services.hairpin
+    request.close_backend()
+    exchange.round_trip.visit(service, services.hairpin if is_hairpin(exchange, service, services) else service.endpoint)
     return 0
 
 
@@ -124,9 +124,8 @@ cdef bytes without_port(bytes host):
     return name if colon and (not port or port.isdigit()) and (b":" not in name or name.endswith(b"]")) else host
 
 
-cdef bint is_hairpin(Exchange exchange, RouteServices services) except -1:
+cdef bint is_hairpin(Exchange exchange, RouteService service, RouteServices services) except -1:
     """Whether the service is an app of this router, to be reached without leaving it (spec 5.9.6)."""
-    cdef RouteService service = exchange.service
     cdef EndpointPool pool
     if services.hairpin is None:
         return False
@@ -147,28 +146,28 @@ cdef bint read_signature(Exchange exchange, Head head) except -1:
     cdef RouteServices services = exchange.plane.settings.route_services
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
     cdef bint names_url = head.value_of(HEADER_X_CF_FORWARDED_URL).length > 0
-    cdef bint has_service = bool(exchange.pool.route_service_url)
+    cdef bint has_service = bool(exchange.round_trip.pool.route_service_url)
     if not (is_signed and (names_url or has_service)) and not (services.is_strict and not has_service):
         return False
     if services.signer is None:
-        exchange.signature_error = ValueError("route services are disabled")
+        exchange.request.set_signature(None, ValueError("route services are disabled"))
         return False
     try:
-        exchange.signed_url = services.signer.validate(
+        exchange.request.set_signature(services.signer.validate(
             head.text_of(HEADER_X_CF_PROXY_SIGNATURE), head.text_of(HEADER_X_CF_PROXY_METADATA)
-        )
+        ), None)
     except ValueError as error:
-        exchange.signature_error = error
-    return is_signed and names_url and exchange.signature_error is None
+        exchange.request.set_signature(None, error)
+    return is_signed and names_url and exchange.request.signature_error is None
 
 
 cdef bint check_return(Exchange exchange) except -1:
     """Whether the signature, read before, is for this route; if not, the request is responded to."""
-    cdef object error = exchange.signature_error
+    cdef object error = exchange.request.signature_error
     if error is None:
         error = route_mismatch(exchange)
     if error is None:
-        exchange.is_return = True
+        exchange.request.confirm_return()
         return True
     exchange.log(LOG_ERROR, "signature-validation-failed", {"error": str(error)})
     respond_error(
@@ -180,7 +179,7 @@ cdef bint check_return(Exchange exchange) except -1:
 
 cdef bint check_stray_signature(Exchange exchange) except -1:
     """A signature where no route service is (spec 5.9.5): somebody passes for one, unless it is sound."""
-    cdef object error = exchange.signature_error
+    cdef object error = exchange.request.signature_error
     if error is None:
         return True
     if is_expired(error):
@@ -201,7 +200,8 @@ cdef bint is_expired(object error) except -1:
 
 cdef object route_mismatch(Exchange exchange):
     """Why the signed URL is not one of this request's route, None if it is."""
-    cdef str url = exchange.signed_url
+    cdef str url = exchange.request.signed_url
+    cdef EndpointPool own = exchange.round_trip.pool
     cdef EndpointPool pool
     cdef bytes host, path
     try:
@@ -219,10 +219,9 @@ cdef object route_mismatch(Exchange exchange):
     uri = (host + path).decode("utf-8", "replace").removesuffix("/")
     if pool is None:
         return ValueError(f"original request URL {uri} does not exist in the routing table")
-    if pool.name != exchange.pool.name:
+    if pool.name != own.name:
         return ValueError(
-            f"route service forwarded URL {exchange.pool.host}{exchange.pool.context_path} does not match the original "
-            f"request URL {uri}"
+            f"route service forwarded URL {own.host}{own.context_path} does not match the original request URL {uri}"
         )
     return None
 
@@ -246,21 +245,6 @@ cdef str fault_of_url(str url, str scheme, str authority, str path):
 
 
 # --- the visit --------------------------------------------------------------------------------------------------------------
-
-cdef int attempt_visit(Exchange exchange) except -1:
-    """Begin the next attempt at the route service: over a connection of its own (spec 5.6, 5.9.7)."""
-    if exchange.attempt == 0:
-        exchange.proxy_started_ns = monotonic_ns()
-    exchange.attempt += 1
-    if exchange.plane.logs_debug:
-        exchange.log(LOG_DEBUG, "route-service", {
-            "route-service-url": described_url(exchange.service.url), "attempt": exchange.attempt,
-        })
-    exchange.dial_started_ns = exchange.dialled_ns = exchange.secured_ns = 0
-    if not exchange.wants_websocket:
-        exchange.arm(exchange.plane.attempts)
-    return send_attempt(exchange)
-
 
 cdef dict described_url(str url):
     """A URL as log lines of Gorouter tell it: member by member of Go's own form of one, but without the user's password."""
@@ -290,7 +274,7 @@ cdef int note_service_response(Exchange exchange, int status) except -1:
     """A route service that responds by itself, and does not send the request back, is logged."""
     if not 200 <= status < 300:
         exchange.log(LOG_INFO, "route-service-response", {
-            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used, True),
+            **described_destination(exchange), **described_attempt(exchange, exchange.backend.was_used(), True),
             "status-code": status,
         })
     return 0

@@ -41,16 +41,15 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
                 settings.keeps_sticky_metadata and value.length <= METADATA_MAX
                 and equals_bytes(text + name.start, name.length, METADATA_COOKIE)
             ):
-                exchange.sticky_metadata = unquoted(text[value.start : value.start + value.length])
+                exchange.request.set_sticky_metadata(unquoted(text[value.start : value.start + value.length]))
             elif not has_session:
                 has_session = is_session_cookie(settings, text + name.start, name.length)
     if not wanted:
         return 0
     if settings.sticky_for_negotiate and is_negotiate(head.text_of(HEADER_AUTHORIZATION)):
-        exchange.sticky = wanted
-        exchange.must_stick = True
+        exchange.request.stick_to(wanted, True)
     elif has_session:
-        exchange.sticky = wanted
+        exchange.request.stick_to(wanted, False)
     return 0
 
 
@@ -110,7 +109,7 @@ cdef object COOKIE_VALUE = re_compile(rb'"[ !#-:<-\[\]-~]*"|[ !#-:<-\[\]-~]*')
 cdef bytes sticky_lines(Exchange exchange, Head head):
     """The `Set-Cookie` lines that go with this response, b"" for none. Only for responses of backends (spec 5.3.3, 9.3)."""
     cdef Settings settings = exchange.plane.settings
-    cdef Endpoint endpoint = exchange.endpoint
+    cdef Endpoint endpoint = exchange.round_trip.endpoint
     cdef bytes identity, lines
     cdef list sessions = []
     cdef StickyAttributes attributes
@@ -122,7 +121,7 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
     if endpoint.instance.length == 0:
         return b""
     is_negotiated = settings.sticky_for_negotiate and is_negotiate(head.text_of(HEADER_WWW_AUTHENTICATE))
-    if not is_negotiated and exchange.sticky is None and not head.has(HEADER_SET_COOKIE):
+    if not is_negotiated and exchange.request.sticky is None and not head.has(HEADER_SET_COOKIE):
         return b""
     identity = endpoint.cookie_identity()
     if head.has(HEADER_SET_COOKIE):
@@ -151,7 +150,7 @@ cdef bytes sticky_lines(Exchange exchange, Head head):
             if not sessions or (settings.keeps_sticky_metadata and len(sessions) < SESSION_COOKIES_MAX):
                 sessions.append(StickyAttributes.of_session(text[:length], settings.keeps_sticky_metadata))
     if is_negotiated or not sessions:
-        if exchange.sticky == identity or not (is_negotiated or exchange.sticky is not None):
+        if exchange.request.sticky == identity or not (is_negotiated or exchange.request.sticky is not None):
             return b""
         attributes = StickyAttributes()
         if is_negotiated:
@@ -172,9 +171,9 @@ cdef bytes sticky_cookie(Exchange exchange, bytes name, bytes value, StickyAttri
     """A whole `Set-Cookie` line; the attributes in Go's order."""
     cdef bint is_secure = attributes.is_secure or exchange.plane.settings.secure_cookies
     return b"".join([
-        b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.pool.context_path), attributes.expires,
-        attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site, attributes.partitioned,
-        b"\r\n",
+        b"Set-Cookie: ", name, b"=", cookie_value(value), b"; Path=", cookie_path(exchange.round_trip.pool.context_path),
+        attributes.expires, attributes.max_age, b"; HttpOnly", b"; Secure" if is_secure else b"", attributes.same_site,
+        attributes.partitioned, b"\r\n",
     ])
 
 
@@ -256,11 +255,11 @@ cdef StickyAttributes attributes_of_metadata(Exchange exchange):
     """What the client's `__VCAP_ID_META__` says of the cookie that is to be issued anew."""
     cdef StickyAttributes attributes = StickyAttributes()
     cdef bytes key, value
-    if not exchange.sticky_metadata:
+    if not exchange.request.sticky_metadata:
         exchange.log(LOG_INFO, "vcap-id-meta-cookie-not-found", {})
         return attributes
     try:
-        for part in exchange.sticky_metadata.split(b"&"):
+        for part in exchange.request.sticky_metadata.split(b"&"):
             key, _, value = part.partition(b"=")
             if part == b"secure":
                 attributes.is_secure = True

@@ -10,20 +10,20 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     if b3.length:
         if exchange.plane.logs_debug:
             exchange.plane.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
-        if adopt_b3(exchange, head.base + b3.start, b3.length):
+        if adopt_b3(&exchange.request.trace, head.base + b3.start, b3.length):
             return 0
         exchange.plane.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
     if head.value_of(HEADER_X_B3_TRACEID).length and head.value_of(HEADER_X_B3_SPANID).length:
         return adopt_b3_headers(exchange, head)
-    name_trace(exchange)
-    set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.trace_id, exchange.trace_id_length)
-    set_header(exchange, head, HEADER_X_B3_SPANID, exchange.span_id, 16)
+    name_trace(&exchange.request.trace)
+    set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.request.trace.id, exchange.request.trace.id_length)
+    set_header(exchange, head, HEADER_X_B3_SPANID, exchange.request.trace.span_id, 16)
     begin_message()
-    put_b3_ids(exchange)
+    put_b3_ids(&exchange.request.trace)
     return set_header(exchange, head, HEADER_B3, _message + 1, end_message() - 1)
 
 
-cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexcept:
+cdef bint adopt_b3(Trace* ids, const char* text, Py_ssize_t length) noexcept:
     """A `b3` header: `trace-span`, `trace-span-flag`, `trace-span-flag-parent`, or a flag. False: it is none of these."""
     cdef char trace[32]
     cdef char span[16]
@@ -33,7 +33,7 @@ cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexc
     cdef const char* behind = text + length - rest
     if length == 1 and is_b3_flag(text[0]):
         # It names no ids, which Gorouter reads as zeros.
-        adopt_zipkin_ids(exchange, ZEROS, ZEROS)
+        adopt_zipkin_ids(ids, ZEROS, ZEROS)
         return True
     if rest != 0 and rest != 2 and rest != 19:
         return False
@@ -43,7 +43,7 @@ cdef bint adopt_b3(Exchange exchange, const char* text, Py_ssize_t length) noexc
         return False
     if rest == 19 and (behind[2] != c"-" or not read_hex(parent, 16, behind + 3, 16)):
         return False
-    adopt_zipkin_ids(exchange, trace, span)
+    adopt_zipkin_ids(ids, trace, span)
     return True
 
 
@@ -75,10 +75,10 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
             "trace-id": head.text_of(HEADER_X_B3_TRACEID).decode("utf-8", "replace"),
             "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
         })
-    adopt_zipkin_ids(exchange, trace, span)
+    adopt_zipkin_ids(&exchange.request.trace, trace, span)
     begin_message()
     if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
-        put_b3_ids(exchange)
+        put_b3_ids(&exchange.request.trace)
     if head.value_is(HEADER_X_B3_FLAGS, b"1"):
         put_text(b"-d")
     elif is_sampled:
@@ -92,18 +92,25 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
     return set_header(exchange, head, HEADER_B3, _message + 1, max(end_message() - 1, 0))
 
 
-cdef void adopt_zipkin_ids(Exchange exchange, const char* trace, const char* span) noexcept:
+cdef void adopt_zipkin_ids(Trace* ids, const char* trace, const char* span) noexcept:
     """Ids of 32 and 16 digits. Of a trace id Zipkin leaves out the upper half where that is zero."""
-    exchange.trace_id_length = 16 if memcmp(trace, ZEROS, 16) == 0 else 32
-    memcpy(exchange.trace_id, trace + 32 - exchange.trace_id_length, exchange.trace_id_length)
-    memcpy(exchange.span_id, span, 16)
+    if memcmp(trace, ZEROS, 16) == 0:
+        adopt_ids(ids, trace + 16, 16, span)
+    else:
+        adopt_ids(ids, trace, 32, span)
 
 
-cdef void put_b3_ids(Exchange exchange) noexcept:
+cdef void adopt_ids(Trace* ids, const char* trace, Py_ssize_t length, const char* span) noexcept:
+    ids.id_length = length
+    memcpy(ids.id, trace, length)
+    memcpy(ids.span_id, span, 16)
+
+
+cdef void put_b3_ids(const Trace* trace) noexcept:
     put_byte(c"-")
-    put(exchange.trace_id, exchange.trace_id_length)
+    put(trace.id, trace.id_length)
     put_byte(c"-")
-    put(exchange.span_id, 16)
+    put(trace.span_id, 16)
 
 
 cdef int trace_w3c(Exchange exchange, Head head) except -1:
@@ -116,15 +123,13 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     cdef bint goes_on = read_traceparent(trace, flags, head)
     if goes_on:
         write_hex_bytes(parent, random_bytes(8), 8)
-        if exchange.trace_id_length == 0:
-            exchange.trace_id_length = 32
-            memcpy(exchange.trace_id, trace, 32)
-            memcpy(exchange.span_id, parent, 16)
+        if exchange.request.trace.id_length == 0:
+            adopt_ids(&exchange.request.trace, trace, 32, parent)
     else:
-        name_trace(exchange)
+        name_trace(&exchange.request.trace)
         memcpy(trace, ZEROS, 32)
-        memcpy(trace + 32 - exchange.trace_id_length, exchange.trace_id, exchange.trace_id_length)
-        memcpy(parent, exchange.span_id, 16)
+        memcpy(trace + 32 - exchange.request.trace.id_length, exchange.request.trace.id, exchange.request.trace.id_length)
+        memcpy(parent, exchange.request.trace.span_id, 16)
         memcpy(flags, <const char*>b"01", 2)
     begin_message()
     put_text(b"00-")
@@ -171,14 +176,14 @@ cdef void put_tracestate(const char* text, Py_ssize_t length, bytes key) noexcep
         put(start, entry.length)
 
 
-cdef int set_request_id(Exchange exchange) except -1:
+cdef int set_request_id(Trace* trace) except -1:
     """X-Vcap-Request-Id: the trace id with dashes if it has the digits for that, else a random one."""
-    cdef const char* digits = exchange.trace_id
-    cdef char* id = exchange.request_id
+    cdef const char* digits = trace.id
+    cdef char* id = trace.request_id
     if id[0]:
         # The trace was named after it.
         return 0
-    if exchange.trace_id_length != 32:
+    if trace.id_length != 32:
         return make_uuid4(id)
     memcpy(id, digits, 8)
     memcpy(id + 9, digits + 8, 4)
@@ -189,20 +194,20 @@ cdef int set_request_id(Exchange exchange) except -1:
     return 0
 
 
-cdef int name_trace(Exchange exchange) except -1:
+cdef int name_trace(Trace* trace) except -1:
     """Give the request trace ids if it has none: those of its request id, which is made now if it must be."""
-    cdef const char* id = exchange.request_id
-    cdef char* digits = exchange.trace_id
-    if exchange.trace_id_length == 0:
+    cdef const char* id = trace.request_id
+    cdef char* digits = trace.id
+    if trace.id_length == 0:
         if id[0] == 0:
-            make_uuid4(exchange.request_id)
+            make_uuid4(trace.request_id)
         memcpy(digits, id, 8)
         memcpy(digits + 8, id + 9, 4)
         memcpy(digits + 12, id + 14, 4)
         memcpy(digits + 16, id + 19, 4)
         memcpy(digits + 20, id + 24, 12)
-        exchange.trace_id_length = 32
-        memcpy(exchange.span_id, digits + 16, 16)
+        trace.id_length = 32
+        memcpy(trace.span_id, digits + 16, 16)
     return 0
 
 

@@ -1,7 +1,7 @@
-# Endpoint: one backend address, with everything about it that a request needs rendered beforehand.
+# Endpoint: one backend address, with the header lines about it rendered beforehand.
 #
-# There may be a hundred thousand of them, so the texts are kept once, inside the header lines they are sent in; what else needs
-# them (log line, properties) cuts them out again.
+# There may be a hundred thousand of them, so each text is kept once, inside the header line in which it is sent; log lines and
+# properties take it from there.
 
 cdef class Endpoint:
     def __cinit__(self, *_arguments, **_keywords):
@@ -29,7 +29,7 @@ cdef class Endpoint:
         for name, text in (
             ("host", host), ("app_id", app_id), ("instance_id", instance_id), ("instance_index", instance_index)
         ):
-            # These become header values: a line end in one would let a registration write headers of its own.
+            # These become header values. A line end would let a registration add headers.
             if not (text.isascii() and text.isprintable()):
                 raise ValueError(f"{name} must be printable ASCII, not {text!r}")
             if len(text) > 1024:
@@ -50,19 +50,19 @@ cdef class Endpoint:
         self.index = slice_of(len(self.headers) - len(index) - 2, len(index))
         self.port = port
         self.tls = tls
-        # Diego names a certificate after its instance: then the name is kept once.
+        # Diego names a certificate after its instance: then both share one text.
         self.san = None if server_cert_domain_san == instance_id else server_cert_domain_san
         self.is_http2 = protocol == "http2"
-        # Zones and components are few: one text for all endpoints that have it.
+        # There are few zones and components: all endpoints share their texts.
         self.availability_zone = intern(availability_zone)
         self.process_id = process_id
         self.component = intern(component)
 
     def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
-        """Count in `slot` of the mapping all workers see, instead of for this process alone. Raises ValueError beyond it.
+        """Count in `slot` of the memory that all workers share, not for this process alone. Raises ValueError beyond it.
 
-        The rows are those of `latency` and `http_latency_seconds` that belong to its labels. A slot that was another endpoint's
-        has counts that those who made them will balance; its mark is cleared by `Stats.clear_mark`.
+        The rows are those of `latency` and `http_latency_seconds` that belong to its labels. If the slot was another
+        endpoint's, its requests in flight are still subtracted when they end; its mark is cleared by `Stats.clear_mark`.
         """
         if not (0 <= component_row < HISTOGRAM_ROWS[HISTOGRAM_LATENCY] and 0 <= source_row < HISTOGRAM_ROWS[HISTOGRAM_HTTP]):
             raise ValueError(f"rows out of range: {component_row}, {source_row}")
@@ -78,7 +78,7 @@ cdef class Endpoint:
 
     @property
     def in_flight(self):
-        """Attempts that wait for their response head, of all workers."""
+        """Attempts of all workers that wait for their response head."""
         return self.total_in_flight[0]
 
     cdef bint reserve(self, int64_t limit) noexcept:
@@ -139,7 +139,7 @@ cdef class Endpoint:
         return self.instance_id if self.san is None else self.san
 
     cdef str certificate_name(self):
-        """Whose certificate it must show: without a name of its own, its address (spec 5.6)."""
+        """The name or, without one, the address that its certificate must have (spec 5.6)."""
         return self.server_cert_domain_san or self.host
 
     cdef ConnectionPool connection_pool(self):
@@ -149,7 +149,7 @@ cdef class Endpoint:
         return self.connections
 
     cdef int take_over(self, Endpoint predecessor) except -1:
-        """Stand in for the endpoint registered before under the same address: warm connections to the same peer stay."""
+        """Replace `known`, registered before at the same address; keep its warm connections if the peer is the same."""
         if self is not predecessor and self.tls == predecessor.tls and (
             self.server_cert_domain_san == predecessor.server_cert_domain_san
         ):

@@ -2,7 +2,7 @@
 
 @cython.no_gc
 cdef class EndpointPool:
-    # Not known to the collector, and in no cycle: nothing an endpoint leads to knows its pool.
+    # Not tracked by the collector. Only an open connection leads from an endpoint back to its pool, and none outlives its router.
 
     def __cinit__(self, bytes name, list endpoints):
         self.name = name
@@ -14,17 +14,17 @@ cdef class EndpointPool:
 
     @property
     def uri(self):
-        """As it was registered first, without query and trailing slash."""
+        """The URI of the first registration, without query and trailing slash."""
         return self.name.decode("utf-8")
 
     @property
     def host(self):
-        """The host as it was registered first, in its own case."""
+        """The host of the first registration, in its original case."""
         return self.uri.partition("/")[0]
 
     @property
     def context_path(self):
-        """The path as it was registered first; "/" without one."""
+        """The path of the first registration; "/" without one."""
         return "/" + self.uri.partition("/")[2]
 
     cdef int put(self, Endpoint endpoint) except -1:
@@ -57,25 +57,25 @@ cdef class EndpointPool:
         """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
         cdef Settings settings = exchange.plane.settings
         cdef Endpoint endpoint
-        if exchange.sticky is not None and (
-            exchange.attempt <= 1 or exchange.must_stick or settings.keeps_sticky_metadata
+        if exchange.request.sticky is not None and (
+            exchange.round_trip.attempt <= 1 or exchange.request.must_stick or settings.keeps_sticky_metadata
         ):
-            endpoint = self.find_sticky(exchange.sticky)
+            endpoint = self.find_sticky(exchange.request.sticky)
             if exchange.plane.logs_debug:
                 log_stickiness(exchange, self, endpoint)
             if endpoint is not None and not is_overloaded(endpoint, settings):
                 return endpoint
-            if exchange.must_stick:
+            if exchange.request.must_stick:
                 return None
         if self._is_least_connection(settings):
-            return self._least_connection(settings, exchange.attempt <= 1)
+            return self._least_connection(settings, exchange.round_trip.attempt <= 1)
         return self._round_robin(exchange, settings)
 
     cdef bint _is_least_connection(self, Settings settings) except -1:
         return (self.algorithm or settings.balancing_algorithm) == "least-connection"
 
     cdef int log_algorithm(self, Exchange exchange) except -1:
-        """Say how a request's endpoints are going to be found."""
+        """Log by which algorithm a request's endpoints are selected."""
         cdef str name = "least-connection" if self._is_least_connection(exchange.plane.settings) else "round-robin"
         return exchange.log(LOG_DEBUG, f"endpoint-iterator-with-{name}-lb-algo", {})
 
@@ -93,29 +93,32 @@ cdef class EndpointPool:
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings):
         """The next endpoint from the exchange's cursor on that carries no failure mark (spec 5.2.2).
 
-        The pool's cursor moves by one per request, the exchange's own by one per attempt. A circle without a result forgets
-        all marks and the zone, unless everything is overloaded: a pool that failed as a whole is tried again at once.
+        The pool's cursor moves by one per request, the exchange's own by one per attempt. After a full round without a result,
+        all marks and the zone are forgotten, unless all endpoints are overloaded: a pool that failed as a whole is tried again at
+        once.
         """
         cdef Py_ssize_t size = PyList_GET_SIZE(self.endpoints)
+        cdef Py_ssize_t cursor = exchange.round_trip.cursor
         cdef Py_ssize_t i
-        cdef bint is_local = settings.prefers_local and exchange.attempt <= 1
+        cdef bint is_local = settings.prefers_local and exchange.round_trip.attempt <= 1
         cdef bint has_room = False
         cdef Endpoint endpoint
         if size == 0:
             return None
-        if exchange.cursor < 0:
+        if cursor < 0:
             if self.cursor < 0:
                 self.cursor = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>size)
             else:
                 self.cursor += 1
             if self.cursor >= size:
                 self.cursor = 0
-            exchange.cursor = self.cursor
+            cursor = self.cursor
         for i in range(2 * size):
-            if exchange.cursor >= size:
-                exchange.cursor = 0
-            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, exchange.cursor)
-            exchange.cursor += 1
+            if cursor >= size:
+                cursor = 0
+            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, cursor)
+            cursor += 1
+            exchange.round_trip.set_cursor(cursor)
             if not is_overloaded(endpoint, settings):
                 has_room = True
                 if not (is_local and endpoint.availability_zone != settings.zone) and not is_marked(endpoint, settings):
@@ -128,7 +131,7 @@ cdef class EndpointPool:
         return None
 
     cdef Endpoint _least_connection(self, Settings settings, bint is_first):
-        """The endpoint with the fewest requests in flight, of equal ones any; local ones first if wanted (spec 5.2.3)."""
+        """The endpoint with the fewest requests in flight, by chance among equals; local ones may come first (spec 5.2.3)."""
         cdef Endpoint best = None
         cdef Endpoint best_local = None
         cdef Endpoint endpoint
@@ -157,14 +160,14 @@ cdef class EndpointPool:
         return False
 
     cdef bint is_exhausted_for(self, Exchange exchange) noexcept:
-        """Whether `select` has found nobody because all are at their limit.
+        """Whether `select` has found no endpoint because all are at their limit.
 
         A request that must stick to its instance is not refused for the limit as long as others have room (spec 5.2.1).
         """
         if PyList_GET_SIZE(self.endpoints) == 0:
             return False
-        # Anybody else is only refused by full endpoints; one that has room by now does not make that untrue.
-        return not exchange.must_stick or not self.has_room(exchange.plane.settings)
+        # Without a sticky instance only full endpoints lead to this, even if one of them has room again by now.
+        return not exchange.request.must_stick or not self.has_room(exchange.plane.settings)
 
     cdef int _forget_marks(self) noexcept:
         cdef Py_ssize_t i
@@ -177,11 +180,11 @@ cdef class EndpointPool:
 
 
 cdef int log_stickiness(Exchange exchange, EndpointPool pool, Endpoint endpoint) except -1:
-    """Say what becomes of the instance that is asked for: `endpoint`, or None where there is none."""
-    cdef dict requested = {"requested-endpoint": exchange.sticky.decode("utf-8", "replace")}
-    if not exchange.must_stick:
-        if exchange.attempt <= 1:
-            # As in Gorouter, even if it is not missing.
+    """Log what happens to the sticky instance: `endpoint`, or None if it is missing."""
+    cdef dict requested = {"requested-endpoint": exchange.request.sticky.decode("utf-8", "replace")}
+    if not exchange.request.must_stick:
+        if exchange.round_trip.attempt <= 1:
+            # Gorouter logs this even if the instance is not missing.
             exchange.log(LOG_DEBUG, "endpoint-missing-choosing-alternate", requested)
     elif endpoint is None:
         exchange.log(LOG_DEBUG, "endpoint-missing-but-request-must-be-sticky", requested)
@@ -195,7 +198,7 @@ cdef inline bint is_overloaded(Endpoint endpoint, Settings settings) noexcept:
 
 
 cdef inline bint is_marked(Endpoint endpoint, Settings settings) noexcept:
-    """Whether it failed so lately that it is passed over."""
+    """Whether it failed so recently that it is passed over."""
     if endpoint.failed_at_ns[0] == 0:
         return False
     if monotonic_ns() - endpoint.failed_at_ns[0] <= settings.failure_memory_ns:
@@ -205,7 +208,7 @@ cdef inline bint is_marked(Endpoint endpoint, Settings settings) noexcept:
 
 
 cdef inline bint is_better(Endpoint endpoint, Endpoint best, uint32_t* ties) except -1:
-    """Whether `endpoint` takes the place of `best`; each of n equal ones ends up there with the same chance."""
+    """Whether `endpoint` replaces `best`; each of n equal endpoints is the result with the same probability."""
     if best is None or endpoint.total_in_flight[0] < best.total_in_flight[0]:
         ties[0] = 1
         return True

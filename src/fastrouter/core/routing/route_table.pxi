@@ -1,15 +1,15 @@
 # RouteTable: host and path -> EndpointPool (spec 3.3, 3.7).
 #
 # A tree over the segments of `host/path`: the root's children are hosts (a wildcard host is the segment `*.example.com`), below
-# them one node per path segment. A lookup walks it for the exact host, then for ever wider wildcards.
+# them one node per path segment. A lookup walks it for the exact host, then for wider and wider wildcards.
 
-# Bytes of a host: no name of the DNS is longer, so no route of a longer one is ever reached.
+# Bytes of a host: no DNS name is longer, so longer hosts have no route.
 cdef Py_ssize_t HOST_MAX = 255
 
 
 @cython.no_gc
 cdef class RouteNode:
-    """One segment. `pool` is None where no route ends. A tree, so the collector need not know it."""
+    """One segment. `pool` is None where no route ends. A tree has no cycles, so the collector does not track it."""
 
     def __cinit__(self):
         self.children = None
@@ -29,11 +29,11 @@ cdef class RouteTable:
         """Put `endpoint` under the route `uri` (host[/path]): a new route, a new endpoint, or in place of its address."""
         cdef RouteNode node = self.root
         cdef RouteNode child
-        cdef bytes key = route_key(uri)
+        cdef bytes key = _key_bytes(uri)
         cdef bytes name
         for segment in key.split(b"/"):
             if segment == key:
-                # A host without a path, which most routes are: the key of the tree is the name of the pool.
+                # Most routes are a host without a path: then the key of the tree and the name of the pool share one object.
                 segment = key
             if node.children is None:
                 node.children = {}
@@ -58,7 +58,7 @@ cdef class RouteTable:
         cdef list way = []
         cdef RouteNode node = self.root
         cdef RouteNode child
-        for segment in route_key(uri).split(b"/"):
+        for segment in _key_bytes(uri).split(b"/"):
             if node.children is None or segment not in node.children:
                 return False
             way.append((node, segment))
@@ -67,7 +67,7 @@ cdef class RouteTable:
             return False
         node.pool = None
         self.size -= 1
-        # Childless nodes without a route go, so that the tree holds no more than its routes.
+        # Nodes without a route and without children are removed, so that the tree holds only its routes.
         for node, segment in reversed(way):
             child = node.children[segment]
             if child.pool is not None or child.children is not None:
@@ -79,7 +79,7 @@ cdef class RouteTable:
         return True
 
     def set_route(self, str uri, *, str route_service_url="", str algorithm="", int latency_row=0):
-        """Set what belongs to a route as a whole; the last registration's word counts (spec 3.4).
+        """Set the attributes of a route as a whole; the last registration wins (spec 3.4).
 
         `latency_row` is that of `fastrouter_route_latency_seconds`; raises ValueError if there is no such row.
         """
@@ -94,7 +94,7 @@ cdef class RouteTable:
     cdef EndpointPool _pool_of(self, str uri):
         """The pool of exactly this route, or None."""
         cdef RouteNode node = self.root
-        for segment in route_key(uri).split(b"/"):
+        for segment in _key_bytes(uri).split(b"/"):
             if node.children is None:
                 return None
             node = node.children.get(segment)
@@ -113,7 +113,8 @@ cdef class RouteTable:
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length):
         """Lookup by the raw Host value and the raw target path; port, query and a trailing slash do not count.
 
-        Linear in the length of both, but for the wildcards of a host, of which one of HOST_MAX bytes has at most half as many.
+        The time is linear in the length of both, for each wildcard of the host; a host of HOST_MAX bytes has at most half as
+        many.
         """
         cdef const char* cut
         cut = <const char*>memchr(host, c":", host_length)
@@ -185,6 +186,11 @@ cdef str _without_query(str uri):
     return uri.removesuffix("/").partition("?")[0]
 
 
-cdef bytes route_key(str uri):
+def route_key(str uri not None):
     """The key of a registered URI (spec 3.3): lower case, no query, no outer slashes."""
-    return _without_query(uri).lower().removesuffix("/").removeprefix("/").encode("utf-8", "replace")
+    return _without_query(uri).lower().removesuffix("/").removeprefix("/")
+
+
+cdef bytes _key_bytes(str uri):
+    """The key as it is compared with bytes of requests."""
+    return route_key(uri).encode("utf-8", "replace")

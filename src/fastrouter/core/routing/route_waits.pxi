@@ -1,9 +1,9 @@
-# RouteWaits: requests that no route is there for wait a moment, because its registration may be on the way.
+# RouteWaits: requests without a route wait a few milliseconds, because the registration may be on its way.
 #
-# An app that registers and is asked at once is asked too early: the message goes through the bus and the control process, the
-# request does not. So the client's walk stops in front of such a request, as if it had not come yet.
+# A request right after a registration can come too early: the message goes through the bus and the control process, the request
+# does not. So the client is treated as if such a request had not come yet.
 
-# How many of those who wait, the last to come, are looked at when the table has changed; the others are when their time is over.
+# How many waiting clients, the latest ones, are checked when the table has changed; the others go on when their time is over.
 cdef int AWAITED_AT_ONCE = 16
 
 
@@ -11,12 +11,12 @@ cdef class RouteWaits:
     def __cinit__(self, double patience, Turns turns not None):
         self.patience = patience
         self.turns = turns
-        # Clients, by when they came: before and after the last half of the patience began.
+        # Clients that came before and after the last tick; there is one every half of the patience.
         self.earlier = {}
         self.later = {}
 
     cdef int add(self, ClientConnection client) except -1:
-        """`client` waits for a turn, which it has when its route is there or when its time is over."""
+        """Let `client` wait until its route is there or its time is over."""
         client.waits_for_turn = True
         self.later[client] = None
         if self.timer is None:
@@ -24,7 +24,7 @@ cdef class RouteWaits:
         return 0
 
     cdef int on_change(self, RouteTable table) except -1:
-        """The table has changed: who may go on now?"""
+        """The table has changed: let clients go on whose route is there now."""
         cdef int looks = AWAITED_AT_ONCE
         cdef dict clients
         cdef ClientConnection client
@@ -66,8 +66,9 @@ cdef class RouteWaits:
 
 cdef bint is_routed(RouteTable table, Exchange exchange) except -1:
     """Whether there is a route, with endpoints, for what `exchange` asks for."""
-    cdef const char* base = PyBytes_AS_STRING(exchange.head)
+    cdef Request request = exchange.request
+    cdef const char* base = PyBytes_AS_STRING(request.head)
     cdef EndpointPool pool = table.find(
-        base + exchange.host.start, exchange.host.length, base + exchange.path.start, exchange.path.length
+        base + request.host.start, request.host.length, base + request.path.start, request.path.length
     )
     return pool is not None and PyList_GET_SIZE(pool.endpoints) > 0

@@ -1,7 +1,7 @@
 # runtime: what all of one worker's data plane shares: clocks, deadlines, settings, counters.
 
 cdef enum:
-    # In the order of REFUSALS: why a request came to no handler, or a connection to no request.
+    # In the order of REFUSALS: why a request was refused before any handler, or a connection before any request.
     REFUSAL_MALFORMED
     REFUSAL_HEADER_TOO_LARGE
     REFUSAL_BAD_HEADER

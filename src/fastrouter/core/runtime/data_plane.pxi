@@ -1,14 +1,14 @@
 # DataPlane: what the connections and exchanges of one worker share: deadlines, turns, counters, the table; and its life.
 
-# Seconds between two looks at the deadlines: every wait may last this much longer than it should.
+# Seconds between two checks of the deadlines: every wait may last this much longer than its timeout.
 cdef double TICK_SECONDS = 0.1
-# A tick that comes this much after the one before is late: the process was held up.
+# A tick that comes so many seconds after the one before is late: the process was held up.
 cdef int64_t LATE_NS = 200000000
-# After so many late ticks in a row deadlines hold again.
+# After so many late ticks in a row deadlines are checked all the same.
 cdef int LATE_TICKS_MAX = 20
 # Between two log lines about a lack of descriptors.
 cdef int64_t STARVED_INTERVAL_NS = 30000000000
-# How long a backend may leave `Expect: 100-continue` without a response before the body is asked for anyway (spec 5.5).
+# How long a backend may leave `Expect: 100-continue` unanswered before the router asks for the body itself (spec 5.5).
 cdef double CONTINUE_SECONDS = 1.0
 # How long a client may go on sending after the last response on its connection.
 cdef double LINGER_SECONDS = 1.0
@@ -63,7 +63,7 @@ cdef class DataPlane:
         if self.tick_handle is not None:
             self.tick_handle.cancel()
             self.tick_handle = None
-        # Whoever is cut off now has not left: no attempt has failed.
+        # Clients that are aborted now have not left by themselves, so no failed attempt is logged.
         self.event_log = self.table_log = None
         for client in list(self.clients):
             client.abort()
@@ -93,15 +93,15 @@ cdef class DataPlane:
                 client.close_after_write()
 
     def set_health(self, bint is_healthy):
-        """Say what the response to health checks by User-Agent is from now on; healthy until it is called."""
+        """Set the response to health checks by User-Agent; it is healthy until the first call."""
         self.is_healthy = is_healthy
 
     def set_debug(self, bint logs_debug):
-        """Say whether `event_log` wants lines of level 0; it does not until it is called."""
+        """Set whether `event_log` gets lines of level 0; it does not until the first call."""
         self.logs_debug = logs_debug
 
     def on_table_changed(self):
-        """Let requests go on whose route has come."""
+        """Let requests go on that have waited for a route which is there now."""
         self.route_waits.on_change(self.table)
 
     def connection_counts(self):
@@ -117,7 +117,7 @@ cdef class DataPlane:
         return active, idle
 
     def has_connections(self):
-        """Whether anybody is connected, those included who have not come through TLS or a PROXY header yet."""
+        """Whether there are client connections, including those that are still in a TLS handshake or PROXY header."""
         return bool(self.clients or self.handshaking)
 
     def new_client(self):
@@ -139,13 +139,13 @@ cdef class DataPlane:
             self._reset_delivered()
         if self.access_log is not None:
             self.access_log.flush()
-        # Timers come before sockets in a turn of the loop. When this process was held up, what was awaited may have come long
-        # ago, and some of it takes several turns: then the next tick decides, unless all of them are late.
+        # Timers come before sockets in a turn of the loop. If this process was held up, the awaited bytes may be in the sockets
+        # already, and reading them may take several turns. So deadlines are left to the next tick, unless all ticks are late.
         if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
             self.loop.call_soon(self._look)
 
     def _look(self):
-        # What is called soon comes in front of this turn's look at the sockets, and what is called soon from there behind it.
+        # call_soon runs before this turn's poll of the sockets; a second call_soon from there runs behind it.
         self.loop.call_soon(self._expire)
 
     def _expire(self):
@@ -176,7 +176,7 @@ cdef class DataPlane:
     cdef int _look_for_descriptors(self) except -1:
         """Log, once an interval, that connections are refused or cannot be dialled because this process may open no more.
 
-        libuv accepts and closes them without a word; so a socket is opened to see whether it can be.
+        libuv accepts and closes connections silently then, so a socket is opened as a test.
         """
         cdef int descriptor = socket(AF_UNIX, SOCK_STREAM_NUMBER, 0)
         if descriptor >= 0:
@@ -194,7 +194,7 @@ cdef class DataPlane:
         return 0
 
     cdef int on_starved_dial(self, int number) except -1:
-        """A dial has failed with errno `number`, for want of what this process or machine may use."""
+        """Log that a dial has failed with errno `number`, because this process or machine has run out of a resource."""
         self.starved_errno = number
         self.starved_dials += 1
         return 0
@@ -211,7 +211,7 @@ cdef class DataPlane:
                            bint is_final=True):
         """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7).
 
-        One that is not final is made again, and counted then, if it has found no endpoint.
+        A lookup that is not final and finds no endpoint is not counted: it is repeated later, and counted then.
         """
         cdef EndpointPool pool
         cdef int64_t begun_ns

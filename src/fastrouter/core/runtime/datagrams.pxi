@@ -1,6 +1,6 @@
-# Datagrams: many of them in few system calls, without the GIL, for a thread beside the event loop.
+# Datagrams: many in few system calls, without the GIL, for a thread beside the event loop.
 #
-# One call of Python's per datagram would take the GIL back each time, and under load wait for it each time.
+# With Python's socket.send the thread would take the GIL again for each datagram, and wait for it each time under load.
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
@@ -52,7 +52,7 @@ def send_datagrams(int descriptor, list messages not None):
                     continue
                 lost += 1
                 last = number
-                # A refusal is about an earlier datagram, which is the one lost; this one was not tried yet.
+                # ECONNREFUSED is about an earlier datagram, which is lost; this one was not sent yet.
                 if number != ECONNREFUSED:
                     at += 1
     finally:

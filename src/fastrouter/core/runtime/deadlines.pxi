@@ -3,7 +3,7 @@
 # A queue has one fixed timeout, so appending at the back keeps it ordered and a tick costs only what has expired.
 
 cdef class Timed:
-    """Base of whatever can wait. Stands in at most one DeadlineQueue at a time."""
+    """Base of everything that can wait. It is in at most one DeadlineQueue at a time."""
 
     cdef void arm(self, DeadlineQueue queue) noexcept:
         """Wait in `queue` from now on; a queue without a timeout never ends the wait."""
@@ -12,7 +12,7 @@ cdef class Timed:
             self.disarm()
         if queue.timeout_ns <= 0:
             return
-        # A few milliseconds do not matter among the tenths of seconds of the tick; but who joins at a look is for the next one.
+        # The coarse clock is exact enough for a tick of 0.1 s. A waiter that joins during a check is for the next one.
         self.expires_ns = max(coarse_ns(), queue.looked_ns) + queue.timeout_ns
         self.queue = queue
         last = queue.last
@@ -43,16 +43,16 @@ cdef class Timed:
         self.queue = None
 
     cdef on_deadline(self, DeadlineQueue queue):
-        """`queue`'s time is over for this one, which no longer stands in it."""
+        """The time in `queue` is over; this waiter is not in the queue any more."""
         raise AssertionError("a Timed class defines on_deadline")
 
     cdef int on_panic(self, object error) except -1:
-        """A callback of this one has raised `error`, a fault of ours: end what it was about, and let nobody wait for it."""
+        """A callback has raised `error`, a fault of the router: end what it was about, so that nothing waits for it."""
         raise AssertionError("a Timed class defines on_panic")
 
 
 cdef class DeadlineQueue:
-    """Those who wait for the same kind of thing, the longest-waiting first. `timeout` in seconds; 0 means no limit."""
+    """Waiters of the same kind, the longest-waiting first. `timeout` in seconds; 0 means no limit."""
 
     def __cinit__(self, double timeout):
         self.timeout_ns = <int64_t>(timeout * 1e9)
@@ -66,5 +66,5 @@ cdef class DeadlineQueue:
             try:
                 waiting.on_deadline(self)
             except Exception as error:
-                # Those behind it have nothing to do with it.
+                # The fault of one waiter must not affect those behind it.
                 waiting.on_panic(error)

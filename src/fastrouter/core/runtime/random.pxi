@@ -15,7 +15,7 @@ cdef const unsigned char* random_bytes(Py_ssize_t size) except NULL:
 
 
 def _after_fork():
-    """Forget the block: two workers must never hand out the same ids."""
+    """Discard the block, because two processes must never use the same ids."""
     global _random_block
     _random_block = b""
 

@@ -1,10 +1,10 @@
-# Stats: what all workers of a router count, in one mapping that all its processes see.
+# Stats: the counters of all workers, in memory that all processes of the router share (ADR 11).
 #
 #   per worker: counters, histograms | per slot: in flight (sum), failure mark, use mark | per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
-# kept besides, because `max_conns` must hold at the very moment a request is sent: it is the one thing changed atomically. The
-# columns of it are what is taken off the sum when a worker dies.
+# also kept, because `max_conns` must hold at the moment a request is sent. Only this sum is changed atomically. When a worker
+# dies, its column is subtracted from it.
 
 cdef extern from *:
     """
@@ -40,7 +40,7 @@ cdef tuple DEFAULT_BOUNDS = (
 cdef tuple HISTOGRAM_NAMES = (
     "route_lookup_time", "gorouter_time", "latency", "http_latency_seconds", "fastrouter_route_latency_seconds"
 )
-# Rows each histogram has: one per value of its label. Row 0 is for what has none, or came when all rows were given away.
+# Rows of each histogram, one per value of its label. Row 0 is for values without a label, and for labels without a free row.
 cdef int HISTOGRAM_ROWS[HISTOGRAM_KINDS]
 HISTOGRAM_ROWS[:] = [1, 1, 64, 4096, 1024]
 
@@ -77,19 +77,19 @@ cdef class Stats:
 
     @staticmethod
     def size(int workers, int slots):
-        """Bytes of the mapping for so many workers and endpoints. Untouched pages of it cost nothing."""
+        """Bytes of the mapping for so many workers and endpoints. Pages that were never written take no memory."""
         return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 4 + 4 * <Py_ssize_t>workers)
 
     @staticmethod
     def private():
-        """Stats of one data plane that shares them with nobody; its endpoints keep their own counts."""
+        """Stats of a single data plane, not shared; its endpoints keep their own counts."""
         return Stats(mmap(-1, Stats.size(1, 0)), 1, 0)
 
     cdef int64_t* column(self, int worker) noexcept:
         return <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>worker)
 
     cdef int64_t* _cells(self, int worker, int kind, int row) noexcept:
-        """One row of a histogram: a cell per bound, one for what is above all, and the sum, which is a double."""
+        """One row of a histogram: a cell per bound, one for values above all bounds, and the sum, which is a double."""
         return self.column(worker) + COUNTERS_ROOM + (self.first_rows[kind] + row) * HISTOGRAM_CELLS
 
     cdef void observe(self, int kind, int row, double value) noexcept:
@@ -175,7 +175,7 @@ cdef class Stats:
         self.counters[COUNTER_LOST_LOG_LINES] += count
 
     def clear_mark(self, int slot):
-        """Forget the failure mark of a slot, which is to be another endpoint's."""
+        """Clear the failure mark of a slot, which is about to be another endpoint's."""
         self.set_mark(slot, 0)
 
     def mark_of(self, int slot):
@@ -207,7 +207,7 @@ cdef class Stats:
         return total
 
     def clear_worker(self, int worker):
-        """Take what a dead worker had in flight off the sums, and its connections. Its counters stay: they only ever go up."""
+        """Subtract the requests in flight and the connections of a dead worker. Counters stay: they must not go down."""
         cdef Py_ssize_t slot
         self.column(worker)[COUNTER_CLIENT_CONNECTIONS] = 0
         self.column(worker)[COUNTER_IDLE_BACKEND_CONNECTIONS] = 0
