@@ -2,11 +2,12 @@
 # Contents of the data plane: every class with its fields, one clause each (units, who writes it), folder by folder.
 # Methods are documented where they are defined, in core/*/*.pxi.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "<stdbool.h>":
     ctypedef bint flag "bool"   # a bint of one byte, for fields
 
+include "core/render/contents.pxd"
 include "core/runtime/contents.pxd"
 include "core/http/contents.pxd"
 include "core/io/contents.pxd"

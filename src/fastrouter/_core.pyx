@@ -42,6 +42,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
+# Cython's own hints to the C compiler.
+cdef extern from *:
+    bint likely(bint condition) noexcept nogil
+
 cdef extern from "Python.h":
     bint Py_UNICODE_ISPRINTABLE(uint32_t character) noexcept nogil
 
@@ -109,7 +113,7 @@ cdef extern from "time.h" nogil:
 # The version of Cython this module was compiled with.
 CYTHON_VERSION = cython.__version__
 
-include "core/render/scratch.pxi"
+include "core/render/render_buffer.pxi"
 include "core/render/quoting.pxi"
 include "core/render/dates.pxi"
 

@@ -1,69 +1,78 @@
 # Fields of a log line: one value each, as Gorouter writes it or as JSON; and the fields and headers that are configured.
 
-cdef inline char* put_name(char* out, bint is_json, const char* key, const char* label) noexcept nogil:
+cdef inline void put_name(bint is_json, const char* key, const char* label) noexcept:
     """The text in front of a value. Two calls, so that the compiler knows both lengths."""
     if is_json:
-        return put_text(out, key)
-    return put_text(out, label)
+        put_text(key)
+    else:
+        put_text(label)
 
 
-cdef inline char* put_nothing(char* out, bint is_json) noexcept:
+cdef inline void put_nothing(bint is_json) noexcept:
     """The text for a missing value."""
-    return put_text(out, b"null" if is_json else b"\"-\"")
+    put_name(is_json, b"null", b"\"-\"")
 
 
-cdef inline char* put_field(char* out, bint is_json, const char* base, Slice text) except NULL:
+cdef inline int put_field(bint is_json, const char* base, Slice text) except -1:
     """A quoted text; an empty one counts as missing."""
     if text.length == 0:
-        return put_nothing(out, is_json)
+        put_nothing(is_json)
+        return 0
     if is_json:
-        return put_json_text(out, base + text.start, text.length)
-    return put_quoted(out, base, text)
+        return put_json_text(base + text.start, text.length)
+    return put_quoted(base, text)
 
 
-cdef char* put_field_bytes(char* out, bint is_json, bytes text) except NULL:
+cdef int put_field_bytes(bint is_json, bytes text) except -1:
     """A quoted text; None and an empty one count as missing."""
     cdef Slice whole
     if text is None:
-        return put_nothing(out, is_json)
+        put_nothing(is_json)
+        return 0
     whole.start = 0
     whole.length = <uint32_t>PyBytes_GET_SIZE(text)
-    return put_field(out, is_json, PyBytes_AS_STRING(text), whole)
+    return put_field(is_json, PyBytes_AS_STRING(text), whole)
 
 
-cdef char* put_endpoint_field(char* out, bint is_json, Endpoint endpoint, int which) except NULL:
+cdef int put_endpoint_field(bint is_json, Endpoint endpoint, int which) except -1:
     """App id (0), index (1) or instance id (2) of an endpoint, if there is one."""
     cdef Slice text
     if endpoint is None:
-        return put_nothing(out, is_json)
+        put_nothing(is_json)
+        return 0
     text = endpoint.app if which == 0 else endpoint.index if which == 1 else endpoint.instance
-    return put_field(out, is_json, PyBytes_AS_STRING(endpoint.headers), text)
+    return put_field(is_json, PyBytes_AS_STRING(endpoint.headers), text)
 
 
-cdef char* put_duration(char* out, bint is_json, int64_t nanoseconds) noexcept:
+cdef void put_duration(bint is_json, int64_t nanoseconds) noexcept:
     """Seconds with six decimals; a negative number means a missing value."""
-    return put_nothing(out, is_json) if nanoseconds < 0 else put_seconds(out, nanoseconds)
+    if nanoseconds < 0:
+        put_nothing(is_json)
+    else:
+        put_seconds(nanoseconds)
 
 
 # --- fields of attempts ---------------------------------------------------------------------------------------------------
 
-cdef char* put_extra_field(char* out, bint is_json, int field, Exchange exchange) except NULL:
+cdef int put_extra_field(bint is_json, int field, Exchange exchange) except -1:
     """One of EXTRA_FIELDS with its name."""
     cdef RoundTrip trip = exchange.round_trip
     cdef const char* address
     cdef Py_ssize_t size
     cdef Slice whole
-    out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
+    put_bytes(<bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
-        return put_decimal(out, trip.failed_attempts)
-    if field == FIELD_LOCAL_ADDRESS:
-        if not trip.has_response or trip.local_address is None:
-            return put_nothing(out, is_json)
+        put_decimal(trip.failed_attempts)
+    elif field != FIELD_LOCAL_ADDRESS:
+        put_duration(is_json, attempt_time(field, exchange))
+    elif not trip.has_response or trip.local_address is None:
+        put_nothing(is_json)
+    else:
         address = PyUnicode_AsUTF8AndSize(trip.local_address, &size)
         whole.start = 0
         whole.length = <uint32_t>size
-        return put_field(out, is_json, address, whole)
-    return put_duration(out, is_json, attempt_time(field, exchange))
+        put_field(is_json, address, whole)
+    return 0
 
 
 cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
@@ -96,12 +105,8 @@ cdef class LoggedHeader:
         self.name = lower.encode("utf-8")
         self.kind = known_kind(PyBytes_AS_STRING(self.name), PyBytes_GET_SIZE(self.name))
         # A name that no header can have still has a field in the line.
-        self.label = b" " + _go_escaped(text.encode("utf-8")) + b":"
+        self.label = b" " + go_escaped(text.encode("utf-8")) + b":"
         self.key = encode_basestring(text).encode("utf-8") + b":"
-
-    cdef Py_ssize_t size(self) except -1:
-        """Bytes of its field in a line without the value."""
-        return max(PyBytes_GET_SIZE(self.label), PyBytes_GET_SIZE(self.key)) + 8
 
     cdef Slice find(self, Head head) noexcept:
         """Its first value in a request as received; length 0 when there is none."""
@@ -136,33 +141,43 @@ cdef bytes logged_values(AccessLog log, Head head):
     return values
 
 
-cdef char* put_extra_headers(char* out, AccessLog log, Exchange exchange) except NULL:
+cdef int put_extra_headers(AccessLog log, Exchange exchange) except -1:
     """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
     cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.request.logged_values)
     cdef LoggedHeader header
     cdef Py_ssize_t i
     if log.is_json:
-        out = put_text(out, b',"headers":{')
+        put_text(b',"headers":{')
     for i in range(PyList_GET_SIZE(log.extra_headers)):
         header = <LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)
         if log.is_json and i:
-            out = put_text(out, b",")
-        out = put_bytes(out, header.key if log.is_json else header.label)
-        out = put_logged_header(out, log.is_json, header.kind, values[i], exchange)
-    return put_text(out, b"}") if log.is_json else out
+            put_byte(c",")
+        put_bytes(header.key if log.is_json else header.label)
+        put_logged_header(log.is_json, header.kind, values[i], exchange)
+    if log.is_json:
+        put_byte(c"}")
+    return 0
 
 
-cdef char* put_logged_header(char* out, bint is_json, int kind, Slice received, Exchange exchange) except NULL:
+cdef int put_logged_header(bint is_json, int kind, Slice received, Exchange exchange) except -1:
     cdef ChangedHeader* changed
     if kind == HEADER_X_VCAP_REQUEST_ID:
-        return put_request_id(out, is_json, exchange)
+        put_request_id(is_json, exchange)
+        return 0
     if kind == HEADER_X_FORWARDED_PROTO and exchange.request.is_proto_set:
-        return put_text(out, b"\"https\"" if exchange.request.is_proto_https else b"\"http\"")
+        put_set_proto(exchange)
+        return 0
     if kind == HEADER_HOST or kind == HEADER_TRANSFER_ENCODING or kind == HEADER_TRAILER:
         # Go removes these from the headers.
-        return put_nothing(out, is_json)
+        put_nothing(is_json)
+        return 0
     if exchange.request.changed is not None:
         changed = exchange.request.changed.of(kind)
         if changed != NULL:
-            return put_field(out, is_json, exchange.request.changed.text, changed.value)
-    return put_field(out, is_json, PyBytes_AS_STRING(exchange.request.head), received)
+            return put_field(is_json, exchange.request.changed.text, changed.value)
+    return put_field(is_json, PyBytes_AS_STRING(exchange.request.head), received)
+
+
+cdef inline void put_set_proto(Exchange exchange) noexcept:
+    """The X-Forwarded-Proto that the router has set."""
+    put_text(b"\"https\"" if exchange.request.is_proto_https else b"\"http\"")

@@ -23,76 +23,42 @@ cdef class AccessLog:
         self.redaction = REDACTIONS.index(_one_of("redaction", redaction, REDACTIONS))
         self.extra_fields = bytes([EXTRA_FIELDS.index(name) for name in dict.fromkeys(extra_fields) if name in EXTRA_FIELDS])
         self.extra_headers = [LoggedHeader(name) for name in dict.fromkeys([name.lower() for name in extra_headers])]
-        self.extra_room = sum([(<LoggedHeader>each).size() for each in self.extra_headers])
-
-    def __cinit__(self):
-        self.capacity = 2 * ACCESS_BATCH
-        self.batch = <char*>malloc(self.capacity)
-        if self.batch == NULL:
-            raise MemoryError()
 
     def __dealloc__(self):
-        free(self.batch)
+        free(self.batch.start)
 
     def flush(self):
         """Hand the batch to the sink."""
         cdef bytes lines
         if self.size:
-            lines = PyBytes_FromStringAndSize(self.batch, self.size)
+            lines = PyBytes_FromStringAndSize(self.batch.start, self.size)
             self.size = 0
-            if self.capacity > 2 * ACCESS_BATCH:
-                free(self.batch)
-                self.capacity = 0
-                self.batch = <char*>malloc(2 * ACCESS_BATCH)
-                if self.batch == NULL:
-                    raise MemoryError()
-                self.capacity = 2 * ACCESS_BATCH
             self.sink(lines)
-
-    cdef int reserve(self, Py_ssize_t size) except -1:
-        cdef char* batch
-        if self.size + size > self.capacity:
-            batch = <char*>realloc(self.batch, self.size + size)
-            if batch == NULL:
-                raise MemoryError()
-            self.batch = batch
-            self.capacity = self.size + size
-        return 0
-
-    cdef Py_ssize_t room(self, Exchange exchange) except -1:
-        """Bytes that the line of an exchange takes at most."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(exchange.request.head)
-        if exchange.response.router_error is not None:
-            size += PyBytes_GET_SIZE(exchange.response.router_error)
-        if exchange.round_trip.endpoint is not None:
-            size += PyBytes_GET_SIZE(exchange.round_trip.endpoint.headers)
-        if self.extra_headers:
-            # The header fields may be in the line a second time.
-            size += PyBytes_GET_SIZE(exchange.request.head) + changed_size(exchange)
-        # Fields have a maximum: seven of the request, the router's error, three of the endpoint, and those configured.
-        size = min(size, (11 + PyList_GET_SIZE(self.extra_headers)) * (LOGGED_MAX + 8))
-        # Escaping turns one byte into four at most (\xNN), in JSON into six (\u00NN).
-        return (6 if self.is_json else 4) * size + self.extra_room + ACCESS_LINE_FIXED
 
     cdef int record(self, Exchange exchange) except -1:
         """Append the line of a finished exchange."""
-        cdef char* out
-        self.reserve(self.room(exchange))
-        out = self.batch + self.size
-        if self.is_json:
-            out = put_request_json(out, self, exchange)
+        swap_memory(&self.batch)
+        if self.size:
+            resume_message(self.size)
         else:
-            out = put_request_text(out, self, exchange)
-        out = self._put_named(out, exchange)
-        if self.is_json:
-            out = put_text(out, b"}")
-        out[0] = c"\n"
-        self.size = out + 1 - self.batch
+            begin_message()
+        try:
+            if self.is_json:
+                put_request_json(self, exchange)
+            else:
+                put_request_text(self, exchange)
+            self._put_named(exchange)
+            put_text(b"}\n" if self.is_json else b"\n")
+            self.size = end_message()
+        finally:
+            # A fault costs its own line and no other.
+            drop_message()
+            swap_memory(&self.batch)
         if self.size >= ACCESS_BATCH:
             self.flush()
         return 0
 
-    cdef char* _put_named(self, char* out, Exchange exchange) except NULL:
+    cdef int _put_named(self, Exchange exchange) except -1:
         """The fields that have names in both formats."""
         cdef Request request = exchange.request
         cdef bint is_json = self.is_json
@@ -102,46 +68,46 @@ cdef class AccessLog:
         cdef int64_t proxied = 0
         cdef bytes error = exchange.response.router_error
         cdef char field
-        out = put_name(out, is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
+        put_name(is_json, b',"x_forwarded_for":', b" x_forwarded_for:")
         if self.hides_forwarded_for:
-            out = put_nothing(out, is_json)
+            put_nothing(is_json)
         elif request.prepared is not None and request.sent_forwarded_for.length:
-            out = put_field(out, is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
+            put_field(is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
         else:
-            out = put_field(out, is_json, head, request.forwarded_for)
-        out = put_name(out, is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
+            put_field(is_json, head, request.forwarded_for)
+        put_name(is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
         if request.is_proto_set:
-            out = put_text(out, b"\"https\"" if request.is_proto_https else b"\"http\"")
+            put_set_proto(exchange)
         else:
-            out = put_field(out, is_json, head, request.forwarded_proto)
-        out = put_name(out, is_json, b',"vcap_request_id":', b" vcap_request_id:")
-        out = put_request_id(out, is_json, exchange)
-        out = put_name(out, is_json, b',"response_time":', b" response_time:")
-        out = put_duration(out, is_json, total)
-        out = put_name(out, is_json, b',"gorouter_time":', b" gorouter_time:")
+            put_field(is_json, head, request.forwarded_proto)
+        put_name(is_json, b',"vcap_request_id":', b" vcap_request_id:")
+        put_request_id(is_json, exchange)
+        put_name(is_json, b',"response_time":', b" response_time:")
+        put_duration(is_json, total)
+        put_name(is_json, b',"gorouter_time":', b" gorouter_time:")
         if exchange.round_trip.endpoint is None or request.prepared is None:
             # A visit to a route service has a time, too, although it has no endpoint to show. A request whose head is too large
             # has an endpoint, but was not sent to it.
-            out = put_text(out, b"0.000000")
+            put_text(b"0.000000")
         else:
             if exchange.round_trip.started_ns:
                 proxied = exchange.finished_ns - exchange.round_trip.started_ns
-            out = put_duration(out, is_json, total - proxied)
-        out = put_name(out, is_json, b',"app_id":', b" app_id:")
-        out = put_endpoint_field(out, is_json, endpoint, 0)
-        out = put_name(out, is_json, b',"app_index":', b" app_index:")
-        out = put_endpoint_field(out, is_json, endpoint, 1)
-        out = put_name(out, is_json, b',"instance_id":', b" instance_id:")
-        out = put_endpoint_field(out, is_json, endpoint, 2)
+            put_duration(is_json, total - proxied)
+        put_name(is_json, b',"app_id":', b" app_id:")
+        put_endpoint_field(is_json, endpoint, 0)
+        put_name(is_json, b',"app_index":', b" app_index:")
+        put_endpoint_field(is_json, endpoint, 1)
+        put_name(is_json, b',"instance_id":', b" instance_id:")
+        put_endpoint_field(is_json, endpoint, 2)
         for field in self.extra_fields:
-            out = put_extra_field(out, is_json, field, exchange)
-        out = put_name(out, is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
+            put_extra_field(is_json, field, exchange)
+        put_name(is_json, b',"x_cf_routererror":', b" x_cf_routererror:")
         if error is None and request.has_semicolon:
             error = b"deprecated-semicolon-params"
-        out = put_field_bytes(out, is_json, error)
+        put_field_bytes(is_json, error)
         if self.extra_headers:
-            out = put_extra_headers(out, self, exchange)
-        return out
+            put_extra_headers(self, exchange)
+        return 0
 
 
 cdef inline Endpoint logged_endpoint(Exchange exchange):
@@ -151,95 +117,103 @@ cdef inline Endpoint logged_endpoint(Exchange exchange):
     return exchange.round_trip.endpoint
 
 
-cdef inline char* put_protocol(char* out, Exchange exchange) noexcept:
+cdef inline void put_protocol(Exchange exchange) noexcept:
     if exchange.request.refused_protocol is not None:
-        return put_bytes(out, exchange.request.refused_protocol)
-    return put_decimal(put_text(out, b"HTTP/1."), exchange.request.minor)
+        put_bytes(exchange.request.refused_protocol)
+    else:
+        put_text(b"HTTP/1.")
+        put_decimal(exchange.request.minor)
 
 
-cdef inline char* put_request_id(char* out, bint is_json, Exchange exchange) noexcept:
+cdef inline void put_request_id(bint is_json, Exchange exchange) noexcept:
     if exchange.request.refused_protocol is not None:
         # No handler has set it.
-        return put_nothing(out, is_json)
-    out = put_text(out, b"\"")
-    out = put(out, exchange.request.trace.request_id, 36)
-    return put_text(out, b"\"")
+        put_nothing(is_json)
+    else:
+        put_between(b"\"", exchange.request.trace.request_id, 36, b"\"")
 
 
-cdef char* put_request_text(char* out, AccessLog log, Exchange exchange) except NULL:
+cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
     """The beginning of a line, up to the first field with a name."""
     cdef Request request = exchange.request
     cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
     if request.refused_protocol is None or has_only(_is_host, head + request.host.start, request.host.length):
-        out = put(out, head + request.host.start, min(request.host.length, LOGGED_MAX))
+        put(head + request.host.start, min(request.host.length, LOGGED_MAX))
     else:
-        out = put_quoted(out, head, request.host)
-    out = put_text(out, b" - [")
-    out = put_local_time(out, request.received_wall_ns)
-    out = put_text(out, b"] \"")
-    out = put_escaped(out, head + request.method.start, request.method.length)
-    out = put_text(out, b" ")
+        put_quoted(head, request.host)
+    put_text(b" - [")
+    put_local_time(request.received_wall_ns)
+    put_text(b"] \"")
+    put_escaped(head + request.method.start, request.method.length)
+    put_byte(c" ")
     if (
         log.redaction and memchr(head + request.path.start, c"?", request.path.length) != NULL
         and is_word(head, request.method, b"GET")
     ):
         uri = redacted_uri(exchange, log.redaction)
-        out = put_escaped(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
+        put_escaped(PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
     else:
         if request.path.length == 0 or head[request.path.start] == c"?":
-            out = put_text(out, b"/")
-        out = put_escaped(out, head + request.path.start, request.path.length)
-    out = put_text(put_protocol(put_text(out, b" "), exchange), b"\" ")
+            put_byte(c"/")
+        put_escaped(head + request.path.start, request.path.length)
+    put_byte(c" ")
+    put_protocol(exchange)
+    put_text(b"\" ")
     if exchange.response.status:
-        out = put_decimal(out, exchange.response.status)
+        put_decimal(exchange.response.status)
     else:
-        out = put_text(out, b"\"-\"")
-    out = put_text(out, b" ")
-    out = put_decimal(out, request.bytes_received)
-    out = put_text(out, b" ")
-    out = put_decimal(out, exchange.response.bytes_sent)
-    out = put_text(out, b" ")
-    out = put_quoted(out, head, request.referer)
-    out = put_text(out, b" ")
-    out = put_quoted(out, head, request.user_agent)
-    out = put_text(out, b" \"")
-    out = put_text(out, b"-") if log.hides_source else put_bytes(out, exchange.client.identity.address)
-    out = put_text(out, b"\" \"")
-    out = put_text(out, b"-") if endpoint is None else put_bytes(out, endpoint.address_bytes)
-    return put_text(out, b"\"")
+        put_text(b"\"-\"")
+    put_byte(c" ")
+    put_decimal(request.bytes_received)
+    put_byte(c" ")
+    put_decimal(exchange.response.bytes_sent)
+    put_byte(c" ")
+    put_quoted(head, request.referer)
+    put_byte(c" ")
+    put_quoted(head, request.user_agent)
+    put_text(b" \"")
+    put_bytes(b"-" if log.hides_source else exchange.client.identity.address)
+    put_text(b"\" \"")
+    put_bytes(b"-" if endpoint is None else endpoint.address_bytes)
+    put_byte(c"\"")
+    return 0
 
 
-cdef char* put_request_json(char* out, AccessLog log, Exchange exchange) except NULL:
+cdef int put_request_json(AccessLog log, Exchange exchange) except -1:
     """The same as the beginning of a JSON object."""
     cdef Request request = exchange.request
     cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri = redacted_uri(exchange, log.redaction if is_word(head, request.method, b"GET") else 0)
-    out = put_text(out, b'{"time":"')
-    out = put_utc_time(out, request.received_wall_ns)
-    out = put_text(out, b'","host":')
-    out = put_json_text(out, head + request.host.start, request.host.length)
-    out = put_text(out, b',"method":')
-    out = put_json_text(out, head + request.method.start, request.method.length)
-    out = put_text(out, b',"uri":')
-    out = put_json_text(out, PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
-    out = put_text(put_protocol(put_text(out, b',"protocol":"'), exchange), b'"')
-    out = put_text(out, b',"status":')
-    out = put_decimal(out, exchange.response.status) if exchange.response.status else put_nothing(out, True)
-    out = put_text(out, b',"bytes_received":')
-    out = put_decimal(out, request.bytes_received)
-    out = put_text(out, b',"bytes_sent":')
-    out = put_decimal(out, exchange.response.bytes_sent)
-    out = put_text(out, b',"referer":')
-    out = put_field(out, True, head, request.referer)
-    out = put_text(out, b',"user_agent":')
-    out = put_field(out, True, head, request.user_agent)
-    out = put_text(out, b',"remote_addr":')
-    out = put_field_bytes(out, True, None if log.hides_source else exchange.client.identity.address)
-    out = put_text(out, b',"backend_addr":')
-    return put_field_bytes(out, True, None if endpoint is None else endpoint.address_bytes)
+    put_text(b'{"time":"')
+    put_utc_time(request.received_wall_ns)
+    put_text(b'","host":')
+    put_json_text(head + request.host.start, request.host.length)
+    put_text(b',"method":')
+    put_json_text(head + request.method.start, request.method.length)
+    put_text(b',"uri":')
+    put_json_text(PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
+    put_text(b',"protocol":"')
+    put_protocol(exchange)
+    put_text(b'","status":')
+    if exchange.response.status:
+        put_decimal(exchange.response.status)
+    else:
+        put_nothing(True)
+    put_text(b',"bytes_received":')
+    put_decimal(request.bytes_received)
+    put_text(b',"bytes_sent":')
+    put_decimal(exchange.response.bytes_sent)
+    put_text(b',"referer":')
+    put_field(True, head, request.referer)
+    put_text(b',"user_agent":')
+    put_field(True, head, request.user_agent)
+    put_text(b',"remote_addr":')
+    put_field_bytes(True, None if log.hides_source else exchange.client.identity.address)
+    put_text(b',"backend_addr":')
+    return put_field_bytes(True, None if endpoint is None else endpoint.address_bytes)
 
 
 cdef bytes redacted_uri(Exchange exchange, int redaction):

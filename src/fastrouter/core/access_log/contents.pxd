@@ -2,7 +2,6 @@
 
 cdef enum:
     ACCESS_BATCH = 131072       # bytes of log lines handed over at once
-    ACCESS_LINE_FIXED = 8192    # bytes a log line has besides what comes out of the request
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
 
 cdef enum:
@@ -17,9 +16,8 @@ cdef enum:
 
 cdef class AccessLog:
     cdef object sink                            # callable(bytes)
-    cdef char* batch
-    cdef Py_ssize_t size                        # bytes gathered
-    cdef Py_ssize_t capacity
+    cdef RenderMemory batch
+    cdef Py_ssize_t size                        # bytes of whole lines in it
     cdef bint is_json
     cdef bint logs_refused                      # requests that came to no handler have lines
     cdef bint hides_forwarded_for
@@ -27,10 +25,7 @@ cdef class AccessLog:
     cdef int redaction                          # of queries: index of REDACTIONS
     cdef bytes extra_fields                     # a FIELD_* in each
     cdef list extra_headers                     # of LoggedHeader
-    cdef Py_ssize_t extra_room                  # bytes of the latter besides their values
-    cdef Py_ssize_t room(self, Exchange exchange) except -1
-    cdef char* _put_named(self, char* out, Exchange exchange) except NULL
-    cdef int reserve(self, Py_ssize_t size) except -1
+    cdef int _put_named(self, Exchange exchange) except -1
     cdef int record(self, Exchange exchange) except -1
 
 cdef class LoggedHeader:
@@ -38,5 +33,4 @@ cdef class LoggedHeader:
     cdef int kind                               # HEADER_*
     cdef bytes label                            # what stands before its value in a text line
     cdef bytes key                              # in a JSON object
-    cdef Py_ssize_t size(self) except -1
     cdef Slice find(self, Head head) noexcept

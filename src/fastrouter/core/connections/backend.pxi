@@ -332,7 +332,8 @@ cdef class BackendConnection(Connection):
             if self.tunnel is not None:
                 return self.tunnel.on_backend_data(data[at:])
             if self.is_in_body:
-                at = self._relay(data, at, scratch_reserve(size - at + 128))
+                begin_message()
+                at = self._relay(data, at)
             else:
                 at = self._take_head(data, at)
             if at < 0:
@@ -411,10 +412,8 @@ cdef class BackendConnection(Connection):
             if not validator.message_complete:
                 self._reject("malformed HTTP response: framing in doubt")
                 return -1
-        return self._relay(
-            data, at + head.length,
-            exchange.on_response_head(head, framing, min(size - at - head.length, RELAY_COPY_MAX) + 128),
-        )
+        exchange.on_response_head(head, framing)
+        return self._relay(data, at + head.length)
 
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2:
         cdef Exchange exchange = self.exchange
@@ -435,8 +434,8 @@ cdef class BackendConnection(Connection):
         exchange.on_interim(head)
         return behind
 
-    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2:
-        """Door 7: `data[at:]` is body. What is at `out` in the scratch buffer goes out in front of it, in one write.
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2:
+        """Door 7: `data[at:]` is body. The message under construction goes out in front of it, in one write.
 
         Returns the offset behind the body bytes used, -1 when the exchange is over.
         """
@@ -456,17 +455,10 @@ cdef class BackendConnection(Connection):
             before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
-            if size > RELAY_COPY_MAX:
-                # More than the caller left room for: the head goes first.
-                client.write_rendered(out)
-                out = scratch_reserve(chunked_bound(size))
-            used = walk_chunked(
-                &self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &out, &payload, trailer
-            )
+            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &payload, trailer)
             exchange.response.count_body(payload)
             if used < 0:
-                self._reject("malformed chunked encoding")
-                return -1
+                return self._reject_relayed()
             if self.framing.has_blanks:
                 # Gorouter forgives them, and llhttp does not.
                 shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
@@ -480,37 +472,35 @@ cdef class BackendConnection(Connection):
             used = size
             exchange.response.count_body(used)
             if is_rechunked and used:
-                out = put_text(put_hex(out, used), b"\r\n")
+                put_hex(used)
+                put_text(b"\r\n")
 
         if used and not validator.message_complete:
             if shown is None:
                 shown = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
             if len(shown) and not validator.accepts(shown):
-                self._reject("malformed chunked encoding")
-                return -1
+                return self._reject_relayed()
         if self.framing.is_done != validator.message_complete and self.framing.kind != FRAMING_NONE:
-            self._reject("malformed chunked encoding")
-            return -1
+            return self._reject_relayed()
 
         if self.framing.kind == FRAMING_LENGTH or self.framing.kind == FRAMING_UNTIL_CLOSE:
             if used > RELAY_COPY_MAX:
                 body = data if at == 0 and used == PyBytes_GET_SIZE(data) else memoryview(data)[at : at + used]
-                prefix = scratch_take(out)
+                prefix = take_message()
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
                     client.write_parts([prefix, body, b"\r\n"])
                 elif PyBytes_GET_SIZE(prefix):
                     client.write_parts([prefix, body])
                 else:
                     client.write(body)
-                out = NULL
             elif used:
-                out = put(out, PyBytes_AS_STRING(data) + at, used)
+                put(PyBytes_AS_STRING(data) + at, used)
                 if self.framing.kind == FRAMING_UNTIL_CLOSE and is_rechunked:
-                    out = put_text(out, b"\r\n")
-        if out != NULL and self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
-            client.write(scratch_take(out) + last_chunk(trailer))
-        elif out != NULL:
-            client.write_rendered(out)
+                    put_text(b"\r\n")
+        if self.framing.kind == FRAMING_CHUNKED and self.framing.is_done and is_rechunked:
+            put_bytes(last_chunk(trailer))
+        if body is None:
+            client.write_rendered()
         if self.exchange is not exchange:
             # The write found the client gone.
             return -1
@@ -518,6 +508,12 @@ cdef class BackendConnection(Connection):
             self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
             return -1
         return at + used
+
+    cdef Py_ssize_t _reject_relayed(self) except -2:
+        """The body is not what its head announced, and the message goes nowhere. Returns -1."""
+        drop_message()
+        self._reject("malformed chunked encoding")
+        return -1
 
     cdef int _finish_until_close(self, Exchange exchange) except -1:
         """The backend's EOF is the end of this body."""

@@ -10,8 +10,8 @@ cdef class HTTP1BackendSide(BackendSide):
         connection.exchange = exchange
         return connection.dial() if connection.transport is None else exchange.on_backend_ready()
 
-    cdef int write_rendered(self, const char* end) except -1:
-        return self.connection.write_rendered(end)
+    cdef int write_rendered(self) except -1:
+        return self.connection.write_rendered()
 
     cdef int write(self, bytes data) except -1:
         return 0 if self.connection.is_closed else self.connection.write_out(data)

@@ -350,8 +350,6 @@ cdef class ClientConnection(Connection):
         cdef int64_t payload = 0
         cdef bytes framed
         cdef bytearray trailer = None
-        cdef char* start
-        cdef char* out
         if exchange is not None and not exchange.can_take_body():
             return False
         if self.framing.kind == FRAMING_LENGTH:
@@ -369,9 +367,9 @@ cdef class ClientConnection(Connection):
             trailer = self.trailer
             if trailer is None:
                 trailer = self.trailer = bytearray()
-            out = scratch_reserve(chunked_bound(size))
-            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + self.at, size, True, &out, &payload, trailer)
-            framed = scratch_take(out)
+            begin_message()
+            used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + self.at, size, True, &payload, trailer)
+            framed = take_message()
             if used < 0 or not self.validator.accepts(memoryview(data)[self.at : self.at + used]):
                 return self._break_body()
             if self.framing.is_done:

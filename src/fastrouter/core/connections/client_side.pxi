@@ -5,10 +5,11 @@ cdef class HTTP1ClientSide(ClientSide):
     def __cinit__(self, ClientIdentity identity, ClientConnection connection):
         self.connection = connection
 
-    cdef int write_rendered(self, const char* end) except -1:
+    cdef int write_rendered(self) except -1:
         cdef ClientConnection connection = self.connection
         if connection.transport is not None and not connection.is_closing:
-            connection.write_rendered(end)
+            return connection.write_rendered()
+        drop_message()
         return 0
 
     cdef int write(self, object data) except -1:

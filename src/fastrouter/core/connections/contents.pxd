@@ -74,7 +74,8 @@ cdef class BackendConnection(Connection):
     cdef int _go_on(self) except -1
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
-    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at, char* out) except -2
+    cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2
+    cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
     cdef str ends(self)

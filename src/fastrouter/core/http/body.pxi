@@ -13,25 +13,10 @@ cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nog
     framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
 
 
-cdef inline Py_ssize_t chunked_bound(Py_ssize_t size) noexcept nogil:
-    """Bytes that the walk writes at most for `size` bytes of input: their payload as one chunk."""
-    return size + 64
-
-
-cdef inline int hex_width(uint64_t number) noexcept nogil:
-    """How many hexadecimal digits `number` has."""
-    cdef int width = 1
-    while number > 15:
-        number >>= 4
-        width += 1
-    return width
-
-
 cdef Py_ssize_t walk_chunked(
-    Framing* framing, const char* data, Py_ssize_t size, bint is_rechunked, char** into, int64_t* body_bytes,
-    bytearray trailer,
+    Framing* framing, const char* data, Py_ssize_t size, bint is_rechunked, int64_t* body_bytes, bytearray trailer,
 ) except -2:
-    """Walk chunked bytes up to the end of the body, appending the payload at `into[0]` (which moves on).
+    """Walk chunked bytes up to the end of the body, appending the payload to the message.
 
     `is_rechunked`: the payload is written as one chunk, because many small chunks would cost the other side as much as they cost
     here; the caller writes the last chunk and the trailer. Lines of the trailer section are collected in `trailer`. Returns how
@@ -40,17 +25,22 @@ cdef Py_ssize_t walk_chunked(
     """
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t span
-    cdef char* start = into[0]
-    cdef Py_ssize_t gap = hex_width(size) + 2 if is_rechunked else 0
-    cdef char* out = start + gap
+    cdef Py_ssize_t start = message_size()
+    cdef char size_line[18]
+    cdef char* behind
     cdef const char* newline
     cdef unsigned char byte
     cdef int digit
+    cdef int gap = 0
     cdef int chunks = 0
+    if is_rechunked:
+        # As much as the size line takes if it is all payload, which it nearly is as a rule.
+        gap = hex_width(size) + 2
+        fill_to(room_for(gap) + gap)
     while at < size and not framing.is_done:
         if framing.state == CHUNK_DATA:
             span = min(framing.remaining, size - at)
-            out = put(out, data + at, span)
+            put(data + at, span)
             framing.remaining -= span
             at += span
             if framing.remaining == 0:
@@ -136,16 +126,15 @@ cdef Py_ssize_t walk_chunked(
             if byte != c"\n":
                 return -1
             framing.is_done = True
-    span = out - start - gap
+    span = message_size() - start - gap
     body_bytes[0] += span
     if is_rechunked and span == 0:
-        out = start
+        cut_message(start)
     elif is_rechunked:
-        if hex_width(span) + 2 < gap:
-            memmove(start + hex_width(span) + 2, start + gap, span)
-        out = put_text(put_hex(start, span), b"\r\n") + span
-        out = put_text(out, b"\r\n")
-    into[0] = out
+        behind = write_hex(size_line, span)
+        memcpy(behind, <const char*>b"\r\n", 2)
+        replace_in_message(start, start + gap, size_line, behind + 2 - size_line)
+        put_text(b"\r\n")
     return at
 
 

@@ -169,7 +169,7 @@ cdef class Head:
     cdef bint wants_keep_alive(self) noexcept
     cdef int64_t content_length(self) noexcept
     cdef bint has_empty_length(self) noexcept
-    cdef char* put_fields(self, char* out, const unsigned char* is_own) noexcept
+    cdef int put_fields(self, const unsigned char* is_own) except -1
     cdef void drop(self, int kind, bint only_empty=*) noexcept
     cdef int drop_hop_by_hop(self) except -1
     cdef int _drop_named_by_connection(self) except -1

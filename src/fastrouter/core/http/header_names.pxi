@@ -93,17 +93,27 @@ cdef inline int known_kind(const char* name, Py_ssize_t length) noexcept nogil:
     return HEADER_OTHER
 
 
-cdef inline char* put_canonical(char* out, const char* name, Py_ssize_t length) noexcept nogil:
-    """Append a header name in Go's canonical form: each dash-separated word capitalised (spec 0.5)."""
+cdef inline int put_lower(const char* text, Py_ssize_t length) except -1:
+    """Append `text` in lower case."""
+    cdef char* at = room_for(length)
+    cdef Py_ssize_t i
+    for i in range(length):
+        at[i] = <char>_lower[<unsigned char>text[i]]
+    fill_to(at + length)
+    return 0
+
+
+cdef inline char* write_canonical(char* into, const char* name, Py_ssize_t length) noexcept nogil:
+    """Write a header name in Go's canonical form: each dash-separated word capitalised (spec 0.5)."""
     cdef Py_ssize_t i
     cdef bint first = True
     for i in range(length):
-        out[i] = <char>(_upper[<unsigned char>name[i]] if first else _lower[<unsigned char>name[i]])
+        into[i] = <char>(_upper[<unsigned char>name[i]] if first else _lower[<unsigned char>name[i]])
         first = name[i] == c"-"
-    return out + length
+    return into + length
 
 
-cdef inline char* put_canonical_blocks(char* out, const char* name, Py_ssize_t length) noexcept nogil:
+cdef inline char* write_canonical_blocks(char* into, const char* name, Py_ssize_t length) noexcept nogil:
     """The same for the name of a line in a head, 16 bytes at a time, which the C compiler turns into vector instructions.
 
     It reads and writes whole blocks of 16 bytes, so up to 15 bytes behind the name; the byte in front of it is a newline.
@@ -121,8 +131,8 @@ cdef inline char* put_canonical_blocks(char* out, const char* name, Py_ssize_t l
             follows = (before[i] != c"-") & (before[i] != c"\n")
             # The bit by which lower and upper case differ.
             now[i] = (now[i] & ~(is_letter << 5)) | ((is_letter & follows) << 5)
-        memcpy(out + at, now, 16)
-    return out + length
+        memcpy(into + at, now, 16)
+    return into + length
 
 
 cdef inline bint has_only(const unsigned char* allowed, const char* text, Py_ssize_t length) noexcept nogil:

@@ -8,23 +8,25 @@ cdef enum:
 
 
 cdef bytes without_blanks(Framing* framing, const char* data, Py_ssize_t size):
-    """Chunked bytes without the blanks behind the sizes of chunks. `framing` is the state before these bytes."""
+    """Chunked bytes without the blanks behind the sizes of chunks. `framing` is the state before these bytes.
+
+    The message under construction stays as it is.
+    """
     cdef bytearray kept = bytearray()
     cdef bytearray trailer = bytearray()
-    # The walk writes the payload here; it is not used.
-    cdef bytearray payload = bytearray(size + 64)
+    cdef Py_ssize_t behind = message_size()
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t step
     cdef int64_t ignored = 0
-    cdef char* out
     while at < size:
         step = 1
         if framing.state == CHUNK_DATA:
             step = min(framing.remaining, size - at)
         elif framing.state == CHUNK_TRAILER:
             step = size - at
-        out = PyByteArray_AS_STRING(payload)
-        step = walk_chunked(framing, data + at, step, False, &out, &ignored, trailer)
+        step = walk_chunked(framing, data + at, step, False, &ignored, trailer)
+        # The payload is not asked for here.
+        cut_message(behind)
         if framing.state != CHUNK_SIZE_BLANK:
             kept += data[at : at + step]
         at += step

@@ -4,9 +4,9 @@ cdef enum:
     QUERY_PAIRS_MAX = 10000     # Go reads no more; a query of more is passed on as it is
 
 cdef struct Pair:
-    const char* name            # unescaped
+    char* name                  # unescaped
     Py_ssize_t name_length
-    const char* value
+    char* value
     Py_ssize_t value_length
 
 cdef unsigned char _is_path_byte[256]       # stands in a path as it is
@@ -22,53 +22,47 @@ cdef void _make_quoting_tables():
 _make_quoting_tables()
 
 
-cdef char* put_unescaped(char* out, const char* text, Py_ssize_t length, bint plus_is_space) noexcept nogil:
-    """Append `text` without its escapes; a percent sign that begins none stays."""
+cdef Py_ssize_t unescape(char* text, Py_ssize_t length, bint plus_is_space) noexcept nogil:
+    """Take the escapes out of `text`, in place; a percent sign that begins none stays. Returns its new length."""
     cdef Py_ssize_t at = 0
+    cdef Py_ssize_t size = 0
     cdef int high, low
     while at < length:
+        text[size] = c" " if plus_is_space and text[at] == c"+" else text[at]
         if text[at] == c"%" and length - at >= 3:
             high = hex_digit(text[at + 1])
             low = hex_digit(text[at + 2])
             if high >= 0 and low >= 0:
-                out[0] = <char>(high * 16 + low)
-                out += 1
-                at += 3
-                continue
-        out[0] = c" " if plus_is_space and text[at] == c"+" else text[at]
-        out += 1
+                text[size] = <char>(high * 16 + low)
+                at += 2
+        size += 1
         at += 1
-    return out
+    return size
 
 
-cdef char* put_requoted(char* out, const char* text, Py_ssize_t length, const unsigned char* is_plain) noexcept nogil:
-    """Append unescaped `text` with escapes for special bytes: up to three times its size. In a query a space becomes +."""
+cdef void put_requoted(const char* text, Py_ssize_t length, const unsigned char* is_plain) noexcept:
+    """Append unescaped `text` with escapes for special bytes. In a query a space becomes +."""
     cdef Py_ssize_t i
     cdef unsigned char byte
     cdef const char* digits = b"0123456789ABCDEF"
     for i in range(length):
         byte = <unsigned char>text[i]
         if is_plain[byte]:
-            out[0] = <char>byte
-            out += 1
+            put_byte(<char>byte)
         elif byte == 32 and is_plain == _is_query_byte:
-            out[0] = c"+"
-            out += 1
+            put_byte(c"+")
         else:
-            out[0] = c"%"
-            out[1] = digits[byte >> 4]
-            out[2] = digits[byte & 15]
-            out += 3
-    return out
+            put_byte(c"%")
+            put_byte(digits[byte >> 4])
+            put_byte(digits[byte & 15])
 
 
 cdef bytes requoted_path(bytes path):
-    cdef bytes plain = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(path))
-    cdef char* start = PyBytes_AS_STRING(plain)
-    cdef char* end = put_unescaped(start, PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path), False)
-    cdef bytes quoted = PyBytes_FromStringAndSize(NULL, 3 * (end - start))
-    end = put_requoted(PyBytes_AS_STRING(quoted), start, end - start, _is_path_byte)
-    return quoted[: end - PyBytes_AS_STRING(quoted)]
+    cdef bytearray plain = bytearray(path)
+    cdef char* text = PyByteArray_AS_STRING(plain)
+    begin_message()
+    put_requoted(text, unescape(text, PyByteArray_GET_SIZE(plain), False), _is_path_byte)
+    return take_message()
 
 
 cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
@@ -85,15 +79,12 @@ cdef int compare_pairs(const void* left, const void* right) noexcept nogil:
 
 cdef bytes sorted_query(bytes query):
     """A query, with its question mark, as Go encodes it after parsing: pairs sorted by name, without those it cannot parse."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(query)
-    cdef const char* text = PyBytes_AS_STRING(query)
-    cdef const char* end = text + size
-    cdef const char* stop
-    cdef const char* equals
+    cdef bytearray plain = bytearray(query)
+    cdef char* text = PyByteArray_AS_STRING(plain)
+    cdef char* end = text + PyByteArray_GET_SIZE(plain)
+    cdef char* stop
+    cdef char* equals
     cdef Py_ssize_t count = query.count(b"&") + 1
-    cdef bytes plain, quoted
-    cdef char* into
-    cdef char* out
     cdef Pair* pairs
     cdef Pair* pair
     cdef Py_ssize_t i
@@ -103,35 +94,27 @@ cdef bytes sorted_query(bytes query):
     if pairs == NULL:
         raise MemoryError()
     try:
-        # A byte between two pairs, so that no two begin at the same place.
-        plain = PyBytes_FromStringAndSize(NULL, size + count)
-        into = PyBytes_AS_STRING(plain)
         count = 0
         while text < end:
-            stop = <const char*>memchr(text, c"&", end - text)
+            stop = <char*>memchr(text, c"&", end - text)
             if stop == NULL:
                 stop = end
             if stop > text and memchr(text, c";", stop - text) == NULL and not has_bad_escape(text, stop - text):
-                equals = <const char*>memchr(text, c"=", stop - text)
+                equals = <char*>memchr(text, c"=", stop - text)
                 pair = &pairs[count]
-                pair.name = into
-                into = put_unescaped(into, text, (stop if equals == NULL else equals) - text, True)
-                pair.name_length = into - pair.name
-                pair.value = into
-                if equals != NULL:
-                    into = put_unescaped(into, equals + 1, stop - equals - 1, True)
-                pair.value_length = into - pair.value
-                into += 1
+                pair.name = text
+                pair.name_length = unescape(text, (stop if equals == NULL else equals) - text, True)
+                pair.value = stop if equals == NULL else equals + 1
+                pair.value_length = unescape(pair.value, stop - pair.value, True)
                 count += 1
             text = stop + 1
         qsort(pairs, count, sizeof(Pair), compare_pairs)
-        quoted = PyBytes_FromStringAndSize(NULL, 3 * size + 2 * count + 1)
-        out = PyBytes_AS_STRING(quoted)
+        begin_message()
         for i in range(count):
-            out = put_text(out, b"&" if i else b"?")
-            out = put_requoted(out, pairs[i].name, pairs[i].name_length, _is_query_byte)
-            out = put_text(out, b"=")
-            out = put_requoted(out, pairs[i].value, pairs[i].value_length, _is_query_byte)
+            put_byte(c"&" if i else c"?")
+            put_requoted(pairs[i].name, pairs[i].name_length, _is_query_byte)
+            put_byte(c"=")
+            put_requoted(pairs[i].value, pairs[i].value_length, _is_query_byte)
     finally:
         free(pairs)
-    return quoted[: out - PyBytes_AS_STRING(quoted)]
+    return take_message()

@@ -69,7 +69,7 @@ cdef class SocketWriter(FairReader):
     cdef int attach(self, object tcp) except -1
     cdef object detach(self, object error)
     cdef int write_out(self, object data) except -1
-    cdef int write_rendered(self, const char* end) except -1
+    cdef int write_rendered(self) except -1
     cdef int write_parts(self, list parts) except -1
     cdef int _leave_to_transport(self, object data) except -1
     cdef Py_ssize_t _write_now(self, const char* data, Py_ssize_t size) except -1

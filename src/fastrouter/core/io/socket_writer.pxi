@@ -35,15 +35,15 @@ cdef class SocketWriter(FairReader):
                 return 0
         return self._leave_to_transport(data if sent == 0 else memoryview(data)[sent:])
 
-    cdef int write_rendered(self, const char* end) except -1:
-        """Write the scratch buffer up to `end`; only what the kernel does not take becomes an object."""
-        cdef Py_ssize_t size = scratch_length(end)
+    cdef int write_rendered(self) except -1:
+        """End the message under construction and write it; only what the kernel does not take becomes an object."""
+        cdef Py_ssize_t size = end_message()
         cdef Py_ssize_t sent = 0
         if self.is_direct:
-            sent = self._write_now(_scratch, size)
+            sent = self._write_now(_message, size)
             if sent == size:
                 return 0
-        return self._leave_to_transport(PyBytes_FromStringAndSize(_scratch + sent, size - sent))
+        return self._leave_to_transport(PyBytes_FromStringAndSize(_message + sent, size - sent))
 
     cdef int write_parts(self, list parts) except -1:
         """Write pieces without copying them together."""

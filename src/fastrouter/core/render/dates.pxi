@@ -5,36 +5,34 @@ cdef int64_t _text_second[2]
 cdef char _second_text[2][20]
 _text_second[0] = _text_second[1] = -1
 
-cdef char* put_local_time(char* out, int64_t at_ns) noexcept:
+cdef int put_local_time(int64_t at_ns) except -1:
     """`2025-04-01T10:00:00.123456789Z`: process-local time with a literal Z (spec 6.2)."""
-    return put_time(out, at_ns, False)
+    return put_time(at_ns, False)
 
 
-cdef char* put_utc_time(char* out, int64_t at_ns) noexcept:
+cdef int put_utc_time(int64_t at_ns) except -1:
     """The same in UTC (RFC 3339)."""
-    return put_time(out, at_ns, True)
+    return put_time(at_ns, True)
 
 
-cdef char* put_time(char* out, int64_t at_ns, bint is_utc) noexcept:
+cdef int put_time(int64_t at_ns, bint is_utc) except -1:
     cdef time_t second = at_ns // 1000000000
     cdef tm parts
-    cdef char* text
+    cdef bytes text
     if second != _text_second[is_utc]:
         if is_utc:
             gmtime_r(&second, &parts)
         else:
             localtime_r(&second, &parts)
-        text = put_padded(_second_text[is_utc], parts.tm_year + 1900, 4)
-        text = put_padded(put_text(text, b"-"), parts.tm_mon + 1, 2)
-        text = put_padded(put_text(text, b"-"), parts.tm_mday, 2)
-        text = put_padded(put_text(text, b"T"), parts.tm_hour, 2)
-        text = put_padded(put_text(text, b":"), parts.tm_min, 2)
-        text = put_padded(put_text(text, b":"), parts.tm_sec, 2)
-        put_text(text, b".")
+        text = b"%04d-%02d-%02dT%02d:%02d:%02d." % (
+            parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec
+        )
+        memcpy(_second_text[is_utc], PyBytes_AS_STRING(text), 20)
         _text_second[is_utc] = second
-    out = put(out, _second_text[is_utc], 20)
-    out = put_padded(out, at_ns % 1000000000, 9)
-    return put_text(out, b"Z")
+    put(_second_text[is_utc], 20)
+    put_padded(at_ns % 1000000000, 9)
+    put_byte(c"Z")
+    return 0
 
 
 cdef int64_t _date_second = -1

@@ -32,113 +32,111 @@ cdef Py_ssize_t LOGGED_MAX = 65536
 cdef const char* CUT = b"..."
 
 
-cdef char* put_escaped(char* out, const char* text, Py_ssize_t length) except NULL:
+cdef int put_escaped(const char* text, Py_ssize_t length) except -1:
     """Append `text` as it stands between the quotes of a Go string literal (strconv.Quote), cut at LOGGED_MAX bytes."""
     if length > LOGGED_MAX:
-        return put_text(put_escaped(out, text, LOGGED_MAX), CUT)
-    if not is_plain_text(text, length):
-        return put_bytes(out, _go_escaped(text[:length]))
-    return put(out, text, length)
+        put_escaped(text, LOGGED_MAX)
+        put_text(CUT)
+    elif is_plain_text(text, length):
+        put(text, length)
+    else:
+        put_go_escaped(text[:length])
+    return 0
 
 
-cdef inline char* put_quoted(char* out, const char* base, Slice text) except NULL:
+cdef int put_quoted(const char* base, Slice text) except -1:
     """Append a quoted field; an empty one is a dash."""
     if text.length == 0:
-        return put_text(out, b"\"-\"")
-    out[0] = c"\""
-    out = put_escaped(out + 1, base + text.start, text.length)
-    out[0] = c"\""
-    return out + 1
+        put_text(b"\"-\"")
+        return 0
+    if text.length <= LOGGED_MAX and is_plain_text(base + text.start, text.length):
+        put_between(b"\"", base + text.start, text.length, b"\"")
+        return 0
+    put_byte(c"\"")
+    put_escaped(base + text.start, text.length)
+    put_byte(c"\"")
+    return 0
 
 
-cdef bytes _go_escaped(bytes text):
-    """`text` as it stands between the quotes of a Go string literal; at most four times as long."""
+cdef int put_go_escaped(bytes text) except -1:
+    """Append `text` as it stands between the quotes of a Go string literal."""
     # surrogateescape leaves every byte that is no UTF-8 as a lone surrogate U+DC80..U+DCFF.
     cdef str characters = text.decode("utf-8", "surrogateescape")
-    cdef bytes escaped = PyBytes_FromStringAndSize(NULL, 4 * PyBytes_GET_SIZE(text))
-    cdef char* start = PyBytes_AS_STRING(escaped)
-    cdef char* out = start
     cdef int kind = PyUnicode_KIND(characters)
     cdef void* data = PyUnicode_DATA(characters)
     cdef Py_ssize_t i
     for i in range(PyUnicode_GET_LENGTH(characters)):
-        out = put_go_character(out, <uint32_t>PyUnicode_READ(kind, data, i))
-    return escaped[: out - start]
+        put_go_character(<uint32_t>PyUnicode_READ(kind, data, i))
+    return 0
 
 
-cdef inline char* put_go_character(char* out, uint32_t character) noexcept:
-    cdef const char* digits = b"0123456789abcdef"
-    cdef const char* letters = b"abtnvfr"
-    cdef int width = 0
+cdef bytes go_escaped(bytes text):
+    """The same as an object of its own."""
+    begin_message()
+    put_go_escaped(text)
+    return take_message()
+
+
+cdef inline void put_go_character(uint32_t character) noexcept:
     if character == 34 or character == 92:
-        out[0] = c"\\"
-        out[1] = <char>character
-        return out + 2
-    if 7 <= character <= 13:
-        out[0] = c"\\"
-        out[1] = letters[character - 7]
-        return out + 2
-    if character < 127:
-        if character >= 32:
-            out[0] = <char>character
-            return out + 1
-        out = put_text(out, b"\\x")
-        width = 2
-    elif character == 127 or 0xDC80 <= character <= 0xDCFF:
-        character &= 0xFF
-        out = put_text(out, b"\\x")
-        width = 2
+        put_byte(c"\\")
+        put_byte(<char>character)
+    elif 7 <= character <= 13:
+        put_byte(c"\\")
+        put_byte((<const char*>b"abtnvfr")[character - 7])
+    elif 32 <= character < 127:
+        put_byte(<char>character)
+    elif character <= 127 or 0xDC80 <= character <= 0xDCFF:
+        put_text(b"\\x")
+        put_hex_padded(character & 0xFF, 2)
     elif Py_UNICODE_ISPRINTABLE(character):
-        return put_utf8(out, character)
+        put_utf8(character)
     elif character < 0x10000:
-        out = put_text(out, b"\\u")
-        width = 4
+        put_text(b"\\u")
+        put_hex_padded(character, 4)
     else:
-        out = put_text(out, b"\\U")
-        width = 8
+        put_text(b"\\U")
+        put_hex_padded(character, 8)
+
+
+cdef inline void put_hex_padded(uint32_t number, int width) noexcept:
+    """Append `number` in exactly `width` hexadecimal digits, zeros in front."""
     while width:
         width -= 1
-        out[0] = digits[character >> (4 * width) & 15]
-        out += 1
-    return out
+        put_byte((<const char*>b"0123456789abcdef")[number >> (4 * width) & 15])
 
 
-cdef inline char* put_utf8(char* out, uint32_t character) noexcept:
+cdef inline void put_utf8(uint32_t character) noexcept:
     """Append a character beyond ASCII."""
     if character < 0x800:
-        out[0] = <char>(0xC0 | character >> 6)
-        out[1] = <char>(0x80 | character & 63)
-        return out + 2
-    if character < 0x10000:
-        out[0] = <char>(0xE0 | character >> 12)
-        out[1] = <char>(0x80 | character >> 6 & 63)
-        out[2] = <char>(0x80 | character & 63)
-        return out + 3
-    out[0] = <char>(0xF0 | character >> 18)
-    out[1] = <char>(0x80 | character >> 12 & 63)
-    out[2] = <char>(0x80 | character >> 6 & 63)
-    out[3] = <char>(0x80 | character & 63)
-    return out + 4
+        put_byte(<char>(0xC0 | character >> 6))
+    elif character < 0x10000:
+        put_byte(<char>(0xE0 | character >> 12))
+        put_byte(<char>(0x80 | character >> 6 & 63))
+    else:
+        put_byte(<char>(0xF0 | character >> 18))
+        put_byte(<char>(0x80 | character >> 12 & 63))
+        put_byte(<char>(0x80 | character >> 6 & 63))
+    put_byte(<char>(0x80 | character & 63))
 
 
 cdef str go_quoted(bytes text):
     """`text` (cut at 100 bytes) as Go's %q prints it."""
-    return '"' + _go_escaped(text[:100]).decode("utf-8") + '"'
+    return '"' + go_escaped(text[:100]).decode("utf-8") + '"'
 
 
-cdef char* put_json_text(char* out, const char* text, Py_ssize_t length) except NULL:
-    """Append a JSON string, cut at LOGGED_MAX bytes. Bytes that are no UTF-8 become U+FFFD; nothing grows to more than six times
-    its size.
-    """
+cdef int put_json_text(const char* text, Py_ssize_t length) except -1:
+    """Append a JSON string, cut at LOGGED_MAX bytes. Bytes that are no UTF-8 become U+FFFD."""
     cdef bint is_cut = length > LOGGED_MAX
     if is_cut:
         length = LOGGED_MAX
     if not is_plain_text(text, length):
         shown = text[:length].decode("utf-8", "replace")
-        return put_bytes(out, encode_basestring(shown + "..." if is_cut else shown).encode("utf-8"))
-    out[0] = c"\""
-    out = put(out + 1, text, length)
+        put_bytes(encode_basestring(shown + "..." if is_cut else shown).encode("utf-8"))
+        return 0
+    put_byte(c"\"")
+    put(text, length)
     if is_cut:
-        out = put_text(out, CUT)
-    out[0] = c"\""
-    return out + 1
+        put_text(CUT)
+    put_byte(c"\"")
+    return 0

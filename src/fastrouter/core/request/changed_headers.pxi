@@ -52,14 +52,7 @@ cdef int remove_header(Exchange exchange, Head head, int kind) except -1:
     return 0
 
 
-cdef Py_ssize_t changed_size(Exchange exchange) noexcept:
-    """Bytes that `put_changed_headers` writes at most."""
-    if exchange.request.changed is None:
-        return 0
-    return exchange.request.changed.size + (KNOWN_NAME_MAX + 4) * CHANGED_KINDS
-
-
-cdef char* put_changed_headers(char* out, Exchange exchange, Head head) except NULL:
+cdef int put_changed_headers(Exchange exchange, Head head) except -1:
     """Append the lines of what was set, but for what `Connection` takes away."""
     cdef ChangedHeaders changed = exchange.request.changed
     cdef bint names_any = head.has(HEADER_CONNECTION)
@@ -69,7 +62,7 @@ cdef char* put_changed_headers(char* out, Exchange exchange, Head head) except N
         if not changed.headers[i].is_sent or (names_any and head.is_dropped(FIRST_CHANGED + i)):
             continue
         value = changed.headers[i].value
-        out = put_bytes(out, <bytes>PyTuple_GET_ITEM(_changed_names, i))
-        out = put(out, changed.text + value.start, value.length)
-        out = put_text(out, b"\r\n")
-    return out
+        put_bytes(<bytes>PyTuple_GET_ITEM(_changed_names, i))
+        put(changed.text + value.start, value.length)
+        put_text(b"\r\n")
+    return 0

@@ -37,7 +37,7 @@ cdef struct Rule:
     bint removes                # what a response has of this name
     const char* lines           # whole ones, for a response that has none of this name; may be empty
     Py_ssize_t lines_length
-    const char* line            # the first of this name that the last call of `apply` has left or added; NULL for none
+    Py_ssize_t line             # where the first of this name is in the message that `apply` has left or added; -1: none
 
 # What a kind of failure means; the rows are in failures.pxi.
 cdef struct FailureRow:
@@ -57,13 +57,12 @@ cdef class Failure:
 cdef class Rewriting:
     cdef list names                             # keep the bytes of the rules alive, as the next
     cdef list lines
-    cdef Py_ssize_t added_size                  # bytes that `apply` adds at most
     cdef Rule* rules                            # one per name
     cdef Rule* by_length[RULE_LENGTHS]          # the first of those whose length is this modulo RULE_LENGTHS, or NULL
     cdef Rule* date
     cdef Rule* router_error
     cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept
-    cdef char* apply(self, char* start, char* end) noexcept
+    cdef void apply(self, Py_ssize_t start) noexcept
 
 cdef class RouteServices:
     cdef object signer                          # callables sign and validate (_core.pyi); None: route services are off
@@ -124,7 +123,7 @@ cdef class ClientIdentity:
 
 cdef class ClientSide:
     cdef ClientIdentity identity
-    cdef int write_rendered(self, const char* end) except -1
+    cdef int write_rendered(self) except -1
     cdef int write(self, object data) except -1
     cdef int write_parts(self, list parts) except -1
     cdef int pause(self) except -1
@@ -143,7 +142,7 @@ cdef class ClientSide:
 
 cdef class BackendSide:
     cdef int serve(self, Exchange exchange) except -1
-    cdef int write_rendered(self, const char* end) except -1
+    cdef int write_rendered(self) except -1
     cdef int write(self, bytes data) except -1
     cdef int pause(self) except -1
     cdef int resume(self) except -1
@@ -297,11 +296,11 @@ cdef class Response:
     cdef void close_after(self) noexcept
     cdef int break_off(self, bytes router_error) except -1
     cdef int set_router_error(self, bytes router_error) except -1
-    cdef char* put_fields(self, char* out, Head head) noexcept
-    cdef char* put_router_fields(self, char* out, Exchange exchange, Head head) noexcept
+    cdef int put_fields(self, Head head) except -1
+    cdef void put_router_fields(self, Exchange exchange, Head head) noexcept
     cdef bytes render_interim(self, Exchange exchange, Head head)
     cdef bytes render_switch(self, Exchange exchange, Head head)
-    cdef char* render_head(self, Exchange exchange, Head head, int framing, Py_ssize_t room) except NULL
+    cdef int render_head(self, Exchange exchange, Head head, int framing) except -1
 
 cdef class Tunnel:
     cdef Exchange exchange
@@ -336,7 +335,7 @@ cdef class Exchange(Timed):
     cdef int open_body(self) except -1
     cdef void _end_continue_wait(self) noexcept
     cdef int on_interim(self, Head head) except -1
-    cdef char* on_response_head(self, Head head, int framing, Py_ssize_t room) except NULL
+    cdef int on_response_head(self, Head head, int framing) except -1
     cdef int on_response_end(self) except -1
     cdef int on_switch(self, Head head) except -1
     cdef int on_foreign_switch(self) except -1

@@ -68,13 +68,13 @@ cdef class Exchange(Timed):
     cdef int on_backend_ready(self) except -1:
         """Door 6: the backend is connected. It gets the head, and with it the body bytes that came meanwhile."""
         cdef BackendSide backend = self.backend
-        cdef char* out = render_request(self)
+        render_request(self)
         self.round_trip.on_sent(backend.local_address())
         if self.request.held is not None and self.request.is_body_wanted:
             # Until now nothing of it was sent, so a failed dial has lost nothing.
-            backend.write(scratch_take(out) + self.request.take_held())
+            backend.write(take_message() + self.request.take_held())
         else:
-            backend.write_rendered(out)
+            backend.write_rendered()
         if not self.request.is_body_wanted and self.continue_wait is None:
             self.continue_wait = ContinueWait(self)
             self.continue_wait.arm(self.plane.continue_waits)
@@ -104,15 +104,15 @@ cdef class Exchange(Timed):
             self.open_body()
         return 0
 
-    cdef char* on_response_head(self, Head head, int framing, Py_ssize_t room) except NULL:
-        """Door 7: the final response head is rendered, with `room` bytes left behind it in the scratch buffer."""
+    cdef int on_response_head(self, Head head, int framing) except -1:
+        """Door 7: a message begins with the final response head; its body is the backend's to add."""
         self.response.start(head.status)
         self.round_trip.on_success(self, head.status)
         self._end_continue_wait()
         if self.plane.is_draining or (not self.request.is_body_wanted and not self.request.is_done):
             # A final response instead of 100: the client may or may not send its body now, so nothing can follow.
             self.response.close_after()
-        return self.response.render_head(self, head, framing, room)
+        return self.response.render_head(self, head, framing)
 
     cdef int on_response_end(self) except -1:
         """The last byte of the response is with the client's transport."""

@@ -27,7 +27,7 @@ cdef bytes reason(int status):
 
 cdef dict _rendered_status_lines = {}
 
-cdef char* put_status_line(char* out, int minor, int status) except NULL:
+cdef int put_status_line(int minor, int status) except -1:
     cdef PyObject* known = PyDict_GetItem(_rendered_status_lines, status)
     cdef bytes line
     if known == NULL:
@@ -35,8 +35,9 @@ cdef char* put_status_line(char* out, int minor, int status) except NULL:
         _rendered_status_lines[status] = line
     else:
         line = <bytes>known
-    out = put_text(out, b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
-    return put_bytes(out, line)
+    put_text(b"HTTP/1.1 " if minor else b"HTTP/1.0 ")
+    put_bytes(line)
+    return 0
 
 
 cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
@@ -46,38 +47,36 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
     """
     cdef Response response = exchange.response
     cdef bint is_dated = False
-    cdef char* start
-    cdef char* out
+    cdef Py_ssize_t start
     if exchange.request.expects_continue and not exchange.request.is_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         response.close_after()
-    out = scratch_reserve(
-        PyBytes_GET_SIZE(headers) + PyBytes_GET_SIZE(body) + 512 + exchange.plane.settings.rewriting_room
-    )
-    start = put_status_line(out, exchange.request.minor, status)
-    out = rewrite(exchange, start, put_bytes(start, headers), &is_dated)
+    begin_message()
+    put_status_line(exchange.request.minor, status)
+    start = message_size()
+    put_bytes(headers)
+    rewrite(exchange, start, &is_dated)
     if not is_dated:
-        out = put_bytes(out, date_line())
-    out = put_text(out, b"Content-Length: ")
-    out = put_decimal(out, PyBytes_GET_SIZE(body))
-    out = put_text(out, b"\r\n")
-    out = put_persistence(out, exchange.request.minor, response.is_last)
-    out = put_text(out, b"\r\n")
+        put_bytes(date_line())
+    put_text(b"Content-Length: ")
+    put_decimal(PyBytes_GET_SIZE(body))
+    put_text(b"\r\n")
+    put_persistence(exchange.request.minor, response.is_last)
+    put_text(b"\r\n")
     if not exchange.request.is_head:
-        out = put_bytes(out, body)
+        put_bytes(body)
     # Gorouter counts what its handlers write, though its server does not send the body of a response to HEAD.
     response.note(status, PyBytes_GET_SIZE(body))
     response.start(status)
-    exchange.client.write(scratch_take(out))
+    exchange.client.write_rendered()
     return exchange.finish()
 
 
-cdef inline char* put_persistence(char* out, int minor, bint is_last) noexcept:
+cdef inline void put_persistence(int minor, bint is_last) noexcept:
     if is_last:
-        return put_text(out, b"Connection: close\r\n")
-    if minor == 0:
-        return put_text(out, b"Connection: keep-alive\r\n")
-    return out
+        put_text(b"Connection: close\r\n")
+    elif minor == 0:
+        put_text(b"Connection: keep-alive\r\n")
 
 
 cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes headers, bytes message) except -1:
@@ -122,6 +121,7 @@ cdef int respond_health(Exchange exchange) except -1:
 
 cdef int respond_panic(Exchange exchange, object error) except -1:
     """A fault of the router itself costs the request it happened to, and nobody else (spec 4.2, handler 1)."""
+    drop_message()
     exchange.response.break_off(None)
     try:
         exchange.log(LOG_ERROR, "panic-check", fault_fields(exchange.request.host_text().decode("latin-1"), error))
@@ -139,12 +139,13 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
         exchange.finish()
     except Exception:
         # Another fault, in the response or behind it: below, that is the end of the connection.
-        pass
+        drop_message()
     return exchange.give_up()
 
 
 cdef int log_panic(DataPlane plane, object error) except -1:
     """A fault of the router itself that happened to nobody's request."""
+    drop_message()
     return plane.log(LOG_ERROR, "panic-check", fault_fields("", error))
 
 

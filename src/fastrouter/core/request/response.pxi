@@ -45,53 +45,54 @@ cdef class Response:
 
     # --- heads of backends' responses
 
-    cdef char* put_fields(self, char* out, Head head) noexcept:
+    cdef int put_fields(self, Head head) except -1:
         """The response fields that are passed on, in the backend's order; framing is the caller's."""
         head.drop(HEADER_X_VCAP_REQUEST_ID, only_empty=True)
-        return head.put_fields(out, _own_of_responses)
+        return head.put_fields(_own_of_responses)
 
-    cdef char* put_router_fields(self, char* out, Exchange exchange, Head head) noexcept:
+    cdef void put_router_fields(self, Exchange exchange, Head head) noexcept:
         """X-Vcap-Request-Id, unless the backend set one: then that counts; and the trace headers, if they were asked for."""
         if not head.passes_on(HEADER_X_VCAP_REQUEST_ID):
-            out = put_text(out, b"X-Vcap-Request-Id: ")
-            out = put(out, exchange.request.trace.request_id, 36)
-            out = put_text(out, b"\r\n")
+            put_line(b"X-Vcap-Request-Id: ", exchange.request.trace.request_id, 36)
         if exchange.request.is_traced:
-            out = put_bytes(put_text(out, b"X-Vcap-Router: "), exchange.plane.settings.local_ip)
-            out = put_bytes(put_text(out, b"\r\nX-Vcap-Backend: "), exchange.round_trip.endpoint.address_bytes)
-            out = put_bytes(put_text(out, b"\r\nX-Cf-Routeendpoint: "), exchange.round_trip.endpoint.address_bytes)
-            out = put_text(out, b"\r\n")
-        return out
+            put_text(b"X-Vcap-Router: ")
+            put_bytes(exchange.plane.settings.local_ip)
+            put_text(b"\r\nX-Vcap-Backend: ")
+            put_bytes(exchange.round_trip.endpoint.address_bytes)
+            put_text(b"\r\nX-Cf-Routeendpoint: ")
+            put_bytes(exchange.round_trip.endpoint.address_bytes)
+            put_text(b"\r\n")
 
     cdef bytes render_interim(self, Exchange exchange, Head head):
         """A 1xx response but 101, passed on as it is."""
         cdef bint is_dated
-        cdef char* start
-        cdef char* out
+        cdef Py_ssize_t start
         head.drop_hop_by_hop()
-        out = scratch_reserve(2 * head.length + 64 + exchange.plane.settings.rewriting_room)
-        start = put_status_line(out, 1, head.status)
-        out = rewrite(exchange, start, self.put_fields(start, head), &is_dated)
-        return scratch_take(put_text(out, b"\r\n"))
+        begin_message()
+        put_status_line(1, head.status)
+        start = message_size()
+        self.put_fields(head)
+        rewrite(exchange, start, &is_dated)
+        put_text(b"\r\n")
+        return take_message()
 
     cdef bytes render_switch(self, Exchange exchange, Head head):
         """A 101. Its hop-by-hop headers stay: they agree on the upgrade (spec 4.5). No rule rewrites them (spec 4.2)."""
         cdef bytes sticky
-        cdef char* out
         if exchange.request.is_traced:
             drop_trace_fields(head)
         sticky = sticky_lines(exchange, head)
-        out = scratch_reserve(2 * head.length + 512 + PyBytes_GET_SIZE(sticky))
-        out = put_status_line(out, exchange.request.minor, 101)
-        out = put_bytes(self.put_fields(out, head), sticky)
-        out = self.put_router_fields(out, exchange, head)
-        out = put_text(out, b"\r\n")
-        return scratch_take(out)
+        begin_message()
+        put_status_line(exchange.request.minor, 101)
+        self.put_fields(head)
+        put_bytes(sticky)
+        self.put_router_fields(exchange, head)
+        put_text(b"\r\n")
+        return take_message()
 
-    cdef char* render_head(self, Exchange exchange, Head head, int framing, Py_ssize_t room) except NULL:
-        """The final response head as the client gets it, with `room` bytes left behind it in the scratch buffer."""
-        cdef char* start
-        cdef char* out
+    cdef int render_head(self, Exchange exchange, Head head, int framing) except -1:
+        """Begin a message with the final response head as the client gets it."""
+        cdef Py_ssize_t start
         cdef Slice value
         cdef bytes sticky
         cdef bint is_dated = head.has(HEADER_DATE)
@@ -108,31 +109,30 @@ cdef class Response:
         if head.has(HEADER_X_CF_ROUTERERROR):
             self.router_error = head.text_of(HEADER_X_CF_ROUTERERROR)
         sticky = sticky_lines(exchange, head)
-        out = scratch_reserve(
-            2 * head.length + 512 + PyBytes_GET_SIZE(sticky) + exchange.plane.settings.rewriting_room + room
-        )
-        start = put_status_line(out, exchange.request.minor, head.status)
-        out = self.put_fields(start, head)
-        out = put_bytes(out, sticky)
-        out = rewrite(exchange, start, self.put_router_fields(out, exchange, head), &is_dated)
+        begin_message()
+        put_status_line(exchange.request.minor, head.status)
+        start = message_size()
+        self.put_fields(head)
+        put_bytes(sticky)
+        self.put_router_fields(exchange, head)
+        rewrite(exchange, start, &is_dated)
         if not is_dated:
-            out = put_bytes(out, date_line())
+            put_bytes(date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 section 8.6, and as Go does for 304).
         if framing == FRAMING_LENGTH or (
             exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0
         ):
-            out = put_text(out, b"Content-Length: ")
-            out = put_decimal(out, head.content_length())
-            out = put_text(out, b"\r\n")
+            put_text(b"Content-Length: ")
+            put_decimal(head.content_length())
+            put_text(b"\r\n")
         elif self.framing == FRAMING_CHUNKED:
             if head.has(HEADER_TRAILER):
                 value = head.value_of(HEADER_TRAILER)
-                out = put_text(out, b"Trailer: ")
-                out = put(out, head.base + value.start, value.length)
-                out = put_text(out, b"\r\n")
-            out = put_text(out, b"Transfer-Encoding: chunked\r\n")
-        out = put_persistence(out, exchange.request.minor, self.is_last)
-        return put_text(out, b"\r\n")
+                put_line(b"Trailer: ", head.base + value.start, value.length)
+            put_text(b"Transfer-Encoding: chunked\r\n")
+        put_persistence(exchange.request.minor, self.is_last)
+        put_text(b"\r\n")
+        return 0
 
 
 cdef void drop_trace_fields(Head head) noexcept:

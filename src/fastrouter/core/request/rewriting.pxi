@@ -19,7 +19,6 @@ cdef class Rewriting:
         # What is added comes in its order; about the last two the router wants to know whatever the rules say.
         self.names = [*dict.fromkeys((*lines, *gone, b"date", b"x-cf-routererror"))]
         self.lines = [lines.get(each, b"") for each in self.names]
-        self.added_size = sum(map(len, self.lines))
         self.rules = <Rule*>calloc(len(self.names), sizeof(Rule))
         if self.rules == NULL:
             raise MemoryError()
@@ -46,33 +45,31 @@ cdef class Rewriting:
             rule = rule.next
         return rule
 
-    cdef char* apply(self, char* start, char* end) noexcept:
-        """Rewrite whole header lines in place: first what goes, then what is missing. Returns their new end.
-
-        Behind the old one there must be room for `added_size` bytes.
-        """
-        cdef char* out = start
-        cdef char* line = start
+    cdef void apply(self, Py_ssize_t start) noexcept:
+        """Rewrite the whole header lines that stand in the message from `start` on: first what goes, then what is missing."""
+        cdef char* kept = _message + start
+        cdef char* line = kept
+        cdef char* end = _at
         cdef char* stop
         cdef Rule* rule
         cdef Py_ssize_t i
         for i in range(PyList_GET_SIZE(self.names)):
-            self.rules[i].line = NULL
+            self.rules[i].line = -1
         while line < end:
             stop = <char*>memchr(line, c"\n", end - line) + 1
             rule = self._rule_of(line, <char*>memchr(line, c":", stop - line) - line)
             if rule == NULL or not rule.removes:
-                if rule != NULL and rule.line == NULL:
-                    rule.line = out
-                memmove(out, line, stop - line)
-                out += stop - line
+                if rule != NULL and rule.line < 0:
+                    rule.line = kept - _message
+                memmove(kept, line, stop - line)
+                kept += stop - line
             line = stop
+        cut_message(kept - _message)
         for i in range(PyList_GET_SIZE(self.names)):
             rule = &self.rules[i]
-            if rule.line == NULL and rule.lines_length:
-                rule.line = out
-                out = put(out, rule.lines, rule.lines_length)
-        return out
+            if rule.line < 0 and rule.lines_length:
+                rule.line = message_size()
+                put(rule.lines, rule.lines_length)
 
 
 # How a message is framed and whether its connection stays is nothing an operator could know.
@@ -82,25 +79,24 @@ cdef frozenset OWN_HEADERS = frozenset((b"connection", b"content-length", b"trai
 cdef bytes canonical(bytes name):
     """A header name as Go spells it."""
     cdef bytes spelt = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(name))
-    put_canonical(PyBytes_AS_STRING(spelt), PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    write_canonical(PyBytes_AS_STRING(spelt), PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
     return spelt
 
 
-cdef char* rewrite(Exchange exchange, char* start, char* end, bint* is_dated) except NULL:
-    """Rewrite the header lines of a response in the scratch buffer, if there is a rule. Returns their new end.
+cdef int rewrite(Exchange exchange, Py_ssize_t start, bint* is_dated) except -1:
+    """Rewrite the header lines of a response, which stand in the message from `start` on, if there is a rule.
 
     The log shows the router error that is left. `is_dated` tells whether there is a date.
     """
     cdef Rewriting rewriting = exchange.plane.settings.rewriting
     cdef const char* error
-    if rewriting is None:
-        return end
-    end = rewriting.apply(start, end)
-    is_dated[0] = rewriting.date.line != NULL
-    error = rewriting.router_error.line
-    if error == NULL:
+    if rewriting is None or _is_lost:
+        return 0
+    rewriting.apply(start)
+    is_dated[0] = rewriting.date.line >= 0
+    if rewriting.router_error.line < 0:
         exchange.response.set_router_error(None)
     else:
-        error += rewriting.router_error.length + 2
-        exchange.response.set_router_error(error[: <const char*>memchr(error, c"\r", end - error) - error])
-    return end
+        error = _message + rewriting.router_error.line + rewriting.router_error.length + 2
+        exchange.response.set_router_error(error[: <const char*>memchr(error, c"\r", _at - error) - error])
+    return 0

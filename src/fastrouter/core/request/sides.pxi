@@ -30,8 +30,8 @@ cdef class ClientSide:
     def __cinit__(self, ClientIdentity identity, *_):
         self.identity = identity
 
-    cdef int write_rendered(self, const char* end) except -1:
-        """Write what stands in the scratch buffer up to `end`: a head, a piece of body, or both."""
+    cdef int write_rendered(self) except -1:
+        """End the message under construction and write it: a head, a piece of body, or both."""
         raise AssertionError("a ClientSide class defines write_rendered")
 
     cdef int write(self, object data) except -1:
@@ -103,8 +103,8 @@ cdef class BackendSide:
         """Carry `exchange`: `on_backend_ready` comes at once, or when the backend is connected."""
         raise AssertionError("a BackendSide class defines serve")
 
-    cdef int write_rendered(self, const char* end) except -1:
-        """Write what stands in the scratch buffer up to `end`: the head of the request."""
+    cdef int write_rendered(self) except -1:
+        """End the message under construction and write it: the head of the request."""
         raise AssertionError("a BackendSide class defines write_rendered")
 
     cdef int write(self, bytes data) except -1:

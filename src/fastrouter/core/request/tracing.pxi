@@ -7,8 +7,6 @@ cdef Py_ssize_t TRACESTATE_MAX = 2048
 cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     """Adopt the trace of a `b3` header or of X-B3 headers, or begin one and tell the backend in both ways."""
     cdef Slice b3 = head.value_of(HEADER_B3)
-    cdef char* start
-    cdef char* out
     if b3.length:
         if exchange.plane.logs_debug:
             exchange.plane.log(LOG_DEBUG, "b3-header-exists", {"b3": head.text_of(HEADER_B3).decode("utf-8", "replace")})
@@ -20,9 +18,9 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
     name_trace(&exchange.request.trace)
     set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.request.trace.id, exchange.request.trace.id_length)
     set_header(exchange, head, HEADER_X_B3_SPANID, exchange.request.trace.span_id, 16)
-    start = scratch_reserve(64)
-    out = put_b3_ids(start, &exchange.request.trace)
-    return set_header(exchange, head, HEADER_B3, start + 1, out - start - 1)
+    begin_message()
+    put_b3_ids(&exchange.request.trace)
+    return set_header(exchange, head, HEADER_B3, _message + 1, end_message() - 1)
 
 
 cdef bint adopt_b3(Trace* ids, const char* text, Py_ssize_t length) noexcept:
@@ -62,8 +60,6 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
     cdef bint is_sampled = head.value_is(HEADER_X_B3_SAMPLED, b"1") or head.value_is(HEADER_X_B3_SAMPLED, b"true")
     cdef bint is_skipped = head.value_is(HEADER_X_B3_SAMPLED, b"0") or head.value_is(HEADER_X_B3_SAMPLED, b"false")
     cdef str bad = None
-    cdef char* start
-    cdef char* out
     if head.value_of(HEADER_X_B3_SAMPLED).length and not is_sampled and not is_skipped:
         bad = "X-B3-Sampled"
     elif not read_hex_field(trace, 32, head, HEADER_X_B3_TRACEID):
@@ -80,19 +76,20 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
             "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
         })
     adopt_zipkin_ids(&exchange.request.trace, trace, span)
-    out = start = scratch_reserve(128)
+    begin_message()
     if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
-        out = put_b3_ids(out, &exchange.request.trace)
+        put_b3_ids(&exchange.request.trace)
     if head.value_is(HEADER_X_B3_FLAGS, b"1"):
-        out = put_text(out, b"-d")
+        put_text(b"-d")
     elif is_sampled:
-        out = put_text(out, b"-1")
+        put_text(b"-1")
     elif is_skipped:
-        out = put_text(out, b"-0")
+        put_text(b"-0")
     if has_parent:
-        out = put(put_text(out, b"-"), parent, 16)
+        put_byte(c"-")
+        put(parent, 16)
     # Without its first dash, if there is one.
-    return set_header(exchange, head, HEADER_B3, start + 1, max(out - start - 1, 0))
+    return set_header(exchange, head, HEADER_B3, _message + 1, max(end_message() - 1, 0))
 
 
 cdef void adopt_zipkin_ids(Trace* ids, const char* trace, const char* span) noexcept:
@@ -109,9 +106,11 @@ cdef void adopt_ids(Trace* ids, const char* trace, Py_ssize_t length, const char
     memcpy(ids.span_id, span, 16)
 
 
-cdef char* put_b3_ids(char* out, const Trace* trace) noexcept:
-    out = put(put_text(out, b"-"), trace.id, trace.id_length)
-    return put(put_text(out, b"-"), trace.span_id, 16)
+cdef void put_b3_ids(const Trace* trace) noexcept:
+    put_byte(c"-")
+    put(trace.id, trace.id_length)
+    put_byte(c"-")
+    put(trace.span_id, 16)
 
 
 cdef int trace_w3c(Exchange exchange, Head head) except -1:
@@ -122,10 +121,8 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     cdef char flags[2]
     cdef char parent[16]
     cdef bint goes_on = read_traceparent(trace, flags, head)
-    cdef char* start = scratch_reserve(PyBytes_GET_SIZE(key) + TRACESTATE_MAX + 64)
-    cdef char* out
     if goes_on:
-        put_hex_bytes(parent, random_bytes(8), 8)
+        write_hex_bytes(parent, random_bytes(8), 8)
         if exchange.request.trace.id_length == 0:
             adopt_ids(&exchange.request.trace, trace, 32, parent)
     else:
@@ -134,16 +131,22 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
         memcpy(trace + 32 - exchange.request.trace.id_length, exchange.request.trace.id, exchange.request.trace.id_length)
         memcpy(parent, exchange.request.trace.span_id, 16)
         memcpy(flags, <const char*>b"01", 2)
-    out = put(put_text(start, b"00-"), trace, 32)
-    out = put(put_text(out, b"-"), parent, 16)
-    out = put(put_text(out, b"-"), flags, 2)
-    set_header(exchange, head, HEADER_TRACEPARENT, start, out - start)
+    begin_message()
+    put_text(b"00-")
+    put(trace, 32)
+    put_byte(c"-")
+    put(parent, 16)
+    put_byte(c"-")
+    put(flags, 2)
+    set_header(exchange, head, HEADER_TRACEPARENT, _message, end_message())
 
-    out = put_text(put_bytes(start, key), b"=")
-    out = put(out, parent, 16)
+    begin_message()
+    put_bytes(key)
+    put_byte(c"=")
+    put(parent, 16)
     if goes_on and previous.length <= TRACESTATE_MAX:
-        out = put_tracestate(out, head.base + previous.start, previous.length, key)
-    return set_header(exchange, head, HEADER_TRACESTATE, start, out - start)
+        put_tracestate(head.base + previous.start, previous.length, key)
+    return set_header(exchange, head, HEADER_TRACESTATE, _message, end_message())
 
 
 cdef bint read_traceparent(char* trace, char* flags, Head head) noexcept:
@@ -157,7 +160,7 @@ cdef bint read_traceparent(char* trace, char* flags, Head head) noexcept:
     )
 
 
-cdef char* put_tracestate(char* out, const char* text, Py_ssize_t length, bytes key) noexcept:
+cdef void put_tracestate(const char* text, Py_ssize_t length, bytes key) noexcept:
     """Append what others have entered, each entry with a comma in front."""
     cdef uint32_t own = <uint32_t>PyBytes_GET_SIZE(key)
     cdef Py_ssize_t at = 0
@@ -169,44 +172,49 @@ cdef char* put_tracestate(char* out, const char* text, Py_ssize_t length, bytes 
             continue
         if entry.length > own and start[own] == c"=" and equals_bytes(start, own, key):
             continue
-        out = put(put_text(out, b","), start, entry.length)
-    return out
+        put_byte(c",")
+        put(start, entry.length)
 
 
 cdef int set_request_id(Trace* trace) except -1:
     """X-Vcap-Request-Id: the trace id with dashes if it has the digits for that, else a random one."""
     cdef const char* digits = trace.id
-    cdef char* out = trace.request_id
-    if out[0]:
+    cdef char* id = trace.request_id
+    if id[0]:
         # The trace was named after it.
         return 0
     if trace.id_length != 32:
-        return make_uuid4(out)
-    out = put_text(put(out, digits, 8), b"-")
-    out = put_text(put(out, digits + 8, 4), b"-")
-    out = put_text(put(out, digits + 12, 4), b"-")
-    out = put_text(put(out, digits + 16, 4), b"-")
-    put(out, digits + 20, 12)
+        return make_uuid4(id)
+    memcpy(id, digits, 8)
+    memcpy(id + 9, digits + 8, 4)
+    memcpy(id + 14, digits + 12, 4)
+    memcpy(id + 19, digits + 16, 4)
+    memcpy(id + 24, digits + 20, 12)
+    id[8] = id[13] = id[18] = id[23] = c"-"
     return 0
 
 
 cdef int name_trace(Trace* trace) except -1:
     """Give the request trace ids if it has none: those of its request id, which is made now if it must be."""
     cdef const char* id = trace.request_id
-    cdef char* out = trace.id
+    cdef char* digits = trace.id
     if trace.id_length == 0:
         if id[0] == 0:
             make_uuid4(trace.request_id)
-        out = put(put(put(put(put(out, id, 8), id + 9, 4), id + 14, 4), id + 19, 4), id + 24, 12)
+        memcpy(digits, id, 8)
+        memcpy(digits + 8, id + 9, 4)
+        memcpy(digits + 12, id + 14, 4)
+        memcpy(digits + 16, id + 19, 4)
+        memcpy(digits + 20, id + 24, 12)
         trace.id_length = 32
-        memcpy(trace.span_id, out - 16, 16)
+        memcpy(trace.span_id, digits + 16, 16)
     return 0
 
 
 # As many digits as an id can have.
 cdef const char* ZEROS = b"00000000000000000000000000000000"
 
-cdef bint read_hex(char* out, Py_ssize_t width, const char* text, Py_ssize_t length) noexcept:
+cdef bint read_hex(char* into, Py_ssize_t width, const char* text, Py_ssize_t length) noexcept:
     """Read a hexadecimal number as `width` lower-case digits, zeros in front. False: it is none, or takes more."""
     cdef Py_ssize_t i
     if length == 0:
@@ -216,15 +224,15 @@ cdef bint read_hex(char* out, Py_ssize_t width, const char* text, Py_ssize_t len
             return False
         text += 1
         length -= 1
-    memcpy(out, ZEROS, width - length)
-    out += width - length
+    memcpy(into, ZEROS, width - length)
+    into += width - length
     for i in range(length):
         if not is_hex(text[i]):
             return False
-        out[i] = text[i] | 32
+        into[i] = text[i] | 32
     return True
 
 
-cdef bint read_hex_field(char* out, Py_ssize_t width, Head head, int kind) noexcept:
+cdef bint read_hex_field(char* into, Py_ssize_t width, Head head, int kind) noexcept:
     cdef Slice value = head.value_of(kind)
-    return read_hex(out, width, head.base + value.start, value.length)
+    return read_hex(into, width, head.base + value.start, value.length)

@@ -65,6 +65,7 @@ cdef class RouteTable:
     cdef Py_ssize_t size                        # routes
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef EndpointPool _pool_of(self, str uri)
+    cdef EndpointPool _find_key(self, char* key, Py_ssize_t host_length, Py_ssize_t path_length)
     cdef EndpointPool _match(self, const char* key, Py_ssize_t length)
 
 cdef class RouteWaits:

@@ -117,9 +117,6 @@ cdef class RouteTable:
         many.
         """
         cdef const char* cut
-        cdef char* key
-        cdef Py_ssize_t i, length, start, dot
-        cdef EndpointPool pool
         cut = <const char*>memchr(host, c":", host_length)
         if cut != NULL:
             host_length = cut - host
@@ -128,13 +125,19 @@ cdef class RouteTable:
         cut = <const char*>memchr(path, c"?", path_length)
         if cut != NULL:
             path_length = cut - path
+        begin_message()
         # One byte in front: a wildcard is written over the label it replaces, which may be empty.
-        key = scratch_reserve(host_length + path_length + 2) + 1
-        for i in range(host_length):
-            key[i] = <char>_lower[<unsigned char>host[i]]
-        for i in range(path_length):
-            key[host_length + i] = <char>_lower[<unsigned char>path[i]]
-        length = host_length + path_length
+        put_byte(c"*")
+        put_lower(host, host_length)
+        put_lower(path, path_length)
+        end_message()
+        return self._find_key(_message + 1, host_length, path_length)
+
+    cdef EndpointPool _find_key(self, char* key, Py_ssize_t host_length, Py_ssize_t path_length):
+        """The same by host and path in lower case, one behind the other. They are written over, as is the byte before them."""
+        cdef Py_ssize_t length = host_length + path_length
+        cdef Py_ssize_t i, start, dot
+        cdef EndpointPool pool
         # Registered routes lose two trailing slashes (spec 3.3: one as a URI, one as a key), and so do requests.
         for i in range(2):
             if length > 0 and key[length - 1] == c"/":

@@ -132,7 +132,6 @@ cdef class Settings:
     cdef readonly bint sanitizes_proto          # X-Forwarded-Proto of clients does not count
     cdef readonly frozenset hop_by_hop_filter   # lower-case names `Connection` cannot have stripped
     cdef Rewriting rewriting                    # of response headers, or None
-    cdef Py_ssize_t rewriting_room              # bytes a response head may grow by it
     cdef readonly RouteServices route_services
     cdef readonly object render_error           # callable(status, status text, message, headers) -> HTML; None: plain text
     cdef readonly object resolve                # coroutine of a host -> list of IP addresses; None: the event loop resolves

@@ -23,15 +23,16 @@ def _after_fork():
 register_at_fork(after_in_child=_after_fork)
 
 
-cdef int make_uuid4(char* out) except -1:
+cdef int make_uuid4(char* into) except -1:
     """Write a random UUID (RFC 9562 version 4) as 36 characters."""
     cdef unsigned char raw[16]
     memcpy(raw, random_bytes(16), 16)
     raw[6] = (raw[6] & 0x0F) | 0x40
     raw[8] = (raw[8] & 0x3F) | 0x80
-    out = put_text(put_hex_bytes(out, raw, 4), b"-")
-    out = put_text(put_hex_bytes(out, raw + 4, 2), b"-")
-    out = put_text(put_hex_bytes(out, raw + 6, 2), b"-")
-    out = put_text(put_hex_bytes(out, raw + 8, 2), b"-")
-    put_hex_bytes(out, raw + 10, 6)
+    write_hex_bytes(into, raw, 4)
+    write_hex_bytes(into + 9, raw + 4, 2)
+    write_hex_bytes(into + 14, raw + 6, 2)
+    write_hex_bytes(into + 19, raw + 8, 2)
+    write_hex_bytes(into + 24, raw + 10, 6)
+    into[8] = into[13] = into[18] = into[23] = c"-"
     return 0

@@ -109,7 +109,6 @@ cdef class Settings:
         self.sanitizes_proto = sanitizes_proto
         self.hop_by_hop_filter = frozenset([name.lower().encode("latin-1", "replace") for name in hop_by_hop_filter])
         self.rewriting = Rewriting(removed_headers, added_headers) if removed_headers or added_headers else None
-        self.rewriting_room = 0 if self.rewriting is None else self.rewriting.added_size
         self.render_error = render_error
         self.resolve = resolve
         self.route_services = RouteServices() if route_services is None else route_services
