@@ -32,7 +32,7 @@ cdef class SocketReader(SocketWriter):
 
     cdef int on_data(self, bytes data) except -1:
         """Handle bytes of the peer."""
-        raise AssertionError("an SocketReader class defines on_data")
+        raise AssertionError("a SocketReader class defines on_data")
 
     # --- reading past the transport
 
@@ -65,7 +65,10 @@ cdef class SocketReader(SocketWriter):
             self.is_ended = True
             if not self.eof_received():
                 self.close_transport()
-        elif errno != EAGAIN and errno != EINTR:
+        elif errno == EINTR:
+            # Nothing was read, and no other event comes for what is there.
+            self.plane.poll.read_later(self)
+        elif errno != EAGAIN:
             self.fail(OSError(errno, os_strerror(errno)))
         return 0
 
