@@ -162,7 +162,11 @@ class _Generator:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
+        # Where the kernel groups processes by session, a nice value counts only within its group: the group has its own.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self._popen.pid}/autogroup").write_text("10")
         self.ports: list[int] = self._report()["ports"]
 
     def __enter__(self) -> Self:
