@@ -113,6 +113,7 @@ class TestLookup:
 
     GUID = b"5e1c6a3e-9d6b-4b0b-8a51-4f5f0f9f6a11"
 
+    @pytest.mark.parametrize("route_patience", [0, 1])
     @pytest.mark.parametrize(
         ("lines", "lookups"),
         [
@@ -128,9 +129,12 @@ class TestLookup:
             (b"Host: app.test\r\nUser-Agent: HTTP-Monitor/1.1", 0),
         ],
     )
-    def test_of_a_request(self, lines: bytes, lookups: int) -> None:
-        router = Router(max_request_head=1024)
+    def test_of_a_request(self, lines: bytes, lookups: int, route_patience: int) -> None:
+        """However long a route is awaited before."""
+        router = Router(max_request_head=1024, route_patience=route_patience)
         router.from_client(b"GET / HTTP/1.1\r\n%s\r\n\r\n" % lines)
+        for _ in range(2 * route_patience):
+            router.loop.tick()
         assert router.client.written or router.loop.dialled
         assert router.count("route_lookup_time") == lookups
 

@@ -314,7 +314,7 @@ cdef class ClientConnection(Connection):
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.request.host.start, exchange.request.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
-        if self.plane.settings.route_patience > 0 and self._awaits_route(exchange):
+        if self.plane.settings.route_patience > 0 and self._awaits_route(exchange, head):
             self.at = at
             return False
         self.exchange = exchange
@@ -325,16 +325,12 @@ cdef class ClientConnection(Connection):
         serve(exchange, head)
         return True
 
-    cdef bint _awaits_route(self, Exchange exchange) except -1:
+    cdef bint _awaits_route(self, Exchange exchange, Head head) except -1:
         """Whether the request is put off because nobody has registered for it yet; it is once."""
         if self.has_awaited_route:
             self.has_awaited_route = False
             return False
-        if exchange.request.host.length == 0 or asks_for_health(exchange):
-            return False
-        # Found here, it is not looked for again.
-        exchange.round_trip.go_to(find_pool(exchange, False))
-        if exchange.round_trip.pool is not None and PyList_GET_SIZE(exchange.round_trip.pool.endpoints) > 0:
+        if not lacks_route(exchange, head):
             return False
         self.drop_validator()
         self.awaiting = exchange

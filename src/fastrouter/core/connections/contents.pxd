@@ -99,7 +99,7 @@ cdef class ClientConnection(Connection):
     cdef flag has_eof                           # the client half-closed behind pipelined requests
     cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
     cdef flag has_awaited_route                 # in vain
-    cdef bint _awaits_route(self, Exchange exchange) except -1
+    cdef bint _awaits_route(self, Exchange exchange, Head head) except -1
     cdef int _on_end(self, object error) except -1
     cdef int _watch_half_close(self) except -1
     cdef int _on_half_close_over(self) except -1

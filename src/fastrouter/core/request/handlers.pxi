@@ -96,7 +96,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
                 count += 1
     if size < settings.max_request_head and not head.is_crowded and count <= settings.max_request_headers:
         return True
-    exchange.round_trip.go_to(find_pool(exchange))
+    find_route(exchange)
     if exchange.round_trip.pool is not None:
         if exchange.plane.logs_debug:
             exchange.round_trip.pool.log_algorithm(exchange)

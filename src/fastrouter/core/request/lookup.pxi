@@ -11,11 +11,29 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
         return False
     if head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length:
         return look_up_instance(exchange, head)
-    if exchange.round_trip.pool is None:
-        exchange.round_trip.go_to(find_pool(exchange))
+    find_route(exchange)
     if exchange.round_trip.pool is None or not exchange.round_trip.pool.endpoints:
         return respond_unknown_route(exchange, 404, b"Requested route ('%s') does not exist.")
     return check_connection_limit(exchange)
+
+
+cdef bint lacks_route(Exchange exchange, Head head) except -1:
+    """Whether nobody has registered yet for what its handlers will look up; a route that is there is found now."""
+    if (
+        exchange.request.minor > 1 or exchange.request.host.length == 0 or asks_for_health(exchange)
+        or head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length
+    ):
+        # It may get its response without a lookup.
+        return False
+    exchange.round_trip.go_to(find_pool(exchange, False))
+    return exchange.round_trip.pool is None or PyList_GET_SIZE(exchange.round_trip.pool.endpoints) == 0
+
+
+cdef inline int find_route(Exchange exchange) except -1:
+    """Let it go to the pool of its route, unless `lacks_route` has found that: each lookup counts."""
+    if exchange.round_trip.pool is None:
+        exchange.round_trip.go_to(find_pool(exchange))
+    return 0
 
 
 cdef EndpointPool find_pool(Exchange exchange, bint is_final=True):
@@ -116,8 +134,8 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
             message = b"Requested instance ('%s') with process guid ('%s') does not exist for route ('%%s')" % (
                 process[2], process[1]
             )
-    pool = find_pool(exchange)
-    exchange.round_trip.go_to(pool)
+    find_route(exchange)
+    pool = exchange.round_trip.pool
     if pool is not None:
         guid, index = (process if app is None else app).groups()
         process_id = guid.decode("ascii")
