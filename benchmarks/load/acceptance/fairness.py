@@ -164,7 +164,7 @@ class _Generator:
             text=True,
             start_new_session=True,
         )
-        # Where the kernel groups processes by session, a nice value counts only within its group: the group has its own.
+        # Where the kernel groups processes by session, a nice value counts only within its group, which has its own.
         with contextlib.suppress(OSError):
             Path(f"/proc/{self._popen.pid}/autogroup").write_text("10")
         self.ports: list[int] = self._report()["ports"]
