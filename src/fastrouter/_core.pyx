@@ -38,7 +38,7 @@ from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
 from traceback import format_exception
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
@@ -164,6 +164,7 @@ include "core/request/round_trip.pxi"
 include "core/request/attempt_log.pxi"
 include "core/request/response.pxi"
 include "core/request/rewriting.pxi"
+include "core/request/grpc_status.pxi"
 include "core/request/respond.pxi"
 include "core/request/tunnel.pxi"
 

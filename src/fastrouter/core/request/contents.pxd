@@ -187,6 +187,7 @@ cdef class Request:
     cdef flag expects_continue
     cdef flag wants_upgrade
     cdef flag wants_websocket
+    cdef flag is_grpc                           # a call of gRPC, by a client that speaks HTTP/2
     # what the handlers find out and decide
     cdef Trace trace                            # written in tracing.pxi
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
@@ -215,6 +216,7 @@ cdef class Request:
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
     cdef void set_first(self, bint is_first) noexcept
+    cdef void note_grpc(self, Head head) noexcept
     cdef bytes host_text(self)
     cdef bint is_replayable(self) noexcept
     cdef void note_semicolon(self) noexcept

@@ -92,6 +92,10 @@ cdef class Request:
     cdef void set_first(self, bint is_first) noexcept:
         self.is_first = is_first
 
+    cdef void note_grpc(self, Head head) noexcept:
+        """Its client speaks HTTP/2, so it may be a call of gRPC; over HTTP/1 there are none."""
+        self.is_grpc = has_grpc_type(head)
+
     cdef bytes host_text(self):
         """The effective host."""
         return PyBytes_AS_STRING(self.head)[self.host.start : self.host.start + self.host.length]
