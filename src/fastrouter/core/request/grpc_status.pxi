@@ -1,7 +1,7 @@
 # Statuses of gRPC: what the router's own errors are to a client that has made a call of gRPC over HTTP/2 (docs/grpc.md).
 #
 # Such a client looks at `grpc-status` and finds nothing in an error of HTTP. So it gets a response of trailers only: 200, and
-# what went wrong in fields (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+# what went wrong in fields (gRPC over HTTP2, section Responses).
 
 cdef enum:
     GRPC_UNKNOWN = 2
@@ -13,7 +13,7 @@ cdef enum:
     GRPC_UNAVAILABLE = 14
     GRPC_UNAUTHENTICATED = 16
 
-# By the status that the response has in HTTP. gRPC's own table (doc/http-grpc-status-mapping.md) is for clients that know nothing
+# By the status that the response has in HTTP. gRPC's own table, HTTP to gRPC Status Code Mapping, is for clients that know nothing
 # but this status; the router knows more, so it is more precise about 429, 431, 500 and 504.
 cdef dict _grpc_statuses = {
     400: GRPC_INTERNAL,
