@@ -13,8 +13,8 @@ cdef enum:
     GRPC_UNAVAILABLE = 14
     GRPC_UNAUTHENTICATED = 16
 
-# By the status that the response has in HTTP. gRPC's own table (HTTP to gRPC Status Code Mapping) is for clients that know no more
-# than this status; the router knows more, so it is more precise about 429, 431, 500 and 504.
+# By the status that the response has in HTTP. gRPC's own table (HTTP to gRPC Status Code Mapping) is for clients that know no
+# more than this status; the router does, so it is more precise about 429, 431, 500 and 504.
 cdef dict _grpc_statuses = {
     400: GRPC_INTERNAL,
     401: GRPC_UNAUTHENTICATED,
