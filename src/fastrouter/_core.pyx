@@ -181,3 +181,5 @@ include "core/connections/backend_tls.pxi"
 include "core/connections/transport_errors.pxi"
 include "core/connections/backend.pxi"
 include "core/connections/backend_side.pxi"
+
+include "core/http2/fields.pxi"
