@@ -3,7 +3,7 @@
 import pytest
 
 from fastrouter._core import (
-    MalformedFields,
+    MalformedFieldsError,
     http2_request_fields,
     http2_request_head,
     http2_response_fields,
@@ -94,12 +94,12 @@ SMUGGLED = [
 @pytest.mark.parametrize("has_body", [False, True])
 @pytest.mark.parametrize(("name", "value"), SMUGGLED)
 def test_no_field_becomes_anything_else(name: bytes, value: bytes, has_body: bool) -> None:
-    with pytest.raises(MalformedFields):
+    with pytest.raises(MalformedFieldsError):
         http2_request_head((*GET, (name, value)), has_body)
-    with pytest.raises(MalformedFields):
+    with pytest.raises(MalformedFieldsError):
         http2_response_head(((b":status", b"200"), (name, value)), has_body)
     if name != b"content-length":
-        with pytest.raises(MalformedFields):
+        with pytest.raises(MalformedFieldsError):
             http2_trailer_lines(((name, value),))
 
 
@@ -143,7 +143,7 @@ def test_no_field_becomes_anything_else(name: bytes, value: bytes, has_body: boo
     ],
 )
 def test_what_is_no_request(fields: Fields) -> None:
-    with pytest.raises(MalformedFields):
+    with pytest.raises(MalformedFieldsError):
         http2_request_head(fields, False)
 
 
@@ -171,7 +171,7 @@ def test_a_response_becomes_text() -> None:
     ],
 )
 def test_what_is_no_response(fields: Fields) -> None:
-    with pytest.raises(MalformedFields):
+    with pytest.raises(MalformedFieldsError):
         http2_response_head(fields, False)
 
 

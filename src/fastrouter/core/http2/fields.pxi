@@ -4,7 +4,7 @@
 # stream here (RFC 9113 sections 8.1 to 8.3, 10.3). libnghttp2 looks at most of that, too. Its word is not enough where one wrong
 # byte would become a request line.
 
-class MalformedFields(ValueError):
+class MalformedFieldsError(ValueError):
     """These fields are no message of HTTP/2: a stream error of type PROTOCOL_ERROR."""
 
 
@@ -30,9 +30,9 @@ cdef int check_value(bytes value) except -1:
     cdef const char* text = PyBytes_AS_STRING(value)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(value)
     if not has_only(_is_value, text, length):
-        raise MalformedFields("a control character in a value")
+        raise MalformedFieldsError("a control character in a value")
     if length and (is_blank(text[0]) or is_blank(text[length - 1])):
-        raise MalformedFields("a blank around a value")
+        raise MalformedFieldsError("a blank around a value")
     return 0
 
 
@@ -43,12 +43,12 @@ cdef int check_field(bytes name, bytes value) except -1:
     cdef int kind
     if length == 0 or not has_only(_is_field_name, text, length):
         if length and text[0] == c":":
-            raise MalformedFields("a pseudo-header that is not allowed here")
-        raise MalformedFields("a malformed name")
+            raise MalformedFieldsError("a pseudo-header that is not allowed here")
+        raise MalformedFieldsError("a malformed name")
     check_value(value)
     kind = known_kind(text, length)
     if is_connection_field(kind) or (kind == HEADER_TE and value.lower() != b"trailers"):
-        raise MalformedFields("a field about the connection")
+        raise MalformedFieldsError("a field about the connection")
     return kind
 
 
@@ -65,10 +65,10 @@ cdef int64_t length_of(bytes value) except -1:
     cdef int64_t number = 0
     cdef Py_ssize_t i
     if not 0 < PyBytes_GET_SIZE(value) <= 18:
-        raise MalformedFields("a malformed content-length")
+        raise MalformedFieldsError("a malformed content-length")
     for i in range(PyBytes_GET_SIZE(value)):
         if not is_digit(PyBytes_AS_STRING(value)[i]):
-            raise MalformedFields("a malformed content-length")
+            raise MalformedFieldsError("a malformed content-length")
         number = number * 10 + (PyBytes_AS_STRING(value)[i] - 48)
     return number
 
@@ -83,12 +83,12 @@ cdef inline void put_text_field(bytes name, bytes value) noexcept:
 # --- fields -> text ----------------------------------------------------------------------------------------------------------
 
 cdef bytes request_head_of(tuple fields, bint has_body):
-    """The head of a request as text. `has_body`: its stream goes on. Raises MalformedFields."""
+    """The head of a request as text. `has_body`: its stream goes on. Raises MalformedFieldsError."""
     try:
         begin_message()
         put_request_head(fields, has_body)
         return take_message()
-    except MalformedFields:
+    except MalformedFieldsError:
         drop_message()
         raise
 
@@ -123,13 +123,13 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
         elif name == b":authority" and authority is None:
             authority = value
         else:
-            raise MalformedFields("a pseudo-header that is unknown or comes twice")
+            raise MalformedFieldsError("a pseudo-header that is unknown or comes twice")
     # Host comes first in the text, wherever it stands here.
     for i in range(first, PyTuple_GET_SIZE(fields)):
         field = fields[i]
         if field[0] == b"host":
             if host is not None:
-                raise MalformedFields("Host twice")
+                raise MalformedFieldsError("Host twice")
             host = field[1]
     put_request_line(method, scheme, path, authority)
     put_text_field(b"Host", host_of(authority, host))
@@ -148,13 +148,13 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
             continue
         if kind == HEADER_CONTENT_LENGTH:
             if length >= 0:
-                raise MalformedFields("content-length twice")
+                raise MalformedFieldsError("content-length twice")
             length = length_of(value)
         put_text_field(name, value)
     if cookies is not None:
         put_text_field(b"cookie", cookies[0] if len(cookies) == 1 else b"; ".join(cookies))
     if not has_body and length > 0:
-        raise MalformedFields("a content-length that is not the sum of DATA")
+        raise MalformedFieldsError("a content-length that is not the sum of DATA")
     if has_body and length < 0:
         put_text(b"Transfer-Encoding: chunked\r\n")
     put_text(b"\r\n")
@@ -167,22 +167,22 @@ cdef int put_request_line(bytes method, bytes scheme, bytes path, bytes authorit
     if method is None or PyBytes_GET_SIZE(method) == 0 or not has_only(
         _is_token, PyBytes_AS_STRING(method), PyBytes_GET_SIZE(method)
     ):
-        raise MalformedFields("no method")
+        raise MalformedFieldsError("no method")
     if is_connect:
         # RFC 9113 section 8.5.
         if scheme is not None or path is not None or authority is None:
-            raise MalformedFields("a CONNECT with a path or without an authority")
+            raise MalformedFieldsError("a CONNECT with a path or without an authority")
         path = authority
     else:
         if scheme != b"https" and scheme != b"http":
-            raise MalformedFields("no scheme of HTTP")
+            raise MalformedFieldsError("no scheme of HTTP")
         if path is None or PyBytes_GET_SIZE(path) == 0:
-            raise MalformedFields("no path")
+            raise MalformedFieldsError("no path")
         target = PyBytes_AS_STRING(path)
         if target[0] != c"/" and not (path == b"*" and method == b"OPTIONS"):
-            raise MalformedFields("a path that does not begin with a slash")
+            raise MalformedFieldsError("a path that does not begin with a slash")
     if not has_only(_is_target, PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path)):
-        raise MalformedFields("a blank or a control character in the path")
+        raise MalformedFieldsError("a blank or a control character in the path")
     put_bytes(method)
     put_text(b" ")
     put_bytes(path)
@@ -193,24 +193,24 @@ cdef int put_request_line(bytes method, bytes scheme, bytes path, bytes authorit
 cdef bytes host_of(bytes authority, bytes host):
     """The one host that both name, or that one of them does."""
     if authority is not None and host is not None and authority.lower() != host.lower():
-        raise MalformedFields("Host and :authority that differ")
+        raise MalformedFieldsError("Host and :authority that differ")
     if authority is None:
         authority = host
     if authority is None or PyBytes_GET_SIZE(authority) == 0:
-        raise MalformedFields("no host")
+        raise MalformedFieldsError("no host")
     # Not even `@`: who is who is no part of it (RFC 9113 section 8.3.1).
     if not has_only(_is_host, PyBytes_AS_STRING(authority), PyBytes_GET_SIZE(authority)):
-        raise MalformedFields("a malformed host")
+        raise MalformedFieldsError("a malformed host")
     return authority
 
 
 cdef bytes response_head_of(tuple fields, bint has_body):
-    """The head of a response, interim or final, as text. `has_body`: DATA may follow. Raises MalformedFields."""
+    """The head of a response, interim or final, as text. `has_body`: DATA may follow. Raises MalformedFieldsError."""
     try:
         begin_message()
         put_response_head(fields, has_body)
         return take_message()
-    except MalformedFields:
+    except MalformedFieldsError:
         drop_message()
         raise
 
@@ -223,11 +223,11 @@ cdef int put_response_head(tuple fields, bint has_body) except -1:
     cdef int64_t length = -1
     cdef int kind
     if PyTuple_GET_SIZE(fields) == 0 or (<tuple>fields[0])[0] != b":status":
-        raise MalformedFields("no status")
+        raise MalformedFieldsError("no status")
     status = (<tuple>fields[0])[1]
     # 101 is for HTTP/1 (RFC 9113 section 8.6).
     if PyBytes_GET_SIZE(status) != 3 or not status.isdigit() or not b"100" <= status <= b"999" or status == b"101":
-        raise MalformedFields("a malformed status")
+        raise MalformedFieldsError("a malformed status")
     put_status_line(1, int(status))
     for i in range(1, PyTuple_GET_SIZE(fields)):
         field = fields[i]
@@ -236,7 +236,7 @@ cdef int put_response_head(tuple fields, bint has_body) except -1:
         kind = check_field(name, value)
         if kind == HEADER_CONTENT_LENGTH:
             if length >= 0:
-                raise MalformedFields("content-length twice")
+                raise MalformedFieldsError("content-length twice")
             length = length_of(value)
         put_text_field(name, value)
     if has_body and length < 0:
@@ -246,7 +246,7 @@ cdef int put_response_head(tuple fields, bint has_body) except -1:
 
 
 cdef bytes trailer_lines_of(tuple fields):
-    """A trailer section as lines, in the form in which `last_chunk` takes them. Raises MalformedFields."""
+    """A trailer section as lines, in the form in which `last_chunk` takes them. Raises MalformedFieldsError."""
     cdef tuple field
     cdef list lines = []
     for field in fields:
@@ -332,7 +332,7 @@ cdef bytes add_fields(list fields, const char* text, Py_ssize_t size, bint takes
 # --- the same for Python ------------------------------------------------------------------------------------------------------
 
 def http2_request_head(tuple fields not None, bint has_body):
-    """Translate the fields of a request into a head of HTTP/1.1; `has_body`: its stream goes on. Raises MalformedFields."""
+    """Translate the fields of a request into a head of HTTP/1.1; `has_body`: its stream goes on. Raises MalformedFieldsError."""
     return request_head_of(fields, has_body)
 
 
@@ -342,7 +342,7 @@ def http2_response_head(tuple fields not None, bint has_body):
 
 
 def http2_trailer_lines(tuple fields not None):
-    """Translate the fields of a trailer section into lines. Raises MalformedFields."""
+    """Translate the fields of a trailer section into lines. Raises MalformedFieldsError."""
     return trailer_lines_of(fields)
 
 
