@@ -364,3 +364,23 @@ def send_datagrams(descriptor: int, messages: list[bytes]) -> tuple[int, int]:
 
     Returns how many of them were lost, and the errno of the last loss, or 0.
     """
+
+HTTP2Fields = tuple[tuple[bytes, bytes], ...]
+
+class MalformedFieldsError(ValueError):
+    """These fields are no message of HTTP/2: a stream error of type PROTOCOL_ERROR."""
+
+def http2_request_head(fields: HTTP2Fields, has_body: bool) -> bytes:
+    """Translate the fields of a request into a head of HTTP/1.1; `has_body`: its stream goes on. Raises MalformedFieldsError."""
+
+def http2_response_head(fields: HTTP2Fields, has_body: bool) -> bytes:
+    """Translate the fields of a response, interim or final, in the same way."""
+
+def http2_trailer_lines(fields: HTTP2Fields) -> bytes:
+    """Translate the fields of a trailer section into lines. Raises MalformedFieldsError."""
+
+def http2_request_fields(head: bytes, is_secure: bool) -> list[tuple[bytes, bytes]]:
+    """Translate a request head that the router has rendered; `is_secure`: it goes over TLS."""
+
+def http2_response_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Translate a response head that the router has rendered."""
