@@ -29,6 +29,7 @@ cdef class HTTP2ClientSide(ClientSide):
         exchange = new_exchange(self, connection.plane)
         exchange.on_request(raw, head, self.framing)
         exchange.request.set_http2()
+        exchange.request.note_grpc(head)
         exchange.request.set_first(not connection.is_used)
         connection.is_used = True
         connection.exchanges += 1
