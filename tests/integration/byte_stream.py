@@ -59,7 +59,7 @@ class ByteStream(Closable):
             self.socket.settimeout(self.patience)
         return sent
 
-    def fill(self, timeout: float | None = None) -> bool:
+    def _fill(self, timeout: float | None = None) -> bool:
         """Receive once; False at the end of the stream. A reset raises ConnectionResetError."""
         if self._ended:
             return False
@@ -79,10 +79,6 @@ class ByteStream(Closable):
         self._taken += count
         return data
 
-    def take_pending(self) -> bytes:
-        """Consume what arrived and was not consumed yet."""
-        return self._take(len(self.received) - self._taken)
-
     def forget(self) -> None:
         """Drop what was consumed from `received`, where a test moves more than it wants to keep."""
         del self.received[: self._taken]
@@ -93,25 +89,25 @@ class ByteStream(Closable):
         search_from = self._taken
         while (found := self.received.find(delimiter, search_from)) < 0:
             search_from = max(self._taken, len(self.received) - len(delimiter) + 1)
-            if not self.fill():
+            if not self._fill():
                 raise EOFError(f"connection ended before {delimiter!r}; got {self.pending!r}")
         return self._take(found + len(delimiter) - self._taken)
 
     def read_exactly(self, count: int) -> bytes:
         while len(self.received) - self._taken < count:
-            if not self.fill():
+            if not self._fill():
                 raise EOFError(f"connection ended where {count} bytes were expected; got {self.pending[:200]!r}")
         return self._take(count)
 
     def read_to_end(self) -> bytes:
-        while self.fill():
+        while self._fill():
             pass
         return self._take(len(self.received) - self._taken)
 
     def wait_closed(self) -> bytes:
         """Wait until the peer has ended the connection, orderly or by a reset; return what came before that."""
         with contextlib.suppress(ConnectionError):
-            while self.fill():
+            while self._fill():
                 pass
         return self._take(len(self.received) - self._taken)
 

@@ -1,17 +1,17 @@
-"""Clients that attack with HTTP/2: each pays for it alone, and nothing that is no request gets to a backend (RFC 9113 section 10)."""
+"""Clients that attack with HTTP/2: each pays for it alone, and what is no request gets to no backend."""
 
 import ssl
 import struct
 from collections.abc import Callable, Iterator
 
+import hpack
 import pytest
-from h2.settings import SettingCodes
 
 from fastrouter._core import Endpoint
 
 from . import http2_frames as frames
 from .byte_stream import ByteStream
-from .http2_client import Http2Client
+from .http2_client import Http2Client, get
 from .http2_frames import Code, Fields, Flag, Frame, Kind, Setting
 from .in_process import HOST
 from .issuer import Issuer
@@ -47,7 +47,7 @@ def attacker(router: FrontRouter, context: ssl.SSLContext) -> Iterator[RawClient
 def bystander(router: FrontRouter, context: ssl.SSLContext) -> Iterator[Http2Client]:
     """Another client, which has been there before."""
     with Http2Client(TlsClient(router.port, context)) as client:
-        assert client.ask().status == 200
+        assert client.ask(get()).status == 200
         yield client
 
 
@@ -86,7 +86,7 @@ def streams(count: int) -> range:
     return range(1, 2 * count, 2)
 
 
-# --- floods ---------------------------------------------------------------------------------------------------------------
+# --- floods -----------------------------------------------------------------------------------------------------------
 
 
 def rapid_resets() -> bytes:
@@ -94,10 +94,9 @@ def rapid_resets() -> bytes:
 
 
 def provoked_resets() -> bytes:
-    """The client has the router reset its streams, by what is wrong about them."""
-    return b"".join(
-        frames.headers(number, POST, ends=False) + frames.window_update(number, 0x7FFFFFFF) for number in streams(20_000)
-    )
+    """The client has the router reset its streams, by what is wrong about their bodies."""
+    head = [*POST, (b"content-length", b"1")]
+    return b"".join(frames.headers(number, head, ends=False) + frames.data(number, b"ab") for number in streams(20_000))
 
 
 def malformed_requests() -> bytes:
@@ -148,35 +147,34 @@ FLOODS: dict[str, Callable[[], bytes]] = {
 }
 
 
+# Those whose streams are all open until the router ends them.
+OF_STREAMS = {"provoked resets", "malformed requests", "empty heads"}
+
+
 class TestFloods:
     @pytest.mark.parametrize("name", FLOODS)
-    def test_the_attacker_is_told_to_calm_down(
-        self, name: str, attacker: RawClient, bystander: Http2Client, serving: AnsweringBackend
-    ) -> None:
+    def test_the_attacker_is_told_to_calm_down(self, name: str, attacker: RawClient, bystander: Http2Client) -> None:
         send_all(attacker, FLOODS[name]())
-        assert bystander.ask().status == 200
-        assert last_words(attacker) == Code.ENHANCE_YOUR_CALM
-        assert bystander.ask().status == 200
+        assert bystander.ask(get()).status == 200
+        # More streams at a time than it may have are an error of another kind, whichever is found first.
+        codes = [Code.ENHANCE_YOUR_CALM, Code.PROTOCOL_ERROR] if name in OF_STREAMS else [Code.ENHANCE_YOUR_CALM]
+        assert last_words(attacker) in codes
+        assert bystander.ask(get()).status == 200
 
 
 class TestWindows:
     """Who takes little, or nothing, waits alone."""
 
-    def test_a_window_of_nothing(
-        self, router: FrontRouter, context: ssl.SSLContext, bystander: Http2Client, serving: AnsweringBackend
-    ) -> None:
-        settings = {SettingCodes.INITIAL_WINDOW_SIZE: 0}
-        with Http2Client(TlsClient(router.port, context), settings=settings) as client:
-            waiting = [client.open() for _ in range(50)]
+    def test_a_window_of_nothing(self, router: FrontRouter, context: ssl.SSLContext, bystander: Http2Client) -> None:
+        with Http2Client(TlsClient(router.port, context), settings={Setting.INITIAL_WINDOW_SIZE: 0}) as client:
+            waiting = [client.send_request(get()) for _ in range(50)]
+            client.wait_for(lambda: all(client.answers[number].fields for number in waiting))
+            client.settle()
+            assert bystander.ask(get()).status == 200
+            assert not any(client.answers[number].body for number in waiting)
             for number in waiting:
-                client.read_head(number)
-            client.ping()
-            assert bystander.ask().status == 200
-            assert not any(client.message(number).body for number in waiting)
-            for number in waiting:
-                client.connection.increment_flow_control_window(10, number)
-            client.flush()
-            assert {bytes(client.read_message(number).body) for number in waiting} == {b"first"}
+                client.open_window(10, number)
+            assert {bytes(client.answer(number).body) for number in waiting} == {b"first"}
 
     def test_windows_of_a_byte(self, attacker: RawClient, bystander: Http2Client) -> None:
         attacker.send(frames.settings((Setting.INITIAL_WINDOW_SIZE, 1)) + frames.headers(1, GET))
@@ -188,21 +186,17 @@ class TestWindows:
                 body += frame.payload
                 attacker.send(frames.window_update(1, 1))
         assert body == b"first"
-        assert bystander.ask().status == 200
+        assert bystander.ask(get()).status == 200
 
-    def test_a_sibling_does_not_wait(
-        self, router: FrontRouter, context: ssl.SSLContext, serving: AnsweringBackend
-    ) -> None:
-        with Http2Client(TlsClient(router.port, context), settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
-            stalled, other = client.open(), client.open()
-            client.read_head(stalled)
-            client.connection.increment_flow_control_window(10, other)
-            client.flush()
-            assert bytes(client.read_message(other).body) == b"first"
-            assert not client.message(stalled).body
+    def test_a_sibling_does_not_wait(self, router: FrontRouter, context: ssl.SSLContext) -> None:
+        with Http2Client(TlsClient(router.port, context), settings={Setting.INITIAL_WINDOW_SIZE: 0}) as client:
+            stalled, other = client.send_request(get()), client.send_request(get())
+            client.open_window(10, other)
+            assert bytes(client.answer(other).body) == b"first"
+            assert not client.answers[stalled].body
 
 
-# --- errors ---------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 CONNECTION_ERRORS = {
     "a frame that is too large": (Frame(Kind.DATA, 0, 1, b"x" * 16385).encode(), Code.FRAME_SIZE_ERROR),
@@ -214,7 +208,6 @@ CONNECTION_ERRORS = {
     "a window that overflows": (frames.window_update(0, 0x7FFFFFFF), Code.FLOW_CONTROL_ERROR),
     "a window that does not grow": (frames.window_update(0, 0), Code.PROTOCOL_ERROR),
     "a stream of the server's": (frames.headers(2, GET), Code.PROTOCOL_ERROR),
-    "a stream that is older": (frames.headers(5, GET) + frames.headers(3, GET), Code.PROTOCOL_ERROR),
     "DATA on an idle stream": (frames.data(1, b"x"), Code.PROTOCOL_ERROR),
     "DATA on no stream": (frames.data(0, b"x"), Code.PROTOCOL_ERROR),
     "RST_STREAM on an idle stream": (frames.reset(1), Code.PROTOCOL_ERROR),
@@ -245,22 +238,21 @@ class TestConnectionErrors:
         requests = len(serving.requests)
         attacker.send(sent)
         assert last_words(attacker) == code
-        assert bystander.ask().status == 200
-        # But for what was sound.
-        assert len(serving.requests) <= requests + 1 + (name == "a stream that is older")
+        assert bystander.ask(get()).status == 200
+        # The bystander's.
+        assert len(serving.requests) == requests + 1
 
     def test_another_preface(self, router: FrontRouter, context: ssl.SSLContext, bystander: Http2Client) -> None:
         with TlsClient(router.port, context) as client:
             client.send(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
             assert last_words(client) in (Code.PROTOCOL_ERROR, None)
-        assert bystander.ask().status == 200
+        assert bystander.ask(get()).status == 200
 
 
 class TestManyStreams:
     def test_more_than_allowed_are_refused(self, router: FrontRouter, context: ssl.SSLContext) -> None:
         with Http2Client(TlsClient(router.port, context)) as client:
-            limit = client.read_settings().max_concurrent_streams
-            assert limit == 250
+            limit = client.wait_for(lambda: client.settings.get(Setting.MAX_CONCURRENT_STREAMS))
         with TlsClient(router.port, context) as raw:
             opened = b"".join(frames.headers(number, POST, ends=False) for number in streams(limit + 1))
             raw.send(frames.PREFACE + frames.settings() + opened)
@@ -268,7 +260,7 @@ class TestManyStreams:
             assert (frame.kind, frame.code) == (Kind.RST_STREAM, Code.REFUSED_STREAM)
 
 
-# --- smuggling ------------------------------------------------------------------------------------------------------------
+# --- smuggling --------------------------------------------------------------------------------------------------------
 
 
 def changed(name: bytes, value: bytes | None, fields: Fields = GET) -> Fields:
@@ -340,7 +332,6 @@ SMUGGLED_HEADS: dict[str, Fields] = {
     "content-length in hexadecimal": [*POST, (b"content-length", b"0x0")],
     "content-length that is empty": [*POST, (b"content-length", b"")],
     "content-length that overflows": [*POST, (b"content-length", b"18446744073709551616")],
-    "CONNECT": [(b":method", b"CONNECT"), (b":authority", b"app.test:80")],
     "CONNECT with :path": changed(b":method", b"CONNECT"),
 }
 
@@ -383,7 +374,7 @@ def assert_alive(client: ByteStream, serving: AnsweringBackend) -> None:
 
 
 class TestSmuggling:
-    """What would become another line, another request or another framing in HTTP/1.1 ends its stream and nothing else."""
+    """What would be another line, another request or another framing in HTTP/1.1 ends its stream and nothing else."""
 
     @pytest.mark.parametrize("name", SMUGGLED_HEADS)
     def test_heads(self, name: str, attacker: RawClient, serving: AnsweringBackend) -> None:
@@ -400,6 +391,20 @@ class TestSmuggling:
         assert frame.kind == Kind.RST_STREAM, frame
         assert frame.code == Code.PROTOCOL_ERROR
         assert_alive(attacker, serving)
+
+    def test_a_tunnel(self, attacker: RawClient, serving: AnsweringBackend) -> None:
+        attacker.send(frames.headers(1, [(b":method", b"CONNECT"), (b":authority", b"app.test:80")]))
+        frame = next_of(attacker, 1)
+        assert frame.kind == Kind.HEADERS
+        assert dict(hpack.Decoder().decode(frame.payload))[":status"] == "400"
+        assert_alive(attacker, serving)
+
+    def test_an_older_stream(self, attacker: RawClient, serving: AnsweringBackend) -> None:
+        """It counts as closed."""
+        attacker.send(frames.headers(5, GET) + frames.headers(3, GET) + frames.headers(7, GET))
+        while next_of(attacker, 7).kind not in (Kind.HEADERS, Kind.GOAWAY):
+            pass
+        assert len(serving.requests) <= 2
 
     def test_what_looks_odd_and_is_sound(self, attacker: RawClient, serving: AnsweringBackend) -> None:
         fields = [*changed(b":path", b"/a%20b;c?d=\xc3\xa9"), (b"x", b"a b\tc"), (b"te", b"trailers"), (b"y", b"")]

@@ -178,7 +178,7 @@ def end_of(stream: ByteStream, quiet: float) -> str:
     deadline = time.monotonic() + quiet
     try:
         while time.monotonic() < deadline:
-            if not stream.fill(max(0.001, deadline - time.monotonic())):
+            if not stream._fill(max(0.001, deadline - time.monotonic())):
                 return "closed"
     except TimeoutError:
         return "kept"
@@ -195,7 +195,7 @@ def backend_handler(
     """A handler for ServingBackend that does the steps of the case which runs just now."""
 
     def handle(stream: BackendStream) -> bool:
-        if not stream.pending and not stream.fill():
+        if not stream.pending and not stream._fill():
             return False
         ended = take_steps(stream, steps_of(), is_client=False, send_back=send_back)
         if ended == "end":
