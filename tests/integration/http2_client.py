@@ -56,7 +56,7 @@ class Http2Client(Closable):
         stream: RawClient,
         *,
         auto_window: bool = True,
-        settings: dict[int, int] | None = None,
+        settings: dict[h2.settings.SettingCodes, int] | None = None,
         is_careless: bool = False,
     ) -> None:
         self.stream = stream
@@ -163,7 +163,7 @@ class Http2Client(Closable):
             case h2.events.StreamReset():
                 self.answers[event.stream_id].reset = int(event.error_code)
             case h2.events.ConnectionTerminated():
-                self.goaways.append((int(event.error_code), event.last_stream_id))
+                self.goaways.append((int(event.error_code or 0), event.last_stream_id or 0))
             case h2.events.PingAckReceived():
                 self.pings += 1
             case h2.events.RemoteSettingsChanged():
