@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
 from fastrouter._core import Endpoint
 
@@ -14,6 +15,7 @@ from .http2_client import Http2Client, get
 from .in_process import HOST, request
 from .issuer import Issuer, Pair
 from .raw_backend import BackendStream, RawBackend, ServingBackend
+from .router_process import wait_for
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -353,3 +355,287 @@ class TestFlowControl:
             assert client.answer(other).body == b"ok"
             client.end(number)
             assert stalled.read_until(b"\r\n0\r\n\r\n").count(b"x") == sent
+
+
+class TestInTheClear:
+    @pytest.fixture
+    def start_plain(self, backend: RawBackend) -> Iterator[Callable[..., FrontRouter]]:
+        with contextlib.ExitStack() as stack:
+            endpoint = Endpoint("127.0.0.1", backend.port)
+            yield lambda **options: stack.enter_context(FrontRouter(endpoint, takes_h2c=True, **options))
+
+    def test_with_prior_knowledge(self, start_plain: Callable[..., FrontRouter], backend: RawBackend) -> None:
+        front = start_plain()
+        client = Http2Client(front.connect())
+        number = client.send_request(get())
+        stream, seen = backend.accept_request()
+        assert seen.value(b"X-Forwarded-Proto") == b"http"
+        stream.send(OK)
+        assert client.answer(number).body == b"ok"
+        assert '"GET / HTTP/2.0" 200' in front.wait_for_log_line()
+
+    def test_in_single_bytes(self, start_plain: Callable[..., FrontRouter]) -> None:
+        client = Http2Client(front := start_plain().connect())
+        client.engine.send_headers(1, get(host=b"unknown.test"), end_stream=True)
+        front.send_split(client.engine.data_to_send())
+        assert client.answer(1).status == 404
+
+    def test_http_1_is_taken_as_before(self, start_plain: Callable[..., FrontRouter], backend: RawBackend) -> None:
+        client = start_plain().connect()
+        client.send_split(request(b"X-A: b"))
+        stream, _ = backend.accept_request()
+        stream.send(OK)
+        assert client.read_response().body == b"ok"
+        client.send(request())
+        assert stream.read_request().target == b"/"
+
+    @pytest.mark.parametrize("first", [b"P", b"PRI * HTTP/2.0\r\n\r\nS"])
+    def test_a_preface_that_is_never_whole(self, start_plain: Callable[..., FrontRouter], first: bytes) -> None:
+        client = start_plain(read_header_timeout=0.1).connect()
+        client.send(first)
+        client.expect_end()
+
+    def test_a_post_is_no_preface(self, start_plain: Callable[..., FrontRouter], backend: RawBackend) -> None:
+        start_plain().connect().send(request(b"Content-Length: 0", start_line=b"POST / HTTP/1.1"))
+        _, seen = backend.accept_request()
+        assert seen.method == b"POST"
+
+    def test_behind_a_proxy_header(self, start_plain: Callable[..., FrontRouter], backend: RawBackend) -> None:
+        client = start_plain(reads_proxy_headers=True).connect()
+        client.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 7777 80\r\n")
+        Http2Client(client).send_request(get())
+        _, seen = backend.accept_request()
+        assert seen.value(b"X-Forwarded-For") == b"192.0.2.7"
+
+    def test_upgrades_to_it_are_not_taken(self, start_plain: Callable[..., FrontRouter], backend: RawBackend) -> None:
+        client = start_plain().connect()
+        client.send(request(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"))
+        stream, seen = backend.accept_request()
+        assert not seen.has(b"Upgrade")
+        stream.send(OK)
+        assert client.read_response().body == b"ok"
+
+    def test_it_is_off_by_default(self, backend: RawBackend) -> None:
+        with FrontRouter(Endpoint("127.0.0.1", backend.port)) as front:
+            client = front.connect()
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert client.read_response().start_line.startswith(b"HTTP/1.1 400 ")
+
+
+def test_behind_a_proxy_header_and_tls(issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
+    with Front(issuer, pair, backend.port, reads_proxy_headers=True) as front:
+        front.connect2(first=b"PROXY TCP4 192.0.2.7 192.0.2.8 7777 443\r\n").send_request(get())
+        _, seen = backend.accept_request()
+        assert seen.value(b"X-Forwarded-For") == b"192.0.2.7"
+
+
+class TestDeadlines:
+    def test_of_a_first_request(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, read_header_timeout=0.1).connect2()
+        client.wait_closed()
+        assert client.goaways == [(ErrorCodes.NO_ERROR, 0)]
+
+    def test_of_a_header_block(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        front = start(backend, read_header_timeout=0.1)
+        client = front.connect2()
+        number = client.send_request(get())
+        stream, _ = backend.accept_request()
+        # HEADERS without END_HEADERS, and nothing behind it.
+        client.stream.send(b"\x00\x00\x01\x01\x00\x00\x00\x00\x03\x82")
+        client.wait_closed()
+        stream.expect_end()
+        assert front.stats()["refused_incomplete_header"] == 1
+        assert number == 1
+
+    def test_of_an_idle_connection(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, frontend_idle_timeout=0.2, read_header_timeout=60).connect2()
+        number = client.send_request(get())
+        stream, _ = backend.accept_request()
+        stream.send(OK)
+        assert client.answer(number).body == b"ok"
+        client.wait_closed()
+        assert client.goaways == [(ErrorCodes.NO_ERROR, 1)]
+
+    def test_of_a_backend(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, endpoint_timeout=60, http2_endpoint_timeout=0.1).connect2()
+        number = client.send_request(get())
+        backend.accept_request()
+        assert client.answer(number).status == 504
+
+    def test_of_a_backend_without_one_of_its_own(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        assert start(backend, endpoint_timeout=0.1).connect2().ask(get()).status == 504
+
+
+class TestRouteWaits:
+    def test_a_request_waits_for_its_route_alone(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        front = start(backend, route_patience=60.0)
+        client = front.connect2()
+        waiting = client.send_request(get(host=b"late.test", method=b"POST"), b"body")
+        # Others do not.
+        number = client.send_request(get())
+        stream, _ = backend.accept_request()
+        stream.send(OK)
+        assert client.answer(number).body == b"ok"
+        front.call(front.table.register, "late.test", Endpoint("127.0.0.1", backend.port))
+        front.call(front._plane.on_table_changed)
+        seen = stream.read_request()
+        assert (seen.value(b"Host"), seen.body) == (b"late.test", b"body")
+        stream.send(OK)
+        assert client.answer(waiting).body == b"ok"
+
+    def test_it_has_waited_in_vain(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, route_patience=0.01).connect2()
+        assert client.ask(get(host=b"late.test")).status == 404
+
+    def test_the_client_does_not_wait(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, route_patience=0.05).connect2()
+        client.reset(client.send_request(get(host=b"late.test")))
+        assert client.ask(get(host=b"late.test")).status == 404
+
+
+class TestDrain:
+    def test_streams_finish(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        number = client.send_request(get(b"/before"))
+        stream, _ = backend.accept_request()
+        front.call(front._plane.drain)
+        client.wait_for(lambda: len(client.goaways) == 2)
+        assert [last for _, last in client.goaways] == [2**31 - 1, 1]
+        assert front.call(front._plane.connection_counts) == (1, 0)
+        stream.send(OK)
+        assert client.answer(number).body == b"ok"
+        client.wait_closed()
+
+    def test_what_is_on_its_way_is_served(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        client.settle()
+        front.call(lambda: front._plane.drain(closes_idle=False))
+        # The notice is not read yet, and this request crosses it.
+        number = client.send_request(get(b"/crossing"))
+        stream, _ = backend.accept_request()
+        stream.send(OK)
+        assert client.answer(number).body == b"ok"
+        client.wait_closed()
+        assert client.goaways[-1] == (ErrorCodes.NO_ERROR, 1)
+
+    def test_idle_connections_end(self, front: Front) -> None:
+        client = front.connect2()
+        assert client.ask(get(host=b"unknown.test")).status == 404
+        assert front.call(front._plane.connection_counts) == (0, 1)
+        front.call(front._plane.drain)
+        client.wait_closed()
+        assert wait_for(lambda: not front.call(front._plane.has_connections), "the end of the connection")
+
+    def test_a_client_that_does_not_answer_pings(self, front: Front) -> None:
+        client = front.connect2()
+        client.settle()
+        front.call(front._plane.drain)
+        assert client.stream.wait_closed().count(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00") == 2
+
+    def test_connections_that_begin_meanwhile(self, front: Front) -> None:
+        front.call(front._plane.drain)
+        client = front.connect2()
+        client.wait_closed()
+        assert client.goaways[0] == (ErrorCodes.NO_ERROR, 2**31 - 1)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+class TestHostilePeers:
+    def attack(self, client: Http2Client, data: bytes, times: int) -> int:
+        """Send `data` again and again until the router ends the connection; returns the error code of its GOAWAY."""
+        with contextlib.suppress(OSError):
+            for _ in range(times):
+                client.stream.send(data)
+        client.wait_closed()
+        return client.goaways[-1][0]
+
+    @pytest.mark.parametrize(
+        "flood",
+        [
+            frame(6, 0, 0, b"12345678"),
+            frame(4, 0, 0, b"\x00\x03\x00\x00\x00\x64"),
+            frame(2, 0, 1, b"\x00\x00\x00\x00\x00"),
+            frame(0x42, 0, 0, b""),
+        ],
+        ids=["PING", "SETTINGS", "PRIORITY", "unknown"],
+    )
+    def test_frames_that_move_nothing(self, front: Front, flood: bytes) -> None:
+        client = front.connect2()
+        client.settle()
+        assert self.attack(client, flood * 1000, 40) == ErrorCodes.ENHANCE_YOUR_CALM
+
+    def test_empty_data(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        client.send_request(get(method=b"POST"), is_last=False)
+        stream = backend.accept()
+        stream.read_request_head()
+        assert self.attack(client, frame(0, 0, 1) * 1000, 40) == ErrorCodes.ENHANCE_YOUR_CALM
+        assert b"0\r\n" not in stream.wait_closed()
+
+    def test_rapid_reset(self, front: Front) -> None:
+        client = front.connect2()
+        engine = client.engine
+        with contextlib.suppress(OSError):
+            for number in range(1, 4001, 2):
+                engine.send_headers(number, get(host=b"unknown.test"), end_stream=True)
+                engine.reset_stream(number)
+                client.flush()
+        client.wait_closed()
+        assert client.goaways[-1][0] == ErrorCodes.ENHANCE_YOUR_CALM
+
+    def test_streams_that_it_makes_the_router_reset(self, front: Front) -> None:
+        client = front.connect2(is_careless=True)
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                client.send_request(get(b"no path"))
+        client.wait_closed()
+        assert client.goaways[-1][0] == ErrorCodes.ENHANCE_YOUR_CALM
+
+    def test_a_header_block_without_end(self, front: Front) -> None:
+        client = front.connect2()
+        client.settle()
+        client.stream.send(frame(1, 0, 1, b"\x82"))
+        assert self.attack(client, frame(9, 0, 1) * 100, 1) != ErrorCodes.NO_ERROR
+
+    def test_a_header_list_that_unpacks_to_too_much(self, front: Front) -> None:
+        client = front.connect2()
+        client.settle()
+        # One field of 4,000 bytes for the table, and then its index again and again.
+        bomb = b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
+        assert self.attack(client, frame(1, 5, 1, bomb), 1) == ErrorCodes.ENHANCE_YOUR_CALM
+
+    def test_more_streams_than_are_allowed(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        client.settle()
+        client.engine.remote_settings[3] = 1000
+        client.engine.remote_settings.acknowledge()
+        numbers = [client.send_request(get()) for _ in range(251)]
+        assert client.settings[3] == 250
+        assert client.answer(numbers[-1]).reset == ErrorCodes.REFUSED_STREAM
+
+    @pytest.mark.parametrize(
+        "data", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]
+    )
+    def test_no_preface(self, front: Front, issuer: Issuer, data: bytes) -> None:
+        client = TlsClient(front.port, client_context(issuer, protocols=("h2",)))
+        client.send(data)
+        assert b"\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" in client.wait_closed()
+
+    def test_windows_of_one_byte(self, start: Callable[..., Front]) -> None:
+        def serve(stream: BackendStream) -> bool:
+            stream.read_request()
+            stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + b"x" * 40)
+            return True
+
+        with ServingBackend(serve) as backend:
+            client = start(backend).connect2(auto_window=False, settings={SettingCodes.INITIAL_WINDOW_SIZE: 1})
+            number = client.send_request(get())
+            answer = client.answers[number]
+            for size in range(1, 41):
+                client.wait_for(lambda size=size: len(answer.body) == size)  # type: ignore[misc]
+                if size < 40:
+                    client.open_window(1, number)
+            assert client.answer(number).body == b"x" * 40

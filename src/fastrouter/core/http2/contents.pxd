@@ -179,3 +179,11 @@ cdef class HTTP2ClientSide(ClientSide):
 cdef class StreamRouteWait(FairReader):
     cdef HTTP2ClientSide side                   # None: it does not wait any more
     cdef Exchange exchange
+
+cdef class PrefaceReader(Timed):
+    cdef DataPlane plane
+    cdef ClientConnection client                # with what a PROXY header says of it; None once it is somebody else's
+    cdef object transport                       # so is this
+    cdef bytes backlog                          # received, and neither HTTP yet
+    cdef int _leave(self) except -1
+    cdef int _let_in(self, bint is_http2) except -1

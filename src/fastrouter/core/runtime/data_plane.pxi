@@ -47,6 +47,7 @@ cdef class DataPlane:
         self.dials = DeadlineQueue(settings.dial_timeout)
         self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
+        self.http2_attempts = DeadlineQueue(settings.http2_endpoint_timeout or settings.endpoint_timeout)
         self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
 
@@ -162,6 +163,7 @@ cdef class DataPlane:
         self.dials.expire(now)
         self.handshakes.expire(now)
         self.attempts.expire(now)
+        self.http2_attempts.expire(now)
         self.stalls.expire(now)
         self.backend_idles.expire(now)
 
