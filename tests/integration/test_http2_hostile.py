@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import hpack
 import pytest
+from h2.settings import SettingCodes
 
 from fastrouter._core import Endpoint
 
@@ -166,7 +167,7 @@ class TestWindows:
     """Who takes little, or nothing, waits alone."""
 
     def test_a_window_of_nothing(self, router: FrontRouter, context: ssl.SSLContext, bystander: Http2Client) -> None:
-        with Http2Client(TlsClient(router.port, context), settings={Setting.INITIAL_WINDOW_SIZE: 0}) as client:
+        with Http2Client(TlsClient(router.port, context), settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
             waiting = [client.send_request(get()) for _ in range(50)]
             client.wait_for(lambda: all(client.answers[number].fields for number in waiting))
             client.settle()
@@ -189,7 +190,7 @@ class TestWindows:
         assert bystander.ask(get()).status == 200
 
     def test_a_sibling_does_not_wait(self, router: FrontRouter, context: ssl.SSLContext) -> None:
-        with Http2Client(TlsClient(router.port, context), settings={Setting.INITIAL_WINDOW_SIZE: 0}) as client:
+        with Http2Client(TlsClient(router.port, context), settings={SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
             stalled, other = client.send_request(get()), client.send_request(get())
             client.open_window(10, other)
             assert bytes(client.answer(other).body) == b"first"
@@ -396,7 +397,7 @@ class TestSmuggling:
         attacker.send(frames.headers(1, [(b":method", b"CONNECT"), (b":authority", b"app.test:80")]))
         frame = next_of(attacker, 1)
         assert frame.kind == Kind.HEADERS
-        assert dict(hpack.Decoder().decode(frame.payload))[":status"] == "400"
+        assert dict(hpack.Decoder().decode(frame.payload, raw=True))[b":status"] == b"400"
         assert_alive(attacker, serving)
 
     def test_an_older_stream(self, attacker: RawClient, serving: AnsweringBackend) -> None:
