@@ -331,6 +331,7 @@ cdef class Exchange(Timed):
     cdef bint can_take_body(self) noexcept
     cdef int on_body(self, bytes framed, int64_t payload, bint is_last) except -1
     cdef int attach(self, BackendSide backend) except -1
+    cdef int change_backend(self, BackendSide backend) except -1
     cdef int on_backend_ready(self) except -1
     cdef int open_body(self) except -1
     cdef void _end_continue_wait(self) noexcept

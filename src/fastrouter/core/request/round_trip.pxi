@@ -85,7 +85,7 @@ cdef class RoundTrip:
     cdef int send(self, Exchange exchange, bint is_turn) except -1:
         """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
         cdef DataPlane plane = exchange.plane
-        cdef BackendSide backend = self.endpoint.connection_pool().acquire()
+        cdef BackendSide backend = self.endpoint.connection_pool().acquire(exchange.request)
         self.waits_to_dial = False
         if backend is None:
             if exchange.request.is_first:
@@ -94,7 +94,7 @@ cdef class RoundTrip:
                     return plane.turns.add_dial(exchange)
                 plane.turns.last_dial_ns = monotonic_ns()
             plane.counters[COUNTER_DIALS] += 1
-            backend = self.endpoint.connection_pool().new(plane, self.endpoint)
+            backend = self.endpoint.connection_pool().new(plane, self.endpoint, exchange.request)
         return exchange.attach(backend)
 
     # --- how it goes

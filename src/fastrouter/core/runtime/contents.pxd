@@ -176,7 +176,7 @@ cdef class DataPlane:
     cdef bint is_draining                       # connections are closed with their next response
     cdef bint closes_idle                       # and those that become idle all the same
     cdef set clients                            # open ClientConnections
-    cdef set backends                           # BackendConnections, from their dial on
+    cdef set backends                           # DialledConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
     cdef SocketPoll poll            # those that are read past the loop

@@ -70,7 +70,7 @@ cdef class DataPlane:
         for connection in list(self.handshaking):
             connection.abort()
         for backend in list(self.backends):
-            (<BackendConnection>backend).abort()
+            (<DialledConnection>backend).abort()
         self.turns.clear()
         self.poll.close()
         self.route_waits.clear()
