@@ -184,3 +184,7 @@ include "core/connections/backend.pxi"
 include "core/connections/backend_side.pxi"
 
 include "core/http2/fields.pxi"
+include "core/http2/backend_session.pxi"
+include "core/http2/http2_pool.pxi"
+include "core/http2/http2_backend.pxi"
+include "core/http2/http2_backend_side.pxi"

@@ -48,6 +48,8 @@ cdef class DataPlane:
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
         self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+        self.pings = DeadlineQueue(settings.http2_ping_interval)
+        self.ping_answers = DeadlineQueue(settings.http2_ping_timeout)
 
     # --- life of the worker
 
@@ -165,6 +167,8 @@ cdef class DataPlane:
         self.attempts.expire(now)
         self.stalls.expire(now)
         self.backend_idles.expire(now)
+        self.pings.expire(now)
+        self.ping_answers.expire(now)
 
     cdef int _reset_delivered(self) except -1:
         cdef ClientConnection client
