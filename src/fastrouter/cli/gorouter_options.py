@@ -113,7 +113,7 @@ def front_tls_of(config: Config) -> ServerTLS:
         ),
         # HTTP/2 is not there yet: a client that offers it beside HTTP/1.1 is served with HTTP/1.1. Without the key,
         # Gorouter does not negotiate ALPN.
-        protocols=("http/1.1",) if config.enable_http2 else (),
+        protocols=("h2", "http/1.1") if config.enable_http2 else (),
         ticket_secret=config.tls_session_ticket_key.encode(),
     )
 

@@ -30,6 +30,16 @@ cdef class Connection(SocketReader):
     cdef bint is_stalled(self) except -1
     cdef Py_ssize_t count_unwritten(self) except -1
 
+cdef class AcceptedConnection(Connection):
+    cdef ClientIdentity identity
+    cdef int on_accepted(self) except -1
+    cdef object on_lost(self, object error)
+    cdef bint is_active(self) noexcept
+    cdef bint is_idle(self) noexcept
+    cdef int drain(self, bint closes_idle) except -1
+    cdef int abort(self) except -1
+    cdef bint has_unread(self) except -1
+
 cdef class HTTP1BackendSide(BackendSide):
     cdef BackendConnection connection
     cdef BackendConnection _let_go(self)
@@ -86,9 +96,8 @@ cdef class BackendConnection(DialledConnection):
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
 
-cdef class ClientConnection(Connection):
+cdef class ClientConnection(AcceptedConnection):
     cdef int64_t written_before                 # bytes of the response, at the last look after its half-close
-    cdef ClientIdentity identity
     cdef HTTP1ClientSide side                   # while it is connected
     cdef Framing framing                        # of the body of the request being read
     cdef bytes pending                          # received, being walked
@@ -103,7 +112,7 @@ cdef class ClientConnection(Connection):
     cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
-    cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
+    cdef flag awaits_route                      # the request at `at` does (RouteWaits)
     cdef flag has_awaited_route                 # in vain
     cdef bint _awaits_route(self, Exchange exchange) except -1
     cdef int _on_end(self, object error) except -1
@@ -119,9 +128,6 @@ cdef class ClientConnection(Connection):
     cdef bint _begin(self) except -1
     cdef bint _take_body(self) except -1
     cdef bint _break_body(self) except -1
-    cdef bint is_active(self) noexcept
-    cdef bint is_idle(self) noexcept
-    cdef bint has_unread(self) except -1
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
     cdef int on_exchange_end(self, bint is_last) except -1
@@ -133,7 +139,6 @@ cdef class ClientConnection(Connection):
     cdef int abort_response(self, bint needs_reset) except -1
     cdef bint has_delivered(self) except -1
     cdef int reset(self) except -1
-    cdef int abort(self) except -1
 
 cdef class ListenerProtocol:
     cdef DataPlane plane
@@ -155,6 +160,7 @@ cdef class ProxyHeaderReader(Timed):
 cdef class ClientTLSTransport(TLSTransport):
     cdef ListenerProtocol listener
     cdef object is_allowed                      # of the listener, when the handshake began
+    cdef flag takes_http2                       # so did it, then
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef int _refuse_plain_http(self, bytes data) except -1
     cdef int _refuse(self, bytes last_words) except -1

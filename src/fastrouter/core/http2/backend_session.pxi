@@ -156,7 +156,7 @@ cdef class HTTP2BackendSession:
 
     cdef int leave(self) except -1:
         """Say that this connection ends, and that nothing is wrong."""
-        self.engine.send_goaway(ERROR_NO_ERROR)
+        self.engine.send_goaway(HTTP2_NO_ERROR)
         return 0
 
     cdef bytes output(self):

@@ -259,10 +259,10 @@ cdef bytes trailer_lines_of(tuple fields):
 #
 # The text is the router's own, rendered a moment ago: whole lines with CRLF behind them, and an empty one at the end.
 
-cdef list response_fields_of(const char* text, Py_ssize_t size):
-    """The fields of a response head."""
+cdef list response_fields_of(const char* text, Py_ssize_t size, HeadNotes* notes):
+    """The fields of a response head; what it says of its body goes into `notes`."""
     cdef list fields = [(b":status", text[9:12])]
-    add_fields(fields, text, size, False)
+    add_fields(fields, text, size, False, notes)
     return fields
 
 
@@ -276,6 +276,7 @@ cdef list request_fields_of(const char* text, Py_ssize_t size, bint is_secure):
         (b":method", text[: target - 1 - text]), (b":scheme", b"https" if is_secure else b"http"), None, None,
     ]
     cdef bytes authority
+    cdef HeadNotes notes
     cdef Py_ssize_t at
     if path[:1] != b"/" and path != b"*":
         # Absolute form: the authority is what Host says.
@@ -286,7 +287,7 @@ cdef list request_fields_of(const char* text, Py_ssize_t size, bint is_secure):
                 break
         else:
             path = b"/"
-    authority = add_fields(fields, text, size, True)
+    authority = add_fields(fields, text, size, True, &notes)
     fields[2] = (b":authority", authority)
     fields[3] = (b":path", path)
     return fields
@@ -294,12 +295,13 @@ cdef list request_fields_of(const char* text, Py_ssize_t size, bint is_secure):
 
 cdef list trailer_fields_of(const char* text, Py_ssize_t size):
     """The fields of the last chunk of a body: `0`, lines, and an empty one."""
+    cdef HeadNotes notes
     cdef list fields = []
-    add_fields(fields, text, size, False)
+    add_fields(fields, text, size, False, &notes)
     return fields
 
 
-cdef bytes add_fields(list fields, const char* text, Py_ssize_t size, bint takes_host):
+cdef bytes add_fields(list fields, const char* text, Py_ssize_t size, bint takes_host, HeadNotes* notes):
     """Append the lines behind the first one, less those about the connection. Returns Host, if it `takes_host` apart."""
     cdef const char* end = text + size
     cdef const char* at = <const char*>memchr(text, c"\n", size) + 1
@@ -310,6 +312,8 @@ cdef bytes add_fields(list fields, const char* text, Py_ssize_t size, bint takes
     cdef bytes host = b""
     cdef Py_ssize_t length, i
     cdef int kind
+    notes.length = -1
+    notes.is_chunked = False
     while at < end and at[0] != c"\r":
         newline = <const char*>memchr(at, c"\n", end - at)
         colon = <const char*>memchr(at, c":", newline - at)
@@ -320,7 +324,11 @@ cdef bytes add_fields(list fields, const char* text, Py_ssize_t size, bint takes
             value += 1
         if takes_host and kind == HEADER_HOST:
             host = value[: newline - 1 - value]
+        elif kind == HEADER_TRANSFER_ENCODING:
+            notes.is_chunked = True
         elif not is_connection_field(kind):
+            if kind == HEADER_CONTENT_LENGTH:
+                notes.length = length_of(value[: newline - 1 - value])
             name = PyBytes_FromStringAndSize(NULL, length)
             for i in range(length):
                 PyBytes_AS_STRING(name)[i] = <char>_lower[<unsigned char>at[i]]
@@ -353,4 +361,5 @@ def http2_request_fields(bytes head not None, bint is_secure):
 
 def http2_response_fields(bytes head not None):
     """Translate a response head that the router has rendered."""
-    return response_fields_of(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    cdef HeadNotes notes
+    return response_fields_of(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), &notes)

@@ -439,7 +439,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         cdef HTTP2BackendSide side
         for side in list(self.sides.values()):
             if not side.has_ended:
-                side.lose(Failure(kind, text), ERROR_CANCEL)
+                side.lose(Failure(kind, text), HTTP2_CANCEL)
         # To those that wait it is a connection that was never there.
         if kind == FAILURE_EOF or kind == FAILURE_BAD_RESPONSE:
             kind = FAILURE_INCOMPLETE
@@ -449,5 +449,5 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int _lose_waiting(self, int kind, str text) except -1:
         while self.waiting:
-            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, text), ERROR_CANCEL)
+            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, text), HTTP2_CANCEL)
         return 0

@@ -69,7 +69,7 @@ cdef class HTTP2BackendSide(BackendSide):
 
     cdef int _drop(self) except -1:
         self.let_go()
-        return self.connection.drop(self, ERROR_CANCEL)
+        return self.connection.drop(self, HTTP2_CANCEL)
 
     cdef Exchange let_go(self):
         """Returns the exchange, which is not this side's any more."""
@@ -213,7 +213,7 @@ cdef class HTTP2BackendSide(BackendSide):
             head.scan(PyBytes_AS_STRING(self.head), PyBytes_GET_SIZE(self.head), settings.max_response_headers + 1)
         head.slice_status_line()
         if head.is_crowded:
-            self.lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"), ERROR_CANCEL)
+            self.lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"), HTTP2_CANCEL)
             return False
         return True
 
@@ -292,23 +292,23 @@ cdef class HTTP2BackendSide(BackendSide):
         if self.has_ended:
             # It wants no more of the request.
             return 0
-        return self.lose(Failure(FAILURE_REFUSED if code == ERROR_REFUSED_STREAM else FAILURE_STREAM, text), ERROR_NO_ERROR)
+        return self.lose(Failure(FAILURE_REFUSED if code == HTTP2_REFUSED_STREAM else FAILURE_STREAM, text), HTTP2_NO_ERROR)
 
     cdef int on_closed(self, int code) except -1:
         """The session has given the stream up: it is beyond what a GOAWAY lets be, or its response breaks the rules."""
         if self.has_ended:
             return 0
-        if code == ERROR_REFUSED_STREAM:
+        if code == HTTP2_REFUSED_STREAM:
             return self.lose(
-                Failure(FAILURE_REFUSED, "http2: Transport received Server's graceful shutdown GOAWAY"), ERROR_NO_ERROR
+                Failure(FAILURE_REFUSED, "http2: Transport received Server's graceful shutdown GOAWAY"), HTTP2_NO_ERROR
             )
         return self.lose(
-            Failure(FAILURE_BAD_RESPONSE, f"stream error: stream ID {self.stream}; {error_name(code)}"), ERROR_NO_ERROR
+            Failure(FAILURE_BAD_RESPONSE, f"stream error: stream ID {self.stream}; {error_name(code)}"), HTTP2_NO_ERROR
         )
 
     cdef int reject(self, str what) except -1:
         """Give up a response that breaks the rules."""
-        return self.lose(Failure(FAILURE_BAD_RESPONSE, what), ERROR_PROTOCOL_ERROR)
+        return self.lose(Failure(FAILURE_BAD_RESPONSE, what), HTTP2_PROTOCOL_ERROR)
 
     cdef int lose(self, Failure failure, int code) except -1:
         """Give up the exchange; the stream, if there is one still, is reset with this code."""

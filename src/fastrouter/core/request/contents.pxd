@@ -183,6 +183,7 @@ cdef class Request:
     cdef int minor                              # of the client's HTTP/1.x
     cdef int framing                            # FRAMING_* towards the backend
     cdef flag is_head
+    cdef flag is_http2                          # as its client speaks it; what is here is HTTP/1.1
     cdef flag is_first                          # on its client's connection
     cdef flag is_idempotent                     # by method or key header (spec 5.4)
     cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
@@ -216,6 +217,7 @@ cdef class Request:
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
+    cdef void set_http2(self) noexcept
     cdef void set_first(self, bint is_first) noexcept
     cdef bytes host_text(self)
     cdef bint is_replayable(self) noexcept

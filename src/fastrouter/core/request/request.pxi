@@ -89,6 +89,10 @@ cdef class Request:
                 self.is_body_wanted = False
         return 0
 
+    cdef void set_http2(self) noexcept:
+        """It came in HTTP/2, and its head is a translation."""
+        self.is_http2 = True
+
     cdef void set_first(self, bint is_first) noexcept:
         self.is_first = is_first
 

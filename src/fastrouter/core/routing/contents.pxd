@@ -71,11 +71,10 @@ cdef class RouteTable:
 cdef class RouteWaits:
     cdef double patience                        # seconds, at most: half of it is certain
     cdef Turns turns
-    cdef dict earlier                           # ClientConnection -> None
+    cdef dict earlier                           # FairReader -> its Exchange, which has not begun
     cdef dict later
     cdef object timer
-    cdef int add(self, ClientConnection client) except -1
+    cdef int add(self, FairReader client, Exchange exchange) except -1
     cdef int on_change(self, RouteTable table) except -1
-    cdef int _let_go(self, ClientConnection client) except -1
     cdef int _set_timer(self) except -1
     cdef int clear(self) except -1

@@ -178,10 +178,11 @@ cdef class DataPlane:
     cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections are closed with their next response
     cdef bint closes_idle                       # and those that become idle all the same
-    cdef set clients                            # open ClientConnections
+    cdef set clients                            # open AcceptedConnections
     cdef set backends                           # DialledConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
+    cdef GatheredWrites gathered
     cdef SocketPoll poll            # those that are read past the loop
     cdef RouteWaits route_waits
     cdef set handshaking                        # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders

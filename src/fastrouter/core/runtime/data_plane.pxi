@@ -33,6 +33,7 @@ cdef class DataPlane:
         self.backends = set()
         self.resetting = set()
         self.turns = Turns()
+        self.gathered = GatheredWrites()
         self.poll = SocketPoll()
         self.route_waits = RouteWaits(settings.route_patience, self.turns)
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
@@ -56,12 +57,12 @@ cdef class DataPlane:
     def start(self, loop):
         """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
         self.loop = loop
-        self.turns.loop = self.poll.loop = loop
+        self.turns.loop = self.poll.loop = self.gathered.loop = loop
         self._tick()
 
     def stop(self):
         """End the tick, flush the log and cut every connection."""
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         if self.tick_handle is not None:
             self.tick_handle.cancel()
             self.tick_handle = None
@@ -74,6 +75,7 @@ cdef class DataPlane:
         for backend in list(self.backends):
             (<DialledConnection>backend).abort()
         self.turns.clear()
+        self.gathered.clear()
         self.poll.close()
         self.route_waits.clear()
         if self.access_log is not None:
@@ -85,14 +87,11 @@ cdef class DataPlane:
         Without `closes_idle`, a connection that is idle now is closed after its next response; so is, in any case, one whose
         next request has arrived and was not read yet.
         """
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         self.is_draining = True
-        if not closes_idle:
-            return
-        self.closes_idle = True
+        self.closes_idle = self.closes_idle or closes_idle
         for client in list(self.clients):
-            if client.is_idle() and not client.has_unread():
-                client.close_after_write()
+            client.drain(closes_idle)
 
     def set_health(self, bint is_healthy):
         """Set the response to health checks by User-Agent; it is healthy until the first call."""
@@ -108,7 +107,7 @@ cdef class DataPlane:
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         cdef int active = 0
         cdef int idle = 0
         for client in self.clients:
