@@ -43,6 +43,8 @@ class Settings:
     tunnel_silence_timeout: float
     closing_timeout: float
     keep_alive_probe_interval: float
+    http2_ping_interval: float
+    http2_ping_timeout: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
     max_request_head: int
@@ -69,6 +71,7 @@ class Settings:
     traces_w3c: bool
     w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
+    backend_http2_tls: ssl.SSLContext | None
     refuses_client_ip: bool
     forwarded_client_cert: str
     forces_proto_https: bool
@@ -95,6 +98,8 @@ class Settings:
         half_close_timeout: float = 2.0,
         tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
+        http2_ping_interval: float = 30.0,
+        http2_ping_timeout: float = 15.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
         max_request_head: int = 1048576,
@@ -121,6 +126,7 @@ class Settings:
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
         backend_tls: ssl.SSLContext | None = None,
+        backend_http2_tls: ssl.SSLContext | None = None,
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",
         trace_key: str = "",
         local_ip: str = "127.0.0.1",

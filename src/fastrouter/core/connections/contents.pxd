@@ -10,8 +10,8 @@ cdef enum:
 
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
-    cdef BackendSide acquire(self)
-    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint)
+    cdef BackendSide acquire(self, Request request)
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request)
     cdef int release(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
 
@@ -47,13 +47,25 @@ cdef class HTTP1BackendSide(BackendSide):
 cdef class HTTP1ClientSide(ClientSide):
     cdef ClientConnection connection
 
-cdef class BackendConnection(Connection):
-    cdef HTTP1BackendSide side                  # None at the end
+cdef class DialledConnection(Connection):
     cdef Endpoint endpoint                      # it was dialled for
     cdef ConnectionPool connection_pool
     cdef object dialling                        # the Task, then the TLS handshake, until connected; `cancel` ends either
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef str local_address                      # ip:port of our end
+    cdef flag is_closed
+    cdef int dial(self) except -1
+    cdef object tls_context(self)
+    cdef int on_dialled(self, object transport) except -1
+    cdef int on_secured(self) except -1
+    cdef DialledConnection agreed(self, object tls)
+    cdef int on_dial_failed(self, Failure failure) except -1
+    cdef bint has_ended(self) except -1
+    cdef int abort(self) except -1
+    cdef str ends(self)
+
+cdef class BackendConnection(DialledConnection):
+    cdef HTTP1BackendSide side                  # None at the end
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
@@ -63,17 +75,12 @@ cdef class BackendConnection(Connection):
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
     cdef flag was_used                          # it has served an exchange before this one
-    cdef flag is_closed
     cdef int _panic(self, Exchange exchange, object error) except -1
     cdef bint _on_eof(self, Exchange exchange) except -1
     cdef int _on_end(self, Exchange exchange, object error) except -1
-    cdef int dial(self) except -1
-    cdef int on_dialled(self, object transport) except -1
-    cdef int on_dial_failed(self, Failure failure) except -1
-    cdef bint has_ended(self) except -1
+    cdef int take_over(self, DialledConnection dialled, Exchange exchange) except -1
     cdef int release(self) except -1
     cdef int close(self) except -1
-    cdef int abort(self) except -1
     cdef int _lose(self, Failure failure) except -1
     cdef int _reject(self, str what) except -1
     cdef int _continue_head(self, bytes data) except -1
@@ -88,7 +95,6 @@ cdef class BackendConnection(Connection):
     cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
-    cdef str ends(self)
 
 cdef class ClientConnection(AcceptedConnection):
     cdef int64_t written_before                 # bytes of the response, at the last look after its half-close
@@ -163,5 +169,5 @@ cdef class ClientTLSTransport(TLSTransport):
 
 cdef class BackendTLSTransport(TLSTransport):
     cdef object _reason(self, object error)
-    cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1
+    cdef int _on_end_of_handshake(self, DialledConnection connection, object error) except -1
     cdef int _fail(self, Failure failure) except -1

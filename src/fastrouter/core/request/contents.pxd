@@ -21,6 +21,8 @@ cdef enum:
     FAILURE_TIMEOUT
     FAILURE_BAD_RESPONSE
     FAILURE_TOO_MANY_HEADERS
+    FAILURE_REFUSED
+    FAILURE_STREAM
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
@@ -335,6 +337,7 @@ cdef class Exchange(Timed):
     cdef bint can_take_body(self) noexcept
     cdef int on_body(self, bytes framed, int64_t payload, bint is_last) except -1
     cdef int attach(self, BackendSide backend) except -1
+    cdef int change_backend(self, BackendSide backend) except -1
     cdef int on_backend_ready(self) except -1
     cdef int open_body(self) except -1
     cdef void _end_continue_wait(self) noexcept

@@ -8,7 +8,7 @@ cdef class Endpoint:
     cdef Slice index
     cdef readonly int port
     cdef readonly bint tls
-    cdef readonly bint is_http2
+    cdef readonly bint is_http2                 # it is spoken to in HTTP/2
     cdef bint is_route_service                  # no backend: dialled anew for each request
     cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone

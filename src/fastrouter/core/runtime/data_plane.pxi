@@ -50,6 +50,8 @@ cdef class DataPlane:
         self.http2_attempts = DeadlineQueue(settings.http2_endpoint_timeout or settings.endpoint_timeout)
         self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+        self.pings = DeadlineQueue(settings.http2_ping_interval)
+        self.ping_answers = DeadlineQueue(settings.http2_ping_timeout)
 
     # --- life of the worker
 
@@ -72,7 +74,7 @@ cdef class DataPlane:
         for connection in list(self.handshaking):
             connection.abort()
         for backend in list(self.backends):
-            (<BackendConnection>backend).abort()
+            (<DialledConnection>backend).abort()
         self.turns.clear()
         self.gathered.clear()
         self.poll.close()
@@ -166,6 +168,8 @@ cdef class DataPlane:
         self.http2_attempts.expire(now)
         self.stalls.expire(now)
         self.backend_idles.expire(now)
+        self.pings.expire(now)
+        self.ping_answers.expire(now)
 
     cdef int _reset_delivered(self) except -1:
         cdef ClientConnection client
