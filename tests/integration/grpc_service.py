@@ -24,7 +24,9 @@ class GrpcService(Closable):
     def __init__(self, pair: Pair | None = None) -> None:
         self.metadata: list[dict[str, str | bytes]] = []
         self.deadlines: list[float | None] = []
+        self.waiting = threading.Event()
         self.cancelled = threading.Event()
+        self.is_secure = pair is not None
         self._release = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
@@ -83,6 +85,7 @@ class GrpcService(Closable):
     def _wait(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer when the service ends, or never."""
         context.add_callback(self.cancelled.set)
+        self.waiting.set()
         self.deadlines.append(context.time_remaining())
         self._release.wait(PATIENCE)
         return message
