@@ -440,6 +440,7 @@ class TestDeadlines:
         client = front.connect2()
         number = client.send_request(get())
         stream, _ = backend.accept_request()
+        client.settle()
         # HEADERS without END_HEADERS, and nothing behind it.
         client.stream.send(b"\x00\x00\x01\x01\x00\x00\x00\x00\x03\x82")
         client.wait_closed()
@@ -460,10 +461,10 @@ class TestDeadlines:
         client = start(backend, endpoint_timeout=60, http2_endpoint_timeout=0.1).connect2()
         number = client.send_request(get())
         backend.accept_request()
-        assert client.answer(number).status == 504
+        assert client.answer(number).status == 502
 
     def test_of_a_backend_without_one_of_its_own(self, start: Callable[..., Front], backend: RawBackend) -> None:
-        assert start(backend, endpoint_timeout=0.1).connect2().ask(get()).status == 504
+        assert start(backend, endpoint_timeout=0.1).connect2().ask(get()).status == 502
 
 
 class TestRouteWaits:
@@ -478,7 +479,7 @@ class TestRouteWaits:
         assert client.answer(number).body == b"ok"
         front.call(front.table.register, "late.test", Endpoint("127.0.0.1", backend.port))
         front.call(front._plane.on_table_changed)
-        seen = stream.read_request()
+        stream, seen = backend.accept_request()
         assert (seen.value(b"Host"), seen.body) == (b"late.test", b"body")
         stream.send(OK)
         assert client.answer(waiting).body == b"ok"
@@ -524,7 +525,7 @@ class TestDrain:
         assert front.call(front._plane.connection_counts) == (0, 1)
         front.call(front._plane.drain)
         client.wait_closed()
-        assert wait_for(lambda: not front.call(front._plane.has_connections), "the end of the connection")
+        wait_for(lambda: not front.call(front._plane.has_connections) or None, "the end of the connection")
 
     def test_a_client_that_does_not_answer_pings(self, front: Front) -> None:
         client = front.connect2()
@@ -607,14 +608,17 @@ class TestHostilePeers:
         bomb = b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
         assert self.attack(client, frame(1, 5, 1, bomb), 1) == ErrorCodes.ENHANCE_YOUR_CALM
 
-    def test_more_streams_than_are_allowed(self, front: Front, backend: RawBackend) -> None:
+    def test_more_streams_than_are_allowed(self, front: Front) -> None:
         client = front.connect2()
         client.settle()
         client.engine.remote_settings[3] = 1000
         client.engine.remote_settings.acknowledge()
-        numbers = [client.send_request(get()) for _ in range(251)]
         assert client.settings[3] == 250
-        assert client.answer(numbers[-1]).reset == ErrorCodes.REFUSED_STREAM
+        with contextlib.suppress(OSError):
+            for _ in range(251):
+                client.send_request(get())
+        client.wait_closed()
+        assert client.goaways[-1][0] == ErrorCodes.PROTOCOL_ERROR
 
     @pytest.mark.parametrize(
         "data", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]
