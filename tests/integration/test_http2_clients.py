@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,12 +12,15 @@ from h2.settings import SettingCodes
 
 from fastrouter._core import Endpoint
 
+from .conftest import StartGorouter
+from .gorouter_process import register
 from .http2_client import Http2Client, get
 from .in_process import HOST, request
 from .issuer import Issuer, Pair
+from .nats_server import RawNatsClient
 from .raw_backend import BackendStream, RawBackend, ServingBackend
-from .router_process import wait_for
-from .tls_front import FrontRouter, TlsClient, client_context, server_tls
+from .router_process import START_PATIENCE, wait_for
+from .tls_front import FrontRouter, TlsClient, client_context, server_tls, tls_keys
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Connect = Callable[..., Http2Client]
@@ -643,3 +647,44 @@ class TestHostilePeers:
                 if size < 40:
                     client.open_window(1, number)
             assert client.answer(number).body == b"x" * 40
+
+
+class TestTheExecutable:
+    def test_drain_and_options(
+        self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend, issuer: Issuer, pair: Pair
+    ) -> None:
+        router = start_gorouter(**tls_keys(pair), enable_h2c=True, go_max_procs=1)
+        router.wait_until_started()
+        assert router.events("config-keys-without-effect") == []
+        register(nats, backend.address, HOST)
+        wait_for(lambda: router.addresses(HOST), "the route")
+        port = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+        stream = TlsClient(port, client_context(issuer, protocols=("http/1.1", "h2")))
+        # The router's order counts.
+        assert stream.socket.selected_alpn_protocol() == "h2"
+        with Http2Client(stream) as client, Http2Client(router.connect()) as plain:
+            streams = []
+            for connection in (client, plain):
+                connection.send_request(get())
+                streams.append(backend.accept_request()[0])
+            router.send_signal(signal.SIGUSR1)
+            for connection in (client, plain):
+                connection.wait_for(lambda connection=connection: len(connection.goaways) == 2)  # type: ignore[misc]
+            for end in streams:
+                end.send(OK)
+            for connection in (client, plain):
+                assert connection.answer(1).body == b"ok"
+                connection.wait_closed()
+        assert router.wait() == 0
+
+    def test_without_http2(self, start_gorouter: StartGorouter, issuer: Issuer, pair: Pair) -> None:
+        router = start_gorouter(**tls_keys(pair), enable_http2=False, enable_h2c=True)
+        router.wait_until_started()
+        port = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+        with TlsClient(port, client_context(issuer, protocols=("h2",))) as client:
+            assert client.socket.selected_alpn_protocol() is None
+            client.send(request())
+            assert client.read_response().status == 404
+        with router.connect() as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert client.read_response().status == 400

@@ -200,7 +200,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         if self.transport is None or self.is_closing:
             return 0
         if self.session.is_over:
-            # Its last words, if those were not out before.
+            # Perhaps by what has been written: that makes streams end.
             self.write_now()
             self._linger()
         elif self.drain_stage == DRAIN_LAST and not self.streams:
