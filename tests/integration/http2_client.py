@@ -1,5 +1,6 @@
 """A client that speaks HTTP/2 by the h2 package, which knows nothing of the engine that the router has."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from .raw_client import RawClient
 T = TypeVar("T")
 
 Fields = list[tuple[bytes, bytes]]
+
+GOAWAY = 7
 
 
 def get(
@@ -74,6 +77,7 @@ class Http2Client(Closable):
         self.settings: dict[int, int] = {}
         self.unacknowledged: dict[int, int] = defaultdict(int)
         self.pings = 0
+        self._arrived = bytearray()
         self.has_ended = False
         if settings is not None:
             self.engine.local_settings = h2.settings.Settings(
@@ -131,17 +135,20 @@ class Http2Client(Closable):
         if not self.stream._fill():
             self.has_ended = True
             return False
-        for event in self.engine.receive_data(self.stream._take(len(self.stream.pending))):
-            self._take(event)
-        self.flush_quietly()
-        return True
-
-    def flush_quietly(self) -> None:
-        """Send what is owed, to a router that may have left."""
-        try:
+        self._arrived += self.stream._take(len(self.stream.pending))
+        while len(self._arrived) >= 9 and len(self._arrived) >= (size := 9 + int.from_bytes(self._arrived[:3], "big")):
+            frame = bytes(self._arrived[:size])
+            del self._arrived[:size]
+            if frame[3] == GOAWAY:
+                # To h2 this is the end, though streams go on.
+                self.goaways.append((int.from_bytes(frame[13:17], "big"), int.from_bytes(frame[9:13], "big")))
+                continue
+            for event in self.engine.receive_data(frame):
+                self._take(event)
+        with contextlib.suppress(OSError):
+            # The router may not take any more.
             self.flush()
-        except OSError:
-            self.has_ended = True
+        return True
 
     def _take(self, event: h2.events.Event) -> None:
         match event:
@@ -162,8 +169,6 @@ class Http2Client(Closable):
                 self.answers[event.stream_id].is_complete = True
             case h2.events.StreamReset():
                 self.answers[event.stream_id].reset = int(event.error_code)
-            case h2.events.ConnectionTerminated():
-                self.goaways.append((int(event.error_code or 0), event.last_stream_id or 0))
             case h2.events.PingAckReceived():
                 self.pings += 1
             case h2.events.RemoteSettingsChanged():

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,12 +12,15 @@ from h2.settings import SettingCodes
 
 from fastrouter._core import Endpoint
 
+from .conftest import StartGorouter
+from .gorouter_process import register
 from .http2_client import Http2Client, get
 from .in_process import HOST, request
 from .issuer import Issuer, Pair
+from .nats_server import RawNatsClient
 from .raw_backend import BackendStream, RawBackend, ServingBackend
-from .router_process import wait_for
-from .tls_front import FrontRouter, TlsClient, client_context, server_tls
+from .router_process import START_PATIENCE, wait_for
+from .tls_front import FrontRouter, TlsClient, client_context, server_tls, tls_keys
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Connect = Callable[..., Http2Client]
@@ -440,6 +444,7 @@ class TestDeadlines:
         client = front.connect2()
         number = client.send_request(get())
         stream, _ = backend.accept_request()
+        client.settle()
         # HEADERS without END_HEADERS, and nothing behind it.
         client.stream.send(b"\x00\x00\x01\x01\x00\x00\x00\x00\x03\x82")
         client.wait_closed()
@@ -460,10 +465,10 @@ class TestDeadlines:
         client = start(backend, endpoint_timeout=60, http2_endpoint_timeout=0.1).connect2()
         number = client.send_request(get())
         backend.accept_request()
-        assert client.answer(number).status == 504
+        assert client.answer(number).status == 502
 
     def test_of_a_backend_without_one_of_its_own(self, start: Callable[..., Front], backend: RawBackend) -> None:
-        assert start(backend, endpoint_timeout=0.1).connect2().ask(get()).status == 504
+        assert start(backend, endpoint_timeout=0.1).connect2().ask(get()).status == 502
 
 
 class TestRouteWaits:
@@ -478,7 +483,7 @@ class TestRouteWaits:
         assert client.answer(number).body == b"ok"
         front.call(front.table.register, "late.test", Endpoint("127.0.0.1", backend.port))
         front.call(front._plane.on_table_changed)
-        seen = stream.read_request()
+        stream, seen = backend.accept_request()
         assert (seen.value(b"Host"), seen.body) == (b"late.test", b"body")
         stream.send(OK)
         assert client.answer(waiting).body == b"ok"
@@ -524,7 +529,7 @@ class TestDrain:
         assert front.call(front._plane.connection_counts) == (0, 1)
         front.call(front._plane.drain)
         client.wait_closed()
-        assert wait_for(lambda: not front.call(front._plane.has_connections), "the end of the connection")
+        wait_for(lambda: not front.call(front._plane.has_connections) or None, "the end of the connection")
 
     def test_a_client_that_does_not_answer_pings(self, front: Front) -> None:
         client = front.connect2()
@@ -607,14 +612,17 @@ class TestHostilePeers:
         bomb = b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
         assert self.attack(client, frame(1, 5, 1, bomb), 1) == ErrorCodes.ENHANCE_YOUR_CALM
 
-    def test_more_streams_than_are_allowed(self, front: Front, backend: RawBackend) -> None:
+    def test_more_streams_than_are_allowed(self, front: Front) -> None:
         client = front.connect2()
         client.settle()
         client.engine.remote_settings[3] = 1000
         client.engine.remote_settings.acknowledge()
-        numbers = [client.send_request(get()) for _ in range(251)]
         assert client.settings[3] == 250
-        assert client.answer(numbers[-1]).reset == ErrorCodes.REFUSED_STREAM
+        with contextlib.suppress(OSError):
+            for _ in range(251):
+                client.send_request(get())
+        client.wait_closed()
+        assert client.goaways[-1][0] == ErrorCodes.PROTOCOL_ERROR
 
     @pytest.mark.parametrize(
         "data", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]
@@ -639,3 +647,44 @@ class TestHostilePeers:
                 if size < 40:
                     client.open_window(1, number)
             assert client.answer(number).body == b"x" * 40
+
+
+class TestTheExecutable:
+    def test_drain_and_options(
+        self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend, issuer: Issuer, pair: Pair
+    ) -> None:
+        router = start_gorouter(**tls_keys(pair), enable_h2c=True, go_max_procs=1)
+        router.wait_until_started()
+        assert router.events("config-keys-without-effect") == []
+        register(nats, backend.address, HOST)
+        wait_for(lambda: router.addresses(HOST), "the route")
+        port = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+        stream = TlsClient(port, client_context(issuer, protocols=("http/1.1", "h2")))
+        # The router's order counts.
+        assert stream.socket.selected_alpn_protocol() == "h2"
+        with Http2Client(stream) as client, Http2Client(router.connect()) as plain:
+            streams = []
+            for connection in (client, plain):
+                connection.send_request(get())
+                streams.append(backend.accept_request()[0])
+            router.send_signal(signal.SIGUSR1)
+            for connection in (client, plain):
+                connection.wait_for(lambda connection=connection: len(connection.goaways) == 2)  # type: ignore[misc]
+            for end in streams:
+                end.send(OK)
+            for connection in (client, plain):
+                assert connection.answer(1).body == b"ok"
+                connection.wait_closed()
+        assert router.wait() == 0
+
+    def test_without_http2(self, start_gorouter: StartGorouter, issuer: Issuer, pair: Pair) -> None:
+        router = start_gorouter(**tls_keys(pair), enable_http2=False, enable_h2c=True)
+        router.wait_until_started()
+        port = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]
+        with TlsClient(port, client_context(issuer, protocols=("h2",))) as client:
+            assert client.socket.selected_alpn_protocol() is None
+            client.send(request())
+            assert client.read_response().status == 404
+        with router.connect() as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert client.read_response().status == 400

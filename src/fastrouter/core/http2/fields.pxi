@@ -1,7 +1,7 @@
 # Fields: messages of HTTP/2 as lists of fields, and the same heads as text of HTTP/1.1, in both directions (ADR 16).
 #
 # The exchange knows HTTP/1.1 only, so a field that would become another line, another request or another framing there ends its
-# stream here (RFC 9113 sections 8.1 to 8.3, 10.3). libnghttp2 looks at most of that, too. Its word is not enough where one wrong
+# stream here (RFC 9113 section 8.2). libnghttp2 looks at most of that, too. Its word is not enough where one wrong
 # byte would become a request line.
 
 class MalformedFieldsError(ValueError):

@@ -85,7 +85,7 @@ cdef class Settings:
     cdef readonly double dial_timeout           # seconds, as all timeouts; 0 = none
     cdef readonly double tls_handshake_timeout
     cdef readonly double endpoint_timeout       # a whole attempt with its body
-    cdef readonly double http2_endpoint_timeout # the same for clients of HTTP/2; 0: endpoint_timeout holds for them too
+    cdef readonly double http2_endpoint_timeout  # the same for clients of HTTP/2; 0: endpoint_timeout holds for them too
     cdef readonly double frontend_idle_timeout  # client between requests
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
