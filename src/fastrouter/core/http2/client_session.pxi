@@ -30,6 +30,7 @@ cdef class ClientSession:
             NGH2Setting.MAX_CONCURRENT_STREAMS: HTTP2_STREAMS,
             NGH2Setting.INITIAL_WINDOW_SIZE: HTTP2_WINDOW,
             NGH2Setting.MAX_HEADER_LIST_SIZE: self.connection.plane.settings.max_received_head,
+            NGH2Setting.ENABLE_CONNECT_PROTOCOL: 1,
             NGH2Setting.NO_RFC7540_PRIORITIES: 1,
         })
         self.engine.set_local_window_size(HTTP2_CONNECTION_WINDOW)
