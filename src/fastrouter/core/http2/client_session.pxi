@@ -13,7 +13,7 @@ cdef class ClientSession:
             max_continuations=settings.max_received_head // 16384 + 1,
             # A list that is a little too large gets its 431; each field counts 32 bytes more here.
             max_inbound_header_list_size=settings.max_received_head + 65536,
-            max_inbound_header_count=HTTP2_FIELDS_MAX,
+            max_inbound_header_count=max(<int>HTTP2_FIELDS_MAX, settings.max_request_headers + 64),
         ))
         self.connection = connection
         self.receive_data = self.engine.receive_data
