@@ -127,12 +127,12 @@ class Http2Backend(TlsBackend):
     def endpoint(self, *arguments: str, **attributes: str) -> Endpoint:
         return super().endpoint(*arguments, **{"protocol": "http2", **attributes})
 
-    def accept_http2(self, **settings: int) -> Http2Peer:
+    def accept_http2(self, *, validates: bool = True, **settings: int) -> Http2Peer:
         """Wait for the router's next connection, which must agree on HTTP/2."""
         stream = self.accept()
         assert isinstance(stream.socket, ssl.SSLSocket)
         assert stream.socket.selected_alpn_protocol() == "h2"
-        return Http2Peer(stream, **settings)
+        return Http2Peer(stream, validates=validates, **settings)
 
 
 class H2cBackend(RawBackend):

@@ -1,14 +1,17 @@
 """HTTP/2 towards backends (K06): streams, pools, flow control and failures, with h2 as the backend, over real TLS."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
+from h2.errors import ErrorCodes
+from h2.events import StreamReset
 
 from fastrouter.tls.backends import backend_context
 
-from .http2_backend import H2cBackend, Http2Backend
-from .http_message import chunked, response_with
-from .in_process import HOST, InProcessRouter
+from .http2_backend import H2cBackend, Headers, Http2Backend
+from .http_message import chunked
+from .in_process import HOST, InProcessRouter, request
 from .tls_backend import Authority
 
 OURS = Authority()
@@ -106,3 +109,127 @@ class TestResponse:
         assert response.body == b"onetwo"
         assert response.value(b"Trailer") == b"x-sum"
         assert response.trailers == ((b"X-Sum", b"6"),)
+
+    def test_interim_responses(self, backend: Http2Backend, router: InProcessRouter) -> None:
+        client = router.ask(b"Expect: 100-continue", b"Content-Length: 2", start_line=POST)
+        peer = backend.accept_http2()
+        stream, fields = peer.read_request()
+        assert fields[b"expect"] == b"100-continue"
+        peer.send_head(stream, (b"link", b"</a>"), status=103)
+        hint = client.read_response()
+        assert (hint.status, hint.value(b"Link")) == (103, b"</a>")
+        peer.send_head(stream, status=100)
+        assert client.read_response().status == 100
+        client.send(b"hi")
+        assert peer.read_body(stream) == b"hi"
+        peer.answer(stream)
+        assert client.read_response().status == 200
+
+    def test_trailers_only(self, backend: Http2Backend, router: InProcessRouter) -> None:
+        """Everything of it is in one list of fields."""
+        client = router.ask(start_line=POST)
+        peer = backend.accept_http2()
+        stream, _ = peer.read_request()
+        peer.send_head(stream, (b"grpc-status", b"5"), is_last=True)
+        response = client.read_response()
+        assert response.value(b"Grpc-Status") == b"5"
+        assert response.value(b"Content-Length") == b"0"
+
+    @pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+    def test_no_body(self, method: bytes, status: int, backend: Http2Backend, router: InProcessRouter) -> None:
+        client = router.ask(start_line=method + b" / HTTP/1.1")
+        peer = backend.accept_http2()
+        stream, _ = peer.read_request()
+        peer.send_head(stream, (b"content-length", b"7"), status=status, is_last=True) if method == b"HEAD" else (
+            peer.send_head(stream, status=status, is_last=True)
+        )
+        response = client.read_response(method)
+        assert response.status == status
+        assert response.value(b"Content-Length") == (b"7" if method == b"HEAD" else None)
+        client.send(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        peer.answer(peer.read_request()[0])
+        assert client.read_response().body == b"ok"
+
+    def test_to_http_1_0(self, backend: Http2Backend, router: InProcessRouter) -> None:
+        client = router.ask(start_line=b"GET / HTTP/1.0")
+        peer = backend.accept_http2()
+        stream, _ = peer.read_request()
+        peer.send_head(stream)
+        peer.send_data(stream, b"until", is_last=False)
+        peer.send_data(stream, b" the end", is_last=True)
+        assert client.read_response().body == b"until the end"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [(b"connection", b"close")],
+            [(b"transfer-encoding", b"chunked")],
+            [(b"x", b"a\nb")],
+            [(b"x", b"a\0b")],
+            [(b"x y", b"a")],
+            [(b":path", b"/")],
+            [(b"content-length", b"3"), (b"content-length", b"4")],
+            [(b"content-length", b"many")],
+        ],
+        ids=lambda fields: repr(fields[0]),
+    )
+    def test_malformed_fields_end_their_stream_only(
+        self, fields: Headers, backend: Http2Backend, router: InProcessRouter
+    ) -> None:
+        sibling = router.ask()
+        peer = backend.accept_http2(validates=False)
+        waiting, _ = peer.read_request()
+        client = router.ask()
+        stream, _ = peer.read_request()
+        peer.send_head(stream, *fields)
+        assert client.read_response().status == 502
+        assert peer.wait_for(StreamReset, stream).error_code == ErrorCodes.PROTOCOL_ERROR
+        assert not router.events_of("backend-endpoint-failed")[0]["retriable"]
+        peer.answer(waiting)
+        assert sibling.read_response().body == b"ok"
+
+    @pytest.mark.parametrize("length", [b"2", b"4"])
+    def test_a_length_that_is_not_the_sum_of_data(
+        self, length: bytes, backend: Http2Backend, router: InProcessRouter
+    ) -> None:
+        client = router.ask()
+        peer = backend.accept_http2(validates=False)
+        stream, _ = peer.read_request()
+        peer.send_head(stream, (b"content-length", length))
+        assert client.read_response_head().status == 200
+        peer.send_data(stream, b"abc", is_last=True)
+        assert len(client.wait_closed()) < int(length)
+        assert router.wait_for_log_line()
+
+    def test_too_large_a_head(self, backend: Http2Backend) -> None:
+        with router_to(backend, max_response_head=5000, max_response_headers=10) as router:
+            client = router.ask()
+            peer = backend.accept_http2()
+            stream, _ = peer.read_request()
+            peer.answer(stream, b"", (b"x", b"y" * 6000))
+            assert client.read_response().status == 502
+            assert router.wait_for_event("backend-endpoint-failed")["error"] == (
+                "http2: response header list larger than advertised limit"
+            )
+            client = router.ask()
+            stream, _ = peer.read_request()
+            peer.answer(stream, b"", *[(b"x", b"y")] * 20)
+            assert client.read_response().status == 502
+            assert router.wait_for_event("backend-too-many-response-headers")
+
+
+class TestLargeBodies:
+    def test_both_ways(self, backend: Http2Backend, router: InProcessRouter) -> None:
+        client = router.connect()
+        client.send(request(b"Content-Length: %d" % len(LARGE), start_line=POST))
+        peer = backend.accept_http2()
+        stream, _ = peer.read_request()
+        sender = threading.Thread(target=client.send, args=(LARGE,))
+        sender.start()
+        assert peer.read_body(stream) == LARGE
+        sender.join()
+        peer.send_head(stream, (b"content-length", b"%d" % len(LARGE)))
+        receiver = threading.Thread(target=peer.send_data, args=(stream, LARGE), kwargs={"is_last": True})
+        receiver.start()
+        assert client.read_response().body == LARGE
+        receiver.join()

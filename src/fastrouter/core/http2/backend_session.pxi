@@ -58,9 +58,17 @@ cdef class HTTP2BackendSession:
             self.receive_data(data)
         except ngh2.NGH2Error as error:
             raise BrokenSessionError(str(error)) from error
-        self.events = self.engine.events()
-        self.at = 0
+        self.collect()
         return 0
+
+    cdef bint collect(self) except -1:
+        """Take over what the engine reports; some streams end when it writes. Returns whether there is something."""
+        cdef list reported = self.engine.events()
+        if PyList_GET_SIZE(reported) == 0:
+            return self.has_events()
+        self.events = self.events[self.at :] + reported if self.has_events() else reported
+        self.at = 0
+        return True
 
     cdef bint has_events(self) noexcept:
         """Whether something of what has come is not worked off."""

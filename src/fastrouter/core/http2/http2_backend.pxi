@@ -313,18 +313,22 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int write_soon(self) except -1:
         """Write what the session has to say: behind the work on what was received, or else when all sockets are read."""
-        if not self.is_working and not self.writes_soon:
-            self.writes_soon = True
-            self.plane.loop.call_soon(self._write_now_that_all_are_read)
+        if not self.is_working and not self.is_write_due:
+            self.is_write_due = True
+            self.plane.gathered.add(self)
         return 0
 
-    def _write_now_that_all_are_read(self):
-        self.writes_soon = False
-        if self.session is not None and not self.is_closed:
-            try:
-                self._write_out()
-            except Exception as error:
-                self.on_panic(error)
+    cdef int write_gathered(self) except -1:
+        self.is_write_due = False
+        if self.is_closed:
+            return 0
+        if not self.session.has_events() or self.waits_for_turn:
+            return self._write_out()
+        self.begun_ns = 0
+        self.is_working = True
+        self._work_off()
+        self.begun_ns = 0
+        return self._after_work()
 
     cdef int _write_out(self) except -1:
         cdef bytes data
@@ -335,6 +339,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.write_out(data)
         if PyList_GET_SIZE(self.full) > 0:
             self._look_for_room()
+        if self.session.collect():
+            # A stream that has broken the rules ends with the frame that says so.
+            self.write_soon()
         return 0
 
     cdef int _look_for_room(self) except -1:
