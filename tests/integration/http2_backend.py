@@ -101,6 +101,20 @@ class Http2Peer:
             else:
                 self.read_events()
 
+    def send_until_blocked(self, stream_id: int, quiet: float = 0.5) -> int:
+        """Send zeros until the window stays closed for `quiet` seconds; give their number."""
+        sent = 0
+        while True:
+            room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
+            if room > 0:
+                self.h2.send_data(stream_id, bytes(room))
+                self.flush()
+                sent += room
+            elif self.stream.is_silent(quiet):
+                return sent
+            else:
+                self.read_events()
+
     def send_trailers(self, stream_id: int, *fields: tuple[bytes, bytes]) -> None:
         self.h2.send_headers(stream_id, list(fields), end_stream=True)
         self.flush()
