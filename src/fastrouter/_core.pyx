@@ -40,6 +40,7 @@ from time import strptime
 from traceback import format_exception
 from urllib.parse import quote, unquote, urlsplit
 
+import ngh2
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
 # Cython's own hints to the C compiler.

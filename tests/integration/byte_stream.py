@@ -10,7 +10,7 @@ import struct
 
 from .closable import Closable
 
-PATIENCE = 6.0
+PATIENCE = 60.0
 """Seconds any single wait may take. Only a failing test ever waits that long, however busy the machine is."""
 
 

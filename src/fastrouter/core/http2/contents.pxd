@@ -258,6 +258,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _watch(self) except -1
     cdef int _end(self) except -1
     cdef int _close(self) except -1
+    cdef int _shut(self) except -1
     cdef int _on_end(self, object error) except -1
     cdef int _lose(self, int kind, str text) except -1
     cdef int _lose_waiting(self, int kind, str text) except -1

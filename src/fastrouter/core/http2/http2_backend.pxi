@@ -263,8 +263,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
                     if at < size:
                         self.keep_for_turn(data[at:])
                     break
-            if self.session.is_over() and not self.session.has_events() and not self.is_closed:
-                raise BrokenSessionError("PROTOCOL_ERROR")
         except BrokenSessionError as error:
             self._on_broken(str(error))
         return self._after_work()
@@ -283,6 +281,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         if self.is_closed:
             return 0
+        if self.session.is_over() and not self.session.has_events():
+            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         self._watch()
         return self._write_out()
 
@@ -302,12 +302,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int _on_broken(self, str what) except -1:
         """The peer breaks the protocol, or what it has sent is none."""
-        if self.farewell is None or self.sides:
-            self._lose(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}")
-        # The reason goes out with what the session has left to say.
-        self.is_working = False
-        self._write_out()
-        return self._close()
+        self._end()
+        self._lose(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}")
+        return self._shut()
 
     # --- what is written
 
@@ -322,7 +319,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_write_due = False
         if self.is_closed:
             return 0
-        if not self.session.has_events() or self.waits_for_turn:
+        if self.waits_for_turn:
             return self._write_out()
         self.begun_ns = 0
         self.is_working = True
@@ -339,8 +336,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.write_out(data)
         if PyList_GET_SIZE(self.full) > 0:
             self._look_for_room()
-        if self.session.collect():
-            # A stream that has broken the rules ends with the frame that says so.
+        if self.session.collect() or self.session.is_over():
+            # A stream, or a peer, that has broken the rules ends with the frame that says so.
             self.write_soon()
         return 0
 
@@ -406,9 +403,17 @@ cdef class HTTP2BackendConnection(DialledConnection):
         if self.is_closed:
             return 0
         self._end()
-        if self.transport is not None:
+        if self.session is not None:
             self.session.leave()
-            self._write_out()
+        return self._shut()
+
+    cdef int _shut(self) except -1:
+        """Write what the session has left to say, such as the reason, and close."""
+        cdef bytes last_words
+        if self.transport is not None:
+            last_words = self.session.output()
+            if PyBytes_GET_SIZE(last_words):
+                self.write_out(last_words)
             self.arm(self.plane.closings)
             self.close_transport()
         return 0
