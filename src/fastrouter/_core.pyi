@@ -33,6 +33,7 @@ class Settings:
     dial_timeout: float
     tls_handshake_timeout: float
     endpoint_timeout: float
+    http2_endpoint_timeout: float
     frontend_idle_timeout: float
     read_header_timeout: float
     proxy_header_timeout: float
@@ -62,6 +63,7 @@ class Settings:
     secure_cookies: bool
     keeps_sticky_metadata: bool
     takes_empty_length: bool
+    takes_h2c: bool
     observes_requests: bool
     observes_apps: bool
     observes_routes: bool
@@ -86,6 +88,7 @@ class Settings:
         dial_timeout: float = 5.0,
         tls_handshake_timeout: float = 10.0,
         endpoint_timeout: float = 900.0,
+        http2_endpoint_timeout: float = 0.0,
         frontend_idle_timeout: float = 900.0,
         read_header_timeout: float = 0.0,
         proxy_header_timeout: float = 0.1,
@@ -115,6 +118,7 @@ class Settings:
         secure_cookies: bool = False,
         keeps_sticky_metadata: bool = False,
         takes_empty_length: bool = False,
+        takes_h2c: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
         observes_routes: bool = False,

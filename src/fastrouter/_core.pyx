@@ -42,6 +42,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 import ngh2
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+from ngh2 import Configuration as NGH2Configuration, Connection as NGH2Connection, Role as NGH2Role, Setting as NGH2Setting
+from ngh2.events import (
+    ConnectionClosed as NGH2ConnectionClosed, DataReceived as NGH2DataReceived, PingAcknowledged as NGH2PingAcknowledged,
+    RequestReceived as NGH2RequestReceived, StreamClosed as NGH2StreamClosed, StreamReset as NGH2StreamReset,
+    TrailersReceived as NGH2TrailersReceived,
+)
+from ngh2.exceptions import DenialOfServiceError as NGH2DenialOfServiceError, NGH2Error
 
 # Cython's own hints to the C compiler.
 cdef extern from *:
@@ -191,6 +198,7 @@ include "core/http2/frames.pxi"
 include "core/http2/client_session.pxi"
 include "core/http2/http2_client.pxi"
 include "core/http2/http2_client_side.pxi"
+include "core/http2/preface_reader.pxi"
 include "core/http2/backend_session.pxi"
 include "core/http2/http2_pool.pxi"
 include "core/http2/http2_backend.pxi"

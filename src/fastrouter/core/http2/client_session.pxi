@@ -3,15 +3,6 @@
 # The engine is told what to send and hands out events and bytes; it knows no socket and no clock. What it raises is about the
 # connection as a whole, or about a stream that has just ended, which its events will tell.
 
-from ngh2 import Configuration as NGH2Configuration, Connection as NGH2Connection, Role as NGH2Role, Setting as NGH2Setting
-from ngh2.events import (
-    ConnectionClosed as NGH2ConnectionClosed, DataReceived as NGH2DataReceived, PingAcknowledged as NGH2PingAcknowledged,
-    RequestReceived as NGH2RequestReceived, StreamClosed as NGH2StreamClosed, StreamReset as NGH2StreamReset,
-    TrailersReceived as NGH2TrailersReceived,
-)
-from ngh2.exceptions import DenialOfServiceError as NGH2DenialOfServiceError, NGH2Error
-
-
 cdef class ClientSession:
     def __cinit__(self, HTTP2ClientConnection connection):
         cdef Settings settings = connection.plane.settings

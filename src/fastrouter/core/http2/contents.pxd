@@ -182,6 +182,14 @@ cdef class StreamRouteWait(FairReader):
     cdef HTTP2ClientSide side                   # None: it does not wait any more
     cdef Exchange exchange
 
+cdef class PrefaceReader(Timed):
+    cdef DataPlane plane
+    cdef ClientConnection client                # with what a PROXY header says of it; None once it is somebody else's
+    cdef object transport                       # so is this
+    cdef bytes backlog                          # received, and neither HTTP yet
+    cdef int _leave(self) except -1
+    cdef int _let_in(self, bint is_http2) except -1
+
 # --- towards backends
 
 cdef enum:
@@ -260,8 +268,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _close(self) except -1
     cdef int _shut(self) except -1
     cdef int _on_end(self, object error) except -1
-    cdef int _lose(self, int kind, str text) except -1
-    cdef int _lose_waiting(self, int kind, str text) except -1
+    cdef int _lose(self, Failure failure) except -1
 
 cdef class HTTP2BackendSide(BackendSide):
     cdef HTTP2BackendConnection connection

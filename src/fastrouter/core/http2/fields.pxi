@@ -1,7 +1,7 @@
 # Fields: messages of HTTP/2 as lists of fields, and the same heads as text of HTTP/1.1, in both directions (ADR 16).
 #
 # The exchange knows HTTP/1.1 only, so a field that would become another line, another request or another framing there ends its
-# stream here (RFC 9113 sections 8.1 to 8.3, 10.3). libnghttp2 looks at most of that, too. Its word is not enough where one wrong
+# stream here (RFC 9113 section 8.2). libnghttp2 looks at most of that, too. Its word is not enough where one wrong
 # byte would become a request line.
 
 class MalformedFieldsError(ValueError):
@@ -94,7 +94,7 @@ cdef bytes request_head_of(tuple fields, bint has_body):
 
 
 cdef int put_request_head(tuple fields, bint has_body) except -1:
-    cdef tuple field
+    cdef object field
     cdef bytes name, value
     cdef bytes method = None
     cdef bytes scheme = None
@@ -109,9 +109,10 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
     for first in range(PyTuple_GET_SIZE(fields) + 1):
         if first == PyTuple_GET_SIZE(fields):
             break
+        # A tuple of its own class where the value is a secret.
         field = fields[first]
-        name = field[0]
-        value = field[1]
+        name = <bytes>PyTuple_GET_ITEM(field, 0)
+        value = <bytes>PyTuple_GET_ITEM(field, 1)
         if PyBytes_GET_SIZE(name) == 0 or PyBytes_AS_STRING(name)[0] != c":":
             break
         if name == b":method" and method is None:
@@ -135,8 +136,8 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
     put_text_field(b"Host", host_of(authority, host))
     for i in range(first, PyTuple_GET_SIZE(fields)):
         field = fields[i]
-        name = field[0]
-        value = field[1]
+        name = <bytes>PyTuple_GET_ITEM(field, 0)
+        value = <bytes>PyTuple_GET_ITEM(field, 1)
         kind = check_field(name, value)
         if kind == HEADER_HOST:
             continue
@@ -216,23 +217,23 @@ cdef bytes response_head_of(tuple fields, bint has_body):
 
 
 cdef int put_response_head(tuple fields, bint has_body) except -1:
-    cdef tuple field
+    cdef object field
     cdef bytes name, value
     cdef bytes status
     cdef Py_ssize_t i
     cdef int64_t length = -1
     cdef int kind
-    if PyTuple_GET_SIZE(fields) == 0 or (<tuple>fields[0])[0] != b":status":
+    if PyTuple_GET_SIZE(fields) == 0 or fields[0][0] != b":status":
         raise MalformedFieldsError("no status")
-    status = (<tuple>fields[0])[1]
+    status = fields[0][1]
     # 101 is for HTTP/1 (RFC 9113 section 8.6).
     if PyBytes_GET_SIZE(status) != 3 or not status.isdigit() or not b"100" <= status <= b"999" or status == b"101":
         raise MalformedFieldsError("a malformed status")
     put_status_line(1, int(status))
     for i in range(1, PyTuple_GET_SIZE(fields)):
         field = fields[i]
-        name = field[0]
-        value = field[1]
+        name = <bytes>PyTuple_GET_ITEM(field, 0)
+        value = <bytes>PyTuple_GET_ITEM(field, 1)
         kind = check_field(name, value)
         if kind == HEADER_CONTENT_LENGTH:
             if length >= 0:
@@ -247,11 +248,11 @@ cdef int put_response_head(tuple fields, bint has_body) except -1:
 
 cdef bytes trailer_lines_of(tuple fields):
     """A trailer section as lines, in the form in which `last_chunk` takes them. Raises MalformedFieldsError."""
-    cdef tuple field
+    cdef object field
     cdef list lines = []
     for field in fields:
         check_field(field[0], field[1])
-        lines.append(b"%s: %s\r\n" % field)
+        lines.append(b"%s: %s\r\n" % (field[0], field[1]))
     return b"".join(lines)
 
 

@@ -14,13 +14,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.limit = BACKEND_STREAMS_MAX
 
     def __repr__(self):
-        if self.is_closed:
-            state = "closed" if self.transport is None else "closing"
-        elif not self.is_open:
-            state = f"dialling, {len(self.waiting)} waiting"
-        else:
-            state = f"{'leaving' if self.is_leaving else 'open'}, {len(self.sides)} streams"
-        return f"<HTTP2BackendConnection {self.endpoint.address} {state}>"
+        state = "closed" if self.is_closed else "leaving" if self.is_leaving else "open" if self.is_open else "dialling"
+        return f"<HTTP2BackendConnection {self.endpoint.address} {state}: {len(self.sides)}, {len(self.waiting)} waiting>"
 
     # --- streams
 
@@ -135,7 +130,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self._end()
         for side in self.waiting:
             side.exchange.round_trip.on_dial_failed()
-        return self._lose_waiting(failure.kind, failure.text)
+        return self._lose(failure)
 
     cdef int _turn_away(self) except -1:
         """Those that wait go on elsewhere, in the same attempt."""
@@ -169,7 +164,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         if self.is_open:
             return 0
         if self.limit == 0:
-            self._lose(FAILURE_INCOMPLETE, "http2: server allows no streams")
+            self._lose(Failure(FAILURE_INCOMPLETE, "http2: server allows no streams"))
             return self._close()
         self.disarm()
         self.is_open = True
@@ -241,7 +236,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         log_panic(self.plane, error)
         self.abort()
-        return self._lose(FAILURE_EOF, "EOF")
+        return self._lose(Failure(FAILURE_EOF, "EOF"))
 
     # --- what is received
 
@@ -303,7 +298,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _on_broken(self, str what) except -1:
         """The peer breaks the protocol, or what it has sent is none."""
         self._end()
-        self._lose(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}")
+        self._lose(Failure(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}"))
         return self._shut()
 
     # --- what is written
@@ -366,17 +361,11 @@ cdef class HTTP2BackendConnection(DialledConnection):
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
-        if queue is self.plane.dials:
-            if self.dialling is not None:
-                self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        elif queue is self.plane.handshakes:
-            if self.dialling is not None:
-                self.dialling.cancel()
-                self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
-            else:
-                self._lose(FAILURE_HANDSHAKE_TIMEOUT, "http2: timeout awaiting SETTINGS")
-                self.abort()
+        if queue is self.plane.handshakes and self.dialling is None:
+            self._lose(Failure(FAILURE_HANDSHAKE_TIMEOUT, "http2: timeout awaiting SETTINGS"))
+            self.abort()
+        elif queue is self.plane.dials or queue is self.plane.handshakes:
+            self.on_late_dial(queue)
         elif self.is_closed:
             self.abort_transport()
         elif queue is self.plane.pings:
@@ -384,7 +373,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.arm(self.plane.ping_answers)
             self._write_out()
         elif queue is self.plane.ping_answers:
-            self._lose(FAILURE_RESET, "http2: client connection lost")
+            self._lose(Failure(FAILURE_RESET, "http2: client connection lost"))
             self.abort()
         else:
             self._close()
@@ -433,33 +422,26 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _on_end(self, object error) except -1:
         """The connection is lost."""
         if error is None and self.farewell is not None:
-            return self._lose(FAILURE_EOF, self.farewell)
+            return self._lose(Failure(FAILURE_EOF, self.farewell))
         if error is None:
-            return self._lose(FAILURE_EOF, "unexpected EOF")
+            return self._lose(Failure(FAILURE_EOF, "unexpected EOF"))
         if not isinstance(error, OSError):
             # What the loop makes of a fault of ours.
             return self.on_panic(error)
-        if isinstance(error, SSLError):
-            failure = tls_failure(error)
-            return self._lose(failure.kind, failure.text)
-        if isinstance(error, ConnectionResetError):
-            return self._lose(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer")
-        return self._lose(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
+        return self._lose(self.failure_of(error))
 
-    cdef int _lose(self, int kind, str text) except -1:
+    cdef int _lose(self, Failure failure) except -1:
         """Give up all exchanges; those whose responses are here only wait for their clients."""
         cdef HTTP2BackendSide side
+        cdef int kind = failure.kind
         for side in list(self.sides.values()):
             if not side.has_ended:
-                side.lose(Failure(kind, text), HTTP2_CANCEL)
+                side.lose(Failure(kind, failure.text), HTTP2_CANCEL)
         # To those that wait it is a connection that was never there.
         if kind == FAILURE_EOF or kind == FAILURE_BAD_RESPONSE:
             kind = FAILURE_INCOMPLETE
         elif kind == FAILURE_RESET:
             kind = FAILURE_HANDSHAKE_RESET
-        return self._lose_waiting(kind, text)
-
-    cdef int _lose_waiting(self, int kind, str text) except -1:
         while self.waiting:
-            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, text), HTTP2_CANCEL)
+            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, failure.text), HTTP2_CANCEL)
         return 0

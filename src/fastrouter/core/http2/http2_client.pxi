@@ -12,8 +12,8 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         self.session = ClientSession(self)
 
     def __repr__(self):
-        cdef str state = "closing" if self.is_closing else f"{len(self.streams)} streams"
-        return f"<HTTP2ClientConnection {'of nobody' if self.identity.address is None else self.identity.address.decode()} {state}>"
+        cdef str address = "of nobody" if self.identity.address is None else self.identity.address.decode()
+        return f"<HTTP2ClientConnection {address} {'closing' if self.is_closing else f'{len(self.streams)} streams'}>"
 
     # --- asyncio.Protocol
 
@@ -23,6 +23,8 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             if self.plane.is_draining:
                 self._begin_drain()
             self.gather()
+            if not self.identity.is_tls:
+                self.plane.turns.add_new_connection(self)
         return 0
 
     cdef int on_data(self, bytes data) except -1:
@@ -198,6 +200,8 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         if self.transport is None or self.is_closing:
             return 0
         if self.session.is_over:
+            # Perhaps by what has been written: that makes streams end.
+            self.write_now()
             self._linger()
         elif self.drain_stage == DRAIN_LAST and not self.streams:
             self._linger()

@@ -79,7 +79,7 @@ cdef class RoundTrip:
     cdef int _begin_sending(self, Exchange exchange) except -1:
         self.dial_started_ns = self.dialled_ns = self.secured_ns = 0
         if not exchange.request.wants_websocket:
-            exchange.arm(exchange.plane.attempts)
+            exchange.arm(exchange.plane.http2_attempts if exchange.request.is_http2 else exchange.plane.attempts)
         return self.send(exchange, False)
 
     cdef int send(self, Exchange exchange, bint is_turn) except -1:

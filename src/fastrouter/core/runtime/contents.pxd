@@ -85,6 +85,7 @@ cdef class Settings:
     cdef readonly double dial_timeout           # seconds, as all timeouts; 0 = none
     cdef readonly double tls_handshake_timeout
     cdef readonly double endpoint_timeout       # a whole attempt with its body
+    cdef readonly double http2_endpoint_timeout  # the same for clients of HTTP/2; 0: endpoint_timeout holds for them too
     cdef readonly double frontend_idle_timeout  # client between requests
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
@@ -117,6 +118,7 @@ cdef class Settings:
     cdef readonly bint secure_cookies
     cdef readonly bint keeps_sticky_metadata    # sticky sessions of later Gorouters (spec 9.3)
     cdef readonly bint takes_empty_length       # a request's Content-Length without a value is none
+    cdef readonly bint takes_h2c                # HTTP/2 in the clear, of clients that begin with its preface
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
     cdef readonly bint observes_routes          # histogram by route
@@ -197,6 +199,7 @@ cdef class DataPlane:
     cdef DeadlineQueue dials
     cdef DeadlineQueue handshakes               # of TLS with backends
     cdef DeadlineQueue attempts
+    cdef DeadlineQueue http2_attempts           # of clients that speak HTTP/2
     cdef DeadlineQueue stalls
     cdef DeadlineQueue backend_idles
     cdef DeadlineQueue pings                    # backends of HTTP/2 that are silent

@@ -8,6 +8,7 @@ cdef class Settings:
         double dial_timeout=5.0,
         double tls_handshake_timeout=10.0,
         double endpoint_timeout=900.0,
+        double http2_endpoint_timeout=0.0,
         double frontend_idle_timeout=900.0,
         double read_header_timeout=0.0,
         double proxy_header_timeout=0.1,
@@ -37,6 +38,7 @@ cdef class Settings:
         bint secure_cookies=False,
         bint keeps_sticky_metadata=False,
         bint takes_empty_length=False,
+        bint takes_h2c=False,
         bint observes_requests=True,
         bint observes_apps=False,
         bint observes_routes=False,
@@ -63,6 +65,7 @@ cdef class Settings:
         self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
         self.tls_handshake_timeout = _at_least("tls_handshake_timeout", tls_handshake_timeout, 0)
         self.endpoint_timeout = _at_least("endpoint_timeout", endpoint_timeout, 0)
+        self.http2_endpoint_timeout = _at_least("http2_endpoint_timeout", http2_endpoint_timeout, 0)
         self.frontend_idle_timeout = _at_least("frontend_idle_timeout", frontend_idle_timeout, 0)
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
@@ -95,6 +98,7 @@ cdef class Settings:
         self.secure_cookies = secure_cookies
         self.keeps_sticky_metadata = keeps_sticky_metadata
         self.takes_empty_length = takes_empty_length
+        self.takes_h2c = takes_h2c
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
         self.observes_routes = observes_routes
