@@ -3,8 +3,10 @@
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, PingReceived, StreamReset
 from hpack import Encoder
@@ -12,10 +14,15 @@ from hyperframe.frame import HeadersFrame
 
 from fastrouter.tls.backends import backend_context
 
-from .http2_backend import H2cBackend, Headers, Http2Backend
+from .conftest import StartGorouter, StartRouter
+from .gorouter_process import register
+from .http2_backend import H2cBackend, Headers, Http2Backend, Http2Peer
 from .http_message import chunked, response_with
 from .in_process import HOST, InProcessRouter, request
-from .tls_backend import Authority
+from .nats_server import RawNatsClient
+from .raw_client import RawClient
+from .router_process import wait_for
+from .tls_backend import SAN, Authority
 
 OURS = Authority()
 POST = b"POST / HTTP/1.1"
@@ -533,3 +540,65 @@ class TestPool:
             backend.refuse()
             assert [client.read_response().status for client in clients] == [526, 526]
             assert router.prunes == [("app.test", backend.address)]
+
+
+def served(peer: Http2Peer, client: RawClient) -> dict[bytes, bytes]:
+    """Have the backend answer the client's request; give its fields."""
+    stream, fields = peer.read_request()
+    peer.answer(stream)
+    assert client.read_response().body == b"ok"
+    return fields
+
+
+class TestRegistered:
+    """From a registration, or a file of routes, to the backend, through the executable."""
+
+    def test_http2(self, start_gorouter: StartGorouter, nats: RawNatsClient, backend: Http2Backend) -> None:
+        router = start_gorouter(ca_certs=[OURS.pem])
+        router.wait_until_started()
+        tls = {"tls_port": backend.port, "server_cert_domain_san": SAN}
+        register(nats, backend.address, HOST, protocol="http2", **tls)
+        router.wait_for_event("endpoint-registered")
+        client = router.connect()
+        client.send(request())
+        peer = backend.accept_http2()
+        assert served(peer, client)[b":scheme"] == b"https"
+        assert router.routes()[HOST][0]["protocol"] == "http2"
+        # What is registered for another protocol later is another connection.
+        register(nats, backend.address, HOST, **tls)
+        wait_for(lambda: router.routes()[HOST][0]["protocol"] == "http1" or None, "the new registration")
+        client.send(request())
+        stream, _ = backend.accept_request()
+        stream.send(response_with())
+        assert client.read_response().status == 200
+
+    def test_h2c(self, start_gorouter: StartGorouter, nats: RawNatsClient) -> None:
+        router = start_gorouter()
+        router.wait_until_started()
+        with H2cBackend() as backend:
+            register(nats, backend.address, HOST, protocol="h2c")
+            router.wait_for_event("endpoint-registered")
+            client = router.connect()
+            client.send(request())
+            assert served(backend.accept_http2(), client)[b":scheme"] == b"http"
+
+    def test_neither_without_enable_http2(self, start_gorouter: StartGorouter, nats: RawNatsClient) -> None:
+        router = start_gorouter(enable_http2=False)
+        router.wait_until_started()
+        with H2cBackend() as backend:
+            register(nats, backend.address, HOST, protocol="h2c")
+            router.wait_for_event("endpoint-registered")
+            client = router.connect()
+            client.send(request())
+            stream, _ = backend.accept_request()
+            stream.send(response_with())
+            assert client.read_response().status == 200
+
+    def test_a_file_of_routes(self, start_router: StartRouter, tmp_path: Path) -> None:
+        with H2cBackend() as backend:
+            path = tmp_path / "routes.yml"
+            endpoint = {"address": backend.address, "protocol": "h2c"}
+            path.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": [endpoint]}]}))
+            client = start_router({}, arguments=["--routes", str(path)]).connect()
+            client.send(request())
+            served(backend.accept_http2(), client)
