@@ -1,5 +1,6 @@
 """HTTP/2 towards clients: streams as requests (4.0), their limits and their ends; the peer is the h2 package."""
 
+import base64
 import contextlib
 import re
 import signal
@@ -688,3 +689,114 @@ class TestTheExecutable:
         with router.connect() as client:
             client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             assert client.read_response().status == 400
+
+
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+)
+
+
+class TestWebSockets:
+    """Extended CONNECT (RFC 8441)."""
+
+    def connect(self, *fields: tuple[bytes, bytes], protocol: bytes = b"websocket") -> list[tuple[bytes, bytes]]:
+        return [*get(b"/chat", method=b"CONNECT"), (b":protocol", protocol), (b"sec-websocket-version", b"13"), *fields]
+
+    def open(self, client: Http2Client, backend: RawBackend) -> tuple[int, BackendStream]:
+        number = client.send_request(self.connect(), is_last=False)
+        stream, _ = backend.accept_request()
+        stream.send(SWITCH)
+        client.wait_for(lambda: client.answers[number].fields)
+        return number, stream
+
+    def test_a_tunnel(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        client.settle()
+        assert client.settings[8] == 1
+        number = client.send_request(self.connect((b"sec-websocket-protocol", b"chat")), is_last=False)
+        client.send_body(number, b"early", is_last=False)
+        stream, seen = backend.accept_request()
+        assert seen.start_line == b"GET /chat HTTP/1.1"
+        assert (seen.value(b"Upgrade"), seen.value(b"Connection")) == (b"websocket", b"Upgrade")
+        assert seen.value(b"Sec-Websocket-Version") == b"13"
+        assert seen.value(b"Sec-Websocket-Protocol") == b"chat"
+        assert len(base64.b64decode(seen.value(b"Sec-Websocket-Key") or b"")) == 16
+        assert seen.framing == "none"
+        stream.send(SWITCH + b"hello")
+        assert stream.read_exactly(5) == b"early"
+        answer = client.answers[number]
+        client.wait_for(lambda: answer.body == b"hello")
+        assert answer.status == 200
+        assert {b"upgrade", b"connection", b"sec-websocket-accept"}.isdisjoint(name for name, _ in answer.fields)
+        client.send_body(number, b"up", is_last=False)
+        assert stream.read_exactly(2) == b"up"
+        stream.send(b" down")
+        client.wait_for(lambda: answer.body == b"hello down")
+        client.end(number)
+        assert stream.read_to_end() == b""
+        stream.send(b", end")
+        stream.close()
+        assert client.answer(number).body == b"hello down, end"
+        assert '"GET /chat HTTP/2.0" 101 ' in front.wait_for_log_line()
+
+    def test_a_backend_that_ends_first(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        number, stream = self.open(client, backend)
+        stream.send(b"bye")
+        stream.half_close()
+        answer = client.answers[number]
+        client.wait_for(lambda: answer.is_complete)
+        assert answer.body == b"bye"
+        client.send_body(number, b"bye too")
+        assert stream.read_to_end() == b"bye too"
+
+    def test_silence_behind_one_end(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, tunnel_silence_timeout=0.1).connect2()
+        number, stream = self.open(client, backend)
+        stream.half_close()
+        answer = client.answers[number]
+        client.wait_for(lambda: answer.is_complete and answer.reset is not None)
+        stream.wait_closed()
+        # The connection goes on.
+        assert client.ask(get(host=b"unknown.test")).status == 404
+
+    def test_a_client_that_resets_it(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        number, stream = self.open(client, backend)
+        client.reset(number)
+        stream.expect_end()
+        assert '"GET /chat HTTP/2.0" 101 ' in front.wait_for_log_line()
+
+    def test_a_client_that_takes_nothing(self, start: Callable[..., Front], backend: RawBackend) -> None:
+        client = start(backend, frontend_idle_timeout=0.3, read_header_timeout=60).connect2(auto_window=False)
+        number, stream = self.open(client, backend)
+        with contextlib.suppress(ConnectionError):
+            stream.send_until_blocked(b"x" * 100_000_000)
+        assert client.answer(number).reset == ErrorCodes.INTERNAL_ERROR
+
+    def test_back_pressure(self, start: Callable[..., Front]) -> None:
+        with RawBackend(receive_buffer=4096) as backend:
+            client = start(backend).connect2()
+            number, stream = self.open(client, backend)
+            sent = 0
+            while client.engine.local_flow_control_window(number) >= 16384:
+                client.send_body(number, b"x" * 16384, is_last=False)
+                sent += 16384
+                client.settle()
+            client.end(number)
+            assert len(stream.read_to_end()) == sent
+
+    def test_a_backend_that_refuses(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        number = client.send_request(self.connect(), is_last=False)
+        stream, _ = backend.accept_request()
+        stream.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        answer = client.answers[number]
+        client.wait_for(lambda: answer.reset is not None)
+        assert (answer.status, bytes(answer.body), answer.reset) == (403, b"no", ErrorCodes.NO_ERROR)
+
+    def test_other_protocols(self, front: Front, backend: RawBackend) -> None:
+        client = front.connect2()
+        answer = client.answer(client.send_request(self.connect(protocol=b"connect-udp"), is_last=False))
+        assert answer.reset == ErrorCodes.PROTOCOL_ERROR
+        assert not backend.has_pending_connection()

@@ -13,7 +13,7 @@ cdef class ClientSession:
             max_continuations=settings.max_received_head // 16384 + 1,
             # A list that is a little too large gets its 431; each field counts 32 bytes more here.
             max_inbound_header_list_size=settings.max_received_head + 65536,
-            max_inbound_header_count=HTTP2_FIELDS_MAX,
+            max_inbound_header_count=max(<int>HTTP2_FIELDS_MAX, settings.max_request_headers + 64),
         ))
         self.connection = connection
         self.receive_data = self.engine.receive_data
@@ -30,6 +30,7 @@ cdef class ClientSession:
             NGH2Setting.MAX_CONCURRENT_STREAMS: HTTP2_STREAMS,
             NGH2Setting.INITIAL_WINDOW_SIZE: HTTP2_WINDOW,
             NGH2Setting.MAX_HEADER_LIST_SIZE: self.connection.plane.settings.max_received_head,
+            NGH2Setting.ENABLE_CONNECT_PROTOCOL: 1,
             NGH2Setting.NO_RFC7540_PRIORITIES: 1,
         })
         self.engine.set_local_window_size(HTTP2_CONNECTION_WINDOW)

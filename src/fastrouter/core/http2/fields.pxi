@@ -101,6 +101,7 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
     cdef bytes path = None
     cdef bytes authority = None
     cdef bytes host = None
+    cdef bytes protocol = None
     cdef list cookies = None
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t i
@@ -123,6 +124,8 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
             path = value
         elif name == b":authority" and authority is None:
             authority = value
+        elif name == b":protocol" and protocol is None:
+            protocol = value
         else:
             raise MalformedFieldsError("a pseudo-header that is unknown or comes twice")
     # Host comes first in the text, wherever it stands here.
@@ -132,7 +135,10 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
             if host is not None:
                 raise MalformedFieldsError("Host twice")
             host = field[1]
-    put_request_line(method, scheme, path, authority)
+    if protocol is None:
+        put_request_line(method, scheme, path, authority)
+    else:
+        put_connect_line(method, scheme, path, protocol)
     put_text_field(b"Host", host_of(authority, host))
     for i in range(first, PyTuple_GET_SIZE(fields)):
         field = fields[i]
@@ -151,15 +157,34 @@ cdef int put_request_head(tuple fields, bint has_body) except -1:
             if length >= 0:
                 raise MalformedFieldsError("content-length twice")
             length = length_of(value)
+        if protocol is not None and name == b"sec-websocket-key":
+            # There is none in HTTP/2, and one of ours below.
+            continue
         put_text_field(name, value)
     if cookies is not None:
         put_text_field(b"cookie", cookies[0] if len(cookies) == 1 else b"; ".join(cookies))
+    if protocol is not None:
+        if length >= 0:
+            raise MalformedFieldsError("a content-length of a tunnel")
+        put_text(b"Connection: Upgrade\r\nUpgrade: ")
+        put_bytes(protocol)
+        put_text(b"\r\nSec-WebSocket-Key: ")
+        put_bytes(b2a_base64(PyBytes_FromStringAndSize(<const char*>random_bytes(16), 16), newline=False))
+        put_text(b"\r\n\r\n")
+        return 0
     if not has_body and length > 0:
         raise MalformedFieldsError("a content-length that is not the sum of DATA")
     if has_body and length < 0:
         put_text(b"Transfer-Encoding: chunked\r\n")
     put_text(b"\r\n")
     return 0
+
+
+cdef int put_connect_line(bytes method, bytes scheme, bytes path, bytes protocol) except -1:
+    """Extended CONNECT (RFC 8441 section 4): the request by which HTTP/1.1 asks for the same."""
+    if method != b"CONNECT" or protocol is None or protocol.lower() != b"websocket":
+        raise MalformedFieldsError("a protocol that is not WebSocket, or without CONNECT")
+    return put_request_line(b"GET", scheme, path, None)
 
 
 cdef int put_request_line(bytes method, bytes scheme, bytes path, bytes authority) except -1:

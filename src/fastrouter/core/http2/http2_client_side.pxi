@@ -23,7 +23,9 @@ cdef class HTTP2ClientSide(ClientSide):
         if head.target.length == 1 and head.base[head.target.start] == c"*":
             return self._respond_options(raw, head)
         self.remaining = head.content_length()
-        if has_body and self.remaining != 0:
+        # Nothing but extended CONNECT has such a field: what comes behind it is no body, but the tunnel's.
+        self.wants_tunnel = head.has(HEADER_UPGRADE)
+        if has_body and self.remaining != 0 and not self.wants_tunnel:
             self.framing = FRAMING_CHUNKED if self.remaining < 0 else FRAMING_LENGTH
         self.is_body_handed = self.framing == FRAMING_NONE
         exchange = new_exchange(self, connection.plane)
@@ -105,7 +107,7 @@ cdef class HTTP2ClientSide(ClientSide):
                 self.is_gone = True
                 self.connection.session.reset(self.number, HTTP2_NO_ERROR)
             return self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
-        if self.waiting is not None or self.exchange is None or not self.exchange.can_take_body():
+        if self.waiting is not None or not self._can_hand_over():
             if self.waiting is None:
                 self.waiting = []
             self.waiting.append(data)
@@ -122,11 +124,19 @@ cdef class HTTP2ClientSide(ClientSide):
             return self._break()
         return self.on_body(b"", True)
 
+    cdef bint _can_hand_over(self) noexcept:
+        """Whether the exchange can take what comes."""
+        if self.exchange is None or (self.wants_tunnel and self.tunnel is None):
+            return False
+        return self.exchange.can_take_body()
+
     cdef int _hand_over(self, bytes data, bint is_last) except -1:
         """Give the exchange a piece of body, which it can take."""
         cdef Exchange exchange = self.exchange
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef bytes framed = data
+        if self.tunnel is not None:
+            return self._hand_to_tunnel(data, is_last)
         if self.framing == FRAMING_LENGTH:
             if size > self.remaining or (is_last and size < self.remaining):
                 self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
@@ -167,14 +177,14 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int resume(self) except -1:
         cdef list waiting
         cdef Py_ssize_t at
-        while self.waiting is not None and self.exchange is not None and self.exchange.can_take_body():
+        while self.waiting is not None and self._can_hand_over():
             waiting = self.waiting
             self.waiting = None
             self.waiting_size = 0
             for at in range(PyList_GET_SIZE(waiting)):
                 if self.exchange is None:
                     break
-                if not self.exchange.can_take_body():
+                if not self._can_hand_over():
                     self.waiting = waiting[at:]
                     self.waiting_size = sum([len(piece) for piece in self.waiting])
                     break
@@ -248,7 +258,12 @@ cdef class HTTP2ClientSide(ClientSide):
         cdef HeadNotes notes
         cdef list fields = response_fields_of(text, end, &notes)
         cdef int status = (text[9] - 48) * 100 + (text[10] - 48) * 10 + text[11] - 48
-        if status < 200:
+        if status == 101:
+            # What HTTP/1.1 switches protocols with is a success here, and the stream is the tunnel (RFC 8441 section 5).
+            fields = [(b":status", b"200"), *[field for field in fields[1:] if field[0] != b"sec-websocket-accept"]]
+            self.stage = RESPONSE_UNTIL_END
+            self.connection.session.respond(self.number, fields, False)
+        elif status < 200:
             self.connection.session.inform(self.number, fields)
         elif self.is_head or status == 204 or status == 304 or notes.length == 0:
             self.stage = RESPONSE_ENDED
@@ -302,6 +317,7 @@ cdef class HTTP2ClientSide(ClientSide):
         """The client does not take what is written as fast as it comes."""
         if self.exchange is not None and not self.is_held:
             self.is_held = True
+            self._watch_stall()
             return self.exchange.on_client_full()
         return 0
 
@@ -322,6 +338,9 @@ cdef class HTTP2ClientSide(ClientSide):
             return self._hold_back()
         if self.is_held:
             self.is_held = False
+            self._end_watch()
+            if self.tunnel is not None:
+                self.tunnel.watch_silence()
             if self.exchange is not None:
                 return self.exchange.on_client_room()
         return 0
@@ -332,6 +351,65 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef bint is_full(self) noexcept:
         return self.is_held
+    # --- the tunnel
+
+    cdef bytes begin_tunnel(self, Tunnel tunnel):
+        cdef bytes early = b"" if self.waiting is None else b"".join(self.waiting)
+        self.tunnel = tunnel
+        self._drop_waiting()
+        return early
+
+    cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1:
+        if PyBytes_GET_SIZE(data):
+            self.tunnel.on_client_data(data)
+            self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
+        if is_last and self.tunnel is not None:
+            self.tunnel.on_client_half_close()
+        return 0
+
+    cdef bint take_end(self) noexcept:
+        return self.is_request_over
+
+    cdef bint can_half_close(self) except -1:
+        return not self.is_gone
+
+    cdef int half_close(self) except -1:
+        return self.close()
+
+    cdef int watch_silence(self) except -1:
+        self._watch().arm(self.connection.plane.tunnel_silences)
+        return 0
+
+    cdef StreamWatch _watch(self):
+        if self.watch is None:
+            self.watch = StreamWatch(self)
+        return self.watch
+
+    cdef int _watch_stall(self) except -1:
+        """As of a connection: what has no deadline is not to wait for ever for a client that takes nothing."""
+        if self.exchange.queue is None:
+            self.unsent_before = self.unsent
+            self._watch().arm(self.connection.plane.stalls)
+        return 0
+
+    cdef int _end_watch(self) except -1:
+        if self.watch is not None:
+            self.watch.disarm()
+        return 0
+
+    cdef int on_watch_over(self, DeadlineQueue queue) except -1:
+        """Nothing was said, or taken, for as long as is waited for it."""
+        if self.exchange is None:
+            return 0
+        if queue is self.connection.plane.tunnel_silences:
+            return 0 if self.tunnel is None else self.tunnel.on_silence()
+        if self.unsent < self.unsent_before:
+            return self._watch_stall()
+        self.is_gone = True
+        self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        self.connection.gather()
+        return self.exchange.on_client_gone(None)
+
     # --- endings
 
     cdef int on_gone(self, object error) except -1:
@@ -359,6 +437,10 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.exchange is None:
             return 0
         self.exchange = None
+        self.tunnel = None
+        self._end_watch()
+        # Each knows the other.
+        self.watch = None
         self._drop_waiting()
         if not self.is_gone and self.stage != RESPONSE_ENDED:
             if self.stage == RESPONSE_UNTIL_END:
@@ -384,6 +466,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if not self.is_gone and self.stage != RESPONSE_ENDED:
             self.stage = RESPONSE_ENDED
             self.connection.session.end(self.number)
+            return self._note_written()
         return 0
 
     cdef bint serves(self, Exchange exchange) noexcept:
@@ -393,34 +476,11 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.exchange is None:
             return 0
         self.exchange = None
+        self.tunnel = None
+        self._end_watch()
+        self.watch = None
         if not self.is_gone:
             self.is_gone = True
             self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
         self._drop_waiting()
         return self.connection.on_exchange_end()
-
-
-cdef class StreamRouteWait(FairReader):
-    """A request without a route, while that may be on its way; in its turn it goes on."""
-
-    def __cinit__(self, HTTP2ClientSide side, Exchange exchange):
-        self.side = side
-        self.exchange = exchange
-        self.plane = exchange.plane
-        # Whoever has none takes no turns.
-        self.transport = side.connection.transport
-
-    cdef int on_route(self, bint is_there) except -1:
-        return self.plane.turns.add(self)
-
-    cdef int on_turn(self) except -1:
-        cdef HTTP2ClientSide side = self.side
-        self.side = None
-        return 0 if side is None else side.on_route_wait_over()
-
-    cdef int _apply(self) except -1:
-        # It reads nothing.
-        return 0
-
-    cdef int on_panic(self, object error) except -1:
-        return log_panic(self.plane, error)
