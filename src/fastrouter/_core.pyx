@@ -40,6 +40,7 @@ from time import strptime
 from traceback import format_exception
 from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
+import ngh2
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 from ngh2 import Configuration as NGH2Configuration, Connection as NGH2Connection, Role as NGH2Role, Setting as NGH2Setting
 from ngh2.events import (

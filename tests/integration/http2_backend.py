@@ -1,4 +1,4 @@
-"""Backends that speak HTTP/2: a connection of the router, driven frame by frame with h2, a library that shares nothing with ours."""
+"""Backends that speak HTTP/2, driven frame by frame, with a library that shares nothing with the router's."""
 
 import ssl
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded, TrailersReceived
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from fastrouter._core import Endpoint
 
@@ -31,7 +31,10 @@ class Http2Peer:
                 normalize_outbound_headers=validates,
             )
         )
-        self.h2.local_settings.update({SettingCodes[name]: value for name, value in settings.items()})
+        # What is changed later counts, and is sent, when the router has acknowledged it.
+        self.h2.local_settings = Settings(
+            client=False, initial_values={SettingCodes[name]: value for name, value in settings.items()}
+        )
         self.h2.initiate_connection()
         self.flush()
         self._seen: list[Event] = []
@@ -62,7 +65,7 @@ class Http2Peer:
         """The number and the fields of the next stream."""
         request = self.wait_for(RequestReceived)
         assert request.stream_id is not None
-        return request.stream_id, dict(request.headers or [])  # type: ignore[arg-type]  # they are bytes
+        return request.stream_id, dict(request.headers or [])
 
     def read_body(self, stream_id: int, *, acknowledges: bool = True) -> bytes:
         """All of a request's body, up to its end."""
@@ -81,7 +84,7 @@ class Http2Peer:
             self.read_events()
 
     def read_trailers(self, stream_id: int) -> Headers:
-        return list(self.wait_for(TrailersReceived, stream_id).headers or [])  # type: ignore[arg-type]
+        return list(self.wait_for(TrailersReceived, stream_id).headers or [])
 
     def send_head(self, stream_id: int, *fields: tuple[bytes, bytes], status: int = 200, is_last: bool = False) -> None:
         self.h2.send_headers(stream_id, [(b":status", b"%d" % status), *fields], end_stream=is_last)
@@ -98,6 +101,20 @@ class Http2Peer:
                 at += room
                 if at >= len(data):
                     return
+            else:
+                self.read_events()
+
+    def send_until_blocked(self, stream_id: int, quiet: float = 0.5) -> int:
+        """Send zeros until the window stays closed for `quiet` seconds; give their number."""
+        sent = 0
+        while True:
+            room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
+            if room > 0:
+                self.h2.send_data(stream_id, bytes(room))
+                self.flush()
+                sent += room
+            elif self.stream.is_silent(quiet):
+                return sent
             else:
                 self.read_events()
 
@@ -127,19 +144,19 @@ class Http2Backend(TlsBackend):
     def endpoint(self, *arguments: str, **attributes: str) -> Endpoint:
         return super().endpoint(*arguments, **{"protocol": "http2", **attributes})
 
-    def accept_http2(self, **settings: int) -> Http2Peer:
+    def accept_http2(self, *, validates: bool = True, **settings: int) -> Http2Peer:
         """Wait for the router's next connection, which must agree on HTTP/2."""
         stream = self.accept()
         assert isinstance(stream.socket, ssl.SSLSocket)
         assert stream.socket.selected_alpn_protocol() == "h2"
-        return Http2Peer(stream, **settings)
+        return Http2Peer(stream, validates=validates, **settings)
 
 
 class H2cBackend(RawBackend):
     """A backend that speaks HTTP/2 without TLS."""
 
-    def endpoint(self, **attributes: str) -> Endpoint:
-        return Endpoint("127.0.0.1", self.port, protocol="h2c", **attributes)
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, protocol="h2c")
 
     def accept_http2(self, **settings: int) -> Http2Peer:
-        return Http2Peer(self.accept(), **settings)
+        return Http2Peer(self.accept(), validates=True, **settings)

@@ -11,7 +11,7 @@ A routes file is YAML:
             index: 0                    # optional
             tls: true                   # optional, for a backend that speaks TLS,
             server_cert_domain_san: …   # and the name its certificate must have; without one its address
-            protocol: http2             # optional: http1 (or nothing), http2 for HTTP/2 by ALPN over TLS, h2c without TLS
+            protocol: http2             # optional: http2 by ALPN over TLS, h2c without TLS, or http1
 """
 
 from typing import Annotated, Literal

@@ -182,12 +182,7 @@ cdef class BackendConnection(DialledConnection):
             return self._finish_until_close(exchange)
         if error is None:
             return self._lose(Failure(FAILURE_EOF, "EOF"))
-        if isinstance(error, SSLError):
-            # TLS 1.3 lets a backend refuse our certificate after the handshake.
-            return self._lose(tls_failure(error))
-        if isinstance(error, ConnectionResetError):
-            return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
-        return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
+        return self._lose(self.failure_of(error))
 
     # --- what the exchange asks for
 
@@ -233,13 +228,8 @@ cdef class BackendConnection(DialledConnection):
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
-        if queue is self.plane.dials:
-            if self.dialling is not None:
-                self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        elif queue is self.plane.handshakes:
-            self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
+        if queue is self.plane.dials or queue is self.plane.handshakes:
+            self.on_late_dial(queue)
         elif self.is_closed:
             self.abort_transport()
         elif queue is not self.plane.stalls:

@@ -59,7 +59,9 @@ cdef class DialledConnection(Connection):
     cdef int on_dialled(self, object transport) except -1
     cdef int on_secured(self) except -1
     cdef DialledConnection agreed(self, object tls)
+    cdef int on_late_dial(self, DeadlineQueue queue) except -1
     cdef int on_dial_failed(self, Failure failure) except -1
+    cdef Failure failure_of(self, object error)
     cdef bint has_ended(self) except -1
     cdef int abort(self) except -1
     cdef str ends(self)

@@ -33,6 +33,14 @@ cdef class DialledConnection(Connection):
         """Whose transport it becomes behind the handshake `tls` (ssl.SSLObject), by what both ends have agreed on."""
         return self
 
+    cdef int on_late_dial(self, DeadlineQueue queue) except -1:
+        """The time of the dial, or of the handshake, is over."""
+        if self.dialling is not None:
+            self.dialling.cancel()
+        if queue is self.plane.dials:
+            return self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
+        return self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
+
     cdef int on_dial_failed(self, Failure failure) except -1:
         """Dial or handshake have come to nothing."""
         self.disarm()
@@ -54,6 +62,15 @@ cdef class DialledConnection(Connection):
         if self.raw is not self.transport and self.raw.is_closing():
             return True
         return recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
+
+    cdef Failure failure_of(self, object error):
+        """What it means that the connection was lost to `error`, an OSError."""
+        if isinstance(error, SSLError):
+            # TLS 1.3 lets a backend refuse our certificate after the handshake.
+            return tls_failure(error)
+        if isinstance(error, ConnectionResetError):
+            return Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer")
+        return Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
 
     cdef int abort(self) except -1:
         """End it now: what it still carries is of no use to anybody."""

@@ -3,8 +3,6 @@
 # ngh2 is libnghttp2 without sockets (ADR 16): it is given bytes, reports events, and gives bytes back. It sees to frames, HPACK,
 # states of streams, both directions of flow control, and the rules that fields and DATA must keep.
 
-import ngh2
-
 cdef object RESPONSE_RECEIVED = ngh2.ResponseReceived
 cdef object INTERIM_RECEIVED = ngh2.InformationalResponseReceived
 cdef object DATA_RECEIVED = ngh2.DataReceived
@@ -58,9 +56,17 @@ cdef class HTTP2BackendSession:
             self.receive_data(data)
         except ngh2.NGH2Error as error:
             raise BrokenSessionError(str(error)) from error
-        self.events = self.engine.events()
-        self.at = 0
+        self.collect()
         return 0
+
+    cdef bint collect(self) except -1:
+        """Take over what the engine reports; some streams end when it writes. Returns whether there is something."""
+        cdef list reported = self.engine.events()
+        if PyList_GET_SIZE(reported) == 0:
+            return self.has_events()
+        self.events = self.events[self.at :] + reported if self.has_events() else reported
+        self.at = 0
+        return True
 
     cdef bint has_events(self) noexcept:
         """Whether something of what has come is not worked off."""
@@ -142,12 +148,14 @@ cdef class HTTP2BackendSession:
 
     cdef int reset(self, int stream, int code) except -1:
         """End a stream, if it is not over in both directions."""
-        self.engine.reset_stream(stream, code)
+        if not self.is_over():
+            self.engine.reset_stream(stream, code)
         return 0
 
     cdef int acknowledge(self, int stream, Py_ssize_t size) except -1:
         """Let the peer send as much again."""
-        self.engine.acknowledge_received_data(size, stream)
+        if not self.is_over():
+            self.engine.acknowledge_received_data(size, stream)
         return 0
 
     cdef int ping(self) except -1:
@@ -155,8 +163,9 @@ cdef class HTTP2BackendSession:
         return 0
 
     cdef int leave(self) except -1:
-        """Say that this connection ends, and that nothing is wrong."""
-        self.engine.send_goaway(HTTP2_NO_ERROR)
+        """Say that this connection ends, and that nothing is wrong, unless the peer has ended it already."""
+        if not self.is_over():
+            self.engine.send_goaway(HTTP2_NO_ERROR)
         return 0
 
     cdef bytes output(self):

@@ -222,6 +222,7 @@ cdef class HTTP2BackendSession:
     cdef list events                            # that it has reported, and that are not worked off
     cdef Py_ssize_t at                          # how far they are
     cdef int receive(self, object data) except -1
+    cdef bint collect(self) except -1
     cdef bint has_events(self) noexcept
     cdef int take_event(self, HTTP2BackendConnection connection) except -1
     cdef int _take_response(self, HTTP2BackendSide side, object event) except -1
@@ -254,7 +255,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef flag is_idle                           # counted as such
     cdef flag is_probed                         # the peer has answered a PING and said nothing else since
     cdef flag is_working                        # on what was received: all that is to be written goes out behind that
-    cdef flag writes_soon                       # the loop will call
+    cdef flag is_write_due                      # the data plane will ask for it
     cdef flag has_eof                           # the backend has ended behind what waits for a turn
     cdef str farewell                           # what its GOAWAY said, as Go prints it
     cdef bint has_room(self) except -1
@@ -278,9 +279,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _watch(self) except -1
     cdef int _end(self) except -1
     cdef int _close(self) except -1
+    cdef int _shut(self) except -1
     cdef int _on_end(self, object error) except -1
-    cdef int _lose(self, int kind, str text) except -1
-    cdef int _lose_waiting(self, int kind, str text) except -1
+    cdef int _lose(self, Failure failure) except -1
 
 cdef class HTTP2BackendSide(BackendSide):
     cdef HTTP2BackendConnection connection

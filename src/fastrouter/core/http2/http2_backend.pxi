@@ -14,13 +14,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.limit = BACKEND_STREAMS_MAX
 
     def __repr__(self):
-        if self.is_closed:
-            state = "closed" if self.transport is None else "closing"
-        elif not self.is_open:
-            state = f"dialling, {len(self.waiting)} waiting"
-        else:
-            state = f"{'leaving' if self.is_leaving else 'open'}, {len(self.sides)} streams"
-        return f"<HTTP2BackendConnection {self.endpoint.address} {state}>"
+        state = "closed" if self.is_closed else "leaving" if self.is_leaving else "open" if self.is_open else "dialling"
+        return f"<HTTP2BackendConnection {self.endpoint.address} {state}: {len(self.sides)}, {len(self.waiting)} waiting>"
 
     # --- streams
 
@@ -135,7 +130,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self._end()
         for side in self.waiting:
             side.exchange.round_trip.on_dial_failed()
-        return self._lose_waiting(failure.kind, failure.text)
+        return self._lose(failure)
 
     cdef int _turn_away(self) except -1:
         """Those that wait go on elsewhere, in the same attempt."""
@@ -169,7 +164,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         if self.is_open:
             return 0
         if self.limit == 0:
-            self._lose(FAILURE_INCOMPLETE, "http2: server allows no streams")
+            self._lose(Failure(FAILURE_INCOMPLETE, "http2: server allows no streams"))
             return self._close()
         self.disarm()
         self.is_open = True
@@ -241,7 +236,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         log_panic(self.plane, error)
         self.abort()
-        return self._lose(FAILURE_EOF, "EOF")
+        return self._lose(Failure(FAILURE_EOF, "EOF"))
 
     # --- what is received
 
@@ -263,8 +258,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
                     if at < size:
                         self.keep_for_turn(data[at:])
                     break
-            if self.session.is_over() and not self.session.has_events() and not self.is_closed:
-                raise BrokenSessionError("PROTOCOL_ERROR")
         except BrokenSessionError as error:
             self._on_broken(str(error))
         return self._after_work()
@@ -283,6 +276,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         if self.is_closed:
             return 0
+        if self.session.is_over() and not self.session.has_events():
+            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         self._watch()
         return self._write_out()
 
@@ -302,29 +297,30 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int _on_broken(self, str what) except -1:
         """The peer breaks the protocol, or what it has sent is none."""
-        if self.farewell is None or self.sides:
-            self._lose(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}")
-        # The reason goes out with what the session has left to say.
-        self.is_working = False
-        self._write_out()
-        return self._close()
+        self._end()
+        self._lose(Failure(FAILURE_BAD_RESPONSE, f"http2: connection error: {what}"))
+        return self._shut()
 
     # --- what is written
 
     cdef int write_soon(self) except -1:
         """Write what the session has to say: behind the work on what was received, or else when all sockets are read."""
-        if not self.is_working and not self.writes_soon:
-            self.writes_soon = True
-            self.plane.loop.call_soon(self._write_now_that_all_are_read)
+        if not self.is_working and not self.is_write_due:
+            self.is_write_due = True
+            self.plane.gathered.add(self)
         return 0
 
-    def _write_now_that_all_are_read(self):
-        self.writes_soon = False
-        if self.session is not None and not self.is_closed:
-            try:
-                self._write_out()
-            except Exception as error:
-                self.on_panic(error)
+    cdef int write_gathered(self) except -1:
+        self.is_write_due = False
+        if self.is_closed:
+            return 0
+        if self.waits_for_turn:
+            return self._write_out()
+        self.begun_ns = 0
+        self.is_working = True
+        self._work_off()
+        self.begun_ns = 0
+        return self._after_work()
 
     cdef int _write_out(self) except -1:
         cdef bytes data
@@ -335,6 +331,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.write_out(data)
         if PyList_GET_SIZE(self.full) > 0:
             self._look_for_room()
+        if self.session.collect() or self.session.is_over():
+            # A stream, or a peer, that has broken the rules ends with the frame that says so.
+            self.write_soon()
         return 0
 
     cdef int _look_for_room(self) except -1:
@@ -362,17 +361,11 @@ cdef class HTTP2BackendConnection(DialledConnection):
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
-        if queue is self.plane.dials:
-            if self.dialling is not None:
-                self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        elif queue is self.plane.handshakes:
-            if self.dialling is not None:
-                self.dialling.cancel()
-                self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
-            else:
-                self._lose(FAILURE_HANDSHAKE_TIMEOUT, "http2: timeout awaiting SETTINGS")
-                self.abort()
+        if queue is self.plane.handshakes and self.dialling is None:
+            self._lose(Failure(FAILURE_HANDSHAKE_TIMEOUT, "http2: timeout awaiting SETTINGS"))
+            self.abort()
+        elif queue is self.plane.dials or queue is self.plane.handshakes:
+            self.on_late_dial(queue)
         elif self.is_closed:
             self.abort_transport()
         elif queue is self.plane.pings:
@@ -380,7 +373,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.arm(self.plane.ping_answers)
             self._write_out()
         elif queue is self.plane.ping_answers:
-            self._lose(FAILURE_RESET, "http2: client connection lost")
+            self._lose(Failure(FAILURE_RESET, "http2: client connection lost"))
             self.abort()
         else:
             self._close()
@@ -399,9 +392,17 @@ cdef class HTTP2BackendConnection(DialledConnection):
         if self.is_closed:
             return 0
         self._end()
-        if self.transport is not None:
+        if self.session is not None:
             self.session.leave()
-            self._write_out()
+        return self._shut()
+
+    cdef int _shut(self) except -1:
+        """Write what the session has left to say, such as the reason, and close."""
+        cdef bytes last_words
+        if self.transport is not None:
+            last_words = self.session.output()
+            if PyBytes_GET_SIZE(last_words):
+                self.write_out(last_words)
             self.arm(self.plane.closings)
             self.close_transport()
         return 0
@@ -421,33 +422,26 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _on_end(self, object error) except -1:
         """The connection is lost."""
         if error is None and self.farewell is not None:
-            return self._lose(FAILURE_EOF, self.farewell)
+            return self._lose(Failure(FAILURE_EOF, self.farewell))
         if error is None:
-            return self._lose(FAILURE_EOF, "unexpected EOF")
+            return self._lose(Failure(FAILURE_EOF, "unexpected EOF"))
         if not isinstance(error, OSError):
             # What the loop makes of a fault of ours.
             return self.on_panic(error)
-        if isinstance(error, SSLError):
-            failure = tls_failure(error)
-            return self._lose(failure.kind, failure.text)
-        if isinstance(error, ConnectionResetError):
-            return self._lose(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer")
-        return self._lose(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
+        return self._lose(self.failure_of(error))
 
-    cdef int _lose(self, int kind, str text) except -1:
+    cdef int _lose(self, Failure failure) except -1:
         """Give up all exchanges; those whose responses are here only wait for their clients."""
         cdef HTTP2BackendSide side
+        cdef int kind = failure.kind
         for side in list(self.sides.values()):
             if not side.has_ended:
-                side.lose(Failure(kind, text), HTTP2_CANCEL)
+                side.lose(Failure(kind, failure.text), HTTP2_CANCEL)
         # To those that wait it is a connection that was never there.
         if kind == FAILURE_EOF or kind == FAILURE_BAD_RESPONSE:
             kind = FAILURE_INCOMPLETE
         elif kind == FAILURE_RESET:
             kind = FAILURE_HANDSHAKE_RESET
-        return self._lose_waiting(kind, text)
-
-    cdef int _lose_waiting(self, int kind, str text) except -1:
         while self.waiting:
-            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, text), HTTP2_CANCEL)
+            (<HTTP2BackendSide>self.waiting.popleft()).lose(Failure(kind, failure.text), HTTP2_CANCEL)
         return 0
