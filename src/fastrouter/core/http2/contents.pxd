@@ -158,12 +158,9 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef flag is_held                           # the exchange knows that those are too many
     cdef flag is_gone                           # there is no stream any more
     cdef int begin(self, bytes raw, bint has_body) except -1
-    cdef bint _check(self, bytes raw, Head head) except -1
     cdef int _serve(self, Exchange exchange, Head head) except -1
     cdef bint _awaits_route(self, Exchange exchange) except -1
     cdef int on_route_wait_over(self) except -1
-    cdef int _respond_options(self, bytes raw, Head head) except -1
-    cdef bint refuse(self, bytes raw, int refusal, int status, bytes explanation) except -1
     cdef int on_body(self, bytes data, bint is_last) except -1
     cdef int on_trailers(self, tuple fields) except -1
     cdef int _hand_over(self, bytes data, bint is_last) except -1
