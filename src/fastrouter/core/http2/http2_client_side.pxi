@@ -289,7 +289,8 @@ cdef class HTTP2ClientSide(ClientSide):
         """The client does not take what is written as fast as it comes."""
         if self.exchange is not None and not self.is_held:
             self.is_held = True
-            self._watch_stall()
+            if self.exchange.queue is None:
+                self._watch().watch_stall()
             return self.exchange.on_client_full()
         return 0
 
@@ -349,34 +350,20 @@ cdef class HTTP2ClientSide(ClientSide):
         return self.close()
 
     cdef int watch_silence(self) except -1:
-        self._watch().arm(self.connection.plane.tunnel_silences)
-        return 0
+        return self._watch().watch_silence()
 
     cdef StreamWatch _watch(self):
         if self.watch is None:
             self.watch = StreamWatch(self)
         return self.watch
 
-    cdef int _watch_stall(self) except -1:
-        """As of a connection: what has no deadline is not to wait for ever for a client that takes nothing."""
-        if self.exchange.queue is None:
-            self.unsent_before = self.unsent
-            self._watch().arm(self.connection.plane.stalls)
-        return 0
-
     cdef int _end_watch(self) except -1:
         if self.watch is not None:
             self.watch.disarm()
         return 0
 
-    cdef int on_watch_over(self, DeadlineQueue queue) except -1:
-        """Nothing was said, or taken, for as long as is waited for it."""
-        if self.exchange is None:
-            return 0
-        if queue is self.connection.plane.tunnel_silences:
-            return 0 if self.tunnel is None else self.tunnel.on_silence()
-        if self.unsent < self.unsent_before:
-            return self._watch_stall()
+    cdef int give_up(self) except -1:
+        """Too long has the client taken nothing."""
         self.is_gone = True
         self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
         self.connection.gather()
