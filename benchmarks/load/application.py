@@ -4,6 +4,7 @@ GET  <any path>          the path as body
 GET  /download?<size>    that many bytes of payload, with Content-Length
 GET  /download?<size>&chunked
 POST /upload             reads slowly (see payload.py), answers with the SHA-256 of what arrived
+POST /sink               reads as fast as it comes, answers with the number of bytes that arrived
 GET  /tunnel             101, then an echo
 """
 
@@ -32,7 +33,12 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                     writer.write(data)
                     await writer.drain()
                 break
-            if method == "POST":
+            if target == "/sink":
+                size = 0
+                async for piece in _body(reader, headers):
+                    size += len(piece)
+                _write_whole(writer, str(size))
+            elif method == "POST":
                 _write_whole(writer, await _slow_digest(_body(reader, headers)))
             elif target.startswith("/download?"):
                 await _write_download(writer, target)

@@ -11,12 +11,18 @@ from benchmarks.load.workloads import LARGE_BODY, LARGE_PATH, SMALL_BODY, SMALL_
 
 
 @contextlib.contextmanager
-def static_backend(workdir: Path) -> Iterator[str]:
-    """Run an nginx that answers the paths of the workloads as cheaply as it can; yields its address."""
+def static_backend(workdir: Path, **sizes: int) -> Iterator[str]:
+    """Run an nginx that answers the paths of the workloads as cheaply as it can; yields its address.
+
+    `sizes` are further paths, without their slash, and how many zero bytes they lead to.
+    """
     workdir = workdir / "static-backend"
     documents = workdir / "documents"
     documents.mkdir(parents=True)
     (documents / LARGE_PATH.lstrip("/")).write_bytes(LARGE_BODY)
+    for name, size in sizes.items():
+        with (documents / name).open("wb") as document:
+            document.truncate(size)
     port = free_port()
     command = nginx_command(
         workdir,
@@ -27,7 +33,7 @@ def static_backend(workdir: Path) -> Iterator[str]:
         server {{
             listen 127.0.0.1:{port} backlog=4096;
             location = {SMALL_PATH} {{ return 200 "{SMALL_BODY.decode()}"; }}
-            location = {LARGE_PATH} {{ root {documents}; }}
+            location / {{ root {documents}; }}
         }}
         """,
     )

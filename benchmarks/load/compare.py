@@ -25,9 +25,10 @@ from statistics import median
 
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
+from benchmarks.load.h2load import H2loadRun
 from benchmarks.load.processes import PROXY_CORE, PinnedProcess, core_busy_seconds, prepare_driver
 from benchmarks.load.proxies import PROXIES, Proxy
-from benchmarks.load.workloads import HOST, WORKLOADS, Workload
+from benchmarks.load.workloads import WORKLOADS, Workload
 from benchmarks.load.wrk import WrkResult, WrkRun
 
 _VERIFIED_REQUESTS = 20
@@ -65,7 +66,7 @@ class Contest:
             for _ in range(_VERIFIED_REQUESTS):
                 connection = _connection(proxy.port, workload)
                 with contextlib.closing(connection):
-                    connection.request("GET", workload.path, headers={"Host": HOST, **workload.headers})
+                    connection.request("GET", workload.path, headers={"Host": workload.host, **workload.headers})
                     response = connection.getresponse()
                     body = response.read()
                 if response.status != 200 or body != workload.body:
@@ -76,7 +77,7 @@ class Contest:
 
     def warm_up(self, workload: Workload) -> None:
         for proxy, _ in self._running.values():
-            WrkRun(proxy.port, workload, seconds=1).result()
+            _load(proxy.port, workload, seconds=1)
             proxy.logged_lines(1)
 
     def measure_round(self, workload: Workload, number: int) -> None:
@@ -93,7 +94,7 @@ class Contest:
         proxy.clear_access_log()
         cpu_before, busy_before = process.cpu_seconds(), core_busy_seconds(PROXY_CORE)
         started = time.monotonic()
-        wrk = WrkRun(proxy.port, workload, self._seconds).result()
+        wrk = _load(proxy.port, workload, self._seconds)
         # Waiting for the log first puts the cost of its last batch into the figure too.
         lines = proxy.logged_lines(wrk.requests)
         seconds = time.monotonic() - started
@@ -124,6 +125,12 @@ class Contest:
         pairs = zip(self.of(workload, proxy), self.of(workload, peer), strict=False)
         ratios = [mine.cpu_us_per_request / theirs.cpu_us_per_request for mine, theirs in pairs]
         return median(ratios) if ratios else None
+
+
+def _load(port: int, workload: Workload, seconds: int) -> WrkResult:
+    """Drive a proxy with what speaks the workload's protocol."""
+    run: WrkRun | H2loadRun = (H2loadRun if workload.scheme == "h2" else WrkRun)(port, workload, seconds)
+    return run.result()
 
 
 def _connection(port: int, workload: Workload) -> http.client.HTTPConnection:
@@ -208,10 +215,10 @@ def contest_parser(description: str | None, *, rounds: int = 3, seconds: int = 8
 
 def _options() -> argparse.Namespace:
     parser = contest_parser(__doc__)
-    parser.add_argument("--workloads", type=_names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
+    parser.add_argument("--workloads", type=names_of(WORKLOADS), default=list(WORKLOADS), help="comma-separated")
     parser.add_argument(
         "--proxies",
-        type=_names_of(PROXIES),
+        type=names_of(PROXIES),
         default=["fastrouter", "nginx", "haproxy"],
         help="comma-separated",
     )
@@ -219,7 +226,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names_of(known: Collection[str]) -> Callable[[str], list[str]]:
+def names_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Return the type of an option that takes some of the names that are `known`, comma-separated."""
+
     def parse(text: str) -> list[str]:
         names = text.split(",")
         if unknown := set(names) - set(known):

@@ -33,7 +33,7 @@ class Proxy(ABC):
         self.workdir = workdir / self.name
         self.workdir.mkdir()
         self.backends = backends
-        self.port = free_port()
+        self.port = self.plain_port = free_port()
         self.access_log = self.workdir / "access.log"
 
     @classmethod
@@ -261,7 +261,7 @@ class Gorouter(Proxy):
             yield process
 
     def _serves(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5.0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.plain_port, timeout=5.0)
         try:
             connection.request("GET", SMALL_PATH, headers={"Host": HOST})
             return connection.getresponse().status == 200

@@ -15,85 +15,19 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import trustme
-import yaml
-
 from benchmarks.load import results
 from benchmarks.load.backends import static_backend
 from benchmarks.load.compare import Contest, contest_parser, table
 from benchmarks.load.nats import nats_server
-from benchmarks.load.processes import PinnedProcess, free_port, prepare_driver
-from benchmarks.load.proxies import Fastrouter, Nginx, Proxy
+from benchmarks.load.processes import PinnedProcess, prepare_driver
+from benchmarks.load.proxies import Proxy
+from benchmarks.load.secure_proxies import SecureFastrouter, SecureNginx, issue_pair
 from benchmarks.load.workloads import HOST, SMALL_PATH, WORKLOADS
 
-_CIPHERS = "ECDHE-ECDSA-AES128-GCM-SHA256"
 _WORKLOADS = (
     replace(WORKLOADS["W1"], name="W3", title=f"{WORKLOADS['W1'].title}, TLS to the client", scheme="https"),
     replace(WORKLOADS["W5"], name="W8", title="a handshake per request, 64 at a time", scheme="https"),
 )
-
-
-class _SecureFastrouter(Fastrouter):
-    """fastrouter with HTTPS, and with HTTP on a port of its own."""
-
-    nats_port: int
-
-    def command(self) -> list[str]:
-        self.plain_port = free_port()
-        config = {
-            "status": {"port": 0, "routes": {"port": 0}},
-            "nats": {"hosts": [{"hostname": "127.0.0.1", "port": self.nats_port}]},
-            "logging": {"level": "info"},
-            "port": self.plain_port,
-            "ssl_port": self.port,
-            "enable_ssl": True,
-            "tls_pem": [_pair(self.workdir.parent)],
-            "client_cert_validation": "none",
-            "cipher_suites": _CIPHERS,
-            "max_tls_version": "TLSv1.3",
-            "go_max_procs": 1,
-            "start_response_delay_interval": "0s",
-            "disable_keep_alives": False,
-            "max_idle_conns_per_host": 100,
-            "access_log": {"file": str(self.access_log)},
-        }
-        endpoints = [{"address": one} for one in self.backends]
-        (self.workdir / "gorouter.yml").write_text(yaml.safe_dump(config))
-        routes = self.workdir / "routes.yml"
-        routes.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": endpoints}]}))
-        executable, *_ = super().command()
-        return [executable, "-c", str(self.workdir / "gorouter.yml"), "-routes", str(routes)]
-
-
-class _SecureNginx(Nginx):
-    """nginx as it is compared elsewhere, with TLS, and without on a port of its own."""
-
-    def command(self) -> list[str]:
-        self.plain_port = free_port()
-        command = super().command()
-        config = self.workdir / "nginx.conf"
-        pem = f"{self.workdir.parent}/pair.pem"
-        config.write_text(
-            config.read_text().replace(
-                f"listen 127.0.0.1:{self.port};",
-                f"""
-                    listen 127.0.0.1:{self.port} ssl;
-                    listen 127.0.0.1:{self.plain_port};
-                    ssl_certificate {pem};
-                    ssl_certificate_key {pem};
-                    ssl_protocols TLSv1.2 TLSv1.3;
-                    ssl_ciphers {_CIPHERS};
-                    ssl_session_tickets on;
-                """,
-            )
-        )
-        return command
-
-
-def _pair(workdir: Path) -> dict[str, str]:
-    pem = (workdir / "pair.pem").read_text()
-    key, _, chain = pem.partition("-----BEGIN CERTIFICATE-----")
-    return {"cert_chain": f"-----BEGIN CERTIFICATE-----{chain}", "private_key": key}
 
 
 def bytes_per_connection(process: PinnedProcess, port: int, count: int, context: ssl.SSLContext | None) -> float:
@@ -118,19 +52,17 @@ def main() -> int:
     options = parser.parse_args()
     prepare_driver()
     facts = results.facts()
-    kinds: tuple[type[Proxy], ...] = (_SecureFastrouter, _SecureNginx)
+    kinds: tuple[type[Proxy], ...] = (SecureFastrouter, SecureNginx)
     with contextlib.ExitStack() as stack:
         workdir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastrouter-tls-")))
-        leaf = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
-        leaf.private_key_and_cert_chain_pem.write_to_path(str(workdir / "pair.pem"))
-        _SecureFastrouter.nats_port = stack.enter_context(nats_server(workdir))
+        issue_pair(workdir)
+        SecureFastrouter.nats_port = stack.enter_context(nats_server(workdir))
         backend = stack.enter_context(static_backend(workdir))
         proxies = [kind(workdir, [backend]) for kind in kinds]
         running = {proxy.name: (proxy, stack.enter_context(proxy.started())) for proxy in proxies}
         contest = Contest(running, options.seconds, options.attempts)
         idle = {}
         for name, (proxy, process) in running.items():
-            assert isinstance(proxy, _SecureFastrouter | _SecureNginx)
             context = ssl._create_unverified_context()
             idle[name] = {
                 "plain": bytes_per_connection(process, proxy.plain_port, options.idle, None),

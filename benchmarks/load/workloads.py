@@ -33,7 +33,9 @@ class Workload:
     body: bytes
     connections: int
     headers: dict[str, str]
-    scheme: str = "http"
+    scheme: str = "http"  # or https, or h2: HTTP/2 over TLS
+    host: str = HOST
+    streams: int = 1  # at a time on one connection
 
 
 WORKLOADS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load.processes import LOAD_CORE
-from benchmarks.load.workloads import HOST, Workload
+from benchmarks.load.workloads import Workload
 
 _REPORT_SCRIPT = Path(__file__).with_name("wrk_report.lua")
 
@@ -36,7 +36,7 @@ class WrkRun:
     """One wrk process from its start; `result` waits for its end."""
 
     def __init__(self, port: int, workload: Workload, seconds: int, connections: int | None = None) -> None:
-        headers = {"Host": HOST, **workload.headers}
+        headers = {"Host": workload.host, **workload.headers}
         header_options = [option for name, value in headers.items() for option in ("-H", f"{name}: {value}")]
         self._seconds = seconds
         self._popen = subprocess.Popen(

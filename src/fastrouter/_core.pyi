@@ -33,6 +33,7 @@ class Settings:
     dial_timeout: float
     tls_handshake_timeout: float
     endpoint_timeout: float
+    http2_endpoint_timeout: float
     frontend_idle_timeout: float
     read_header_timeout: float
     proxy_header_timeout: float
@@ -42,6 +43,8 @@ class Settings:
     tunnel_silence_timeout: float
     closing_timeout: float
     keep_alive_probe_interval: float
+    http2_ping_interval: float
+    http2_ping_timeout: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
     max_request_head: int
@@ -60,6 +63,7 @@ class Settings:
     secure_cookies: bool
     keeps_sticky_metadata: bool
     takes_empty_length: bool
+    takes_h2c: bool
     observes_requests: bool
     observes_apps: bool
     observes_routes: bool
@@ -67,6 +71,7 @@ class Settings:
     traces_w3c: bool
     w3c_tenant_id: str
     backend_tls: ssl.SSLContext | None
+    backend_http2_tls: ssl.SSLContext | None
     refuses_client_ip: bool
     forwarded_client_cert: str
     forces_proto_https: bool
@@ -83,6 +88,7 @@ class Settings:
         dial_timeout: float = 5.0,
         tls_handshake_timeout: float = 10.0,
         endpoint_timeout: float = 900.0,
+        http2_endpoint_timeout: float = 0.0,
         frontend_idle_timeout: float = 900.0,
         read_header_timeout: float = 0.0,
         proxy_header_timeout: float = 0.1,
@@ -92,6 +98,8 @@ class Settings:
         half_close_timeout: float = 2.0,
         tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
+        http2_ping_interval: float = 30.0,
+        http2_ping_timeout: float = 15.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
         max_request_head: int = 1048576,
@@ -110,6 +118,7 @@ class Settings:
         secure_cookies: bool = False,
         keeps_sticky_metadata: bool = False,
         takes_empty_length: bool = False,
+        takes_h2c: bool = False,
         observes_requests: bool = True,
         observes_apps: bool = False,
         observes_routes: bool = False,
@@ -117,6 +126,7 @@ class Settings:
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
         backend_tls: ssl.SSLContext | None = None,
+        backend_http2_tls: ssl.SSLContext | None = None,
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",
         trace_key: str = "",
         local_ip: str = "127.0.0.1",
@@ -364,3 +374,23 @@ def send_datagrams(descriptor: int, messages: list[bytes]) -> tuple[int, int]:
 
     Returns how many of them were lost, and the errno of the last loss, or 0.
     """
+
+HTTP2Fields = tuple[tuple[bytes, bytes], ...]
+
+class MalformedFieldsError(ValueError):
+    """These fields are no message of HTTP/2: a stream error of type PROTOCOL_ERROR."""
+
+def http2_request_head(fields: HTTP2Fields, has_body: bool) -> bytes:
+    """Translate the fields of a request into a head of HTTP/1.1; `has_body`: its stream goes on. Raises MalformedFieldsError."""
+
+def http2_response_head(fields: HTTP2Fields, has_body: bool) -> bytes:
+    """Translate the fields of a response, interim or final, in the same way."""
+
+def http2_trailer_lines(fields: HTTP2Fields) -> bytes:
+    """Translate the fields of a trailer section into lines. Raises MalformedFieldsError."""
+
+def http2_request_fields(head: bytes, is_secure: bool) -> list[tuple[bytes, bytes]]:
+    """Translate a request head that the router has rendered; `is_secure`: it goes over TLS."""
+
+def http2_response_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Translate a response head that the router has rendered."""

@@ -38,9 +38,17 @@ from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime
 from traceback import format_exception
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
+import ngh2
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+from ngh2 import Configuration as NGH2Configuration, Connection as NGH2Connection, Role as NGH2Role, Setting as NGH2Setting
+from ngh2.events import (
+    ConnectionClosed as NGH2ConnectionClosed, DataReceived as NGH2DataReceived, PingAcknowledged as NGH2PingAcknowledged,
+    RequestReceived as NGH2RequestReceived, StreamClosed as NGH2StreamClosed, StreamReset as NGH2StreamReset,
+    TrailersReceived as NGH2TrailersReceived,
+)
+from ngh2.exceptions import DenialOfServiceError as NGH2DenialOfServiceError, NGH2Error
 
 # Cython's own hints to the C compiler.
 cdef extern from *:
@@ -135,6 +143,7 @@ include "core/http/requoting.pxi"
 include "core/io/fair_reader.pxi"
 include "core/io/turns.pxi"
 include "core/io/socket_writer.pxi"
+include "core/io/gathered_writes.pxi"
 include "core/io/socket_reader.pxi"
 include "core/io/socket_poll.pxi"
 include "core/io/tls_transport.pxi"
@@ -164,10 +173,12 @@ include "core/request/round_trip.pxi"
 include "core/request/attempt_log.pxi"
 include "core/request/response.pxi"
 include "core/request/rewriting.pxi"
+include "core/request/grpc_status.pxi"
 include "core/request/respond.pxi"
 include "core/request/tunnel.pxi"
 
 include "core/connections/connection.pxi"
+include "core/connections/accepted_connection.pxi"
 include "core/connections/listener_protocol.pxi"
 include "core/connections/proxy_protocol.pxi"
 include "core/connections/client_tls.pxi"
@@ -177,7 +188,21 @@ include "core/connections/request_checks.pxi"
 include "core/connections/refusals.pxi"
 include "core/connections/connection_pool.pxi"
 include "core/connections/dial.pxi"
+include "core/connections/dialled_connection.pxi"
 include "core/connections/backend_tls.pxi"
 include "core/connections/transport_errors.pxi"
 include "core/connections/backend.pxi"
 include "core/connections/backend_side.pxi"
+
+include "core/http2/fields.pxi"
+include "core/http2/frames.pxi"
+include "core/http2/client_session.pxi"
+include "core/http2/http2_client.pxi"
+include "core/http2/http2_client_side.pxi"
+include "core/http2/stream_checks.pxi"
+include "core/http2/stream_waits.pxi"
+include "core/http2/preface_reader.pxi"
+include "core/http2/backend_session.pxi"
+include "core/http2/http2_pool.pxi"
+include "core/http2/http2_backend.pxi"
+include "core/http2/http2_backend_side.pxi"

@@ -99,6 +99,12 @@ class ByteStream(Closable):
                 raise EOFError(f"connection ended where {count} bytes were expected; got {self.pending[:200]!r}")
         return self._take(count)
 
+    def read_some(self) -> bytes:
+        """Whatever is there, or comes next; the end is an EOFError."""
+        if self._taken == len(self.received) and not self._fill():
+            raise EOFError("connection ended")
+        return self._take(len(self.received) - self._taken)
+
     def read_to_end(self) -> bytes:
         while self._fill():
             pass

@@ -207,6 +207,18 @@ class TestProtocols:
         client.send_split(hello)
         assert client.read_exactly(3)[:1] == b"\x16"
 
+    @pytest.mark.parametrize(
+        ("offered", "selected"),
+        [((), None), (("http/1.1",), "http/1.1"), (("http/1.1", "h2"), "h2"), (("h2",), "h2"), (("x", "h2"), "h2")],
+    )
+    def test_offered_with_http_2(
+        self, issuer: Issuer, pair: Pair, backend: RawBackend, offered: tuple[str, ...], selected: str | None
+    ) -> None:
+        with Front(issuer, backend, pair, protocols=("h2", "http/1.1")) as front:
+            client = front.connect(protocols=offered)
+            assert client.socket.selected_alpn_protocol() == selected
+            assert "no application protocol" in str(refusal(front, protocols=("h3", "http/1.0")))
+
     def test_alpn_is_left_alone(self, issuer: Issuer, pair: Pair, backend: RawBackend) -> None:
         with Front(issuer, backend, pair) as front:
             client = front.connect(protocols=("foreign",))

@@ -154,6 +154,7 @@ token_fetcher_retry_interval                                  | d    | 5s
 token_fetcher_expiration_buffer_time                          | i    | 30
 trusted_proxies                                               | [s]  | -
 tls_session_ticket_key                                        | s    | -
+enable_h2c                                                    | b    | false
 pid_file                                                      | s    | -
 balancing_algorithm                                           | s    | round-robin
 balancing_algorithm_az_preference                             | s    | none

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fastrouter._core import AccessLog, Settings
-from fastrouter.cli.gorouter_options import options_of, settings_of
+from fastrouter.cli.gorouter_options import YEAR, options_of, settings_of
 from fastrouter.config import Config, parse
 from fastrouter.control.options import usable_cpus
 from fastrouter.ipc.messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
@@ -121,7 +121,8 @@ def test_the_data_plane_takes_whatever_number_is_valid_there(key: str, number: i
 @pytest.mark.parametrize(
     "key",
     [
-        *("endpoint_timeout", "endpoint_dial_timeout", "frontend_idle_timeout", "read_header_timeout"),
+        *("endpoint_timeout", "http_1_endpoint_timeout", "http_2_endpoint_timeout", "endpoint_dial_timeout"),
+        *("frontend_idle_timeout", "read_header_timeout"),
         *("tls_handshake_timeout", "endpoint_keep_alive_probe_interval", "droplet_stale_threshold"),
     ],
 )
@@ -139,6 +140,29 @@ def test_the_component_listener_replaces_health_without_tls() -> None:
 
 def test_a_router_without_http_listens_nowhere() -> None:
     assert options_of(Config(disable_http=True)).listen is None
+
+
+@pytest.mark.parametrize(
+    ("text", "http1", "http2"),
+    [
+        ("endpoint_timeout: 7s", 7, 7),
+        ("http_1_endpoint_timeout: 3s", 3, 60),
+        ("http_2_endpoint_timeout: 3s", 60, 3),
+        ("{http_1_endpoint_timeout: 3s, endpoint_timeout: 0s}", 3, YEAR),
+        ("{http_2_endpoint_timeout: 3s, endpoint_timeout: 0s}", 0, 3),
+    ],
+)
+def test_timeouts_by_protocol(text: str, http1: float, http2: float) -> None:
+    given = settings(text)
+    assert (given["endpoint_timeout"], given["http2_endpoint_timeout"]) == (http1, http2)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [("", False), ("enable_h2c: true", True), ("{enable_h2c: true, enable_http2: false}", False)],
+)
+def test_http2_in_the_clear(text: str, is_taken: bool) -> None:
+    assert settings(text)["takes_h2c"] is is_taken
 
 
 def test_who_may_send_a_proxy_header() -> None:

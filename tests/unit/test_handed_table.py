@@ -208,7 +208,7 @@ class TestRegistry:
 
     def test_the_own_options_count(self) -> None:
         old, new = Router(), Router(stale_threshold=30.0, is_http2_enabled=False)
-        old.register("a.test", protocol="http2")
+        old.register("a.test", protocol="h2c")
         new.adopt(old.handed())
         (endpoint,) = new.routes()["a.test"]
         assert endpoint["protocol"] == "http1"

@@ -218,13 +218,15 @@ class TestPut:
         assert harness.actions == {"added": 1, "updated": 1}
 
     def test_protocol(self, harness: Harness) -> None:
-        for port, protocol in enumerate(["", "http1", "http2", "odd"]):
+        for port, protocol in enumerate(["", "http1", "http2", "h2c", "odd"]):
             harness.register("a", port=port, protocol=protocol)
-        assert [endpoint["protocol"] for endpoint in harness.routes()["a"]] == ["http1", "http1", "http2", "odd"]
+        protocols = [endpoint["protocol"] for endpoint in harness.routes()["a"]]
+        assert protocols == ["http1", "http1", "http2", "h2c", "odd"]
 
-    def test_http2_is_demoted_when_it_is_off(self) -> None:
+    @pytest.mark.parametrize("protocol", ["http2", "h2c"])
+    def test_http2_is_demoted_when_it_is_off(self, protocol: str) -> None:
         harness = Harness(is_http2_enabled=False)
-        harness.register("a", protocol="http2")
+        harness.register("a", protocol=protocol)
         assert harness.routes()["a"][0]["protocol"] == "http1"
 
     @pytest.mark.parametrize(("sent", "used"), [(0, 60), (59, 59), (60, 60), (61, 60), (-1, -1)])

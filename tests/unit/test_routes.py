@@ -63,14 +63,14 @@ def test_routes_file(tmp_path: Path) -> None:
             endpoints:
               - {address: "127.0.0.1:1", instance_id: first, index: 0}
               - address: 127.0.0.1:2
-              - {address: "127.0.0.1:3", tls: true, server_cert_domain_san: app.internal}
+              - {address: "127.0.0.1:3", tls: true, server_cert_domain_san: app.internal, protocol: http2}
               - {address: "127.0.0.1:4", tls: false}
         """,
     )
     endpoints = (
         StaticEndpoint("127.0.0.1:1", "first", "0"),
         StaticEndpoint("127.0.0.1:2"),
-        StaticEndpoint("127.0.0.1:3", tls=True, server_cert_domain_san="app.internal"),
+        StaticEndpoint("127.0.0.1:3", tls=True, server_cert_domain_san="app.internal", protocol="http2"),
         StaticEndpoint("127.0.0.1:4"),
     )
     assert load_routes_file(path) == (StaticRoute("*.app.test/api", endpoints, app_id="some-app"),)
@@ -111,6 +111,10 @@ def test_every_scalar_of_a_routes_file_is_the_text_that_was_written(tmp_path: Pa
         (
             "routes: [{route: a, endpoints: [{address: 'a:1', tls: perhaps}]}]",
             "routes[0].endpoints[0].tls: Expected `bool`, got `str`",
+        ),
+        (
+            "routes: [{route: a, endpoints: [{address: 'a:1', protocol: h3}]}]",
+            "routes[0].endpoints[0].protocol: Invalid enum value 'h3'",
         ),
         (
             "routes: [{route: a, endpoints: [{address: 'a:1', port: 1}]}]",

@@ -51,6 +51,15 @@ async def test_one_backend_of_several_routes_is_one_endpoint_but_not_of_several_
     assert numbers[0] == numbers[1] != numbers[2]
 
 
+async def test_another_protocol_is_another_endpoint() -> None:
+    changes: list[Change] = []
+    registry = new_registry(changes)
+    await registry.replace_static([static("a.test", "h:1")])
+    spoken = StaticRoute("a.test", (StaticEndpoint("h:1", protocol="h2c"),))
+    assert await registry.replace_static([spoken]) == (1, 0)
+    assert [change.protocol for change in changes if isinstance(change, Introduce)] == ["http1", "h2c"]
+
+
 async def test_ipv6_addresses_keep_their_brackets() -> None:
     changes: list[Change] = []
     registry = new_registry(changes)

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import itertools
 import json
+import math
 import os
 import socket
 import ssl
@@ -17,10 +18,12 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+
+import hpack
 
 CONNECTIONS = 4
 HOST = "flood.test"
@@ -111,12 +114,17 @@ Backend = Callable[[Connection], None]
 
 @dataclass(frozen=True)
 class Flood:
-    """One flood. `configuration` is what the router needs besides."""
+    """One flood. `configuration` is what the router needs besides.
+
+    A bystander's requests may take `max_p99_ms`, and the router may grow by `max_growth` bytes.
+    """
 
     name: str
     client: Client
     backend: Backend | None = None
     configuration: dict[str, Any] = field(default_factory=dict)
+    max_p99_ms: float = 8.0
+    max_growth: float = math.inf
 
 
 # What clients do.
@@ -244,8 +252,14 @@ def half_closed(message: bytes) -> Client:
 class Secured:
     """A connection on which a handshake was made."""
 
-    def __init__(self, connection: Connection, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        protocols: Sequence[str] = ("http/1.1",),
+    ) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_alpn_protocols(list(protocols))
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = context.maximum_version = version
@@ -296,9 +310,11 @@ def _openssl() -> ctypes.CDLL:
 
 
 @contextlib.contextmanager
-def secured(traffic: Traffic, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Iterator[tuple[Connection, Secured]]:
+def secured(
+    traffic: Traffic, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, protocols: Sequence[str] = ("http/1.1",)
+) -> Iterator[tuple[Connection, Secured]]:
     with traffic.connect(traffic.tls_port) as connection:
-        tls = Secured(connection, version)
+        tls = Secured(connection, version, protocols)
         tls.shake_hands()
         yield connection, tls
 
@@ -370,6 +386,110 @@ def key_updates(*, reads: bool) -> Client:
                 tls.flush()
 
     return run
+
+
+# What clients that speak HTTP/2 do, all of them with TLS.
+
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+_END_STREAM, _END_HEADERS = 1, 4
+_INITIAL_WINDOW = 4
+# Of one connection; whoever may have more opens another one.
+_STREAMS = 10_000
+
+
+def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
+    """RFC 9113 section 4.1."""
+    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
+
+
+def block(*fields: tuple[str, str], method: str = "GET") -> bytes:
+    """The header block of a request, which leaves the table of whoever reads it alone."""
+    pseudo = ((":method", method), (":scheme", "https"), (":authority", HOST), (":path", "/"))
+    encoded: bytes = hpack.Encoder().encode(
+        [hpack.NeverIndexedHeaderTuple(name, value) for name, value in (*pseudo, *fields)]
+    )
+    return encoded
+
+
+def window(size: int) -> bytes:
+    """SETTINGS with this window for each stream."""
+    return frame(_SETTINGS, payload=struct.pack(">HI", _INITIAL_WINDOW, size))
+
+
+def spoken(pieces: Callable[[], Iterable[bytes]], opening: bytes = b"", *, reads: bool = True) -> Client:
+    """Send an opening, and then these pieces; when there are no more, wait for the end."""
+
+    def run(traffic: Traffic) -> None:
+        with secured(traffic, protocols=("h2",)) as (connection, tls):
+            if reads:
+                connection.drain_beside()
+            tls.write(_PREFACE + (opening or frame(_SETTINGS)))
+            for piece in pieces():
+                tls.write(piece)
+                tls.flush()
+            while not reads:
+                connection.receive()
+            threading.Event().wait(1.0)
+
+    return run
+
+
+def held(opening: bytes, count: int = 100) -> Client:
+    """Hold `count` connections that have said this, and always give up the oldest for a new one."""
+
+    def run(traffic: Traffic) -> None:
+        connections: deque[contextlib.ExitStack] = deque()
+        try:
+            while True:
+                connections.append(contextlib.ExitStack())
+                _, tls = connections[-1].enter_context(secured(traffic, protocols=("h2",)))
+                tls.write(_PREFACE + opening)
+                tls.flush()
+                if len(connections) > count:
+                    connections.popleft().close()
+        finally:
+            for one in connections:
+                one.close()
+
+    return run
+
+
+def without_pause(data: bytes) -> Callable[[], Iterable[bytes]]:
+    return lambda: itertools.repeat(data * max(1, 65536 // len(data)))
+
+
+def on_each_stream(*frames: tuple[int, int, bytes]) -> Callable[[], Iterable[bytes]]:
+    """These frames, by kind, flags and payload, on one stream after the other."""
+
+    @cache
+    def pieces() -> list[bytes]:
+        return [
+            b"".join(frame(kind, flags, stream, payload) for stream in part for kind, flags, payload in frames)
+            for part in (range(first, first + 200, 2) for first in range(1, 2 * _STREAMS, 200))
+        ]
+
+    return pieces
+
+
+def on_some_streams(count: int, *frames: tuple[int, int, bytes]) -> bytes:
+    return b"".join(
+        frame(kind, flags, stream, payload) for stream in range(1, 2 * count, 2) for kind, flags, payload in frames
+    )
+
+
+_WHOLE = _END_STREAM | _END_HEADERS
+_ASKED = (_HEADERS, _WHOLE, block())
+_BEGUN = (_HEADERS, _END_HEADERS, block(method="POST"))
+_SHORT = (_HEADERS, _END_HEADERS, block(("content-length", "1"), method="POST"))
+_OPEN_HEAD = frame(_SETTINGS) + frame(_HEADERS, _END_STREAM, 1, block())
+_OPEN_BODY = frame(_SETTINGS) + on_some_streams(1, _BEGUN)
+_HUNDRED = on_some_streams(100, _ASKED)
+_ONE_BYTE = struct.pack(">I", 1)
+_BYTE_BY_BYTE = on_some_streams(100, (_WINDOW_UPDATE, 0, _ONE_BYTE))
+# A field of 4 KB that goes into the table of whoever reads it, and mentions of it (RFC 7541 sections 6.1, 6.2.1).
+_MENTIONED = (_HEADERS, _WHOLE, block() + b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12000)
 
 
 # What clients with PROXY headers do.
@@ -542,6 +662,8 @@ def _padded(target: str, *fields: str, **options: Any) -> Client:
     return pipeline(request(target, *fields, **options))
 
 
+_LARGE_ANSWER = answering(_HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)
+
 _OF_CLIENTS = (
     # Requests that the router answers by itself.
     Flood("unknown-host", pipeline(_UNKNOWN)),
@@ -561,7 +683,7 @@ _OF_CLIENTS = (
     Flood("tiny-answers", pipeline(_GET)),
     Flood("tiny-answers-unread", pipeline(_GET, reads=False)),
     Flood("heads-of-methods", pipeline(request(method="HEAD"))),
-    Flood("large-answers", pipeline(_GET), answering(_HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)),
+    Flood("large-answers", pipeline(_GET), _LARGE_ANSWER),
     Flood("uploads", pipeline(request("/", "Content-Length: 100000", method="POST", body=b"x" * 100_000))),
     Flood("endless-upload", pipeline(b"x", _ENDLESS_UPLOAD)),
     Flood("expectations", pipeline(request("/", "Expect: 100-continue", "Content-Length: 1", method="PUT", body=b"x"))),
@@ -649,6 +771,34 @@ _OF_CLIENTS = (
     Flood("requests-in-tiny-records", secured_pipeline(_UNKNOWN, 1)),
     Flood("key-updates", key_updates(reads=True)),
     Flood("key-updates-unread", key_updates(reads=False)),
+    # HTTP/2.
+    *(
+        replace(flood, name=f"http2-{flood.name}", max_p99_ms=5.0, max_growth=8 << 20)
+        for flood in (
+            Flood("requests", spoken(on_each_stream(_ASKED))),
+            Flood("requests-unread", spoken(on_each_stream(_ASKED), reads=False)),
+            Flood("rapid-resets", spoken(on_each_stream(_ASKED, (_RST_STREAM, 0, struct.pack(">I", 8))))),
+            Flood("provoked-resets", spoken(on_each_stream(_SHORT, (_DATA, 0, b"ab")))),
+            Flood("malformed-requests", spoken(on_each_stream((_HEADERS, _WHOLE, block(("connection", "close")))))),
+            Flood("empty-heads", spoken(on_each_stream((_HEADERS, _WHOLE, b"")))),
+            Flood("continuations", spoken(without_pause(frame(_CONTINUATION, 0, 1, b"\x82" * 16384)), _OPEN_HEAD)),
+            Flood("tiny-continuations", spoken(without_pause(frame(_CONTINUATION, 0, 1, b"\x82")), _OPEN_HEAD)),
+            Flood("empty-continuations", spoken(without_pause(frame(_CONTINUATION, 0, 1)), _OPEN_HEAD)),
+            Flood("fields-from-the-table", spoken(on_each_stream(_MENTIONED))),
+            Flood("pings", spoken(without_pause(frame(_PING, payload=b"fastrout")))),
+            Flood("pings-unread", spoken(without_pause(frame(_PING, payload=b"fastrout")), reads=False)),
+            Flood("settings", spoken(without_pause(window(65535)))),
+            Flood("settings-unread", spoken(without_pause(window(65535)), reads=False)),
+            Flood("empty-data", spoken(without_pause(frame(_DATA, 0, 1)), _OPEN_BODY)),
+            Flood("tiny-data", spoken(without_pause(frame(_DATA, 0, 1, b"x")), _OPEN_BODY)),
+            Flood("unknown-frames", spoken(without_pause(frame(0xFA, payload=b"x")))),
+            Flood("priorities", spoken(without_pause(frame(_PRIORITY, 0, 1, b"\0\0\0\0\x10")))),
+            Flood("window-updates", spoken(without_pause(frame(_WINDOW_UPDATE, 0, 1, _ONE_BYTE)), _OPEN_BODY)),
+            Flood("tiny-windows", spoken(without_pause(_BYTE_BY_BYTE), window(1) + _HUNDRED), _LARGE_ANSWER),
+            Flood("no-window", held(window(0) + _HUNDRED, 1), _LARGE_ANSWER),
+            Flood("half-open-bodies", held(frame(_SETTINGS) + on_some_streams(10, _BEGUN), 40)),
+        )
+    ),
     # PROXY headers.
     Flood("dribbled-proxy-lines", dribbled_proxy_lines, configuration={"enable_proxy": True}),
     Flood("proxy-lines", one_by_one(_PROXY_LINE + _UNKNOWN), configuration={"enable_proxy": True}),

@@ -111,9 +111,8 @@ def front_tls_of(config: Config) -> ServerTLS:
         client_rules=tuple(
             ClientRule(str(rule.issuer_in_chain), tuple(map(str, rule.valid_cert_subjects))) for rule in rules
         ),
-        # HTTP/2 is not there yet: a client that offers it beside HTTP/1.1 is served with HTTP/1.1. Without the key,
-        # Gorouter does not negotiate ALPN.
-        protocols=("http/1.1",) if config.enable_http2 else (),
+        # Without the key, Gorouter does not negotiate ALPN.
+        protocols=("h2", "http/1.1") if config.enable_http2 else (),
         ticket_secret=config.tls_session_ticket_key.encode(),
     )
 
@@ -124,7 +123,8 @@ def settings_of(config: Config) -> SettingsValues:
         "route_patience": ROUTE_PATIENCE,
         "max_attempts": min(max(1, config.backends.max_attempts), UNLIMITED),
         "dial_timeout": _limit(config.endpoint_dial_timeout),
-        "endpoint_timeout": _limit(config.endpoint_timeout),
+        "endpoint_timeout": _limit(config.http_1_endpoint_timeout or config.endpoint_timeout),
+        "http2_endpoint_timeout": _limit(config.http_2_endpoint_timeout or config.endpoint_timeout) or YEAR,
         "frontend_idle_timeout": _limit(config.frontend_idle_timeout),
         "read_header_timeout": _limit(config.read_header_timeout),
         "backend_keep_alive": not config.disable_keep_alives,
@@ -162,6 +162,7 @@ def settings_of(config: Config) -> SettingsValues:
         # The environment variable of Go that Gorouter heeds, too (spec 2.5).
         "takes_empty_length": "httplaxcontentlength=1" in os.environ.get("GODEBUG", "").split(","),
         # Each observation costs some time per request, so it is made only where a metric shows it.
+        "takes_h2c": config.enable_http2 and config.enable_h2c,
         "observes_requests": config.per_request_metrics_reporting
         and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
         "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,

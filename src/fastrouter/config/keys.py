@@ -91,6 +91,9 @@ class Config(Section, frozen=True, kw_only=True):
     ssl_port: Annotated[Port, Key("HTTPS port")] = 443
     disable_http: Annotated[bool, Key("Do not listen for HTTP")] = False
     enable_http2: Annotated[bool, Key("Offer HTTP/2 to clients, and use it with backends that ask for it")] = True
+    enable_h2c: Annotated[
+        bool, Key("Take HTTP/2 in the clear, too, of clients that know it is spoken here (a key of fastrouter's)")
+    ] = False
     enable_http1_concurrent_read_write: Annotated[
         bool, Key("Relay a response while the request is read; fastrouter always does", inert=True)
     ] = False

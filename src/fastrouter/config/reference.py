@@ -20,9 +20,6 @@ MASK = "********"
 WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "domains": None,
     "enable_envelope_v1_metrics": None,
-    "enable_http2": None,
-    "http_1_endpoint_timeout": None,
-    "http_2_endpoint_timeout": None,
     "logging.loggregator_enabled": None,
     "logging.metron_address": None,
     "oauth": None,

@@ -13,6 +13,9 @@ from fastrouter.registry.registration import Registration
 APP, INSTANCE_ID, INSTANCE_INDEX, SAN, FIXED_TEXTS = range(5)
 _UPDATED_AT_SIZE = 8
 
+# Protocols of endpoints that need `enable_http2`: HTTP/2 by ALPN, and with prior knowledge over plain TCP.
+HTTP2_PROTOCOLS = ("http2", "h2c")
+
 # Values that endpoints share. The bound keeps a flood of odd registrations from filling the memory.
 _MAX_SHARED = 10_000
 
@@ -179,7 +182,7 @@ class EndpointFactory:
         if threshold == 0 or threshold > self._stale_threshold:
             threshold = self._stale_threshold
         protocol = registration.protocol or "http1"
-        if protocol == "http2" and not self._is_http2_enabled:
+        if protocol in HTTP2_PROTOCOLS and not self._is_http2_enabled:
             protocol = "http1"
         options = registration.options
         endpoint = RegisteredEndpoint(

@@ -33,9 +33,9 @@ class _Static(msgspec.Struct, frozen=True, gc=False):
     endpoint: RegisteredEndpoint
 
 
-def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, bool]:
+def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, bool, str]:
     """Return the attributes in which static endpoints can differ."""
-    return endpoint.address, endpoint.identity, endpoint.traits.tls
+    return endpoint.address, endpoint.identity, endpoint.traits.tls, endpoint.traits.protocol
 
 
 class StaticRouteRegistry(RouteRegistry):
@@ -166,6 +166,7 @@ class StaticRouteRegistry(RouteRegistry):
                 app=app_id,
                 private_instance_id=given.instance_id,
                 private_instance_index=given.index,
+                protocol=given.protocol,
             )
         )
         endpoint.traits = msgspec.structs.replace(endpoint.traits, stale_threshold=NEVER)

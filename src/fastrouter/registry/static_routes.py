@@ -11,9 +11,10 @@ A routes file is YAML:
             index: 0                    # optional
             tls: true                   # optional, for a backend that speaks TLS,
             server_cert_domain_san: …   # and the name its certificate must have; without one its address
+            protocol: http2             # optional: http2 by ALPN over TLS, h2c without TLS, or http1
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
@@ -34,6 +35,7 @@ class StaticEndpoint(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     index: str = ""
     tls: bool = False
     server_cert_domain_san: str = ""
+    protocol: Literal["", "http1", "http2", "h2c"] = ""
 
     def __post_init__(self) -> None:
         parse_backend_address(self.address)

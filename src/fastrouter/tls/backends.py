@@ -2,7 +2,7 @@
 
 import ssl
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from time import time
 from typing import Any, Self
@@ -219,18 +219,26 @@ def _malformed(text: str) -> ssl.SSLError:
 
 
 def backend_context(
-    *, ca_certs: Iterable[str] = (), cert_chain: str = "", private_key: str = "", ciphers: Iterable[str] = ()
+    *,
+    ca_certs: Iterable[str] = (),
+    cert_chain: str = "",
+    private_key: str = "",
+    ciphers: Iterable[str] = (),
+    protocols: Sequence[str] = (),
 ) -> BackendContext:
     """Make the context for connections to TLS endpoints; certificates and key are PEM texts.
 
     The system's roots and `ca_certs` are trusted; as in Go, any of these ends a chain, even if it is no root. Only the
     alternative names of a certificate count, never its CommonName. `cert_chain` is sent to backends that ask for a
     certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
+    `protocols` are offered by ALPN, the first one preferably.
 
     Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
     """
     context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None, cert_chain, private_key)
     _trust_system_and(ca_certs, context)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     return context
 
 

@@ -156,6 +156,9 @@ class Worker:
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
+            backend_http2_tls=backend_context(
+                **msgspec.structs.asdict(begin.backend_tls), protocols=("h2", "http/1.1")
+            ),
             route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),

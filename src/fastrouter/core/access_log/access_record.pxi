@@ -118,7 +118,9 @@ cdef inline Endpoint logged_endpoint(Exchange exchange):
 
 
 cdef inline void put_protocol(Exchange exchange) noexcept:
-    if exchange.request.refused_protocol is not None:
+    if exchange.request.is_http2:
+        put_text(b"HTTP/2.0")
+    elif exchange.request.refused_protocol is not None:
         put_bytes(exchange.request.refused_protocol)
     else:
         put_text(b"HTTP/1.")

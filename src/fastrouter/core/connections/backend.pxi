@@ -1,10 +1,10 @@
-# BackendConnection: one connection to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
+# BackendConnection: a connection of HTTP/1 to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
 
 # What Go puts in front of the reason when a connection ends in the middle of a response.
 cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
 
 
-cdef class BackendConnection(Connection):
+cdef class BackendConnection(DialledConnection):
     def __cinit__(self, DataPlane plane, Endpoint endpoint):
         self.plane = plane
         self.endpoint = endpoint
@@ -25,40 +25,37 @@ cdef class BackendConnection(Connection):
     # --- dial
 
     cdef int dial(self) except -1:
-        self.arm(self.plane.dials)
-        self.plane.backends.add(self)
         self.exchange.round_trip.on_dial()
-        self.dialling = self.plane.loop.create_task(dial(self))
-        return 0
+        return DialledConnection.dial(self)
 
     cdef int on_dialled(self, object transport) except -1:
-        """TCP is connected; a TLS handshake may follow."""
-        cdef object sock = transport.get_extra_info("socket")
-        cdef object local
-        self.disarm()
-        if sock is None:
-            return 0
-        probe_peer(sock, self.plane.settings.keep_alive_probe_interval)
-        self.raw = transport
-        local = transport.get_extra_info("sockname")
-        if local:
-            self.local_address = f"[{local[0]}]:{local[1]}" if ":" in local[0] else f"{local[0]}:{local[1]}"
-        if self.exchange is not None:
+        DialledConnection.on_dialled(self, transport)
+        if self.exchange is not None and self.raw is not None:
             self.exchange.round_trip.on_dialled()
+        return 0
+
+    cdef int on_secured(self) except -1:
+        if self.exchange is not None:
+            self.exchange.round_trip.on_secured()
         return 0
 
     cdef int on_dial_failed(self, Failure failure) except -1:
         cdef Exchange exchange = self.exchange
-        self.disarm()
-        self.is_closed = True
-        self.dialling = None
-        self.plane.backends.discard(self)
+        DialledConnection.on_dial_failed(self, failure)
         self.side = None
         if exchange is not None:
             self.exchange = None
             exchange.round_trip.on_dial_failed()
             exchange.on_backend_lost(failure, False, False)
         return 0
+
+    cdef int take_over(self, DialledConnection dialled, Exchange exchange) except -1:
+        """Serve `exchange` on what another has dialled, which has turned out to speak HTTP/1."""
+        self.raw = dialled.raw
+        self.local_address = dialled.local_address
+        self.plane.backends.add(self)
+        self.exchange = exchange
+        return exchange.change_backend(self.side)
 
     # --- asyncio.Protocol
 
@@ -185,28 +182,9 @@ cdef class BackendConnection(Connection):
             return self._finish_until_close(exchange)
         if error is None:
             return self._lose(Failure(FAILURE_EOF, "EOF"))
-        if isinstance(error, SSLError):
-            # TLS 1.3 lets a backend refuse our certificate after the handshake.
-            return self._lose(tls_failure(error))
-        if isinstance(error, ConnectionResetError):
-            return self._lose(Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer"))
-        return self._lose(Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}"))
+        return self._lose(self.failure_of(error))
 
     # --- what the exchange asks for
-
-    cdef bint has_ended(self) except -1:
-        """Whether the kernel knows that this idle connection is of no use: it has ended, or has bytes nobody asked for.
-
-        Such bytes would be taken for the response to the next request. Bytes that come once that request is sent cannot be told
-        from its response.
-        """
-        cdef char byte
-        if self.raw is None:
-            return False
-        # A TLS transport is told of the end one turn of the loop later than the socket below it.
-        if self.raw is not self.transport and self.raw.is_closing():
-            return True
-        return recv(self.descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 or errno != EAGAIN
 
     cdef int release(self) except -1:
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
@@ -250,13 +228,8 @@ cdef class BackendConnection(Connection):
         return 0
 
     cdef on_deadline(self, DeadlineQueue queue):
-        if queue is self.plane.dials:
-            if self.dialling is not None:
-                self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_DIAL, f"dial tcp {self.endpoint.address}: i/o timeout"))
-        elif queue is self.plane.handshakes:
-            self.dialling.cancel()
-            self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
+        if queue is self.plane.dials or queue is self.plane.handshakes:
+            self.on_late_dial(queue)
         elif self.is_closed:
             self.abort_transport()
         elif queue is not self.plane.stalls:
@@ -531,7 +504,3 @@ cdef class BackendConnection(Connection):
             self.is_reusable = False
         response_validators.take_back(validator)
         return exchange.on_response_end()
-
-    cdef str ends(self):
-        """`local->remote` as Go prints the two ends of a connection."""
-        return f"{self.local_address or ''}->{self.endpoint.address}"

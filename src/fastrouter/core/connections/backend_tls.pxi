@@ -1,13 +1,13 @@
 # BackendTLSTransport: TLS with a backend or a route service, from the end of its dial on.
 
 cdef class BackendTLSTransport(TLSTransport):
-    def __cinit__(self, BackendConnection connection, object context):
+    def __cinit__(self, DialledConnection connection, object context):
         self.plane = connection.plane
         self.owner = connection
         self.context = context
 
     def connection_made(self, raw):
-        cdef BackendConnection connection = <BackendConnection>self.owner
+        cdef DialledConnection connection = <DialledConnection>self.owner
         self.transport = raw
         if connection.is_closed:
             # Given up since it was connected.
@@ -24,7 +24,7 @@ cdef class BackendTLSTransport(TLSTransport):
             self.on_panic(error)
 
     def connection_lost(self, error):
-        cdef BackendConnection connection = <BackendConnection>self.owner
+        cdef DialledConnection connection = <DialledConnection>self.owner
         cdef bytes data
         while self.unread is not None and self.stage == TLS_OPEN and not self.has_end:
             # It came before the end.
@@ -44,14 +44,14 @@ cdef class BackendTLSTransport(TLSTransport):
         self.abort()
 
     cdef int on_panic(self, object error) except -1:
-        cdef BackendConnection connection = <BackendConnection>self.owner
+        cdef DialledConnection connection = <DialledConnection>self.owner
         self.abort()
         return log_panic(self.plane, error) if connection is None else connection.on_panic(error)
 
     cdef int on_handshake(self) except -1:
-        cdef BackendConnection connection = <BackendConnection>self.owner
-        if connection.exchange is not None:
-            connection.exchange.round_trip.on_secured()
+        cdef DialledConnection connection = <DialledConnection>self.owner
+        connection.on_secured()
+        self.owner = connection.agreed(self.tls)
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:
@@ -85,7 +85,7 @@ cdef class BackendTLSTransport(TLSTransport):
             return alert
         return error
 
-    cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1:
+    cdef int _on_end_of_handshake(self, DialledConnection connection, object error) except -1:
         if error is not None and not isinstance(error, OSError):
             # What the loop makes of a fault of ours.
             return connection.on_panic(error)
@@ -94,13 +94,13 @@ cdef class BackendTLSTransport(TLSTransport):
         return self._fail(handshake_failure(connection, error))
 
     cdef int _fail(self, Failure failure) except -1:
-        cdef BackendConnection connection = <BackendConnection>self.owner
+        cdef DialledConnection connection = <DialledConnection>self.owner
         self.stage = TLS_SHUT
         self.cancel()
         return connection.on_dial_failed(failure)
 
 
-cdef Failure handshake_failure(BackendConnection connection, object error):
+cdef Failure handshake_failure(DialledConnection connection, object error):
     """What ended a handshake without a word of TLS."""
     if isinstance(error, ConnectionResetError) and error.errno:
         return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")

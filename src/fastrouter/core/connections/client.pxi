@@ -3,7 +3,7 @@
 # Received bytes are `pending` (being walked, from `at` on) and then `backlog` (not looked at yet: a head that is not complete, or
 # whatever arrived while an exchange was under way). Both together are bounded: beyond `max_buffered` reading stops.
 
-cdef class ClientConnection(Connection):
+cdef class ClientConnection(AcceptedConnection):
     def __cinit__(self, DataPlane plane):
         self.plane = plane
         self.identity = ClientIdentity()
@@ -17,7 +17,7 @@ cdef class ClientConnection(Connection):
             state = "closing"
         elif self.is_discarding:
             state = "discarding a body"
-        elif self.awaiting is not None:
+        elif self.awaits_route:
             state = "waiting for a route"
         elif self._unconsumed():
             state = "reading a head"
@@ -68,13 +68,9 @@ cdef class ClientConnection(Connection):
         return False
 
     def connection_lost(self, error):
-        error = self.detach(error)
+        error = self.on_lost(error)
         self.is_closing = True
-        self.disarm()
         self.plane.resetting.discard(self)
-        if self in self.plane.clients:
-            self.plane.clients.remove(self)
-            self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
         try:
             self._on_end(error)
         except Exception as fault:
@@ -129,17 +125,9 @@ cdef class ClientConnection(Connection):
     # --- what the network says
 
     cdef int on_connection(self) except -1:
-        cdef object peer = self.transport.get_extra_info("peername")
-        self.attach(None if self.identity.is_tls else self.transport)
-        if peer is None:
-            # Gone before it was looked at.
-            return self.abort()
-        if self.identity.ip is None:
-            self.identity.set_address(peer[0].encode("ascii"), peer[1])
+        if not self.on_accepted():
+            return 0
         self.side = HTTP1ClientSide(self.identity, self)
-        self.plane.clients.add(self)
-        self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
-        self.arm(self.plane.header_reads)
         return 0 if self.identity.is_tls else self.plane.turns.add_new_connection(self)
 
     cdef int on_full(self) except -1:
@@ -333,9 +321,14 @@ cdef class ClientConnection(Connection):
         if not lacks_route(exchange, head):
             return False
         self.drop_validator()
-        self.awaiting = exchange
-        self.plane.route_waits.add(self)
+        self.awaits_route = self.waits_for_turn = True
+        self.plane.route_waits.add(self, exchange)
         return True
+
+    cdef int on_route(self, bint is_there) except -1:
+        self.awaits_route = False
+        self.has_awaited_route = not is_there
+        return self.plane.turns.add(self)
 
     cdef bint _take_body(self) except -1:
         """Hand the body bytes at hand to the exchange. False: it can take no more now, or the client broke the framing."""
@@ -394,7 +387,6 @@ cdef class ClientConnection(Connection):
     # --- what the router asks
 
     cdef bint is_active(self) noexcept:
-        """Whether a request is in progress: its head is on the way in, or its response on the way out."""
         if self.exchange is not None:
             return self.tunnel is None
         return (
@@ -402,14 +394,12 @@ cdef class ClientConnection(Connection):
         )
 
     cdef bint is_idle(self) noexcept:
-        """Whether it waits for another request after the first."""
         return self.is_used and self.exchange is None and not self.is_active()
 
-    cdef bint has_unread(self) except -1:
-        """Whether the kernel has bytes for this connection that nobody has read yet."""
-        cdef object raw = self.transport.get_extra_info("socket") if self.transport is not None else None
-        cdef char byte
-        return raw is not None and recv(raw.fileno(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0
+    cdef int drain(self, bint closes_idle) except -1:
+        if closes_idle and self.is_idle() and not self.has_unread():
+            self.close_after_write()
+        return 0
 
     # --- what the exchange asks for
 

@@ -56,6 +56,7 @@ cdef class ClientTLSTransport(TLSTransport):
                 return self._refuse(NO_APPLICATION_PROTOCOL)
         self.greeting = None
         self.is_allowed = listener.is_allowed
+        self.takes_http2 = b"h2" in listener.protocols
         self.begin_handshake(listener.context, True, None)
         return self.on_data(data)
 
@@ -66,6 +67,8 @@ cdef class ClientTLSTransport(TLSTransport):
             return self._refuse(b"")
         self._leave()
         client.identity.set_secured(self.tls.getpeercert(True))
+        if self.takes_http2 and self.tls.selected_alpn_protocol() == "h2":
+            self.owner = HTTP2ClientConnection(self.plane, client.identity)
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:

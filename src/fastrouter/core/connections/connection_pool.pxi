@@ -12,8 +12,8 @@ cdef class ConnectionPool:
     def __repr__(self):
         return f"<ConnectionPool of {len(self.idle)} idle>"
 
-    cdef BackendSide acquire(self):
-        """The freshest idle connection that has not ended, or None: dial a new one."""
+    cdef BackendSide acquire(self, Request request):
+        """The freshest idle connection that has not ended and may serve `request`, or None: dial a new one."""
         cdef BackendConnection connection
         while PyList_GET_SIZE(self.idle) > 0:
             connection = <BackendConnection>self.idle.pop()
@@ -24,8 +24,8 @@ cdef class ConnectionPool:
             connection.close()
         return None
 
-    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint):
-        """A connection that is dialled for the first exchange it is to serve."""
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request):
+        """A connection that is dialled for `request`, the first one it is to serve."""
         return BackendConnection(plane, endpoint).side
 
     cdef int release(self, BackendConnection connection) except -1:

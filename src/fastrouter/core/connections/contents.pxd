@@ -10,8 +10,8 @@ cdef enum:
 
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
-    cdef BackendSide acquire(self)
-    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint)
+    cdef BackendSide acquire(self, Request request)
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request)
     cdef int release(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
 
@@ -30,6 +30,16 @@ cdef class Connection(SocketReader):
     cdef bint is_stalled(self) except -1
     cdef Py_ssize_t count_unwritten(self) except -1
 
+cdef class AcceptedConnection(Connection):
+    cdef ClientIdentity identity
+    cdef int on_accepted(self) except -1
+    cdef object on_lost(self, object error)
+    cdef bint is_active(self) noexcept
+    cdef bint is_idle(self) noexcept
+    cdef int drain(self, bint closes_idle) except -1
+    cdef int abort(self) except -1
+    cdef bint has_unread(self) except -1
+
 cdef class HTTP1BackendSide(BackendSide):
     cdef BackendConnection connection
     cdef BackendConnection _let_go(self)
@@ -37,13 +47,27 @@ cdef class HTTP1BackendSide(BackendSide):
 cdef class HTTP1ClientSide(ClientSide):
     cdef ClientConnection connection
 
-cdef class BackendConnection(Connection):
-    cdef HTTP1BackendSide side                  # None at the end
+cdef class DialledConnection(Connection):
     cdef Endpoint endpoint                      # it was dialled for
     cdef ConnectionPool connection_pool
     cdef object dialling                        # the Task, then the TLS handshake, until connected; `cancel` ends either
     cdef object raw                             # the TCP transport: `transport` itself, or what is below its TLS
     cdef str local_address                      # ip:port of our end
+    cdef flag is_closed
+    cdef int dial(self) except -1
+    cdef object tls_context(self)
+    cdef int on_dialled(self, object transport) except -1
+    cdef int on_secured(self) except -1
+    cdef DialledConnection agreed(self, object tls)
+    cdef int on_late_dial(self, DeadlineQueue queue) except -1
+    cdef int on_dial_failed(self, Failure failure) except -1
+    cdef Failure failure_of(self, object error)
+    cdef bint has_ended(self) except -1
+    cdef int abort(self) except -1
+    cdef str ends(self)
+
+cdef class BackendConnection(DialledConnection):
+    cdef HTTP1BackendSide side                  # None at the end
     cdef bytearray backlog                      # a response head that came in pieces
     cdef bytearray trailer
     cdef Framing framing                        # of the response
@@ -53,17 +77,12 @@ cdef class BackendConnection(Connection):
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
     cdef flag was_used                          # it has served an exchange before this one
-    cdef flag is_closed
     cdef int _panic(self, Exchange exchange, object error) except -1
     cdef bint _on_eof(self, Exchange exchange) except -1
     cdef int _on_end(self, Exchange exchange, object error) except -1
-    cdef int dial(self) except -1
-    cdef int on_dialled(self, object transport) except -1
-    cdef int on_dial_failed(self, Failure failure) except -1
-    cdef bint has_ended(self) except -1
+    cdef int take_over(self, DialledConnection dialled, Exchange exchange) except -1
     cdef int release(self) except -1
     cdef int close(self) except -1
-    cdef int abort(self) except -1
     cdef int _lose(self, Failure failure) except -1
     cdef int _reject(self, str what) except -1
     cdef int _continue_head(self, bytes data) except -1
@@ -78,11 +97,9 @@ cdef class BackendConnection(Connection):
     cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
-    cdef str ends(self)
 
-cdef class ClientConnection(Connection):
+cdef class ClientConnection(AcceptedConnection):
     cdef int64_t written_before                 # bytes of the response, at the last look after its half-close
-    cdef ClientIdentity identity
     cdef HTTP1ClientSide side                   # while it is connected
     cdef Framing framing                        # of the body of the request being read
     cdef bytes pending                          # received, being walked
@@ -97,7 +114,7 @@ cdef class ClientConnection(Connection):
     cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
-    cdef Exchange awaiting                      # what the request at `at` asks for, while that is awaited (RouteWaits)
+    cdef flag awaits_route                      # the request at `at` does (RouteWaits)
     cdef flag has_awaited_route                 # in vain
     cdef bint _awaits_route(self, Exchange exchange, Head head) except -1
     cdef int _on_end(self, object error) except -1
@@ -113,9 +130,6 @@ cdef class ClientConnection(Connection):
     cdef bint _begin(self) except -1
     cdef bint _take_body(self) except -1
     cdef bint _break_body(self) except -1
-    cdef bint is_active(self) noexcept
-    cdef bint is_idle(self) noexcept
-    cdef bint has_unread(self) except -1
     cdef int on_body_room(self) except -1
     cdef int adjust_reading(self) except -1
     cdef int on_exchange_end(self, bint is_last) except -1
@@ -127,7 +141,6 @@ cdef class ClientConnection(Connection):
     cdef int abort_response(self, bint needs_reset) except -1
     cdef bint has_delivered(self) except -1
     cdef int reset(self) except -1
-    cdef int abort(self) except -1
 
 cdef class ListenerProtocol:
     cdef DataPlane plane
@@ -149,6 +162,7 @@ cdef class ProxyHeaderReader(Timed):
 cdef class ClientTLSTransport(TLSTransport):
     cdef ListenerProtocol listener
     cdef object is_allowed                      # of the listener, when the handshake began
+    cdef flag takes_http2                       # so did it, then
     cdef bytes greeting                         # a ClientHello that is not complete
     cdef int _refuse_plain_http(self, bytes data) except -1
     cdef int _refuse(self, bytes last_words) except -1
@@ -157,5 +171,5 @@ cdef class ClientTLSTransport(TLSTransport):
 
 cdef class BackendTLSTransport(TLSTransport):
     cdef object _reason(self, object error)
-    cdef int _on_end_of_handshake(self, BackendConnection connection, object error) except -1
+    cdef int _on_end_of_handshake(self, DialledConnection connection, object error) except -1
     cdef int _fail(self, Failure failure) except -1

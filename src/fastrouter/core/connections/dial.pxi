@@ -1,4 +1,4 @@
-# Dial: how a BackendConnection comes to be. The one place of the data plane that awaits.
+# Dial: how a DialledConnection comes to be. The one place of the data plane that awaits.
 
 class _Blocked(Exception):
     """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
@@ -12,7 +12,7 @@ cdef list allowed_addresses(list found, object is_blocked):
     return allowed
 
 
-async def dial(BackendConnection connection):
+async def dial(DialledConnection connection):
     """Open `connection` to its endpoint; failures go to it as values. The only coroutine of the data plane."""
     cdef Endpoint endpoint = connection.endpoint
     cdef Settings settings = connection.plane.settings
@@ -23,7 +23,7 @@ async def dial(BackendConnection connection):
         protocol = connection
         if endpoint.tls:
             protocol = BackendTLSTransport(
-                connection, services.tls_of(endpoint) if endpoint.is_route_service else settings.backend_tls
+                connection, services.tls_of(endpoint) if endpoint.is_route_service else connection.tls_context()
             )
         is_limited = endpoint.is_route_service and services.is_blocked is not None and endpoint is not services.hairpin
         if settings.resolve is not None:
@@ -51,16 +51,13 @@ async def dial(BackendConnection connection):
         failure = dial_failure(connection, error)
     except Exception as error:
         # No dial says this: it is a fault of ours.
-        if connection.exchange is not None:
-            respond_panic(connection.exchange, error)
-        else:
-            log_panic(connection.plane, error)
+        connection.on_panic(error)
         return
     if not connection.is_closed:
         connection.on_dial_failed(failure)
 
 
-cdef Failure dial_failure(BackendConnection connection, object error):
+cdef Failure dial_failure(DialledConnection connection, object error):
     """What an OSError of a dial means."""
     cdef object number = error.errno
     if number in STARVED:

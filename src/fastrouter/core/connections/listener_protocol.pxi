@@ -20,4 +20,6 @@ cdef class ListenerProtocol:
 
     cdef object open(self, ClientConnection client):
         """The protocol that the connection of `client` has once its PROXY header, if any, is read."""
-        return client if self.context is None else ClientTLSTransport(self, client)
+        if self.context is not None:
+            return ClientTLSTransport(self, client)
+        return PrefaceReader(client) if self.plane.settings.takes_h2c else client

@@ -10,7 +10,7 @@ cdef void count_refusal(DataPlane plane, int refusal) noexcept:
     plane.counters[COUNTERS_REFUSED + refusal] += 1
 
 
-cdef int note_refusal(ClientConnection client, bytes received, int refusal, int status, Py_ssize_t size) except -1:
+cdef int note_refusal(AcceptedConnection client, bytes received, int refusal, int status, Py_ssize_t size) except -1:
     """Count a request that is refused, and log it if that is wanted.
 
     `received` is the beginning of it, `status` that of its response (0: none), `size` the bytes of that response's body.
@@ -22,7 +22,7 @@ cdef int note_refusal(ClientConnection client, bytes received, int refusal, int 
     return 0
 
 
-cdef Exchange refused_exchange(ClientConnection client, bytes received):
+cdef Exchange refused_exchange(AcceptedConnection client, bytes received):
     """What can be said of a refused request: as much as whole lines of its beginning tell. No validator has seen them."""
     cdef Exchange exchange = new_exchange(ClientSide(client.identity), client.plane)
     cdef Head head = refused_head
@@ -31,4 +31,7 @@ cdef Exchange refused_exchange(ClientConnection client, bytes received):
     head.method.length = head.target.length = 0
     head.scan(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text) - 1, client.plane.settings.max_request_headers + 1)
     exchange.request.read_refused(text, head, client.plane)
+    if isinstance(client, HTTP2ClientConnection):
+        # The text is a translation.
+        exchange.request.set_http2()
     return exchange

@@ -103,9 +103,7 @@ cdef bint refuse(ClientConnection client, bytes received, int refusal, int statu
 
     `received` is the beginning of the request, `refusal` a REFUSAL_*.
     """
-    cdef bytes text = b"%d %s" % (status, reason(status))
-    if explanation:
-        text += b": " + explanation
+    cdef bytes text = refusal_text(status, explanation)
     return refuse_with(client, received, refusal, status, text, text)
 
 
@@ -113,12 +111,22 @@ cdef bint refuse_with(
     ClientConnection client, bytes received, int refusal, int status, bytes status_text, bytes body
 ) except -1:
     note_refusal(client, received, refusal, status, PyBytes_GET_SIZE(body))
+    client.write_last(refusal_message(status_text, body))
+    return False
+
+
+cdef bytes refusal_text(int status, bytes explanation):
+    """What stands in the status line and in the body."""
+    cdef bytes text = b"%d %s" % (status, reason(status))
+    return text + b": " + explanation if explanation else text
+
+
+cdef bytes refusal_message(bytes status_text, bytes body):
     # Go leaves out the length; exactly one framing header on every message is worth the difference.
-    client.write_last(
+    return (
         b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
         % (status_text, len(body), body)
     )
-    return False
 
 
 cdef bint refuse_encoding(ClientConnection client, bytes received) except -1:

@@ -40,6 +40,7 @@ cdef class FairReader(Timed):
     cdef int wait_for_turn(self) except -1
     cdef int take_turn(self) except -1
     cdef int on_turn(self) except -1
+    cdef int on_route(self, bint is_there) except -1
     cdef int _apply(self) except -1
 
 cdef class Turns:
@@ -71,11 +72,19 @@ cdef class SocketWriter(FairReader):
     cdef int write_out(self, object data) except -1
     cdef int write_rendered(self) except -1
     cdef int write_parts(self, list parts) except -1
+    cdef int write_gathered(self) except -1
     cdef int _leave_to_transport(self, object data) except -1
     cdef Py_ssize_t _write_now(self, const char* data, Py_ssize_t size) except -1
     cdef int fail(self, object error) except -1
     cdef int close_transport(self) except -1
     cdef int abort_transport(self) except -1
+
+cdef class GatheredWrites:
+    cdef object loop
+    cdef list waiting           # of SocketWriter
+    cdef flag is_called         # the loop will call
+    cdef int add(self, SocketWriter writer) except -1
+    cdef int clear(self) except -1
 
 cdef class SocketReader(SocketWriter):
     cdef int reads              # that the transport has made

@@ -73,6 +73,10 @@ cdef class FairReader(Timed):
         """Continue with the bytes that were kept."""
         raise AssertionError("a FairReader class defines on_turn")
 
+    cdef int on_route(self, bint is_there) except -1:
+        """The route that a request of this one has waited for is there, or the time for it is over."""
+        raise AssertionError("a FairReader class that waits for routes defines on_route")
+
     cdef int _apply(self) except -1:
         cdef bint is_stopped = self.is_read_paused or self.waits_for_turn
         if is_stopped == self.is_read_stopped or self.transport is None:

@@ -51,6 +51,10 @@ cdef class SocketWriter(FairReader):
         self.transport.writelines(parts)
         return 0
 
+    cdef int write_gathered(self) except -1:
+        """Write what has been gathered in this turn of the loop (GatheredWrites)."""
+        raise AssertionError("a SocketWriter class that gathers defines write_gathered")
+
     cdef int _leave_to_transport(self, object data) except -1:
         self.may_wait = True
         self.transport.write(data)

@@ -21,6 +21,8 @@ cdef enum:
     FAILURE_TIMEOUT
     FAILURE_BAD_RESPONSE
     FAILURE_TOO_MANY_HEADERS
+    FAILURE_REFUSED
+    FAILURE_STREAM
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
@@ -181,12 +183,14 @@ cdef class Request:
     cdef int minor                              # of the client's HTTP/1.x
     cdef int framing                            # FRAMING_* towards the backend
     cdef flag is_head
+    cdef flag is_http2                          # as its client speaks it; what is here is HTTP/1.1
     cdef flag is_first                          # on its client's connection
     cdef flag is_idempotent                     # by method or key header (spec 5.4)
     cdef flag sends_zero_length                 # POST, PUT, PATCH: `Content-Length: 0` without a body
     cdef flag expects_continue
     cdef flag wants_upgrade
     cdef flag wants_websocket
+    cdef flag is_grpc                           # a call of gRPC, by a client that speaks HTTP/2
     # what the handlers find out and decide
     cdef Trace trace                            # written in tracing.pxi
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
@@ -214,7 +218,9 @@ cdef class Request:
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
+    cdef void set_http2(self) noexcept
     cdef void set_first(self, bint is_first) noexcept
+    cdef void note_grpc(self, Head head) noexcept
     cdef bytes host_text(self)
     cdef bint is_replayable(self) noexcept
     cdef void note_semicolon(self) noexcept
@@ -331,6 +337,7 @@ cdef class Exchange(Timed):
     cdef bint can_take_body(self) noexcept
     cdef int on_body(self, bytes framed, int64_t payload, bint is_last) except -1
     cdef int attach(self, BackendSide backend) except -1
+    cdef int change_backend(self, BackendSide backend) except -1
     cdef int on_backend_ready(self) except -1
     cdef int open_body(self) except -1
     cdef void _end_continue_wait(self) noexcept

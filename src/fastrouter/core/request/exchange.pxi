@@ -65,6 +65,11 @@ cdef class Exchange(Timed):
         self.backend = backend
         return backend.serve(self)
 
+    cdef int change_backend(self, BackendSide backend) except -1:
+        """The attempt under way goes on with this backend, which is about to be ready."""
+        self.backend = backend
+        return 0
+
     cdef int on_backend_ready(self) except -1:
         """Door 6: the backend is connected. It gets the head, and with it the body bytes that came meanwhile."""
         cdef BackendSide backend = self.backend

@@ -44,6 +44,10 @@ failure_row(FAILURE_TIMEOUT,              502, BAD_GATEWAY,          False, Fals
 failure_row(FAILURE_BAD_RESPONSE,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # A sound response, but for the number of its headers.
 failure_row(FAILURE_TOO_MANY_HEADERS,     502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
+# A stream of HTTP/2 that the backend has not looked at (RFC 9113 section 8.7).
+failure_row(FAILURE_REFUSED,              502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
+# One that it has ended for another reason, or when it cannot be known how far it came.
+failure_row(FAILURE_STREAM,               502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # Nobody is there to read the response: only the log line has it.
 failure_row(FAILURE_CLIENT_GONE,          499, b"499 Request Cancelled\n",                  False, False, False, COUNTER_NONE)

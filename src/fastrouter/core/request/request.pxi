@@ -89,8 +89,16 @@ cdef class Request:
                 self.is_body_wanted = False
         return 0
 
+    cdef void set_http2(self) noexcept:
+        """It came in HTTP/2, and its head is a translation."""
+        self.is_http2 = True
+
     cdef void set_first(self, bint is_first) noexcept:
         self.is_first = is_first
+
+    cdef void note_grpc(self, Head head) noexcept:
+        """Its client speaks HTTP/2, so it may be a call of gRPC; over HTTP/1 there are none."""
+        self.is_grpc = has_grpc_type(head)
 
     cdef bytes host_text(self):
         """The effective host."""

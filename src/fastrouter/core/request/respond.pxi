@@ -40,21 +40,30 @@ cdef int put_status_line(int minor, int status) except -1:
     return 0
 
 
-cdef int respond(Exchange exchange, int status, bytes headers, bytes body) except -1:
+cdef int respond(Exchange exchange, int status, bytes headers, bytes body, bytes kind=b"") except -1:
     """A complete response of the router's own, and the end of the exchange.
 
-    `headers` are whole lines; Date, framing and persistence are added here.
+    `headers` are whole lines; Date, framing and persistence are added here, and what tells of a text that it is one: its media
+    type is `kind`. A call of gRPC gets an error as trailers without a body.
     """
     cdef Response response = exchange.response
     cdef bint is_dated = False
+    cdef bint is_grpc = exchange.request.is_grpc and status >= 400
     cdef Py_ssize_t start
     if exchange.request.expects_continue and not exchange.request.is_done:
         # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
         response.close_after()
     begin_message()
-    put_status_line(exchange.request.minor, status)
+    put_status_line(exchange.request.minor, 200 if is_grpc else status)
     start = message_size()
+    if is_grpc:
+        put_grpc_error(exchange, status, body)
+        body = b""
     put_bytes(headers)
+    if kind and not is_grpc:
+        put_text(b"Content-Type: ")
+        put_bytes(kind)
+        put_text(b"; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n")
     rewrite(exchange, start, &is_dated)
     if not is_dated:
         put_bytes(date_line())
@@ -65,7 +74,8 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body) excep
     put_text(b"\r\n")
     if not exchange.request.is_head:
         put_bytes(body)
-    # Gorouter counts what its handlers write, though its server does not send the body of a response to HEAD.
+    # Logs and metrics have the status of HTTP, even where the client gets another. Gorouter counts what its handlers write,
+    # though its server does not send the body of a response to HEAD.
     response.note(status, PyBytes_GET_SIZE(body))
     response.start(status)
     exchange.client.write_rendered()
@@ -89,17 +99,14 @@ cdef int respond_error(Exchange exchange, int status, bytes router_error, bytes 
     if router_error:
         headers += b"X-Cf-Routererror: " + router_error + b"\r\n"
         exchange.response.set_router_error(router_error)
-    if exchange.plane.settings.render_error is not None:
+    if exchange.plane.settings.render_error is not None and not exchange.request.is_grpc:
         try:
             body = render_error(exchange.plane.settings.render_error, status, headers, message)
             kind = b"text/html"
         except Exception as error:
             exchange.log(LOG_ERROR, "render-error-failed", {"error": str(error)})
             body = text
-    return respond(
-        exchange, status,
-        headers + b"Content-Type: " + kind + b"; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n", body,
-    )
+    return respond(exchange, status, headers, body, kind)
 
 
 cdef bytes render_error(object render, int status, bytes headers, bytes message):
@@ -173,9 +180,4 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
         # Logged as if somebody were there to read it.
         exchange.response.note(row.status, strlen(row.body))
         return exchange.finish()
-    return respond(
-        exchange, row.status,
-        b"Content-Type: text/plain; charset=utf-8\r\nX-Cf-Routererror: " + router_error
-        + b"\r\nX-Content-Type-Options: nosniff\r\n",
-        row.body,
-    )
+    return respond(exchange, row.status, b"X-Cf-Routererror: " + router_error + b"\r\n", row.body, b"text/plain")

@@ -79,13 +79,13 @@ cdef class RoundTrip:
     cdef int _begin_sending(self, Exchange exchange) except -1:
         self.dial_started_ns = self.dialled_ns = self.secured_ns = 0
         if not exchange.request.wants_websocket:
-            exchange.arm(exchange.plane.attempts)
+            exchange.arm(exchange.plane.http2_attempts if exchange.request.is_http2 else exchange.plane.attempts)
         return self.send(exchange, False)
 
     cdef int send(self, Exchange exchange, bint is_turn) except -1:
         """Send on an idle connection, or dial when there is none: a new client, when many come, in its turn."""
         cdef DataPlane plane = exchange.plane
-        cdef BackendSide backend = self.endpoint.connection_pool().acquire()
+        cdef BackendSide backend = self.endpoint.connection_pool().acquire(exchange.request)
         self.waits_to_dial = False
         if backend is None:
             if exchange.request.is_first:
@@ -94,7 +94,7 @@ cdef class RoundTrip:
                     return plane.turns.add_dial(exchange)
                 plane.turns.last_dial_ns = monotonic_ns()
             plane.counters[COUNTER_DIALS] += 1
-            backend = self.endpoint.connection_pool().new(plane, self.endpoint)
+            backend = self.endpoint.connection_pool().new(plane, self.endpoint, exchange.request)
         return exchange.attach(backend)
 
     # --- how it goes
@@ -150,8 +150,9 @@ cdef class RoundTrip:
         cdef bint is_replayable = exchange.request.is_replayable() and not got_bytes
         self.was_head_sent = self.is_head_sent
         self.is_head_sent = False
-        if is_lost and was_reused and is_replayable:
-            # A kept connection that was already dead: the same attempt goes on over another one (spec 5.4).
+        if (is_lost and was_reused and is_replayable) or (failure.kind == FAILURE_REFUSED and not self.is_resent):
+            # A kept connection that was already dead, or a stream that nobody has looked at: the same attempt goes on over
+            # another one (spec 5.4).
             self.is_resent = True
             return self.send(exchange, False)
         self.release_count()
@@ -165,7 +166,7 @@ cdef class RoundTrip:
             failure.kind = FAILURE_IDEMPOTENT_EOF
         # Body bytes that were sent are gone: nobody else could get them.
         failure.is_retriable = failure.row().retriable and not (
-            self.was_head_sent and exchange.request.framing != FRAMING_NONE
+            self.was_head_sent and exchange.request.framing != FRAMING_NONE and failure.kind != FAILURE_REFUSED
         )
         self._note_failure(exchange, failure, was_reused)
         if endpoint.is_route_service:

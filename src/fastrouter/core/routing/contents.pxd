@@ -8,7 +8,7 @@ cdef class Endpoint:
     cdef Slice index
     cdef readonly int port
     cdef readonly bint tls
-    cdef readonly bint is_http2
+    cdef readonly bint is_http2                 # it is spoken to in HTTP/2
     cdef bint is_route_service                  # no backend: dialled anew for each request
     cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone
@@ -71,11 +71,10 @@ cdef class RouteTable:
 cdef class RouteWaits:
     cdef double patience                        # seconds, at most: half of it is certain
     cdef Turns turns
-    cdef dict earlier                           # ClientConnection -> None
+    cdef dict earlier                           # FairReader -> its Exchange, which has not begun
     cdef dict later
     cdef object timer
-    cdef int add(self, ClientConnection client) except -1
+    cdef int add(self, FairReader client, Exchange exchange) except -1
     cdef int on_change(self, RouteTable table) except -1
-    cdef int _let_go(self, ClientConnection client) except -1
     cdef int _set_timer(self) except -1
     cdef int clear(self) except -1

@@ -52,7 +52,8 @@ cdef class Endpoint:
         self.tls = tls
         # Diego names a certificate after its instance: then both share one text.
         self.san = None if server_cert_domain_san == instance_id else server_cert_domain_san
-        self.is_http2 = protocol == "http2"
+        # By ALPN, or with prior knowledge. Without TLS `http2` is HTTP/1.1 (spec 5.6).
+        self.is_http2 = protocol == "h2c" or (protocol == "http2" and tls)
         # There are few zones and components: all endpoints share their texts.
         self.availability_zone = intern(availability_zone)
         self.process_id = process_id
@@ -143,14 +144,14 @@ cdef class Endpoint:
         return self.server_cert_domain_san or self.host
 
     cdef ConnectionPool connection_pool(self):
-        """Its idle connections; made when the first request needs them."""
+        """Its connections that may serve another request; made when the first request needs them."""
         if self.connections is None:
-            self.connections = ConnectionPool()
+            self.connections = HTTP2ConnectionPool() if self.is_http2 else ConnectionPool()
         return self.connections
 
     cdef int take_over(self, Endpoint predecessor) except -1:
         """Replace `known`, registered before at the same address; keep its warm connections if the peer is the same."""
-        if self is not predecessor and self.tls == predecessor.tls and (
+        if self is not predecessor and self.tls == predecessor.tls and self.is_http2 == predecessor.is_http2 and (
             self.server_cert_domain_san == predecessor.server_cert_domain_san
         ):
             self.connections = predecessor.connection_pool()

@@ -15,10 +15,9 @@ cdef class RouteWaits:
         self.earlier = {}
         self.later = {}
 
-    cdef int add(self, ClientConnection client) except -1:
-        """Let `client` wait until its route is there or its time is over."""
-        client.waits_for_turn = True
-        self.later[client] = None
+    cdef int add(self, FairReader client, Exchange exchange) except -1:
+        """Let `client` wait until there is a route for what `exchange` asks for, or its time is over: see `on_route`."""
+        self.later[client] = exchange
         if self.timer is None:
             self._set_timer()
         return 0
@@ -27,29 +26,24 @@ cdef class RouteWaits:
         """The table has changed: let clients go on whose route is there now."""
         cdef int looks = AWAITED_AT_ONCE
         cdef dict clients
-        cdef ClientConnection client
+        cdef FairReader client
         for clients in (self.later, self.earlier):
             for client in list(islice(reversed(clients), looks)):
                 looks -= 1
-                if is_routed(table, client.awaiting):
+                if is_routed(table, clients[client]):
                     del clients[client]
-                    self._let_go(client)
+                    client.on_route(True)
         return 0
 
     def _end_half(self):
-        cdef ClientConnection client
+        cdef FairReader client
         self.timer = None
         for client in self.earlier:
-            client.has_awaited_route = True
-            self._let_go(client)
+            client.on_route(False)
         self.earlier = self.later
         self.later = {}
         if self.earlier:
             self._set_timer()
-
-    cdef int _let_go(self, ClientConnection client) except -1:
-        client.awaiting = None
-        return self.turns.add(client)
 
     cdef int _set_timer(self) except -1:
         self.timer = self.turns.loop.call_later(self.patience / 2, self._end_half)

@@ -85,6 +85,7 @@ cdef class Settings:
     cdef readonly double dial_timeout           # seconds, as all timeouts; 0 = none
     cdef readonly double tls_handshake_timeout
     cdef readonly double endpoint_timeout       # a whole attempt with its body
+    cdef readonly double http2_endpoint_timeout  # the same for clients of HTTP/2; 0: endpoint_timeout holds for them too
     cdef readonly double frontend_idle_timeout  # client between requests
     cdef readonly double read_header_timeout    # 0: frontend_idle_timeout holds for heads too
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
@@ -94,6 +95,8 @@ cdef class Settings:
     cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
     cdef readonly double keep_alive_probe_interval  # of TCP towards backends; 0 or less: none
+    cdef readonly double http2_ping_interval    # of silence of a backend that is asked for something; 0: no PING
+    cdef readonly double http2_ping_timeout     # for it to say anything then
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
     cdef readonly int max_request_head          # bytes; the soft limit, of handler 16
@@ -115,6 +118,7 @@ cdef class Settings:
     cdef readonly bint secure_cookies
     cdef readonly bint keeps_sticky_metadata    # sticky sessions of later Gorouters (spec 9.3)
     cdef readonly bint takes_empty_length       # a request's Content-Length without a value is none
+    cdef readonly bint takes_h2c                # HTTP/2 in the clear, of clients that begin with its preface
     cdef readonly bint observes_requests        # histograms of lookup, router and response times
     cdef readonly bint observes_apps            # histogram by source_id
     cdef readonly bint observes_routes          # histogram by route
@@ -123,6 +127,7 @@ cdef class Settings:
     cdef readonly str w3c_tenant_id
     cdef bytes tracestate_key                   # of the router's own entry
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
+    cdef readonly object backend_http2_tls      # the same for those that may speak HTTP/2: it offers that by ALPN
     cdef bytes healthcheck_user_agent           # who asks for the router's health with it, gets it
     cdef bytes trace_key                        # X-Vcap-Trace with it asks for trace headers; empty: nobody may
     cdef bytes local_ip                         # the router's, for those
@@ -175,10 +180,11 @@ cdef class DataPlane:
     cdef bint is_healthy                        # what health checks by User-Agent are told
     cdef bint is_draining                       # connections are closed with their next response
     cdef bint closes_idle                       # and those that become idle all the same
-    cdef set clients                            # open ClientConnections
-    cdef set backends                           # BackendConnections, from their dial on
+    cdef set clients                            # open AcceptedConnections
+    cdef set backends                           # DialledConnections, from their dial on
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
+    cdef GatheredWrites gathered
     cdef SocketPoll poll            # those that are read past the loop
     cdef RouteWaits route_waits
     cdef set handshaking                        # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders
@@ -193,8 +199,11 @@ cdef class DataPlane:
     cdef DeadlineQueue dials
     cdef DeadlineQueue handshakes               # of TLS with backends
     cdef DeadlineQueue attempts
+    cdef DeadlineQueue http2_attempts           # of clients that speak HTTP/2
     cdef DeadlineQueue stalls
     cdef DeadlineQueue backend_idles
+    cdef DeadlineQueue pings                    # backends of HTTP/2 that are silent
+    cdef DeadlineQueue ping_answers
     cdef Stats shared                           # keeps `counters` alive
     cdef int64_t* counters                      # this worker's, by COUNTER_*
     cdef int _reset_delivered(self) except -1

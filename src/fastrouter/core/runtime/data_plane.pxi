@@ -33,6 +33,7 @@ cdef class DataPlane:
         self.backends = set()
         self.resetting = set()
         self.turns = Turns()
+        self.gathered = GatheredWrites()
         self.poll = SocketPoll()
         self.route_waits = RouteWaits(settings.route_patience, self.turns)
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)
@@ -46,20 +47,23 @@ cdef class DataPlane:
         self.dials = DeadlineQueue(settings.dial_timeout)
         self.handshakes = DeadlineQueue(settings.tls_handshake_timeout)
         self.attempts = DeadlineQueue(settings.endpoint_timeout)
+        self.http2_attempts = DeadlineQueue(settings.http2_endpoint_timeout or settings.endpoint_timeout)
         self.stalls = DeadlineQueue(settings.closing_timeout)
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
+        self.pings = DeadlineQueue(settings.http2_ping_interval)
+        self.ping_answers = DeadlineQueue(settings.http2_ping_timeout)
 
     # --- life of the worker
 
     def start(self, loop):
         """Begin the coarse tick on `loop`, which must be the running loop's owner of all connections."""
         self.loop = loop
-        self.turns.loop = self.poll.loop = loop
+        self.turns.loop = self.poll.loop = self.gathered.loop = loop
         self._tick()
 
     def stop(self):
         """End the tick, flush the log and cut every connection."""
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         if self.tick_handle is not None:
             self.tick_handle.cancel()
             self.tick_handle = None
@@ -70,8 +74,9 @@ cdef class DataPlane:
         for connection in list(self.handshaking):
             connection.abort()
         for backend in list(self.backends):
-            (<BackendConnection>backend).abort()
+            (<DialledConnection>backend).abort()
         self.turns.clear()
+        self.gathered.clear()
         self.poll.close()
         self.route_waits.clear()
         if self.access_log is not None:
@@ -83,14 +88,11 @@ cdef class DataPlane:
         Without `closes_idle`, a connection that is idle now is closed after its next response; so is, in any case, one whose
         next request has arrived and was not read yet.
         """
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         self.is_draining = True
-        if not closes_idle:
-            return
-        self.closes_idle = True
+        self.closes_idle = self.closes_idle or closes_idle
         for client in list(self.clients):
-            if client.is_idle() and not client.has_unread():
-                client.close_after_write()
+            client.drain(closes_idle)
 
     def set_health(self, bint is_healthy):
         """Set the response to health checks by User-Agent; it is healthy until the first call."""
@@ -106,7 +108,7 @@ cdef class DataPlane:
 
     def connection_counts(self):
         """(active, idle) client connections; tunnels and those that never sent a byte are in neither (spec 1.5)."""
-        cdef ClientConnection client
+        cdef AcceptedConnection client
         cdef int active = 0
         cdef int idle = 0
         for client in self.clients:
@@ -163,8 +165,11 @@ cdef class DataPlane:
         self.dials.expire(now)
         self.handshakes.expire(now)
         self.attempts.expire(now)
+        self.http2_attempts.expire(now)
         self.stalls.expire(now)
         self.backend_idles.expire(now)
+        self.pings.expire(now)
+        self.ping_answers.expire(now)
 
     cdef int _reset_delivered(self) except -1:
         cdef ClientConnection client

@@ -8,6 +8,7 @@ cdef class Settings:
         double dial_timeout=5.0,
         double tls_handshake_timeout=10.0,
         double endpoint_timeout=900.0,
+        double http2_endpoint_timeout=0.0,
         double frontend_idle_timeout=900.0,
         double read_header_timeout=0.0,
         double proxy_header_timeout=0.1,
@@ -17,6 +18,8 @@ cdef class Settings:
         double half_close_timeout=2.0,
         double tunnel_silence_timeout=0.5,
         double keep_alive_probe_interval=1.0,
+        double http2_ping_interval=30.0,
+        double http2_ping_timeout=15.0,
         bint backend_keep_alive=True,
         int max_idle_per_endpoint=100,
         int max_request_head=1048576,
@@ -35,6 +38,7 @@ cdef class Settings:
         bint secure_cookies=False,
         bint keeps_sticky_metadata=False,
         bint takes_empty_length=False,
+        bint takes_h2c=False,
         bint observes_requests=True,
         bint observes_apps=False,
         bint observes_routes=False,
@@ -42,6 +46,7 @@ cdef class Settings:
         bint traces_w3c=False,
         str w3c_tenant_id="",
         backend_tls=None,
+        backend_http2_tls=None,
         str healthcheck_user_agent="HTTP-Monitor/1.1",
         str trace_key="",
         str local_ip="127.0.0.1",
@@ -60,6 +65,7 @@ cdef class Settings:
         self.dial_timeout = _at_least("dial_timeout", dial_timeout, 0)
         self.tls_handshake_timeout = _at_least("tls_handshake_timeout", tls_handshake_timeout, 0)
         self.endpoint_timeout = _at_least("endpoint_timeout", endpoint_timeout, 0)
+        self.http2_endpoint_timeout = _at_least("http2_endpoint_timeout", http2_endpoint_timeout, 0)
         self.frontend_idle_timeout = _at_least("frontend_idle_timeout", frontend_idle_timeout, 0)
         self.read_header_timeout = _at_least("read_header_timeout", read_header_timeout, 0)
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
@@ -69,6 +75,8 @@ cdef class Settings:
         self.tunnel_silence_timeout = _at_least("tunnel_silence_timeout", tunnel_silence_timeout, 0.001)
         self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)
         self.keep_alive_probe_interval = keep_alive_probe_interval
+        self.http2_ping_interval = _at_least("http2_ping_interval", http2_ping_interval, 0)
+        self.http2_ping_timeout = _at_least("http2_ping_timeout", http2_ping_timeout, 0.001)
         self.backend_keep_alive = backend_keep_alive
         self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
         self.max_request_head = _at_least("max_request_head", max_request_head, 1)
@@ -90,6 +98,7 @@ cdef class Settings:
         self.secure_cookies = secure_cookies
         self.keeps_sticky_metadata = keeps_sticky_metadata
         self.takes_empty_length = takes_empty_length
+        self.takes_h2c = takes_h2c
         self.observes_requests = observes_requests
         self.observes_apps = observes_apps
         self.observes_routes = observes_routes
@@ -98,6 +107,7 @@ cdef class Settings:
         self.w3c_tenant_id = _header_text("w3c_tenant_id", w3c_tenant_id)
         self.tracestate_key = f"{w3c_tenant_id}@gorouter".encode() if w3c_tenant_id else b"gorouter"
         self.backend_tls = backend_tls
+        self.backend_http2_tls = backend_http2_tls
         self.healthcheck_user_agent = healthcheck_user_agent.encode("utf-8")
         self.trace_key = trace_key.encode("utf-8")
         self.local_ip = local_ip.encode("ascii")

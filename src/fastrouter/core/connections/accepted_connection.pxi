@@ -1,0 +1,47 @@
+# AcceptedConnection: a connection from a client, whatever HTTP it speaks.
+
+cdef class AcceptedConnection(Connection):
+    cdef int on_accepted(self) except -1:
+        """It is a client's from now on: `transport` is open. Returns 0 if the client has gone before it was looked at, else 1."""
+        cdef object peer = self.transport.get_extra_info("peername")
+        self.attach(None if self.identity.is_tls else self.transport)
+        if peer is None:
+            self.abort()
+            return 0
+        if self.identity.ip is None:
+            self.identity.set_address(peer[0].encode("ascii"), peer[1])
+        self.plane.clients.add(self)
+        self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
+        self.arm(self.plane.header_reads)
+        return 1
+
+    cdef object on_lost(self, object error):
+        """It is gone, for `error` or what `detach` knows: that is returned."""
+        error = self.detach(error)
+        self.disarm()
+        if self in self.plane.clients:
+            self.plane.clients.remove(self)
+            self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
+        return error
+
+    cdef bint is_active(self) noexcept:
+        """Whether a request is in progress: its head is on the way in, or its response on the way out."""
+        return False
+
+    cdef bint is_idle(self) noexcept:
+        """Whether it waits for another request after the first."""
+        return False
+
+    cdef int drain(self, bint closes_idle) except -1:
+        """The router will end; with `closes_idle`, what is idle ends now."""
+        raise AssertionError("an AcceptedConnection class defines drain")
+
+    cdef int abort(self) except -1:
+        """End it now."""
+        raise AssertionError("an AcceptedConnection class defines abort")
+
+    cdef bint has_unread(self) except -1:
+        """Whether the kernel has bytes for this connection that nobody has read yet."""
+        cdef object raw = self.transport.get_extra_info("socket") if self.transport is not None else None
+        cdef char byte
+        return raw is not None and recv(raw.fileno(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0

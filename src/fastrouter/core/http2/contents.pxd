@@ -1,0 +1,324 @@
+# http2: HTTP/2 on either side: fields as text of HTTP/1.1, and the connections whose streams carry exchanges.
+
+cdef enum:
+    HTTP2_STREAMS = 250                 # of one client at a time, as Go has it
+    HTTP2_WINDOW = 262144               # bytes of body that a stream may send ahead of what its backend takes
+    HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
+    HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
+    HTTP2_ALL_UNSENT_MAX = 4194304      # of all responses of a connection
+    HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
+    HTTP2_WRITE = 65536                 # bytes taken from the engine at once
+    HTTP2_WRITES_AT_ONCE = 4            # before others get their turn
+    HTTP2_SLICE = 65536                 # bytes given to the engine at once
+    HTTP2_HEADS_AT_ONCE = 4             # and header blocks: each may unpack to a whole header list
+    HTTP2_FRAMES_AT_ONCE = 512          # and frames
+    # What a client may do for free, and what it gets back in a second.
+    HTTP2_RESETS = 1000
+    HTTP2_RESETS_PER_SECOND = 100
+    HTTP2_CHATTER = 10000
+    HTTP2_CHATTER_PER_SECOND = 1000
+
+cdef enum:
+    FRAME_DATA = 0
+    FRAME_HEADERS = 1
+    FRAME_RST_STREAM = 3
+    FRAME_GOAWAY = 7
+    FRAME_WINDOW_UPDATE = 8
+    FRAME_CONTINUATION = 9
+    FRAME_FLAG_END_STREAM = 1
+    FRAME_FLAG_END_HEADERS = 4
+    FRAME_HEAD = 9                      # bytes
+    PREFACE_SIZE = 24                   # bytes
+
+cdef enum:
+    # Error codes of RFC 9113 section 7.
+    HTTP2_NO_ERROR = 0
+    HTTP2_PROTOCOL_ERROR = 1
+    HTTP2_INTERNAL_ERROR = 2
+    HTTP2_REFUSED_STREAM = 7
+    HTTP2_CANCEL = 8
+    HTTP2_ENHANCE_YOUR_CALM = 11
+
+cdef enum:
+    # What the next bytes of a response are, as the exchange writes them.
+    RESPONSE_HEAD
+    RESPONSE_LENGTH
+    RESPONSE_UNTIL_END
+    RESPONSE_CHUNK_LINE
+    RESPONSE_CHUNK
+    RESPONSE_CHUNK_END
+    RESPONSE_ENDED              # END_STREAM, or the end of the stream, is on its way
+
+cdef enum:
+    DRAIN_NONE
+    DRAIN_NOTICE                # the client knows that this connection ends
+    DRAIN_LAST                  # and which of its streams are the last
+
+cdef struct HeadNotes:
+    int64_t length              # what Content-Length says, -1 without one
+    bint is_chunked
+
+cdef struct FrameWalk:
+    unsigned char head[9]       # of the next frame, as far as it has come
+    int head_size
+    int kind                    # FRAME_*, of the frame that `left` is about
+    uint32_t left               # bytes of it that have not come
+    bint is_head_open           # a header block goes on in another frame
+    int64_t resets              # RST_STREAM frames so far
+    int64_t chatter             # frames so far that move nothing: PING, SETTINGS, PRIORITY, empty DATA, unknown ones
+
+cdef class Allowance:
+    cdef int64_t size
+    cdef int64_t per_second
+    cdef int64_t left
+    cdef int64_t since_ns       # CLOCK_MONOTONIC_COARSE
+    cdef bint spend(self, int64_t amount) noexcept
+
+cdef class ClientSession:
+    cdef HTTP2ClientConnection connection
+    cdef object engine
+    cdef object receive_data    # bound methods of `engine`
+    cdef object events
+    cdef object data_to_send
+    cdef FrameWalk walk
+    cdef Allowance resets
+    cdef Allowance chatter
+    cdef uint32_t last_stream   # that the client has opened
+    cdef bytes last_words       # of ours, when the engine says no more; None before
+    cdef flag is_over           # nothing comes or goes any more
+    cdef Py_ssize_t end_of_slice(self, bytes data, Py_ssize_t at) except -1
+    cdef bint is_in_head(self) noexcept
+    cdef int begin(self) except -1
+    cdef int receive(self, bytes data) except -1
+    cdef int dispatch(self) except -1
+    cdef bytes take(self)
+    cdef int _give_up(self, int code) except -1
+    cdef int respond(self, uint32_t stream, list fields, bint is_last) except -1
+    cdef int inform(self, uint32_t stream, list fields) except -1
+    cdef int send(self, uint32_t stream, object data, bint is_last) except -1
+    cdef int send_trailers(self, uint32_t stream, list fields) except -1
+    cdef int end(self, uint32_t stream) except -1
+    cdef int reset(self, uint32_t stream, int code) except -1
+    cdef int acknowledge(self, uint32_t stream, Py_ssize_t size) except -1
+    cdef Py_ssize_t unsent_of(self, uint32_t stream) except -1
+    cdef Py_ssize_t unsent(self) except -1
+    cdef int notify_shutdown(self) except -1
+    cdef int say_goodbye(self, int code) except -1
+    cdef int forget(self) except -1
+
+cdef class HTTP2ClientConnection(AcceptedConnection):
+    cdef ClientSession session                  # None at the end
+    cdef dict streams                           # by number -> HTTP2ClientSide, while they are open
+    cdef set unsent                             # those of them that have given the session something since it was looked at
+    cdef int64_t unsent_bytes                   # of body, then, and since then
+    cdef int exchanges                          # under way
+    cdef int drain_stage                        # DRAIN_*
+    cdef Py_ssize_t discarded                   # bytes thrown away since the end
+    cdef flag is_used                           # it has had a request
+    cdef flag is_closing
+    cdef flag is_working                        # what it says is gathered until the end of a wake-up
+    cdef flag is_write_due                      # the data plane will ask for it
+    cdef int _receive(self, bytes data) except -1
+    cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1
+    cdef int on_body(self, uint32_t number, bytes data, bint is_last) except -1
+    cdef int on_trailers(self, uint32_t number, tuple fields) except -1
+    cdef int on_reset(self, uint32_t number) except -1
+    cdef int on_stream_closed(self, uint32_t number, int code) except -1
+    cdef int on_ping_answered(self) except -1
+    cdef int gather(self) except -1
+    cdef int write_now(self) except -1
+    cdef int _look_at_unsent(self) except -1
+    cdef int _look_at_waits(self) except -1
+    cdef int on_exchange_end(self) except -1
+    cdef int _begin_drain(self) except -1
+    cdef int _end_drain(self) except -1
+    cdef int shut(self, int code) except -1
+    cdef int _linger(self) except -1
+    cdef int _leave_streams(self, object error) except -1
+
+cdef class HTTP2ClientSide(ClientSide):
+    cdef HTTP2ClientConnection connection
+    cdef uint32_t number                        # of the stream
+    cdef Exchange exchange                      # None: not yet, or not any more
+    cdef StreamRouteWait route_wait             # while its exchange has not begun for want of a route
+    cdef int framing                            # FRAMING_* of the request
+    cdef int64_t remaining                      # bytes of a body of known length
+    cdef list waiting                           # of bytes of body that the exchange could not take yet
+    cdef Py_ssize_t waiting_size
+    cdef bytes trailer                          # lines behind that
+    cdef int64_t discarded                      # bytes of body that nobody wants
+    cdef int stage                              # RESPONSE_*
+    cdef int64_t left                           # bytes of response body, or of its chunk
+    cdef int64_t unsent                         # bytes of it that wait for the client
+    cdef Tunnel tunnel                          # what the exchange has become, or None
+    cdef StreamWatch watch                      # None while it has not been needed
+    cdef flag wants_tunnel                      # extended CONNECT
+    cdef flag is_request_over                   # the client has sent END_STREAM
+    cdef flag is_body_handed                    # and the exchange knows
+    cdef flag is_head                           # the response has no body, whatever it says
+    cdef flag is_held                           # the exchange knows that those are too many
+    cdef flag is_gone                           # there is no stream any more
+    cdef int begin(self, bytes raw, bint has_body) except -1
+    cdef int _serve(self, Exchange exchange, Head head) except -1
+    cdef bint _awaits_route(self, Exchange exchange) except -1
+    cdef int on_route_wait_over(self) except -1
+    cdef int on_body(self, bytes data, bint is_last) except -1
+    cdef int on_trailers(self, tuple fields) except -1
+    cdef int _hand_over(self, bytes data, bint is_last) except -1
+    cdef int _break(self) except -1
+    cdef bint _can_hand_over(self) noexcept
+    cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1
+    cdef StreamWatch _watch(self)
+    cdef int _end_watch(self) except -1
+    cdef int give_up(self) except -1
+    cdef int on_gone(self, object error) except -1
+    cdef int on_panic(self, object error) except -1
+    cdef int _take(self, const char* text, Py_ssize_t size) except -1
+    cdef Py_ssize_t _take_head(self, const char* text, Py_ssize_t size) except -1
+    cdef Py_ssize_t _take_chunk_line(self, const char* text, Py_ssize_t size) except -1
+    cdef int _send(self, object data, Py_ssize_t size, bint is_last) except -1
+    cdef int look(self) except -1
+    cdef bint awaits_end(self) noexcept
+    cdef int _note_written(self) except -1
+    cdef int _hold_back(self) except -1
+    cdef int _drop_waiting(self) except -1
+
+cdef class StreamWatch(Timed):
+    cdef HTTP2ClientSide side
+    cdef int64_t unsent                         # bytes of response, when the wait for the client began
+    cdef int watch_silence(self) except -1
+    cdef int watch_stall(self) except -1
+
+cdef class StreamRouteWait(FairReader):
+    cdef HTTP2ClientSide side                   # None: it does not wait any more
+    cdef Exchange exchange
+
+cdef class PrefaceReader(Timed):
+    cdef DataPlane plane
+    cdef ClientConnection client                # with what a PROXY header says of it; None once it is somebody else's
+    cdef object transport                       # so is this
+    cdef bytes backlog                          # received, and neither HTTP yet
+    cdef int _leave(self) except -1
+    cdef int _let_in(self, bint is_http2) except -1
+
+# --- towards backends
+
+cdef enum:
+    BACKEND_STREAM_WINDOW = 262144      # bytes of a response that a backend may send ahead of its client
+    BACKEND_WINDOW = 8388608            # and of all responses of one connection
+    BACKEND_CROWDED = 4194304           # bytes that clients have not taken, where a connection gets no further streams
+    BACKEND_STREAMS_MAX = 1000          # at a time on one connection, whatever the peer would allow
+    BACKEND_STREAMS_TOTAL = 1000000000  # in the life of one; stream numbers end at 2^31
+    WAITING_MAX = 100                   # exchanges that wait for one dial
+    SESSION_SLICE = 32768               # bytes given to the engine at once
+    OUTPUT_SLICE = 65536                # and that it gives at once
+
+cdef class HTTP2BackendSession:
+    cdef object engine                          # ngh2.Connection
+    cdef object receive_data                    # bound methods of it
+    cdef object data_to_send
+    cdef list events                            # that it has reported, and that are not worked off
+    cdef Py_ssize_t at                          # how far they are
+    cdef int receive(self, object data) except -1
+    cdef bint collect(self) except -1
+    cdef bint has_events(self) noexcept
+    cdef int take_event(self, HTTP2BackendConnection connection) except -1
+    cdef int _take_response(self, HTTP2BackendSide side, object event) except -1
+    cdef bint is_over(self) except -1
+    cdef int submit(self, list fields, bint is_last) except -1
+    cdef int send(self, int stream, object data, bint is_last) except -1
+    cdef int send_trailers(self, int stream, list fields) except -1
+    cdef Py_ssize_t queued(self, int stream) except -1
+    cdef int reset(self, int stream, int code) except -1
+    cdef int acknowledge(self, int stream, Py_ssize_t size) except -1
+    cdef int ping(self) except -1
+    cdef int leave(self) except -1
+    cdef bytes output(self)
+
+cdef class HTTP2ConnectionPool(ConnectionPool):
+    cdef list shared                            # of HTTP2BackendConnection: dialling, or open for further streams
+    cdef flag speaks_http1                      # the endpoint has agreed on HTTP/1.1 last: nobody waits for another's dial
+    cdef int forget(self, HTTP2BackendConnection connection) except -1
+
+cdef class HTTP2BackendConnection(DialledConnection):
+    cdef HTTP2BackendSession session            # from the end of the handshakes on
+    cdef object waiting                         # deque of HTTP2BackendSide: for the connection to be open
+    cdef dict sides                             # stream -> HTTP2BackendSide
+    cdef list full                              # HTTP2BackendSides whose requests are not taken as fast as they come
+    cdef Py_ssize_t held                        # bytes of responses that clients have not taken
+    cdef int64_t served                         # streams so far
+    cdef int limit                              # of streams at a time, by what the peer has said
+    cdef flag is_open                           # the peer's SETTINGS have come
+    cdef flag is_leaving                        # no further streams
+    cdef flag is_idle                           # counted as such
+    cdef flag is_probed                         # the peer has answered a PING and said nothing else since
+    cdef flag is_working                        # on what was received: all that is to be written goes out behind that
+    cdef flag is_write_due                      # the data plane will ask for it
+    cdef flag has_eof                           # the backend has ended behind what waits for a turn
+    cdef str farewell                           # what its GOAWAY said, as Go prints it
+    cdef bint has_room(self) except -1
+    cdef int join(self, HTTP2BackendSide side) except -1
+    cdef int begin_stream(self, HTTP2BackendSide side, list fields, bint is_last) except -1
+    cdef int drop(self, HTTP2BackendSide side, int code) except -1
+    cdef int _on_stream_over(self) except -1
+    cdef int _become_idle(self) except -1
+    cdef int _leave_idle(self) except -1
+    cdef int _turn_away(self) except -1
+    cdef int on_settings(self, int64_t limit) except -1
+    cdef int on_farewell(self, int last, int code, bytes text) except -1
+    cdef int on_data_ignored(self, int stream, Py_ssize_t size) except -1
+    cdef int _consume(self, bytes data) except -1
+    cdef bint _work_off(self) except -1
+    cdef int _after_work(self) except -1
+    cdef int _on_broken(self, str what) except -1
+    cdef int write_soon(self) except -1
+    cdef int _write_out(self) except -1
+    cdef int _look_for_room(self) except -1
+    cdef int _watch(self) except -1
+    cdef int _end(self) except -1
+    cdef int _close(self) except -1
+    cdef int _shut(self) except -1
+    cdef int _on_end(self, object error) except -1
+    cdef int _lose(self, Failure failure) except -1
+
+cdef class HTTP2BackendSide(BackendSide):
+    cdef HTTP2BackendConnection connection
+    cdef Exchange exchange                      # None once it is let go
+    cdef int stream                             # 0 before the head of the request
+    cdef Framing request_framing                # of the body being sent
+    cdef bytearray request_trailer
+    cdef list sent                              # of the body, framed, as long as a refused stream can be tried again; None after
+    cdef Py_ssize_t sent_size
+    cdef bytes head                             # of the response, as text
+    cdef int framing                            # of the response, FRAMING_*
+    cdef int64_t remaining                      # bytes of body it has announced and not brought
+    cdef list held                              # bytes of it that the client has not taken
+    cdef bytearray trailer                      # lines behind it
+    cdef flag has_begun                         # the head of the response has come
+    cdef flag has_ended                         # END_STREAM has
+    cdef flag has_bytes                         # of the response
+    cdef flag is_paused                         # the client takes no more
+    cdef flag is_request_full                   # the backend does not take the request as fast as it comes
+    cdef flag was_kept                          # its connection has served others before
+    cdef int _drop(self) except -1
+    cdef Exchange let_go(self)
+    cdef int _begin(self, const char* head, Py_ssize_t size) except -1
+    cdef int _send_body(self, bytes data) except -1
+    cdef int _send_chunks(self, HTTP2BackendSession session, bytes data) except -1
+    cdef list _trailer_fields(self)
+    cdef int _keep_sent(self, bytes data) except -1
+    cdef int on_room(self) except -1
+    cdef int on_interim(self, tuple fields) except -1
+    cdef int on_response(self, tuple fields, bint is_last) except -1
+    cdef int on_bare_head(self) except -1
+    cdef bint _scan(self, tuple fields, bint is_last) except -1
+    cdef int on_data(self, bytes data, bint is_last) except -1
+    cdef int on_trailers(self, tuple fields) except -1
+    cdef int _relay(self, bytes data) except -1
+    cdef int _end(self) except -1
+    cdef int _take_from_held(self, Py_ssize_t size) except -1
+    cdef int on_reset(self, int code) except -1
+    cdef int on_closed(self, int code) except -1
+    cdef int reject(self, str what) except -1
+    cdef int lose(self, Failure failure, int code) except -1
+    cdef int on_panic(self, object error) except -1

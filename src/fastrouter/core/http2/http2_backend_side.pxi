@@ -1,0 +1,331 @@
+# HTTP2BackendSide: the backend of an exchange that is a stream of HTTP/2: one side for one exchange.
+#
+# The exchange writes HTTP/1.1: a rendered head, and a body that is raw or chunked. It gets a Head scanned from such text, and its
+# client a body under the framing that the response has there.
+
+@cython.final
+cdef class HTTP2BackendSide(BackendSide):
+    def __cinit__(self, HTTP2BackendConnection connection):
+        self.connection = connection
+        self.sent = []
+
+    # --- what the exchange asks for
+
+    cdef int serve(self, Exchange exchange) except -1:
+        self.exchange = exchange
+        return self.connection.join(self)
+
+    cdef int write_rendered(self) except -1:
+        return self._begin(_message, end_message())
+
+    cdef int write(self, bytes data) except -1:
+        cdef Py_ssize_t end
+        if self.connection.is_closed:
+            return 0
+        if self.stream != 0:
+            return self._send_body(data)
+        end = find_head_end(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), 0)
+        self._begin(PyBytes_AS_STRING(data), end)
+        return self._send_body(data[end:])
+
+    cdef int pause(self) except -1:
+        self.is_paused = True
+        return 0
+
+    cdef int resume(self) except -1:
+        """Hand over what has come meanwhile. The backend may send as much again."""
+        cdef Exchange exchange = self.exchange
+        cdef bytes data
+        self.is_paused = False
+        while self.held is not None and not self.is_paused:
+            data = self.held.pop(0)
+            if PyList_GET_SIZE(self.held) == 0:
+                self.held = None
+            begin_message()
+            self._relay(data)
+            self._take_from_held(PyBytes_GET_SIZE(data))
+        return self._end() if self.has_ended and self.held is None and self.exchange is exchange else 0
+
+    cdef bint is_full(self) noexcept:
+        return self.is_request_full
+
+    cdef bint was_used(self) noexcept:
+        return self.was_kept
+
+    cdef str local_address(self):
+        return self.connection.local_address
+
+    cdef int64_t missing(self) noexcept:
+        return self.remaining if self.has_begun and self.framing == FRAMING_LENGTH else -1
+
+    cdef int release(self) except -1:
+        return self._drop()
+
+    cdef int close(self) except -1:
+        return self._drop()
+
+    cdef int abort(self) except -1:
+        return self._drop()
+
+    cdef int _drop(self) except -1:
+        self.let_go()
+        return self.connection.drop(self, HTTP2_CANCEL)
+
+    cdef Exchange let_go(self):
+        """Returns the exchange, which is not this side's any more."""
+        cdef Exchange exchange = self.exchange
+        cdef list held = self.held
+        self.exchange = None
+        self.held = self.sent = None
+        if held is not None:
+            self._take_from_held(sum(map(len, held)))
+        return exchange
+
+    # --- the request
+
+    cdef int _begin(self, const char* head, Py_ssize_t size) except -1:
+        cdef list fields = request_fields_of(head, size, self.connection.endpoint.tls)
+        cdef int64_t length = 0
+        if self.exchange.request.framing == FRAMING_LENGTH:
+            length = length_of(dict(fields)[b"content-length"])
+        framing_start(&self.request_framing, self.exchange.request.framing, length)
+        return self.connection.begin_stream(self, fields, self.request_framing.is_done)
+
+    cdef int _send_body(self, bytes data) except -1:
+        """Send bytes of the body, framed as its head says."""
+        cdef HTTP2BackendConnection connection = self.connection
+        cdef HTTP2BackendSession session = connection.session
+        self._keep_sent(data)
+        if self.request_framing.kind == FRAMING_CHUNKED:
+            self._send_chunks(session, data)
+        elif not self.request_framing.is_done:
+            self.request_framing.remaining -= PyBytes_GET_SIZE(data)
+            self.request_framing.is_done = self.request_framing.remaining <= 0
+            session.send(self.stream, data, self.request_framing.is_done)
+        if session.queued(self.stream) > connection.plane.settings.max_buffered:
+            # Most of it may go out at once.
+            connection._write_out()
+            if not self.is_request_full and session.queued(self.stream) > connection.plane.settings.max_buffered:
+                self.is_request_full = True
+                connection.full.append(self)
+            return 0
+        return connection.write_soon()
+
+    cdef int _send_chunks(self, HTTP2BackendSession session, bytes data) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t used
+        cdef int64_t payload
+        cdef bytes body
+        if self.request_trailer is None:
+            self.request_trailer = bytearray()
+        while at < size and not self.request_framing.is_done:
+            payload = 0
+            begin_message()
+            used = walk_chunked(
+                &self.request_framing, PyBytes_AS_STRING(data) + at, size - at, False, &payload, self.request_trailer
+            )
+            body = take_message()
+            assert used >= 0, "the client's side frames the body"
+            at += used
+            if payload:
+                session.send(self.stream, body, self.request_framing.is_done and not self.request_trailer)
+                if self.request_framing.is_done and not self.request_trailer:
+                    return 0
+        if self.request_framing.is_done:
+            session.send_trailers(self.stream, self._trailer_fields())
+        return 0
+
+    cdef list _trailer_fields(self):
+        cdef bytes text
+        if not self.request_trailer:
+            return []
+        text = b"0\r\n" + bytes(self.request_trailer) + b"\r\n"
+        return trailer_fields_of(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+    cdef int _keep_sent(self, bytes data) except -1:
+        """Keep what a stream that is refused needs again, as long as that is little and nothing has been answered."""
+        if self.sent is not None:
+            self.sent_size += PyBytes_GET_SIZE(data)
+            if self.sent_size > self.connection.plane.settings.max_buffered:
+                self.sent = None
+            else:
+                self.sent.append(data)
+        return 0
+
+    cdef int on_room(self) except -1:
+        """The backend takes more of the request."""
+        self.is_request_full = False
+        return self.exchange.on_backend_room()
+
+    # --- the response
+
+    cdef int on_interim(self, tuple fields) except -1:
+        if not self._scan(fields, False):
+            return 0
+        if not self.exchange.response.count_interim():
+            return self.reject("http2: too many 1xx informational responses")
+        return self.exchange.on_interim(response_head)
+
+    cdef int on_response(self, tuple fields, bint is_last) except -1:
+        """The fields of the final response, which is all of it if `is_last`. A message begins, for DATA that came with them."""
+        cdef Exchange exchange = self.exchange
+        cdef Head head = response_head
+        if not self._scan(fields, is_last):
+            return 0
+        self.has_begun = True
+        self.has_ended = is_last
+        self.remaining = head.content_length()
+        if exchange.request.is_head or head.status == 204 or head.status == 304:
+            self.framing = FRAMING_NONE
+        elif self.remaining < 0 or head.has(HEADER_TRAILER):
+            # Only chunks have a trailer behind them, and the length tells the client nothing that it could not do without.
+            self.framing = FRAMING_CHUNKED
+        else:
+            self.framing = FRAMING_LENGTH
+        return exchange.on_response_head(head, self.framing)
+
+    cdef int on_bare_head(self) except -1:
+        """No DATA has come with the head: it goes out by itself."""
+        cdef Exchange exchange = self.exchange
+        exchange.client.write_rendered()
+        return exchange.on_response_end() if self.has_ended and self.exchange is exchange else 0
+
+    cdef bint _scan(self, tuple fields, bint is_last) except -1:
+        """Make a head of fields, `response_head`. Returns whether it is one; otherwise the exchange is given up."""
+        cdef Settings settings = self.connection.plane.settings
+        cdef Head head = response_head
+        self.connection.is_probed = False
+        self.has_bytes = True
+        self.sent = None
+        try:
+            self.head = response_head_of(fields, False)
+        except MalformedFieldsError as error:
+            self.reject(f"malformed HTTP response: {error}")
+            return False
+        if PyBytes_GET_SIZE(self.head) > settings.max_response_head:
+            self.reject("http2: response header list larger than advertised limit")
+            return False
+        head.scan(PyBytes_AS_STRING(self.head), PyBytes_GET_SIZE(self.head), settings.max_response_headers)
+        if is_last and head.content_length() < 0:
+            # As Go has it: there is a body, an empty one.
+            self.head = self.head[: PyBytes_GET_SIZE(self.head) - 2] + b"Content-Length: 0\r\n\r\n"
+            head.scan(PyBytes_AS_STRING(self.head), PyBytes_GET_SIZE(self.head), settings.max_response_headers + 1)
+        head.slice_status_line()
+        if head.is_crowded:
+            self.lose(Failure(FAILURE_TOO_MANY_HEADERS, "Too many response headers"), HTTP2_CANCEL)
+            return False
+        return True
+
+    cdef int on_data(self, bytes data, bint is_last) except -1:
+        """DATA, which may end the response. A message may be under construction: the head in front of it."""
+        cdef Exchange exchange = self.exchange
+        cdef HTTP2BackendConnection connection = self.connection
+        connection.is_probed = False
+        self.has_ended = is_last
+        if self.framing == FRAMING_NONE and PyBytes_GET_SIZE(data):
+            drop_message()
+            return self.reject("http2: DATA of a response without a body")
+        if self.held is not None or (self.is_paused and not _is_open):
+            if self.held is None:
+                self.held = []
+            self.held.append(data)
+            connection.held += PyBytes_GET_SIZE(data)
+            return 0
+        if not _is_open:
+            begin_message()
+        self._relay(data)
+        if not connection.is_closed:
+            connection.session.acknowledge(self.stream, PyBytes_GET_SIZE(data))
+        return self._end() if is_last and self.exchange is exchange else 0
+
+    cdef int on_trailers(self, tuple fields) except -1:
+        """The fields behind the body, which are its end."""
+        try:
+            self.trailer = bytearray(trailer_lines_of(fields))
+        except MalformedFieldsError as error:
+            return self.reject(f"malformed HTTP response: {error}")
+        self.connection.is_probed = False
+        self.has_ended = True
+        return self._end() if self.held is None else 0
+
+    cdef int _relay(self, bytes data) except -1:
+        """Write DATA to the client, behind the message under construction."""
+        cdef ClientSide client = self.exchange.client
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef bint is_chunked = self.exchange.response.framing == FRAMING_CHUNKED and size > 0
+        cdef bytes prefix
+        self.exchange.response.count_body(size)
+        self.remaining -= size
+        if is_chunked:
+            put_hex(size)
+            put_text(b"\r\n")
+        if size <= RELAY_COPY_MAX:
+            put_bytes(data)
+            if is_chunked:
+                put_text(b"\r\n")
+            return client.write_rendered()
+        prefix = take_message()
+        if is_chunked:
+            return client.write_parts([prefix, data, b"\r\n"])
+        return client.write_parts([prefix, data]) if PyBytes_GET_SIZE(prefix) else client.write(data)
+
+    cdef int _end(self) except -1:
+        """All of the response is with the client's side."""
+        cdef Exchange exchange = self.exchange
+        if exchange.response.framing == FRAMING_CHUNKED:
+            exchange.client.write(last_chunk(self.trailer))
+        return exchange.on_response_end() if self.exchange is exchange else 0
+
+    cdef int _take_from_held(self, Py_ssize_t size) except -1:
+        self.connection.held -= size
+        if not self.connection.is_closed:
+            self.connection.session.acknowledge(self.stream, size)
+            self.connection.write_soon()
+        return 0
+
+    # --- endings
+
+    cdef int on_reset(self, int code) except -1:
+        """RST_STREAM of the backend."""
+        cdef str text = f"stream error: stream ID {self.stream}; {error_name(code)}; received from peer"
+        if self.has_ended:
+            # It wants no more of the request.
+            return 0
+        return self.lose(Failure(FAILURE_REFUSED if code == HTTP2_REFUSED_STREAM else FAILURE_STREAM, text), HTTP2_NO_ERROR)
+
+    cdef int on_closed(self, int code) except -1:
+        """The session has given the stream up: it is beyond what a GOAWAY lets be, or its response breaks the rules."""
+        if self.has_ended:
+            return 0
+        if code == HTTP2_REFUSED_STREAM:
+            return self.lose(
+                Failure(FAILURE_REFUSED, "http2: Transport received Server's graceful shutdown GOAWAY"), HTTP2_NO_ERROR
+            )
+        return self.lose(
+            Failure(FAILURE_BAD_RESPONSE, f"stream error: stream ID {self.stream}; {error_name(code)}"), HTTP2_NO_ERROR
+        )
+
+    cdef int reject(self, str what) except -1:
+        """Give up a response that breaks the rules."""
+        return self.lose(Failure(FAILURE_BAD_RESPONSE, what), HTTP2_PROTOCOL_ERROR)
+
+    cdef int lose(self, Failure failure, int code) except -1:
+        """Give up the exchange; the stream, if there is one still, is reset with this code."""
+        cdef list sent = self.sent
+        cdef Exchange exchange = self.let_go()
+        self.connection.drop(self, code)
+        if exchange is None:
+            return 0
+        if failure.kind == FAILURE_REFUSED:
+            if sent is None:
+                failure = Failure(FAILURE_STREAM, failure.text)
+            else:
+                for data in sent:
+                    exchange.request.hold(data)
+        return exchange.on_backend_lost(failure, self.was_kept, self.has_bytes)
+
+    cdef int on_panic(self, object error) except -1:
+        """A fault of ours, in what is about this stream."""
+        cdef Exchange exchange = self.exchange
+        return log_panic(self.connection.plane, error) if exchange is None else respond_panic(exchange, error)

@@ -1,0 +1,338 @@
+# HTTP2ClientConnection: a client that speaks HTTP/2. Each of its streams carries one exchange.
+#
+# What the client says goes through the session, which says it again as calls below; what the exchanges say goes back through the
+# session and is written once, at the end of a wake-up.
+
+cdef class HTTP2ClientConnection(AcceptedConnection):
+    def __cinit__(self, DataPlane plane, ClientIdentity identity):
+        self.plane = plane
+        self.identity = identity
+        self.streams = {}
+        self.unsent = set()
+        self.session = ClientSession(self)
+
+    def __repr__(self):
+        cdef str address = "of nobody" if self.identity.address is None else self.identity.address.decode()
+        return f"<HTTP2ClientConnection {address} {'closing' if self.is_closing else f'{len(self.streams)} streams'}>"
+
+    # --- asyncio.Protocol
+
+    cdef int on_connection(self) except -1:
+        if self.on_accepted():
+            self.session.begin()
+            if self.plane.is_draining:
+                self._begin_drain()
+            self.gather()
+            if not self.identity.is_tls:
+                self.plane.turns.add_new_connection(self)
+        return 0
+
+    cdef int on_data(self, bytes data) except -1:
+        self.begin_read(PyBytes_GET_SIZE(data))
+        if self.is_closing:
+            self.discarded += PyBytes_GET_SIZE(data)
+            if self.discarded > DISCARD_MAX:
+                self.abort()
+        elif self.must_wait():
+            self.keep_for_turn(data)
+        else:
+            self._receive(data)
+        return self.end_read(PyBytes_GET_SIZE(data))
+
+    cdef int on_turn(self) except -1:
+        cdef bytes data = self.unread
+        self.unread = None
+        return 0 if data is None or self.is_closing else self._receive(data)
+
+    def eof_received(self):
+        # Streams that wait for their answers are given up, as Go does: a client that waits does not end its connection.
+        return False
+
+    def connection_lost(self, error):
+        error = self.on_lost(error)
+        self.is_closing = True
+        self._leave_streams(error if isinstance(error, OSError) else None)
+        self.unread = None
+        if error is not None and not isinstance(error, OSError):
+            # What the loop makes of a fault of ours.
+            log_panic(self.plane, error)
+        if self.session is not None:
+            self.session.forget()
+            self.session = None
+
+    cdef on_deadline(self, DeadlineQueue queue):
+        if self.is_closing or queue is self.plane.stalls:
+            if self.is_closing or self.is_stalled():
+                self.abort()
+        elif queue is self.plane.lingerings:
+            # It has not said that it knows of the end.
+            self._end_drain()
+        else:
+            if self.session.is_in_head():
+                count_refusal(self.plane, REFUSAL_INCOMPLETE_HEADER)
+            self.shut(HTTP2_NO_ERROR)
+
+    cdef int on_panic(self, object error) except -1:
+        self.abort()
+        return log_panic(self.plane, error)
+
+    cdef int on_full(self) except -1:
+        return self.let_read(False)
+
+    cdef int on_room(self) except -1:
+        if not self.is_closing:
+            self.write_gathered()
+            self._look_at_waits()
+        return self.let_read(True)
+
+    cdef int watch_stall(self) except -1:
+        """A client that takes nothing at all is not waited for, whatever waits for it."""
+        if self.is_write_paused and not self.is_closing:
+            self.unwritten = self.count_unwritten()
+            self.arm(self.plane.stalls)
+        return 0
+
+    # --- from the client
+
+    cdef int _receive(self, bytes data) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t end
+        self.is_working = True
+        try:
+            while at < size and not self.session.is_over:
+                end = self.session.end_of_slice(data, at)
+                self.session.receive(data if end - at == size else data[at:end])
+                at = end
+                if at < size and self.is_share_spent():
+                    self.keep_for_turn(data[at:])
+                    break
+        finally:
+            self.is_working = False
+        if self.transport is not None and not self.is_closing:
+            self.write_gathered()
+            self._look_at_waits()
+        return 0
+
+    cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1:
+        """A request has come; `is_last`: it has no body."""
+        cdef HTTP2ClientSide side
+        cdef bytes raw
+        try:
+            raw = request_head_of(fields, not is_last)
+        except MalformedFieldsError:
+            count_refusal(self.plane, REFUSAL_MALFORMED)
+            return self.session.reset(number, HTTP2_PROTOCOL_ERROR)
+        side = HTTP2ClientSide(self.identity, self, number)
+        self.streams[number] = side
+        try:
+            side.begin(raw, not is_last)
+        except Exception as error:
+            side.on_panic(error)
+        return 0
+
+    cdef int on_body(self, uint32_t number, bytes data, bint is_last) except -1:
+        cdef HTTP2ClientSide side = self.streams.get(number)
+        if side is None:
+            return self.session.acknowledge(number, PyBytes_GET_SIZE(data))
+        try:
+            side.on_body(data, is_last)
+        except Exception as error:
+            side.on_panic(error)
+        return 0
+
+    cdef int on_trailers(self, uint32_t number, tuple fields) except -1:
+        cdef HTTP2ClientSide side = self.streams.get(number)
+        if side is not None:
+            try:
+                side.on_trailers(fields)
+            except Exception as error:
+                side.on_panic(error)
+        return 0
+
+    cdef int on_reset(self, uint32_t number) except -1:
+        """The client wants no more of this stream."""
+        cdef HTTP2ClientSide side = self.streams.get(number)
+        if side is not None:
+            try:
+                side.on_gone(None)
+            except Exception as error:
+                side.on_panic(error)
+        return 0
+
+    cdef int on_stream_closed(self, uint32_t number, int code) except -1:
+        """The stream is over, for the reason `code`."""
+        cdef HTTP2ClientSide side = self.streams.pop(number, None)
+        if side is None:
+            return 0
+        self.unsent.discard(side)
+        try:
+            if code and not side.is_gone and side.exchange is not None:
+                # Not the client's reset, so one of the engine's: DATA that is not what content-length says, above all.
+                side.is_gone = True
+                side.exchange.on_broken_body()
+            side.on_gone(None)
+        except Exception as error:
+            side.on_panic(error)
+        return 0
+
+    cdef int on_ping_answered(self) except -1:
+        return self._end_drain()
+
+    # --- to the client
+
+    cdef int gather(self) except -1:
+        """There is something to write, at the end of this wake-up."""
+        if not self.is_working and not self.is_write_due:
+            self.is_write_due = True
+            self.plane.gathered.add(self)
+        return 0
+
+    cdef int write_gathered(self) except -1:
+        self.is_write_due = False
+        if self.transport is None or self.is_closing:
+            return 0
+        self.write_now()
+        if self.session is None:
+            return 0
+        self.session.dispatch()
+        self._look_at_unsent()
+        if self.transport is None or self.is_closing:
+            return 0
+        if self.session.is_over:
+            # Perhaps by what has been written: that makes streams end.
+            self.write_now()
+            self._linger()
+        elif self.drain_stage == DRAIN_LAST and not self.streams:
+            self._linger()
+        return 0
+
+    cdef int write_now(self) except -1:
+        """Write what the session has, while the client takes it."""
+        cdef bytes data
+        cdef int writes
+        for writes in range(HTTP2_WRITES_AT_ONCE):
+            if self.is_write_paused or self.transport is None or self.is_closing:
+                return 0
+            data = self.session.take()
+            if PyBytes_GET_SIZE(data) == 0:
+                return 0
+            self.write_out(data)
+        # There may be more, behind what others have to do.
+        return self.gather()
+
+    cdef int _look_at_unsent(self) except -1:
+        """Let those go on whose responses the client has taken, and hold those back of which too much waits."""
+        cdef HTTP2ClientSide side
+        cdef list sides
+        cdef bint is_nothing
+        if not self.unsent:
+            return 0
+        sides = list(self.unsent)
+        is_nothing = self.session.unsent() == 0
+        self.unsent_bytes = 0
+        for side in sides:
+            side.unsent = 0 if is_nothing else self.session.unsent_of(side.number)
+            self.unsent_bytes += side.unsent
+        for side in sides:
+            try:
+                side.look()
+            except Exception as error:
+                side.on_panic(error)
+            if side.unsent == 0 and not side.is_held and not side.awaits_end():
+                self.unsent.discard(side)
+        return 0
+
+    cdef int _look_at_waits(self) except -1:
+        """What this connection waits for now has its deadline."""
+        if self.transport is None or self.is_closing or self.is_write_paused or self.drain_stage == DRAIN_NOTICE:
+            return 0
+        if self.session.is_in_head() or not self.is_used:
+            if self.queue is not self.plane.header_reads:
+                self.arm(self.plane.header_reads)
+        elif self.exchanges:
+            self.disarm()
+        elif self.queue is not self.plane.client_idles:
+            self.arm(self.plane.client_idles)
+        return 0
+
+    cdef int on_exchange_end(self) except -1:
+        self.exchanges -= 1
+        self.gather()
+        if self.exchanges == 0 and not self.is_working:
+            self._look_at_waits()
+        return 0
+
+    # --- what the router asks
+
+    cdef bint is_active(self) noexcept:
+        return self.exchanges > 0 or self.is_closing or len(self.streams) > 0
+
+    cdef bint is_idle(self) noexcept:
+        return self.is_used and not self.is_active()
+
+    cdef int drain(self, bint closes_idle) except -1:
+        if self.drain_stage == DRAIN_NONE and not self.is_closing and self.transport is not None:
+            self._begin_drain()
+            self.gather()
+        return 0
+
+    cdef int _begin_drain(self) except -1:
+        """The client is to know that no more streams are wanted, before those that are on their way are refused."""
+        self.drain_stage = DRAIN_NOTICE
+        self.session.notify_shutdown()
+        self.arm(self.plane.lingerings)
+        return 0
+
+    cdef int _end_drain(self) except -1:
+        """What has come until now is served, and nothing else."""
+        if self.drain_stage == DRAIN_NOTICE:
+            self.drain_stage = DRAIN_LAST
+            self.session.say_goodbye(HTTP2_NO_ERROR)
+            self.disarm()
+            self.gather()
+            self._look_at_waits()
+        return 0
+
+    # --- endings
+
+    cdef int shut(self, int code) except -1:
+        """Say why, and end."""
+        if not self.is_closing and self.transport is not None:
+            self.session.say_goodbye(code)
+            self.write_now()
+            self._linger()
+        return 0
+
+    cdef int _linger(self) except -1:
+        """Half-close and read on for a moment: closing with unread bytes would reset the connection and lose the last frame."""
+        if self.is_closing or self.transport is None:
+            return 0
+        self.is_closing = True
+        self._leave_streams(None)
+        if self.transport is None:
+            return 0
+        self.transport.write_eof()
+        self.let_read(True)
+        self.arm(self.plane.lingerings)
+        return 0
+
+    cdef int _leave_streams(self, object error) except -1:
+        """There are no streams any more."""
+        cdef HTTP2ClientSide side
+        cdef list sides = list(self.streams.values())
+        self.streams.clear()
+        self.unsent.clear()
+        for side in sides:
+            try:
+                side.on_gone(error)
+            except Exception as fault:
+                side.on_panic(fault)
+        return 0
+
+    cdef int abort(self) except -1:
+        self.is_closing = True
+        self.disarm()
+        if self.transport is not None:
+            self.abort_transport()
+        return 0

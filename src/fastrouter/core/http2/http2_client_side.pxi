@@ -1,0 +1,446 @@
+# HTTP2ClientSide: the client of an exchange that came as a stream of HTTP/2.
+#
+# The exchange gets a head of HTTP/1.1 and gives one, and bodies framed as there; here both become frames.
+
+cdef class HTTP2ClientSide(ClientSide):
+    def __cinit__(self, ClientIdentity identity, HTTP2ClientConnection connection, uint32_t number):
+        self.connection = connection
+        self.number = number
+
+    # --- the request
+
+    cdef int begin(self, bytes raw, bint has_body) except -1:
+        """Door 2: `raw` is the request's head, as text of HTTP/1.1."""
+        cdef HTTP2ClientConnection connection = self.connection
+        cdef Head head = request_head
+        cdef Exchange exchange
+        self.is_request_over = not has_body
+        head.scan(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), connection.plane.settings.max_request_headers + 1)
+        head.slice_request_line()
+        self.is_head = is_word(head.base, head.method, b"HEAD")
+        if not check_stream(self, raw, head):
+            return 0
+        self.remaining = head.content_length()
+        # Nothing but extended CONNECT has such a field: what comes behind it is no body, but the tunnel's.
+        self.wants_tunnel = head.has(HEADER_UPGRADE)
+        if has_body and self.remaining != 0 and not self.wants_tunnel:
+            self.framing = FRAMING_CHUNKED if self.remaining < 0 else FRAMING_LENGTH
+        self.is_body_handed = self.framing == FRAMING_NONE
+        exchange = new_exchange(self, connection.plane)
+        exchange.on_request(raw, head, self.framing)
+        exchange.request.set_http2()
+        exchange.request.note_grpc(head)
+        exchange.request.set_first(not connection.is_used)
+        connection.is_used = True
+        connection.exchanges += 1
+        if connection.plane.settings.route_patience > 0 and self._awaits_route(exchange):
+            return 0
+        return self._serve(exchange, head)
+
+    cdef int _serve(self, Exchange exchange, Head head) except -1:
+        self.exchange = exchange
+        if self.connection.plane.is_draining:
+            exchange.response.close_after()
+        return serve(exchange, head)
+
+    cdef bint _awaits_route(self, Exchange exchange) except -1:
+        """Whether the request is put off because nobody has registered for it yet."""
+        cdef StreamRouteWait wait
+        if exchange.request.host.length == 0 or asks_for_health(exchange):
+            return False
+        # Found here, it is not looked for again.
+        exchange.round_trip.go_to(find_pool(exchange, False))
+        if exchange.round_trip.pool is not None and PyList_GET_SIZE(exchange.round_trip.pool.endpoints) > 0:
+            return False
+        exchange.round_trip.go_to(None)
+        wait = self.route_wait = StreamRouteWait(self, exchange)
+        self.connection.plane.route_waits.add(wait, exchange)
+        return True
+
+    cdef int on_route_wait_over(self) except -1:
+        """The request goes on: its route is there, or its time is over."""
+        cdef Exchange exchange = self.route_wait.exchange
+        cdef Head head = request_head
+        cdef bytes raw = exchange.request.head
+        self.route_wait = None
+        head.scan(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), self.connection.plane.settings.max_request_headers + 1)
+        head.slice_request_line()
+        self._serve(exchange, head)
+        return self.resume()
+
+    # --- its body
+
+    cdef int on_body(self, bytes data, bint is_last) except -1:
+        """The next DATA, perhaps without a byte; `is_last`: END_STREAM."""
+        if is_last:
+            self.is_request_over = True
+        if self.exchange is None and self.route_wait is None:
+            self.discarded += PyBytes_GET_SIZE(data)
+            if self.discarded > DISCARD_MAX and not self.is_gone:
+                self.is_gone = True
+                self.connection.session.reset(self.number, HTTP2_NO_ERROR)
+            return self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
+        if self.waiting is not None or not self._can_hand_over():
+            if self.waiting is None:
+                self.waiting = []
+            self.waiting.append(data)
+            self.waiting_size += PyBytes_GET_SIZE(data)
+            return 0
+        return self._hand_over(data, is_last)
+
+    cdef int on_trailers(self, tuple fields) except -1:
+        """The fields behind the body, which end it."""
+        try:
+            self.trailer = trailer_lines_of(fields)
+        except MalformedFieldsError:
+            self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
+            return self._break()
+        return self.on_body(b"", True)
+
+    cdef bint _can_hand_over(self) noexcept:
+        """Whether the exchange can take what comes."""
+        if self.exchange is None or (self.wants_tunnel and self.tunnel is None):
+            return False
+        return self.exchange.can_take_body()
+
+    cdef int _hand_over(self, bytes data, bint is_last) except -1:
+        """Give the exchange a piece of body, which it can take."""
+        cdef Exchange exchange = self.exchange
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef bytes framed = data
+        if self.tunnel is not None:
+            return self._hand_to_tunnel(data, is_last)
+        if self.framing == FRAMING_LENGTH:
+            if size > self.remaining or (is_last and size < self.remaining):
+                self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
+                return self._break()
+            self.remaining -= size
+            # END_STREAM may come behind the last byte.
+            is_last = self.remaining == 0
+        elif self.framing == FRAMING_CHUNKED:
+            begin_message()
+            if size:
+                put_hex(size)
+                put_text(b"\r\n")
+                put_bytes(data)
+                put_text(b"\r\n")
+            if is_last:
+                put_bytes(last_chunk(None if self.trailer is None else bytearray(self.trailer)))
+            framed = take_message()
+        elif size:
+            self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
+            return self._break()
+        if not self.is_body_handed:
+            self.is_body_handed = is_last
+            exchange.on_body(framed, size, is_last)
+        return self.connection.session.acknowledge(self.number, size)
+
+    cdef int _break(self) except -1:
+        """The body is not what its head announced. The stream is reset, or is about to be."""
+        self.is_gone = True
+        self._drop_waiting()
+        return 0 if self.exchange is None else self.exchange.on_broken_body()
+
+    cdef int _drop_waiting(self) except -1:
+        cdef Py_ssize_t size = self.waiting_size
+        self.waiting = None
+        self.waiting_size = 0
+        return 0 if self.connection.session is None else self.connection.session.acknowledge(self.number, size)
+
+    cdef int resume(self) except -1:
+        cdef list waiting
+        cdef Py_ssize_t at
+        while self.waiting is not None and self._can_hand_over():
+            waiting = self.waiting
+            self.waiting = None
+            self.waiting_size = 0
+            for at in range(PyList_GET_SIZE(waiting)):
+                if self.exchange is None:
+                    break
+                if not self._can_hand_over():
+                    self.waiting = waiting[at:]
+                    self.waiting_size = sum([len(piece) for piece in self.waiting])
+                    break
+                self._hand_over(waiting[at], self.is_request_over and at == PyList_GET_SIZE(waiting) - 1)
+        if self.connection.session is not None:
+            # The client may send as much again.
+            return self.connection.gather()
+        return 0
+
+    cdef int pause(self) except -1:
+        # What comes waits, and the client's window is not opened meanwhile.
+        return 0
+
+    # --- the response
+
+    cdef int write_rendered(self) except -1:
+        cdef Py_ssize_t size = end_message()
+        return 0 if self.is_gone else self._take(_message, size)
+
+    cdef int write(self, object data) except -1:
+        cdef bytes text
+        if self.is_gone:
+            return 0
+        if self.stage == RESPONSE_UNTIL_END or (self.stage == RESPONSE_LENGTH and len(data) < self.left):
+            self.left -= len(data)
+            return self._send(data, len(data), False)
+        text = data if type(data) is bytes else bytes(data)
+        return self._take(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+    cdef int write_parts(self, list parts) except -1:
+        for part in parts:
+            self.write(part)
+        return 0
+
+    cdef int _take(self, const char* text, Py_ssize_t size) except -1:
+        """Send what is text of HTTP/1.1: heads, and body as they frame it."""
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t step
+        while at < size and self.stage != RESPONSE_ENDED and not self.is_gone:
+            if self.stage == RESPONSE_HEAD:
+                at += self._take_head(text + at, size - at)
+            elif self.stage == RESPONSE_CHUNK_LINE:
+                at += self._take_chunk_line(text + at, size - at)
+            elif self.stage == RESPONSE_CHUNK_END:
+                at += 2
+                self.stage = RESPONSE_CHUNK_LINE
+            elif self.stage == RESPONSE_UNTIL_END:
+                self._send(text[at:size], size - at, False)
+                at = size
+            else:
+                step = min(self.left, size - at)
+                self.left -= step
+                if self.left > 0:
+                    self._send(text[at : at + step], step, False)
+                elif self.stage == RESPONSE_LENGTH:
+                    self.stage = RESPONSE_ENDED
+                    self._send(text[at : at + step], step, True)
+                elif size - at - step == 7 and memcmp(text + at + step, b"\r\n0\r\n\r\n", 7) == 0:
+                    # No other frame is needed for the end.
+                    self.stage = RESPONSE_ENDED
+                    self._send(text[at : at + step], step, True)
+                else:
+                    self.stage = RESPONSE_CHUNK_END
+                    self._send(text[at : at + step], step, False)
+                at += step
+        return 0
+
+    cdef Py_ssize_t _take_head(self, const char* text, Py_ssize_t size) except -1:
+        """Send the head at the beginning of `text`. Returns its size."""
+        cdef Py_ssize_t end = find_head_end(text, size, 0)
+        cdef HeadNotes notes
+        cdef list fields = response_fields_of(text, end, &notes)
+        cdef int status = (text[9] - 48) * 100 + (text[10] - 48) * 10 + text[11] - 48
+        if status == 101:
+            # What HTTP/1.1 switches protocols with is a success here, and the stream is the tunnel (RFC 8441 section 5).
+            fields = [(b":status", b"200"), *[field for field in fields[1:] if field[0] != b"sec-websocket-accept"]]
+            self.stage = RESPONSE_UNTIL_END
+            self.connection.session.respond(self.number, fields, False)
+        elif status < 200:
+            self.connection.session.inform(self.number, fields)
+        elif self.is_head or status == 204 or status == 304 or notes.length == 0:
+            self.stage = RESPONSE_ENDED
+            self.connection.session.respond(self.number, fields, True)
+        else:
+            self.left = notes.length
+            if notes.is_chunked:
+                self.stage = RESPONSE_CHUNK_LINE
+            else:
+                self.stage = RESPONSE_UNTIL_END if notes.length < 0 else RESPONSE_LENGTH
+            self.connection.session.respond(self.number, fields, False)
+        self._note_written()
+        return end
+
+    cdef Py_ssize_t _take_chunk_line(self, const char* text, Py_ssize_t size) except -1:
+        """Begin with a chunk, or end with the last one. Returns how many bytes that took."""
+        cdef const char* newline = <const char*>memchr(text, c"\n", size)
+        cdef const char* at = text
+        cdef list fields
+        self.left = 0
+        while hex_digit(at[0]) >= 0:
+            self.left = self.left * 16 + hex_digit(at[0])
+            at += 1
+        if self.left:
+            self.stage = RESPONSE_CHUNK
+            return newline + 1 - text
+        self.stage = RESPONSE_ENDED
+        fields = trailer_fields_of(text, size)
+        if fields:
+            self.connection.session.send_trailers(self.number, fields)
+        else:
+            self.connection.session.end(self.number)
+        self._note_written()
+        return size
+
+    cdef int _send(self, object data, Py_ssize_t size, bint is_last) except -1:
+        cdef HTTP2ClientConnection connection = self.connection
+        connection.session.send(self.number, data, is_last)
+        self.unsent += size
+        connection.unsent_bytes += size
+        self._note_written()
+        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX:
+            self._hold_back()
+        return 0
+
+    cdef int _note_written(self) except -1:
+        self.connection.unsent.add(self)
+        return self.connection.gather()
+
+    cdef int _hold_back(self) except -1:
+        """The client does not take what is written as fast as it comes."""
+        if self.exchange is not None and not self.is_held:
+            self.is_held = True
+            if self.exchange.queue is None:
+                self._watch().watch_stall()
+            return self.exchange.on_client_full()
+        return 0
+
+    cdef int look(self) except -1:
+        """What could be written is written; `unsent` waits."""
+        cdef HTTP2ClientConnection connection = self.connection
+        if self.awaits_end():
+            if self.unsent == 0 and not connection.is_write_paused and not connection.is_write_due:
+                # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).
+                self.is_gone = True
+                connection.session.reset(self.number, HTTP2_NO_ERROR)
+                return connection.gather()
+            return 0
+        if (
+            self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused
+            or (self.unsent and connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX)
+        ):
+            return self._hold_back()
+        if self.is_held:
+            self.is_held = False
+            self._end_watch()
+            if self.tunnel is not None:
+                self.tunnel.watch_silence()
+            if self.exchange is not None:
+                return self.exchange.on_client_room()
+        return 0
+
+    cdef bint awaits_end(self) noexcept:
+        """Whether the response is complete, and the client still sends its request."""
+        return self.stage == RESPONSE_ENDED and self.exchange is None and not self.is_request_over and not self.is_gone
+
+    cdef bint is_full(self) noexcept:
+        return self.is_held
+    # --- the tunnel
+
+    cdef bytes begin_tunnel(self, Tunnel tunnel):
+        cdef bytes early = b"" if self.waiting is None else b"".join(self.waiting)
+        self.tunnel = tunnel
+        self._drop_waiting()
+        return early
+
+    cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1:
+        if PyBytes_GET_SIZE(data):
+            self.tunnel.on_client_data(data)
+            self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
+        if is_last and self.tunnel is not None:
+            self.tunnel.on_client_half_close()
+        return 0
+
+    cdef bint take_end(self) noexcept:
+        return self.is_request_over
+
+    cdef bint can_half_close(self) except -1:
+        return not self.is_gone
+
+    cdef int half_close(self) except -1:
+        return self.close()
+
+    cdef int watch_silence(self) except -1:
+        return self._watch().watch_silence()
+
+    cdef StreamWatch _watch(self):
+        if self.watch is None:
+            self.watch = StreamWatch(self)
+        return self.watch
+
+    cdef int _end_watch(self) except -1:
+        if self.watch is not None:
+            self.watch.disarm()
+        return 0
+
+    cdef int give_up(self) except -1:
+        """Too long has the client taken nothing."""
+        self.is_gone = True
+        self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        self.connection.gather()
+        return self.exchange.on_client_gone(None)
+
+    # --- endings
+
+    cdef int on_gone(self, object error) except -1:
+        """There is no stream any more: the client has reset it, or the connection has ended with `error`."""
+        cdef Exchange exchange = self.exchange
+        self.is_gone = True
+        self._drop_waiting()
+        if self.route_wait is not None:
+            # It comes to no request.
+            self.route_wait.side = None
+            self.route_wait = None
+            self.connection.on_exchange_end()
+        return 0 if exchange is None else exchange.on_client_gone(error)
+
+    cdef int on_panic(self, object error) except -1:
+        """A fault of ours in what this stream has said: nobody else pays for it."""
+        if self.exchange is not None:
+            return respond_panic(self.exchange, error)
+        if not self.is_gone and self.connection.session is not None:
+            self.is_gone = True
+            self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        return log_panic(self.connection.plane, error)
+
+    cdef int finish(self, bint is_last) except -1:
+        if self.exchange is None:
+            return 0
+        self.exchange = None
+        self.tunnel = None
+        self._end_watch()
+        # Each knows the other.
+        self.watch = None
+        self._drop_waiting()
+        if not self.is_gone and self.stage != RESPONSE_ENDED:
+            if self.stage == RESPONSE_UNTIL_END:
+                self.connection.session.end(self.number)
+            else:
+                self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+                self.is_gone = True
+            self.stage = RESPONSE_ENDED
+        if self.awaits_end():
+            self.connection.unsent.add(self)
+        return self.connection.on_exchange_end()
+
+    cdef int break_off(self, bint needs_reset) except -1:
+        if not self.is_gone and self.stage != RESPONSE_ENDED:
+            # What the client can still take of it comes first.
+            self.connection.write_now()
+            self.is_gone = True
+            if self.connection.session is not None:
+                self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        return 0
+
+    cdef int close(self) except -1:
+        if not self.is_gone and self.stage != RESPONSE_ENDED:
+            self.stage = RESPONSE_ENDED
+            self.connection.session.end(self.number)
+            return self._note_written()
+        return 0
+
+    cdef bint serves(self, Exchange exchange) noexcept:
+        return self.exchange is exchange
+
+    cdef int abort(self) except -1:
+        if self.exchange is None:
+            return 0
+        self.exchange = None
+        self.tunnel = None
+        self._end_watch()
+        self.watch = None
+        if not self.is_gone:
+            self.is_gone = True
+            self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        self._drop_waiting()
+        return self.connection.on_exchange_end()
