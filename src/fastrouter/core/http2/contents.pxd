@@ -160,7 +160,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef flag is_gone                           # there is no stream any more
     cdef int begin(self, bytes raw, bint has_body) except -1
     cdef int _serve(self, Exchange exchange, Head head) except -1
-    cdef bint _awaits_route(self, Exchange exchange) except -1
+    cdef bint _awaits_route(self, Exchange exchange, Head head) except -1
     cdef int on_route_wait_over(self) except -1
     cdef int on_body(self, bytes data, bint is_last) except -1
     cdef int on_trailers(self, tuple fields) except -1

@@ -33,7 +33,7 @@ cdef class HTTP2ClientSide(ClientSide):
         exchange.request.set_first(not connection.is_used)
         connection.is_used = True
         connection.exchanges += 1
-        if connection.plane.settings.route_patience > 0 and self._awaits_route(exchange):
+        if connection.plane.settings.route_patience > 0 and self._awaits_route(exchange, head):
             return 0
         return self._serve(exchange, head)
 
@@ -43,16 +43,11 @@ cdef class HTTP2ClientSide(ClientSide):
             exchange.response.close_after()
         return serve(exchange, head)
 
-    cdef bint _awaits_route(self, Exchange exchange) except -1:
+    cdef bint _awaits_route(self, Exchange exchange, Head head) except -1:
         """Whether the request is put off because nobody has registered for it yet."""
         cdef StreamRouteWait wait
-        if exchange.request.host.length == 0 or asks_for_health(exchange):
+        if not lacks_route(exchange, head):
             return False
-        # Found here, it is not looked for again.
-        exchange.round_trip.go_to(find_pool(exchange, False))
-        if exchange.round_trip.pool is not None and PyList_GET_SIZE(exchange.round_trip.pool.endpoints) > 0:
-            return False
-        exchange.round_trip.go_to(None)
         wait = self.route_wait = StreamRouteWait(self, exchange)
         self.connection.plane.route_waits.add(wait, exchange)
         return True

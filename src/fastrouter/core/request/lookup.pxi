@@ -19,14 +19,18 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
 
 cdef bint lacks_route(Exchange exchange, Head head) except -1:
     """Whether nobody has registered yet for what its handlers will look up; a route that is there is found now."""
+    cdef EndpointPool pool
     if (
         exchange.request.minor > 1 or exchange.request.host.length == 0 or asks_for_health(exchange)
         or head.value_of(HEADER_X_CF_APP_INSTANCE).length or head.value_of(HEADER_X_CF_PROCESS_INSTANCE).length
     ):
         # It may get its response without a lookup.
         return False
-    exchange.round_trip.go_to(find_pool(exchange, False))
-    return exchange.round_trip.pool is None or PyList_GET_SIZE(exchange.round_trip.pool.endpoints) == 0
+    pool = find_pool(exchange, False)
+    if pool is None or PyList_GET_SIZE(pool.endpoints) == 0:
+        return True
+    exchange.round_trip.go_to(pool)
+    return False
 
 
 cdef inline int find_route(Exchange exchange) except -1:
