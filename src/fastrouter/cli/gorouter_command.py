@@ -13,7 +13,7 @@ from fastrouter.process import signals
 
 if TYPE_CHECKING:
     from fastrouter.cli.start_checks import Start
-    from fastrouter.ipc.messages import ServerTLS
+    from fastrouter.control.options import Reread
 
 USAGE = """\
 Usage of fastrouter:
@@ -130,8 +130,8 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         routes_file=flags.routes,
         file_routes=start.file_routes,
     )
-    if flags.config is not None and config.enable_ssl:
-        options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
+    if flags.config is not None:
+        options = replace(options, read_again=partial(_read_again, flags.config, config))
     try:
         is_healthy = app.run(options, logger)
     except StartError:
@@ -152,15 +152,15 @@ def _prepare(config: Config, flags: Flags, logger: Logger) -> "Start":
     return start
 
 
-def _read_front_tls(path: str) -> "ServerTLS":
-    """Return the TLS of the HTTPS listener as the file has it now. Raises ServerTLSError."""
-    from fastrouter.cli.gorouter_options import front_tls_of  # noqa: PLC0415
-    from fastrouter.tls.server import ServerTLSError  # noqa: PLC0415
+def _read_again(path: str, running: Config) -> "Reread":
+    """Return what the file says now, beside the configuration that the router runs with. Raises RereadError."""
+    from fastrouter.cli.gorouter_options import RELOADED, front_tls_of  # noqa: PLC0415
+    from fastrouter.config.reference import changed_keys  # noqa: PLC0415
+    from fastrouter.control.options import Reread, RereadError  # noqa: PLC0415
 
     try:
         config = load(path)
     except ConfigError as error:
-        raise ServerTLSError(str(error)) from error
-    if not config.enable_ssl:
-        raise ServerTLSError("enable_ssl is not set any more, which takes a restart")
-    return front_tls_of(config)
+        raise RereadError([fault.log_data() for fault in error.all()]) from error
+    front_tls = front_tls_of(config) if config.enable_ssl and running.enable_ssl else None
+    return Reread(front_tls, tuple(key for key in changed_keys(running, config) if key not in RELOADED))

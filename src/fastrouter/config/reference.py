@@ -90,6 +90,19 @@ def keys_without_effect(given: Container[str]) -> tuple[str, ...]:
     )
 
 
+def changed_keys(old: Config, new: Config) -> tuple[str, ...]:
+    """Return the keys whose values differ, in their order."""
+    return tuple(path for path, _ in entries(into_lists=False) if _value_at(old, path) != _value_at(new, path))
+
+
+def _value_at(config: Config, path: str) -> Any:
+    value: Any = config
+    for part in path.split("."):
+        section: type[Section] = type(value)
+        value = getattr(value, next(field.attribute for field in fields_of(section) if field.key == part))
+    return value
+
+
 def type_name(field: Field) -> str:
     """Return the type of a key in one word or two, as the documentation has it."""
     item = _item_of(field.kind)

@@ -30,6 +30,7 @@ from fastrouter.ipc.messages import (
     Listening,
     Pruned,
     Ready,
+    ReplaceAccessLog,
     ReplaceTLS,
     Report,
     ServerTLS,
@@ -209,6 +210,12 @@ class Workers:
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.send_message(ReplaceTLS(front_tls))
+
+    def replace_access_log(self, descriptor: int) -> None:
+        """Have all workers write the access log to this file. Those that will replace them have got it with `start`."""
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(ReplaceAccessLog(), [descriptor])
 
     def degrade(self) -> None:
         """Have all workers, and those that will take their places, answer health checks with 503."""
