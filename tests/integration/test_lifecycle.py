@@ -317,7 +317,10 @@ class TestFatal:
         assert time.monotonic() - started_at >= 0.2, "two pauses of 0.1 s"
         (error,) = router.events("nats-connection-error")
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")
-        assert error["data"] == {"error": "nats: no servers available for connection"}
+        assert error["data"] == {
+            "error": "nats: no servers available for connection",
+            "servers": [f"localhost:{nobody.number}"],
+        }
         assert router.messages()[-1] == "nats-connection-error"
         assert router.complaints == []
 

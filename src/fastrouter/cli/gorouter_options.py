@@ -49,8 +49,8 @@ YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
 
-# Keys that are applied when the file is read again. TLS versions and suites are not among them: they hold for the health
-# endpoints and for backends, too, which need a restart.
+# Keys that are applied when the file is read again. TLS versions and suites are not among them: they hold for health
+# endpoints and backends, too, which need a restart.
 RELOADED = frozenset(
     {
         "client_ca_certs",
