@@ -30,7 +30,7 @@ def read_front_tls(cert_path: str, key_path: str) -> ServerTLS:
     return ServerTLS((identity,), protocols=("http/1.1",))
 
 
-def read_front_tls_again(cert_path: str, key_path: str) -> Reread:
+def reread_front_tls(cert_path: str, key_path: str) -> Reread:
     """Do what `read_front_tls` does for a running router. Raises RereadError."""
     try:
         return Reread(read_front_tls(cert_path, key_path), ())

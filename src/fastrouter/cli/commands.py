@@ -10,7 +10,6 @@ from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-from click.shell_completion import get_completion_class
 
 from fastrouter import __version__
 from fastrouter.cli.config_commands import check_command, config_group
@@ -19,6 +18,8 @@ from fastrouter.net.address import MAX_PORT, Address, parse_listen_address
 from fastrouter.process import signals
 
 if TYPE_CHECKING:
+    from fastrouter.control.options import Reread
+    from fastrouter.ipc.messages import ServerTLS
     from fastrouter.registry.static_routes import StaticRoute
 
 # What stands in front of every component in the `source` of a log line, unless configured otherwise (spec 1.3).
@@ -159,11 +160,6 @@ def run(
 ) -> None:
     """Run the router with static routes, until SIGTERM or Ctrl-C."""
     from fastrouter._core import Settings  # noqa: PLC0415 `--help` and `version` need none of it
-    from fastrouter.cli.certificate_files import (  # noqa: PLC0415
-        CertificateFileError,
-        read_front_tls,
-        read_front_tls_again,
-    )
     from fastrouter.registry.static_routes import RoutesError, load_routes_file, parse_route_option  # noqa: PLC0415
 
     try:
@@ -191,12 +187,9 @@ def run(
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key belong together")
     logger = Logger(LOG_SOURCE, level=Level[log_level.upper()], timestamps=log_timestamps)
-    front_tls = None
+    front_tls, read_again = None, None
     if tls_cert is not None and tls_key is not None:
-        try:
-            front_tls = read_front_tls(tls_cert, tls_key)
-        except CertificateFileError as error:
-            raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+        front_tls, read_again = _front_tls_of(tls_cert, tls_key)
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
     from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
@@ -207,7 +200,7 @@ def run(
         listen=None if front_tls else listen,
         tls_listen=listen if front_tls else None,
         front_tls=front_tls,
-        read_again=partial(read_front_tls_again, tls_cert, tls_key) if front_tls and tls_cert and tls_key else None,
+        read_again=read_again,
         metrics=None if metrics_port is None else MetricsOptions(port=metrics_port),
         routes=routes,
         routes_file=routes_file,
@@ -218,6 +211,17 @@ def run(
         drain_timeout=limits.endpoint_timeout,
     )
     _end(lambda: app.run(options, logger))
+
+
+def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[], Reread]]":
+    """Return the TLS with a certificate and its key, and what reads both again. Raises click.BadParameter."""
+    from fastrouter.cli.certificate_files import CertificateFileError, read_front_tls, reread_front_tls  # noqa: PLC0415
+
+    try:
+        front_tls = read_front_tls(cert_path, key_path)
+    except CertificateFileError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+    return front_tls, partial(reread_front_tls, cert_path, key_path)
 
 
 @cli.command()
@@ -299,6 +303,8 @@ def version() -> None:
 @click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
 def completion(shell: str) -> None:
     """Print what a shell needs to complete commands and options; have its startup file evaluate it."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
     source = get_completion_class(shell)
     assert source is not None, "click knows these shells"
     click.echo(source(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
