@@ -118,7 +118,7 @@ class Router:
         self._workers = Workers(
             options.workers,
             logger,
-            on_crash_loop=lambda: self._fail("a worker crashed again and again"),
+            on_crash_loop=lambda cause: self._fail(f"a worker crashed again and again, at last {cause}"),
             on_prune=self._prune_endpoint,
             on_death=self._shared.stats.clear_worker,
         )

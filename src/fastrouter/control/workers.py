@@ -100,16 +100,16 @@ class _WorkerSlot:
 class Workers:
     """All workers of a router, numbered from 0.
 
-    `add_change` is where table changes go. `on_crash_loop` is called when a worker has crashed too often, `on_prune`
-    with route and address when one has taken a TLS endpoint off its table, `on_death` with the number of one that
-    ended, before it is replaced.
+    `add_change` is where table changes go. `on_crash_loop` is called with worker and cause when one has crashed too
+    often, `on_prune` with route and address when one has taken a TLS endpoint off its table, `on_death` with the number
+    of one that ended, before it is replaced.
     """
 
     def __init__(
         self,
         count: int,
         logger: Logger,
-        on_crash_loop: Callable[[], None],
+        on_crash_loop: Callable[[str], None],
         on_prune: Callable[[str, str], object],
         on_death: Callable[[int], object],
     ) -> None:
@@ -376,7 +376,7 @@ class Workers:
             "worker-exited", name=slot.name, error=cause, restart_in=None if is_crash_loop else int(delay * 1e9)
         )
         if is_crash_loop:
-            self._on_crash_loop()
+            self._on_crash_loop(f"{slot.name}: {cause}")
         else:
             slot.restart = self._loop.call_later(delay, self._start, slot)
 
