@@ -118,11 +118,6 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     from fastrouter.control import app  # noqa: PLC0415
     from fastrouter.control.options import StartError  # noqa: PLC0415
 
-    logger.info(
-        "retrieved-isolation-segments",
-        isolation_segments=list(config.isolation_segments),
-        routing_table_sharding_mode=config.routing_table_sharding_mode,
-    )
     start = _prepare(config, flags, logger)
     options = replace(
         options_of(config, workers=flags.workers),
@@ -145,6 +140,13 @@ def _prepare(config: Config, flags: Flags, logger: Logger) -> "Start":
     from fastrouter.cli.start_checks import prepare_start  # noqa: PLC0415
 
     start = prepare_start(config, flags.routes)
+    # In Gorouter's order: it panics of a level before its first line, and reads the template before this one.
+    if not any(fault.error.key in ("logging.level", "html_error_template_file") for fault in start.faults):
+        logger.info(
+            "retrieved-isolation-segments",
+            isolation_segments=list(config.isolation_segments),
+            routing_table_sharding_mode=config.routing_table_sharding_mode,
+        )
     for fault in start.faults:
         fault.log(logger)
     if start.faults:
