@@ -4,7 +4,6 @@ A lane is one route of a running router with a backend of its own, used by one t
 process (which takes a while to start) and still never see each other's backend connections.
 """
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,6 @@ from .raw_client import RawClient
 from .router_process import RouterProcess
 
 LANES_PER_ROUTER = 64
-
-
-@pytest.fixture(scope="session", autouse=True)
-def hangups_end_routers() -> Iterator[None]:
-    """Undo what nohup(1) leaves to all processes below it: SIGHUP ignored, which a router keeps, as Gorouter does."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @dataclass

@@ -42,9 +42,9 @@ class GorouterProcess(LoggingProcess):
     """A router with a configuration, which may not be up yet."""
 
     def __init__(self, directory: Path, document: Mapping[str, Any], *arguments: str) -> None:
-        path = directory / "gorouter.yml"
-        path.write_text(yaml.safe_dump(dict(document)))
-        super().__init__("-c", str(path), *arguments, access_log=directory / "access.log")
+        self.config_path = directory / "gorouter.yml"
+        self.config_path.write_text(yaml.safe_dump(dict(document)))
+        super().__init__("-c", str(self.config_path), *arguments, access_log=directory / "access.log")
 
     def wait_until_started(self) -> None:
         self.wait_for_event("gorouter.started", START_PATIENCE)

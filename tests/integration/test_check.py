@@ -1,6 +1,7 @@
 """`fastrouter check` and `fastrouter config show` with the real executable."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ def bosh(pems: Pems, tmp_path: Path) -> Path:
     for place in ("<cert>", "<key>", "<ca>"):
         text = text.replace(f': "{place}"', f": {json.dumps(pems[place])}")
         text = text.replace(f'- "{place}"', f"- {json.dumps(pems[place])}")
+    for name, place in {"prometheus.crt": "<cert>", "prometheus.key": "<key>", "prometheus_ca.crt": "<ca>"}.items():
+        (tmp_path / name).write_text(pems[place])
+        text = text.replace(f"/var/vcap/jobs/gorouter/config/certs/prometheus/{name}", str(tmp_path / name))
+    text = text.replace("/var/vcap/sys/log/gorouter/access.log", str(tmp_path / "access.log"))
     return write(tmp_path, text)
 
 
@@ -45,9 +50,11 @@ def test_rule(rule: Rule, pems: Pems, tmp_path: Path) -> None:
     path = write(tmp_path, pems.fill(rule.document))
     checked = run("check", "-c", path)
     assert (checked.returncode, checked.stdout) == (1, "")
-    text, _, place = checked.stderr.removesuffix("\n").rpartition("\n")
-    assert text == f"failed-to-load-config: {rule.text}"
-    line = int(place.removeprefix(f"in {path}, line ").removesuffix(f", key {rule.key}"))
+    # A document may break another rule besides.
+    told = f"failed-to-load-config: {rule.text}\nin {path}, line "
+    assert checked.stderr.startswith(told)
+    place, _, _ = checked.stderr.removeprefix(told).partition("\n")
+    line = int(place.removesuffix(f", key {rule.key}"))
     assert 1 <= line <= len(path.read_text().splitlines())
 
 
@@ -86,24 +93,140 @@ def test_bad_arguments(arguments: tuple[str, ...], code: int) -> None:
     assert checked.stderr.startswith("Usage: fastrouter check ")
 
 
+BROKEN: dict[str, tuple[str, dict[str, str]]] = {
+    "keys of three kinds": (
+        "port: x\nstatus: {port: 70000}\nbalancing_algorithm: dice\nbackends: {max_conns: [1]}\n",
+        {
+            "port": "yaml: expected an integer, found `x`",
+            "status.port": "yaml: expected an integer from 0 to 65535, found `70000`",
+            "backends.max_conns": "yaml: expected an integer, found a list",
+            "balancing_algorithm": "Invalid load balancing algorithm dice. "
+            "Allowed values are [round-robin least-connection]",
+        },
+    ),
+    "a key that cannot be read breaks no rule besides": (
+        "enable_ssl: true\ntls_pem: x\ncipher_suites: AES128-SHA\nclient_cert_validation: none\n",
+        {"tls_pem": "yaml: expected a list, found `x`"},
+    ),
+    "files": (
+        "html_error_template_file: {none}/error.html\naccess_log: {{file: {none}/access.log}}\n"
+        "prometheus: {{enabled: true, port: 1, cert_path: {none}/a, key_path: {none}/b, ca_path: {none}/c}}\n",
+        {
+            "html_error_template_file": "Could not read HTML error template file: "
+            "open {none}/error.html: no such file or directory",
+            "access_log.file": "open {none}/access.log: no such file or directory",
+            "prometheus.cert_path": "open {none}/a: no such file or directory",
+            "prometheus.key_path": "open {none}/b: no such file or directory",
+            "prometheus.ca_path": "open {none}/c: no such file or directory",
+        },
+    ),
+    "what is read as a file is a directory": (
+        "html_error_template_file: {here}\naccess_log: {{file: {here}}}\n",
+        {
+            "html_error_template_file": "Could not read HTML error template file: open {here}: is a directory",
+            "access_log.file": "open {here}: is a directory",
+        },
+    ),
+    "one port for two": (
+        "port: 8080\nprometheus: {enabled: true, port: 8082}\ndebug_addr: 127.0.0.1:8080\n",
+        {
+            "status.port": "port 8080 is taken by port: each listener needs a port of its own",
+            "prometheus.port": "port 8082 is taken by status.routes.port: each listener needs a port of its own",
+            "debug_addr": "port 8080 is taken by port: each listener needs a port of its own",
+        },
+    ),
+    "what Gorouter panics of": (
+        "logging: {level: loud}\nroute_services_hairpinning_allowlist: [a b]\nport: 8080\n",
+        {
+            "logging.level": 'unrecognized level: "loud"',
+            "route_services_hairpinning_allowlist[0]": "invalid route service hairpinning allowlist entry: a b. "
+            "Must be wildcard (*.domain.com) or FQDN (hostname.domain.com)",
+            "status.port": "port 8080 is taken by port: each listener needs a port of its own",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "faults"), BROKEN.values(), ids=BROKEN)
+def test_check_and_start_tell_the_same_faults(text: str, faults: dict[str, str], tmp_path: Path) -> None:
+    if "{{" in text or "{here}" in text:
+        text = text.format(none=tmp_path / "none", here=tmp_path)
+    texts = [fault.format(none=tmp_path / "none", here=tmp_path) for fault in faults.values()]
+    path = write(tmp_path, text)
+    checked = run("check", "--skip-ports", "-c", path)
+    assert checked.returncode == 1
+    lines = checked.stderr.splitlines()
+    assert [line.removeprefix("failed-to-load-config: ") for line in lines[::2]] == texts
+    assert [line.partition(", key ")[2] for line in lines[1::2]] == list(faults)
+    started = run("-c", path)
+    assert started.returncode in (1, 2)
+    errors = [json.loads(line) for line in started.stdout.splitlines()]
+    panics = [line.removeprefix("panic: ") for line in started.stderr.splitlines()]
+    told = [event["data"]["error"] for event in errors if event["log_level"] == 3 and "filename" not in event["data"]]
+    assert sorted(panics + told) == sorted(texts)
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as owner:
+        port = owner.getsockname()[1]
+        path = write(tmp_path, {"port": 0, "status": {"port": 0, "routes": {"port": port}}, "access_log": {"file": ""}})
+        checked = run("check", "-c", path)
+        text = f"listen tcp 127.0.0.1:{port}: bind: address already in use"
+        told = f"failed-to-load-config: {text}\nin {path}, line 7, key status.routes.port\n"
+        assert (checked.returncode, checked.stdout, checked.stderr) == (1, "", told)
+        assert run("check", "--skip-ports", "-c", path).returncode == 0
+    assert run("check", "-c", path).returncode == 0
+
+
+def test_static_routes_are_checked_too(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yml"
+    routes.write_text("routes: [{route: a.test, endpoints: [{address: nowhere}]}]\n")
+    checked = run("check", "--skip-ports", "-c", write(tmp_path, ""), "--routes", routes)
+    assert checked.returncode == 1
+    assert str(routes) in checked.stderr
+    assert "nowhere" in checked.stderr
+
+
+def test_unknown_keys(tmp_path: Path) -> None:
+    path = write(tmp_path, "endpoint_timeot: 1s\nnats:\n  tls_enabeld: true\n  flavour: sweet\n")
+    told = [
+        ("unknown key, did you mean endpoint_timeout?", f"in {path}, line 1, key endpoint_timeot"),
+        ("unknown key, did you mean nats.tls_enabled?", f"in {path}, line 3, key nats.tls_enabeld"),
+        ("unknown key", f"in {path}, line 4, key nats.flavour"),
+    ]
+    checked = run("check", "--skip-ports", "-c", path)
+    assert (checked.returncode, checked.stdout) == (0, "config-loaded-successfully\n")
+    assert checked.stderr == "".join(f"{text}\n{place}\n" for text, place in told)
+    refused = run("check", "--skip-ports", "--strict", "-c", path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "".join(f"failed-to-load-config: {text}\n{place}\n" for text, place in told)
+    started = run("-c", path, "-strict")
+    assert started.returncode == 1
+    assert [json.loads(line)["data"] for line in started.stdout.splitlines()] == [
+        {"error": text, "key": place.rpartition(" ")[2], "line": line}
+        for (text, place), line in zip(told, (1, 3, 4), strict=True)
+    ]
+
+
 def test_success(tmp_path: Path) -> None:
-    checked = run("check", "-c", write(tmp_path, ""))
+    checked = run("check", "--skip-ports", "-c", write(tmp_path, ""))
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", "")
 
 
 def test_keys_without_effect_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = {"debug_addr": "127.0.0.1:1", "domains": [], "port": 1, "pid_file": "/a"}
+    document = {"debug_addr": "127.0.0.1:2", "domains": [], "port": 1, "pid_file": "/a"}
     path = write(tmp_path, document)
     monkeypatch.setattr("fastrouter.config.validation.local_ip", lambda: "192.0.2.7")
     ignored = configuration.load(str(path)).derived.without_effect
     told = f"keys without effect yet: {', '.join(ignored)}\n" if ignored else ""
-    checked = run("check", "-c", path)
+    checked = run("check", "--skip-ports", "-c", path)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", told)
 
 
 def test_a_configuration_from_bosh(bosh: Path, pems: Pems) -> None:
-    checked = run("check", "-c", bosh)
+    checked = run("check", "--skip-ports", "--strict", "-c", bosh)
     assert (checked.returncode, checked.stdout) == (0, "config-loaded-successfully\n")
+    assert not bosh.with_name("access.log").exists(), "a check leaves nothing behind"
     config = configuration.load(str(bosh))
     assert config.port == 80
     assert config.status.pass_ == 's3cret-"quoted"'

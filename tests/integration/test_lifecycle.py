@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .byte_stream import PATIENCE
 from .conftest import StartGorouter
@@ -316,7 +317,10 @@ class TestFatal:
         assert time.monotonic() - started_at >= 0.2, "two pauses of 0.1 s"
         (error,) = router.events("nats-connection-error")
         assert (error["log_level"], error["source"]) == (3, "gorouter.stdout.nats")
-        assert error["data"] == {"error": "nats: no servers available for connection"}
+        assert error["data"] == {
+            "error": "nats: no servers available for connection",
+            "servers": [f"localhost:{nobody.number}"],
+        }
         assert router.messages()[-1] == "nats-connection-error"
         assert router.complaints == []
 
@@ -462,9 +466,62 @@ class TestStop:
 
     def test_other_signals_have_their_default_effect(self, gorouter: GorouterProcess) -> None:
         workers = gorouter.children()
-        gorouter.send_signal(signal.SIGHUP)
-        assert gorouter.wait() == -signal.SIGHUP
+        gorouter.send_signal(signal.SIGALRM)
+        assert gorouter.wait() == -signal.SIGALRM
         wait_gone(workers)
+
+
+class TestReload:
+    def test_what_needs_a_restart_is_named(self, gorouter: GorouterProcess) -> None:
+        document = yaml.safe_load(gorouter.config_path.read_text())
+        gorouter.config_path.write_text(yaml.safe_dump({**document, "drain_wait": "7s", "nats": {"user": "me"}}))
+        gorouter.send_signal(signal.SIGHUP)
+        keys = gorouter.wait_for_event("configuration-needs-restart")["data"]["keys"]
+        assert {"drain_wait", "nats.user", "nats.hosts"} <= set(keys)
+        assert "port" not in keys
+
+    def test_every_fault_of_the_file_is_told_and_nothing_ends(self, gorouter: GorouterProcess) -> None:
+        gorouter.config_path.write_text("port: x\nbalancing_algorithm: dice\n")
+        gorouter.send_signal(signal.SIGHUP)
+        refused = [event["data"] for event in gorouter.wait_for_events("configuration-refused", 2)]
+        assert [(data["key"], data["line"]) for data in refused] == [("port", 1), ("balancing_algorithm", 2)]
+        assert gorouter.health() == 200
+
+    def test_during_the_start(self, start_gorouter: StartGorouter) -> None:
+        """It is done after the start."""
+        router = start_gorouter(start_response_delay_interval="1s")
+        router.wait_for_event(SLEEPING)
+        router.config_path.write_text("port: x\n")
+        router.send_signal(signal.SIGHUP)
+        router.wait_for_event("configuration-refused")
+        messages = router.messages()
+        assert messages.index("gorouter.started") < messages.index("configuration-refused")
+
+    def test_a_log_that_was_renamed_is_opened_again(self, start_gorouter: StartGorouter, tmp_path: Path) -> None:
+        log, rotated = tmp_path / "access.log", tmp_path / "access.log.1"
+        router = start_gorouter(access_log={"file": str(log)}, go_max_procs=2)
+        router.wait_until_started()
+        assert router.status_of(HOST, "/before") == 404
+        wait_for(lambda: "/before" in log.read_text() or None, "the first line")
+        log.rename(rotated)
+        router.send_signal(signal.SIGHUP)
+        assert router.wait_for_event("access-log-reopened")["data"] == {"filename": str(log)}
+        # One that is started later has the new file, too.
+        os.kill(router.children()[0], signal.SIGKILL)
+        router.wait_for_event("worker-exited")
+        router.forgive_deaths(1)
+
+        def is_new() -> bool | None:
+            router.status_of(HOST, "/after")
+            return "/after" in log.read_text() or None
+
+        wait_for(is_new, "a line in the new file")
+        router.send_signal(signal.SIGHUP)
+        router.send_signal(signal.SIGTERM)
+        assert router.wait() == 0
+        assert len(router.events("access-log-reopened")) == 1, "the file is the same"
+        assert "/before" in rotated.read_text()
+        assert "/before" not in log.read_text()
 
 
 def wait_gone(pids: list[int]) -> None:

@@ -272,7 +272,9 @@ def test_a_worker_that_crashes_again_and_again_ends_the_router(start_router: Sta
         exited = router.event("worker-exited", crash)
     assert exited["data"]["restart_in"] is None
     assert router.wait() == 1
-    assert router.events("gorouter.exited-with-failure")[0]["log_level"] == 3
+    (last,) = router.events("gorouter.exited-with-failure")
+    assert last["log_level"] == 3
+    assert last["data"]["error"] == f"a worker crashed again and again, at last worker-0: {exited['data']['error']}"
 
 
 def test_workers_end_with_the_control_process(start_router: Start) -> None:

@@ -1,7 +1,9 @@
 """The router as a service of systemd, whose part the test plays: NOTIFY_SOCKET, WATCHDOG_USEC and LISTEN_FDS."""
 
+import configparser
 import os
 import select
+import shlex
 import signal
 import socket
 import sys
@@ -17,6 +19,8 @@ from .gorouter_process import GorouterProcess, configuration, get
 from .nats_server import NatsServerProcess
 from .processes import state_of
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
+
+UNIT = Path(__file__).parents[2] / "deploy" / "fastrouter.service"
 
 
 class Manager:
@@ -235,3 +239,22 @@ class TestSocketActivation:
             assert router.port != listener.getsockname()[1]
         finally:
             router.stop()
+
+
+def test_the_unit_starts_a_router_with_a_configuration_alone(tmp_path: Path, nats_server: NatsServerProcess) -> None:
+    """As delivered: its command takes no file that an operator who has a gorouter.yml does not have."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # names have upper-case letters
+    unit.read(UNIT)
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "fastrouter"
+    assert arguments == ["-c", "/etc/fastrouter/gorouter.yml"]
+    assert unit["Service"]["ReadWritePaths"] == "-/var/vcap/sys/log/gorouter"
+    router = GorouterProcess(tmp_path, configuration(nats_server.port))
+    try:
+        router.wait_until_started()
+        # What ExecReload sends ends no router, whatever the file has.
+        router.send_signal(signal.SIGHUP)
+        assert router.status_of("none.test") == 404
+    finally:
+        router.stop()

@@ -209,6 +209,36 @@ def test_help_exits_with_0(run: Run, arguments: tuple[str, ...]) -> None:
     assert err == ""
 
 
+def test_the_short_version(run: Run) -> None:
+    assert run("--version") == (0, f"fastrouter {__version__}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_asks_the_program_itself(run: Run, shell: str) -> None:
+    code, out, err = run("completion", shell)
+    assert (code, err) == (0, "")
+    assert "_FASTROUTER_COMPLETE" in out
+
+
+def test_completion_needs_a_shell_that_it_knows(run: Run) -> None:
+    code, _, err = run("completion", "tcsh")
+    assert code == 1
+    assert "'bash', 'fish', 'zsh'" in err
+
+
+@pytest.mark.parametrize("given", ["--tls-cert", "--tls-key"])
+def test_a_certificate_and_its_key_belong_together(run: Run, started: list[RouterOptions], given: str) -> None:
+    code, _, err = run(*LISTEN, given, "/nowhere/file.pem")
+    assert (code, started) == (1, [])
+    assert "--tls-cert and --tls-key belong together" in err
+
+
+def test_a_certificate_that_cannot_be_read_is_named(run: Run, started: list[RouterOptions]) -> None:
+    code, _, err = run(*LISTEN, "--tls-cert", "/nowhere/a.pem", "--tls-key", "/nowhere/b.pem")
+    assert (code, started) == (1, [])
+    assert "Invalid value for '--tls-cert': open /nowhere/a.pem: no such file or directory" in err
+
+
 def test_version(run: Run) -> None:
     code, out, _ = run("version")
     assert code == 0

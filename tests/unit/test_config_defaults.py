@@ -253,7 +253,7 @@ def test_every_key_is_read(key: str) -> None:
     *sections, name = key.split(".")
     document = "".join(f"{'  ' * depth}{section}:\n" for depth, section in enumerate(sections))
     value: Any
-    value, lines = decode(read(f"{document}{'  ' * len(sections)}{name}: {text}\n".encode()), Config())
+    value, (lines, _, _) = decode(read(f"{document}{'  ' * len(sections)}{name}: {text}\n".encode()), Config())
     assert lines[key] == len(sections) + 1
     for section in sections:
         value = getattr(value, section)

@@ -372,7 +372,7 @@ def test_utf_16() -> None:
 def test_max_header_bytes() -> None:
     assert keys("max_header_bytes: 4096").max_request_header_bytes == 4096
     assert keys("max_header_bytes: 4096\nmax_request_header_bytes: 0").max_request_header_bytes == 0
-    assert "max_request_header_bytes" in parse(b"max_header_bytes: 4096").derived.given
+    assert "max_request_header_bytes" in parse(b"max_header_bytes: 4096").derived.lines
     assert failure("max_header_bytes: x").key == "max_header_bytes"
 
 

@@ -162,7 +162,7 @@ def test_effect(path: str, effect: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_keys_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only those that are given, and ask for something else than what happens anyway."""
+    """Those that are given, also with the default: who gives a key relies on it."""
     monkeypatch.setattr(
         "fastrouter.config.reference.WITHOUT_EFFECT_YET",
         {
@@ -185,4 +185,7 @@ def test_keys_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     domains: []
     go_max_procs: -1
     """
-    assert parse(text).derived.without_effect == ("tracing.enable_w3c", "secure_cookies")
+    assert parse(text).derived.without_effect == (
+        *("tracing.enable_zipkin", "tracing.enable_w3c"),
+        *("go_max_procs", "enable_http2", "domains", "secure_cookies"),
+    )

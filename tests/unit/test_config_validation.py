@@ -15,15 +15,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from config_rules import FURTHER_RULES, NATS, PAIR, ROUTING_API, RULES, STATUS_TLS, TLS, Pems, Rule
-from fastrouter.config import Config, ConfigError, check, load, parse, validation
+from fastrouter.config import Config, ConfigError, load, parse, validation
 from fastrouter.config.certificates import identity_of
 from fastrouter.config.ciphers import ALLOWED_NAMES, openssl_names
 from fastrouter.config.duration import Duration
+from fastrouter.config.error import raise_first
 from fastrouter.config.sections import DistinguishedName
 
 ALL_RULES = {**RULES, **FURTHER_RULES}
 
 pytestmark = pytest.mark.usefixtures("local_ip")
+
+
+def check(path: str) -> None:
+    """Raise the first fault of a file, also one of those that only the start finds."""
+    raise_first(validation.start_faults(load(path)))
 
 
 def write(directory: Path, document: Any) -> str:
@@ -146,7 +152,7 @@ def test_derived_values() -> None:
     assert config.drain_timeout == Duration.of(7)
     assert config.websocket_dial_timeout == Duration.of(3)
     assert config.derived.local_ip == "192.0.2.7"
-    assert config.derived.given == {"endpoint_timeout", "endpoint_dial_timeout", "start_response_delay_interval"}
+    assert config.derived.lines.keys() == {"endpoint_timeout", "endpoint_dial_timeout", "start_response_delay_interval"}
 
 
 def test_given_values_are_not_derived() -> None:

@@ -30,6 +30,7 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
+    ReplaceAccessLog,
     ReplaceTLS,
     Report,
     ServerTLS,
@@ -79,6 +80,7 @@ ORDERS: dict[type, msgspec.Struct] = {
     TableEnd: TableEnd(),
     Listen: Listen(("clients",)),
     ReplaceTLS: ReplaceTLS(ServerTLS(())),
+    ReplaceAccessLog: ReplaceAccessLog(),
     Drain: Drain(0.0),
     Degrade: Degrade(),
     SetLogLevel: SetLogLevel(99),
@@ -213,7 +215,7 @@ async def start(process_log: ProcessLog, puppets: Puppets) -> AsyncIterator[Call
         workers = FaultyWorkers(
             1,
             process_log.logger,
-            on_crash_loop=lambda: None,
+            on_crash_loop=lambda _: None,
             on_prune=lambda _uri, _address: None,
             on_death=lambda _: None,
         )

@@ -131,8 +131,9 @@ class NatsConnection:
             )
         except Exception as error:  # any error is a reason not to start
             text = self._last_error or error_text(error)
-            self._logger.error("nats-connection-error", error=text)
-            raise NatsConnectionError(text) from error
+            servers = [str(server) for server in self._servers]
+            self._logger.error("nats-connection-error", error=text, servers=servers)
+            raise NatsConnectionError(f"{text} ({', '.join(servers)})") from error
         # Only the first connection may be given up.
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = RECONNECT_PAUSE

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     _open_standard_descriptors()
     arguments = sys.argv[1:] if arguments is None else arguments
     # Only the command that runs is imported, so that the first line of the process log waits for nothing else.
-    if arguments and arguments[0].startswith("-") and arguments[0] != "--help":
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("--help", "--version"):
         from fastrouter.cli import gorouter_command  # noqa: PLC0415
 
         gorouter_command.main(arguments)

@@ -1,10 +1,11 @@
-"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`.
+"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`, `completion`.
 
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -13,14 +14,18 @@ import click
 from fastrouter import __version__
 from fastrouter.cli.config_commands import check_command, config_group
 from fastrouter.logs.logger import Level, Logger, TimestampFormat
-from fastrouter.net.address import Address, parse_listen_address
+from fastrouter.net.address import MAX_PORT, Address, parse_listen_address
 from fastrouter.process import signals
 
 if TYPE_CHECKING:
+    from fastrouter.control.options import Reread
+    from fastrouter.ipc.messages import ServerTLS
     from fastrouter.registry.static_routes import StaticRoute
 
 # What stands in front of every component in the `source` of a log line, unless configured otherwise (spec 1.3).
 LOG_SOURCE = "gorouter.stdout"
+
+PROGRAM = "fastrouter"
 
 # httptools has llhttp built in and does not say which version; these are LLHTTP_VERSION of llhttp.h in its releases.
 LLHTTP_OF_HTTPTOOLS = {"0.9.0": "9.4.3"}
@@ -85,6 +90,7 @@ def _settings_options(command: _Command) -> _Command:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Route HTTP requests to the instances of applications, as Cloud Foundry's Gorouter does."""
 
@@ -99,6 +105,16 @@ def cli() -> None:
     help="Route a host, or a path below it, to backends (HOST:PORT). HOST may be *.DOMAIN. Repeatable.",
 )
 @click.option("--routes", "routes_file", metavar="FILE", help="YAML file of routes; see the README.")
+@click.option(
+    "--tls-cert", metavar="FILE", help="Clients speak TLS: this certificate chain, PEM, read again on SIGHUP."
+)
+@click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, MAX_PORT),
+    metavar="PORT",
+    help="Serve /metrics on this port of 127.0.0.1; 0: any free port.",
+)
 @click.option("--access-log", metavar="FILE", help="Append one line per request to this file.")
 @click.option(
     "--disable-log-refused-requests",
@@ -131,6 +147,9 @@ def run(
     listen: Address,
     route_options: Sequence[str],
     routes_file: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    metrics_port: int | None,
     access_log: str | None,
     disable_log_refused_requests: bool,
     workers: int | None,
@@ -165,14 +184,24 @@ def run(
         # The message begins with the name of the field, which is that of the option.
         name, _, rule = str(error).partition(" ")
         raise click.BadParameter(rule, param_hint=f"'--{name.replace('_', '-')}'") from error
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
     logger = Logger(LOG_SOURCE, level=Level[log_level.upper()], timestamps=log_timestamps)
+    front_tls, read_again = None, None
+    if tls_cert is not None and tls_key is not None:
+        front_tls, read_again = _front_tls_of(tls_cert, tls_key)
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
     from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
     from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
+    from fastrouter.observe.metrics_listener import MetricsOptions  # noqa: PLC0415
 
     options = RouterOptions(
-        listen=listen,
+        listen=None if front_tls else listen,
+        tls_listen=listen if front_tls else None,
+        front_tls=front_tls,
+        read_again=read_again,
+        metrics=None if metrics_port is None else MetricsOptions(port=metrics_port),
         routes=routes,
         routes_file=routes_file,
         file_routes=file_routes,
@@ -182,6 +211,17 @@ def run(
         drain_timeout=limits.endpoint_timeout,
     )
     _end(lambda: app.run(options, logger))
+
+
+def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[], Reread]]":
+    """Return the TLS with a certificate and its key, and what reads both again. Raises click.BadParameter."""
+    from fastrouter.cli.certificate_files import CertificateFileError, read_front_tls, reread_front_tls  # noqa: PLC0415
+
+    try:
+        front_tls = read_front_tls(cert_path, key_path)
+    except CertificateFileError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+    return front_tls, partial(reread_front_tls, cert_path, key_path)
 
 
 @cli.command()
@@ -259,6 +299,17 @@ def version() -> None:
     click.echo(f"Cython     {_core.CYTHON_VERSION} (compiled fastrouter._core)")
 
 
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
+def completion(shell: str) -> None:
+    """Print what a shell needs to complete commands and options; have its startup file evaluate it."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    source = get_completion_class(shell)
+    assert source is not None, "click knows these shells"
+    click.echo(source(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
+
+
 cli.add_command(check_command)
 cli.add_command(config_group)
 
@@ -266,7 +317,7 @@ cli.add_command(config_group)
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        code: int = cli.main(arguments, prog_name="fastrouter", standalone_mode=False) or 0
+        code: int = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0
     except click.NoSuchOption as error:
         error.show()
         return 2

@@ -12,15 +12,32 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.option("-c", "path", metavar="FILE", required=True, help="The configuration file, as Gorouter reads it.")
-def check_command(path: str) -> None:
-    """Validate a configuration file: exit with 0 if a router would start with it, else with 1."""
-    from fastrouter.config import ConfigError, check  # noqa: PLC0415
+@click.option("--routes", "routes_file", metavar="FILE", help="File of static routes that the router is given besides.")
+@click.option("--strict", "is_strict", is_flag=True, help="Unknown keys are errors, too.")
+@click.option(
+    "--skip-ports", is_flag=True, help="Do not try the ports: for a file that a router on this machine runs with."
+)
+def check_command(*, path: str, routes_file: str | None, is_strict: bool, skip_ports: bool) -> None:
+    """Validate a configuration file: exit with 0 if a router would start with it, else with 1.
+
+    Files that the configuration names are opened and ports are tried. Every fault is told.
+    """
+    from fastrouter.config import ConfigError, load  # noqa: PLC0415
 
     try:
-        config = check(path)
+        config = load(path, is_strict=is_strict)
     except ConfigError as error:
-        _refuse(path, error)
+        _refuse(path, *error.all())
+    from fastrouter.cli.start_checks import prepare_start, taken_ports  # noqa: PLC0415
+
+    faults = [fault.error for fault in prepare_start(config, routes_file).faults]
+    if not skip_ports:
+        faults += taken_ports(config)
+    if faults:
+        _refuse(path, *faults)
     click.echo("config-loaded-successfully")
+    for unknown in config.derived.unknown:
+        click.echo(f"{unknown.text}\nin {unknown.place(path)}", err=True)
     if config.derived.without_effect:
         click.echo(f"keys without effect yet: {', '.join(config.derived.without_effect)}", err=True)
 
@@ -51,13 +68,14 @@ def show(*, path: str | None, is_effective: bool, is_schema: bool, show_secrets:
     try:
         config = Config() if path is None else load(path)
     except ConfigError as error:
-        _refuse(path or "", error)
+        _refuse(path or "", *error.all())
     is_all = is_effective or path is None
     click.echo(as_yaml(config, only_given=not is_all, show_secrets=show_secrets), nl=False)
 
 
-def _refuse(path: str, error: "ConfigError") -> NoReturn:
-    # The first line is that of Gorouter's config-validator, which does not say where the fault is.
-    click.echo(f"failed-to-load-config: {error.text}", err=True)
-    click.echo(f"in {error.place(path)}", err=True)
+def _refuse(path: str, *faults: "ConfigError") -> NoReturn:
+    for fault in faults:
+        # The first line is that of Gorouter's config-validator, which does not say where the fault is.
+        click.echo(f"failed-to-load-config: {fault.text}", err=True)
+        click.echo(f"in {fault.place(path)}", err=True)
     sys.exit(1)

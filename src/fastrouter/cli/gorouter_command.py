@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from fastrouter.config import Config, ConfigError, load
-from fastrouter.logs.error_text import error_text
-from fastrouter.logs.logger import Logger, parse_level
+from fastrouter.logs.logger import Level, Logger, parse_level
 from fastrouter.process import signals
 
 if TYPE_CHECKING:
-    from fastrouter.ipc.messages import ServerTLS
-    from fastrouter.registry.static_routes import StaticRoute
+    from fastrouter.cli.start_checks import Start
+    from fastrouter.control.options import Reread
 
 USAGE = """\
 Usage of fastrouter:
@@ -24,6 +23,8 @@ Usage of fastrouter:
         static routes besides those that apps register, read again on SIGHUP
   -workers NUMBER
         worker processes, instead of go_max_procs of the configuration
+  -strict
+        refuse a configuration with keys that are unknown
   -h    print this
 
 `fastrouter --help` lists the commands there are besides.
@@ -40,6 +41,7 @@ class Flags(NamedTuple):
     config: str | None = None
     routes: str | None = None
     workers: int = 0
+    is_strict: bool = False
     is_help: bool = False
 
 
@@ -49,12 +51,16 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
     Raises UsageError.
     """
     values: dict[str, str] = {}
+    is_strict = False
     rest = list(arguments)
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
         argument = rest.pop(0)
         name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
         if name in ("h", "help"):
             return Flags(is_help=True)
+        if name == "strict" and not equals:
+            is_strict = True
+            continue
         if name not in ("c", "routes", "workers"):
             raise UsageError(f"flag provided but not defined: -{name}")
         if not equals:
@@ -65,7 +71,7 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
     workers = values.get("workers", "0")
     if not (workers.isascii() and workers.isdecimal()) or ("workers" in values and int(workers) == 0):
         raise UsageError(f'invalid value "{workers}" for flag -workers: expected a number from 1')
-    return Flags(values.get("c"), values.get("routes"), int(workers))
+    return Flags(values.get("c"), values.get("routes"), int(workers), is_strict)
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -79,33 +85,32 @@ def main(arguments: Sequence[str]) -> NoReturn:
         sys.stderr.write(USAGE)
         sys.exit(0)
     try:
-        config = Config() if flags.config is None else load(flags.config)
+        config = Config() if flags.config is None else load(flags.config, is_strict=flags.is_strict)
     except ConfigError as error:
-        Logger().error("Error loading config:", **error.log_data())
+        logger = Logger()
+        for fault in error.all():
+            logger.error("Error loading config:", **fault.log_data())
         sys.exit(1)
     level = parse_level(config.logging.level)
-    if level is None:
-        # Gorouter panics here, so nothing is in the log.
-        sys.stderr.write(f'panic: unrecognized level: "{config.logging.level}"\n')
-        sys.exit(2)
     logger = Logger(
         config.log_source,
-        level=level,
+        level=Level.INFO if level is None else level,
         timestamps="rfc3339" if config.logging.format.timestamp == "rfc3339" else "unix-epoch",
     )
+    if level is None:
+        # Gorouter panics here, before its first line.
+        _prepare(config, flags, logger)
     signals.hold()
     logger.info("starting")
     logger.debug("local-az-set", AvailabilityZone=config.zone)
     if config.derived.without_effect:
         logger.warn("config-keys-without-effect", keys=config.derived.without_effect)
+    for unknown in config.derived.unknown:
+        logger.warn("config-key-unknown", **unknown.log_data())
     _run(config, flags, logger)
 
 
 def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
-    # Before the imports below, so that a bad template is reported early.
-    error_template = (
-        _load_error_template(config.html_error_template_file, logger) if config.html_error_template_file else None
-    )
     from dataclasses import replace  # noqa: PLC0415
     from functools import partial  # noqa: PLC0415
 
@@ -113,17 +118,15 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     from fastrouter.control import app  # noqa: PLC0415
     from fastrouter.control.options import StartError  # noqa: PLC0415
 
-    logger.info(
-        "retrieved-isolation-segments",
-        isolation_segments=list(config.isolation_segments),
-        routing_table_sharding_mode=config.routing_table_sharding_mode,
+    start = _prepare(config, flags, logger)
+    options = replace(
+        options_of(config, workers=flags.workers),
+        error_template=start.error_template,
+        routes_file=flags.routes,
+        file_routes=start.file_routes,
     )
-    _check_allow_list(config, logger)
-    options = replace(options_of(config, workers=flags.workers), error_template=error_template)
-    if flags.routes is not None:
-        options = replace(options, routes_file=flags.routes, file_routes=_load_routes(flags.routes, logger))
-    if flags.config is not None and config.enable_ssl:
-        options = replace(options, read_front_tls=partial(_read_front_tls, flags.config))
+    if flags.config is not None:
+        options = replace(options, read_again=partial(_read_again, flags.config, config))
     try:
         is_healthy = app.run(options, logger)
     except StartError:
@@ -132,62 +135,34 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
     app.leave(is_healthy)
 
 
-def _check_allow_list(config: Config, logger: Logger) -> None:
-    from fastrouter.config.validation import check_start  # noqa: PLC0415
+def _prepare(config: Config, flags: Flags, logger: Logger) -> "Start":
+    """Return what the start has read; whatever keeps the router from starting is logged, and ends the process."""
+    from fastrouter.cli.start_checks import prepare_start  # noqa: PLC0415
 
-    try:
-        check_start(config)
-    except ConfigError as error:
-        # Gorouter panics here, as for a bad log level.
-        logger.error("allowlist-entry-invalid", **error.log_data())
-        sys.exit(2)
+    start = prepare_start(config, flags.routes)
+    # In Gorouter's order: it panics of a level before its first line, and reads the template before this one.
+    if not any(fault.error.key in ("logging.level", "html_error_template_file") for fault in start.faults):
+        logger.info(
+            "retrieved-isolation-segments",
+            isolation_segments=list(config.isolation_segments),
+            routing_table_sharding_mode=config.routing_table_sharding_mode,
+        )
+    for fault in start.faults:
+        fault.log(logger)
+    if start.faults:
+        sys.exit(max(fault.code for fault in start.faults))
+    return start
 
 
-def _read_front_tls(path: str) -> "ServerTLS":
-    """Return the TLS of the HTTPS listener as the file has it now. Raises ServerTLSError."""
-    from fastrouter.cli.gorouter_options import front_tls_of  # noqa: PLC0415
-    from fastrouter.tls.server import ServerTLSError  # noqa: PLC0415
+def _read_again(path: str, running: Config) -> "Reread":
+    """Return what the file says now, beside the configuration that the router runs with. Raises RereadError."""
+    from fastrouter.cli.gorouter_options import RELOADED, front_tls_of  # noqa: PLC0415
+    from fastrouter.config.reference import changed_keys  # noqa: PLC0415
+    from fastrouter.control.options import Reread, RereadError  # noqa: PLC0415
 
     try:
         config = load(path)
     except ConfigError as error:
-        raise ServerTLSError(str(error)) from error
-    if not config.enable_ssl:
-        raise ServerTLSError("enable_ssl is not set any more, which takes a restart")
-    return front_tls_of(config)
-
-
-def _load_routes(path: str, logger: Logger) -> "Sequence[StaticRoute]":
-    from fastrouter.control import app  # noqa: PLC0415
-    from fastrouter.registry.static_routes import RoutesError, load_routes_file  # noqa: PLC0415
-
-    try:
-        return load_routes_file(path)
-    except (RoutesError, OSError) as error:
-        logger.error("routes-file-refused", file=path, error=error_text(error))
-        app.leave(is_healthy=False)
-
-
-def _load_error_template(path: str, logger: Logger) -> str | None:
-    """Return the text of the template for error pages, None if `path` is empty; a bad one ends the process."""
-    from fastrouter.gotemplate.error_template import ErrorTemplate  # noqa: PLC0415
-    from fastrouter.gotemplate.parser import ErrorTemplateError  # noqa: PLC0415
-
-    text = None
-    try:
-        if path:
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
-                text = file.read()
-            ErrorTemplate(text)
-    except OSError as error:
-        fault = f"Could not read HTML error template file: {error_text(error)}"
-    except ErrorTemplateError as error:
-        fault = f"Could not parse HTML error template file: {path}: {error}"
-    else:
-        fault = ""
-    if fault:
-        logger.error("new-html-error-template-from-file", error=fault)
-        from fastrouter.control import app  # noqa: PLC0415
-
-        app.leave(is_healthy=False)
-    return text
+        raise RereadError([fault.log_data() for fault in error.all()]) from error
+    front_tls = front_tls_of(config) if config.enable_ssl and running.enable_ssl else None
+    return Reread(front_tls, tuple(key for key in changed_keys(running, config) if key not in RELOADED))

@@ -49,6 +49,20 @@ YEAR = 365 * 24 * 3600.0
 UNLIMITED = 2**31 - 1
 UNLIMITED_FIELDS = 2**24
 
+# Keys that are applied when the file is read again. TLS versions and suites are not among them: they hold for health
+# endpoints and backends, too, which need a restart.
+RELOADED = frozenset(
+    {
+        "client_ca_certs",
+        "client_cert_validation",
+        "enable_verify_client_certificate_metadata",
+        "only_trust_client_ca_certs",
+        "tls_pem",
+        "tls_session_ticket_key",
+        "verify_client_certificate_metadata",
+    }
+)
+
 # Seconds that a request without a route waits for one, at most: its registration may be on the way.
 ROUTE_PATIENCE = 0.004
 

@@ -11,49 +11,43 @@
 
 import msgspec
 
-from fastrouter.config.error import ConfigError
+from fastrouter.config.error import ConfigError, raise_first
 from fastrouter.config.keys import Config, Derived
 from fastrouter.logs.error_text import error_text
 
-__all__ = ["Config", "ConfigError", "check", "load", "parse"]
+__all__ = ["Config", "ConfigError", "load", "parse"]
 
 
-def load(path: str) -> Config:
+def load(path: str, *, is_strict: bool = False) -> Config:
     """Read a configuration file, as Gorouter does before it starts: decoded, derived, validated.
 
-    Raises ConfigError, also when the file cannot be read.
+    Raises ConfigError, which has every fault of the file, also when the file cannot be read. Unknown keys are faults
+    only if it `is_strict`.
     """
-    return parse(_read(path))
+    return parse(_read(path), is_strict=is_strict)
 
 
-def parse(text: bytes) -> Config:
+def parse(text: bytes, *, is_strict: bool = False) -> Config:
     """Do what `load` does with the text of a file."""
-    config, _ = _parse(text)
-    return config
-
-
-def check(path: str) -> Config:
-    """Do what `load` does, and check what Gorouter would find only when it starts. Raises ConfigError."""
-    from fastrouter.config.validation import check_start  # noqa: PLC0415
-
-    config, lines = _parse(_read(path))
-    check_start(config, lines)
-    return config
-
-
-def _parse(text: bytes) -> tuple[Config, dict[str, int]]:
     # Here, so that importing the structs costs nothing: the first log line of a router without a file waits for less.
     from fastrouter.config.decoding import decode  # noqa: PLC0415
     from fastrouter.config.document import read  # noqa: PLC0415
     from fastrouter.config.generations import translate  # noqa: PLC0415
     from fastrouter.config.reference import keys_without_effect  # noqa: PLC0415
-    from fastrouter.config.validation import process  # noqa: PLC0415
+    from fastrouter.config.validation import process, unknown_key  # noqa: PLC0415
 
     root = read(text)
-    config, lines = decode(root, Config())
-    config = translate(root, config, lines)
-    derived = Derived(given=frozenset(lines), without_effect=keys_without_effect(config, lines))
-    return process(msgspec.structs.replace(config, derived=derived), lines), lines
+    config, findings = decode(root, Config())
+    config = translate(root, config, findings)
+    lines, faults = findings.lines, findings.faults
+    derived = Derived(
+        lines=lines,
+        without_effect=keys_without_effect(lines),
+        unknown=tuple(map(unknown_key, findings.unknown)),
+    )
+    config = process(msgspec.structs.replace(config, derived=derived), lines, faults)
+    raise_first([*faults, *(config.derived.unknown if is_strict else ())])
+    return config
 
 
 def _read(path: str) -> bytes:

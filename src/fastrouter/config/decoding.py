@@ -1,7 +1,7 @@
 """YAML nodes -> the structs of the keys, over their defaults (spec 2.1)."""
 
 from contextlib import suppress
-from typing import Any, Final, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -27,14 +27,33 @@ ABSENT: Final = _Absent()
 Lines = dict[str, int]
 
 
-def decode(root: Node | None, defaults: SectionT) -> tuple[SectionT, Lines]:
-    """Lay a document over `defaults`. Returns the whole, and the line of every known key that the document has.
+class UnknownKey(NamedTuple):
+    """A key of the document that no section has: its dotted path, its line, and the known keys beside it."""
 
-    A key that is null counts as absent unless it is a list, which null empties. Raises ConfigError.
+    path: str
+    line: int
+    siblings: tuple[str, ...]
+
+
+class Findings(NamedTuple):
+    """What decoding finds out: the line of every known key, the unknown keys, and the faults.
+
+    A key that has a fault stays as it was.
+    """
+
+    lines: Lines
+    unknown: list[UnknownKey]
+    faults: list[ConfigError]
+
+
+def decode(root: Node | None, defaults: SectionT) -> tuple[SectionT, Findings]:
+    """Lay a document over `defaults`. Returns the whole, and what was found out about its keys.
+
+    A key that is null counts as absent unless it is a list, which null empties.
     """
     decoder = _Decoder()
-    section = defaults if root is None else decoder.value(root, type(defaults), None, defaults, "")
-    return (defaults if section is ABSENT else section), decoder.lines
+    section: Any = ABSENT if root is None else decoder.try_value(root, type(defaults), None, defaults, "")
+    return (defaults if section is ABSENT else section), decoder.findings
 
 
 def line_of(key: str, lines: Lines) -> int | None:
@@ -48,10 +67,18 @@ def line_of(key: str, lines: Lines) -> int | None:
 
 class _Decoder:
     def __init__(self) -> None:
-        self.lines: Lines = {}
+        self.findings = Findings({}, [], [])
+
+    def try_value(self, node: Node, kind: Any, width: Width | None, default: Any, path: str) -> Any:
+        """Return what `value` does; a node that is refused is noted, and counts as ABSENT."""
+        try:
+            return self.value(node, kind, width, default, path)
+        except ConfigError as error:
+            self.findings.faults.append(error)
+            return ABSENT
 
     def value(self, node: Node, kind: Any, width: Width | None, default: Any, path: str) -> Any:
-        """Return what `node` means as a `kind`; ABSENT for a null that changes nothing."""
+        """Return what `node` means as a `kind`; ABSENT for a null that changes nothing. Raises ConfigError."""
         try:
             meaning = meaning_of(node) if isinstance(node, Scalar) else node
         except ConfigError as error:
@@ -72,13 +99,14 @@ class _Decoder:
         changes = {}
         for name, (key, node_of_value) in _pairs(node, path).items():
             field = fields.get(name)
-            if field is None:
-                continue
             place = f"{path}.{name}" if path else name
-            value = self.value(node_of_value, field.kind, field.width, getattr(default, field.attribute), place)
+            if field is None:
+                self.findings.unknown.append(UnknownKey(place, key.line, tuple(fields)))
+                continue
+            value = self.try_value(node_of_value, field.kind, field.width, getattr(default, field.attribute), place)
             if value is not ABSENT:
                 changes[field.attribute] = value
-                self.lines[place] = key.line
+                self.findings.lines[place] = key.line
         return msgspec.structs.replace(default, **changes)
 
     def _items(self, node: Node, kind: Any, path: str) -> list[Any]:
@@ -89,11 +117,11 @@ class _Decoder:
         items: list[Any] = []
         for item in node.items:
             place = f"{path}[{len(items)}]"
-            value = self.value(item, kind, None, default, place)
+            value = self.try_value(item, kind, None, default, place)
             # yaml.v3 leaves null items out.
             if value is not ABSENT:
                 items.append(value)
-                self.lines[place] = item.line
+                self.findings.lines[place] = item.line
         return items
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from fastrouter.config.decoding import Lines, decode
+from fastrouter.config.decoding import Findings, decode
 from fastrouter.config.document import Node
 from fastrouter.config.keys import Config
 from fastrouter.config.section import Int, Section
@@ -22,12 +22,21 @@ class _OldKeys(Section, frozen=True, kw_only=True):
     logging: _OldLogging = _OldLogging()
 
 
-def translate(root: Node | None, config: Config, lines: Lines) -> Config:
-    """Apply the keys of other generations in `root` where the keys of this one are absent. Raises ConfigError.
+# Keys that are none of this Gorouter and nevertheless meant: the old ones, and one that BOSH's job renders for itself.
+_PATHS_OF_OTHERS = frozenset({"max_header_bytes", "logging.enable_attempts_details", "ip_local_port_range"})
 
-    A key that is set from one of another name is added to `lines`.
+
+def translate(root: Node | None, config: Config, findings: Findings) -> Config:
+    """Apply the keys of other generations in `root` where the keys of this one are absent.
+
+    A key that is set from one of another name is added to the lines of `findings`, and is not unknown. What is wrong
+    with those keys is added to the faults.
     """
-    old, old_lines = decode(root, _OldKeys())
+    lines = findings.lines
+    old, (old_lines, _, old_faults) = decode(root, _OldKeys())
+    known_faults = {(fault.key, fault.text) for fault in findings.faults}
+    findings.faults.extend(fault for fault in old_faults if (fault.key, fault.text) not in known_faults)
+    findings.unknown[:] = [unknown for unknown in findings.unknown if unknown.path not in _PATHS_OF_OTHERS]
     replace = msgspec.structs.replace
     changes: dict[str, Any] = {}
     key, old_key = "max_request_header_bytes", "max_header_bytes"

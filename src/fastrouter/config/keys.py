@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from fastrouter.config.duration import Duration
+from fastrouter.config.error import ConfigError
 from fastrouter.config.section import Int, Key, Port, Section, Uint, Uint32, Width
 from fastrouter.config.sections import (
     FORWARDED_CLIENT_CERT_MODES,
@@ -58,10 +59,12 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     """`TLSv1.2` or `TLSv1.3`; as the key, but the default without `enable_ssl`."""
     openssl_ciphers: tuple[str, ...] | None = None
     """OpenSSL's names of the suites up to TLS 1.2; None: the library's own choice (without `enable_ssl`)."""
-    given: frozenset[str] = frozenset()
-    """Dotted paths of the keys that the file has."""
+    lines: dict[str, int] = {}
+    """Dotted paths of the keys that the file has, with their lines (from 1)."""
     without_effect: tuple[str, ...] = ()
-    """Those of them that ask for something other than the default, and that nothing heeds yet; for a warning."""
+    """Those of them that nothing heeds yet; for a warning."""
+    unknown: tuple[ConfigError, ...] = ()
+    """Keys of the file that no Gorouter has, each as the fault that it is where they are refused."""
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -80,19 +80,16 @@ def _entry_without_effect(path: str) -> str | None:
     return place or None
 
 
-def keys_without_effect(config: Config, given: Container[str]) -> tuple[str, ...]:
-    """Return those of the `given` keys that differ from the default and have no effect yet, in their order.
-
-    `config` is what the file says, before anything is derived.
-    """
-    defaults = Config()
+def keys_without_effect(given: Container[str]) -> tuple[str, ...]:
+    """Return those of the `given` keys that have no effect yet, in their order, whatever their value is."""
     return tuple(
-        path
-        for path, _ in entries(into_lists=False)
-        if path in given
-        and _entry_without_effect(path) is not None
-        and _value_at(config, path) != _value_at(defaults, path)
+        path for path, _ in entries(into_lists=False) if path in given and _entry_without_effect(path) is not None
     )
+
+
+def changed_keys(old: Config, new: Config) -> tuple[str, ...]:
+    """Return the keys whose values differ, in their order."""
+    return tuple(path for path, _ in entries(into_lists=False) if _value_at(old, path) != _value_at(new, path))
 
 
 def _value_at(config: Config, path: str) -> Any:
@@ -133,12 +130,12 @@ def as_yaml(config: Config, *, only_given: bool = False, show_secrets: bool = Fa
 
     `only_given` leaves out what the file did not have; secrets are masked unless `show_secrets`.
     """
-    given = config.derived.given if only_given else None
+    given = config.derived.lines if only_given else None
     shown = _shown(config, "", given, show_secrets=show_secrets)
     return yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
-def _shown(section: Section, prefix: str, given: frozenset[str] | None, *, show_secrets: bool) -> dict[str, Any]:
+def _shown(section: Section, prefix: str, given: Container[str] | None, *, show_secrets: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for field in fields_of(type(section)):
         path = prefix + field.key

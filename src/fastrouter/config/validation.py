@@ -4,13 +4,15 @@ import math
 import os
 import re
 import socket
+from collections.abc import Sequence
+from difflib import get_close_matches
 from ipaddress import ip_network
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import msgspec
 
 from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl_names
-from fastrouter.config.decoding import Lines, line_of
+from fastrouter.config.decoding import Lines, UnknownKey, line_of
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import (
     AZ_PREFERENCES,
@@ -33,14 +35,17 @@ from fastrouter.config.sections import (
 )
 from fastrouter.logs.error_text import error_text
 
+# How much of two names must be equal, from 0 to 1, for the one to be taken as meant by the other.
+SPELT_ALIKE = 0.7
+
 # Bounds that a histogram of the data plane has room for.
 MAX_BOUNDS = 30
 
 
 class Fail(Protocol):
-    """Raises ConfigError. `because` is the key that makes a demand on `key`, for when `key` is not in the file."""
+    """Notes a fault. `because` is the key that makes a demand on `key`, for when `key` is not in the file."""
 
-    def __call__(self, text: str, key: str, because: str = "") -> NoReturn: ...  # noqa: D102 said above
+    def __call__(self, text: str, key: str, because: str = "") -> None: ...  # noqa: D102 said above
 
 
 # RFC 9110 section 5.6.2. Headers of framing and connections are excluded: an operator cannot know their values.
@@ -50,9 +55,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST_OR_WILDCARD = re.compile(r"(\*\.)?[a-z\d-]+(\.[a-z\d-]+)+", re.IGNORECASE | re.ASCII)
 
 
-def process(config: Config, lines: Lines) -> Config:
-    """Derive what is derived, and check every rule. Raises ConfigError for the first one that is broken."""
-    fail = _new_fail(lines)
+def process(config: Config, lines: Lines, faults: list[ConfigError]) -> Config:
+    """Derive what is derived, and check every rule; broken ones are added to `faults`.
+
+    `faults` has the keys that could not be decoded. They are not what the file says, so no rule is held against them.
+    """
+    fail = _new_fail(lines, faults, [fault.key for fault in faults])
     config = _with_derived_values(config, fail)
     _check_identities(config, fail)
     _check_health(config, fail)
@@ -63,12 +71,10 @@ def process(config: Config, lines: Lines) -> Config:
     return config
 
 
-def check_start(config: Config, lines: Lines | None = None) -> None:
-    """Check what Gorouter finds only later, and dies of with exit code 2 (spec 1.6): level and allow-list.
-
-    Raises ConfigError.
-    """
-    fail = _new_fail(lines or {})
+def start_faults(config: Config) -> list[ConfigError]:
+    """Return what Gorouter finds only later, and dies of with exit code 2 (spec 1.6): level and allow-list."""
+    faults: list[ConfigError] = []
+    fail = _new_fail(config.derived.lines, faults)
     if config.logging.level not in {*LOG_LEVELS, *(level.upper() for level in LOG_LEVELS)}:
         fail(f'unrecognized level: "{config.logging.level}"', "logging.level")
     for index, entry in enumerate(config.route_services_hairpinning_allowlist):
@@ -78,13 +84,30 @@ def check_start(config: Config, lines: Lines | None = None) -> None:
                 "Must be wildcard (*.domain.com) or FQDN (hostname.domain.com)",
                 f"route_services_hairpinning_allowlist[{index}]",
             )
+    return faults
 
 
-def _new_fail(lines: Lines) -> Fail:
-    def fail(text: str, key: str, because: str = "") -> NoReturn:
-        raise ConfigError(text, key, line_of(key, lines) or line_of(because, lines))
+def _new_fail(lines: Lines, faults: list[ConfigError], refused: Sequence[str] = ()) -> Fail:
+    def is_refused(key: str) -> bool:
+        return any(key == other or _is_within(key, other) or _is_within(other, key) for other in refused)
+
+    def fail(text: str, key: str, because: str = "") -> None:
+        if not is_refused(key) and not (because and is_refused(because)):
+            faults.append(ConfigError(text, key, line_of(key, lines) or line_of(because, lines)))
 
     return fail
+
+
+def _is_within(key: str, section: str) -> bool:
+    return section == "" or (key.startswith(section) and key[len(section) : len(section) + 1] in (".", "["))
+
+
+def unknown_key(unknown: UnknownKey) -> ConfigError:
+    """Return the fault that a key is which no Gorouter has; it names the known key that is spelt most like it."""
+    section, _, name = unknown.path.rpartition(".")
+    similar = get_close_matches(name, unknown.siblings, 1, SPELT_ALIKE)
+    meant = f", did you mean {section and section + '.'}{similar[0]}?" if similar else ""
+    return ConfigError(f"unknown key{meant}", unknown.path, unknown.line)
 
 
 def local_ip() -> str:
@@ -96,6 +119,7 @@ def local_ip() -> str:
 
 
 def _with_derived_values(config: Config, fail: Fail) -> Config:
+    address = ""
     try:
         address = local_ip()
     except OSError as error:
@@ -124,13 +148,15 @@ def _check_identities(config: Config, fail: Fail) -> None:
         _check_bundle(config.nats.ca_certs, "nats.ca_certs", fail)
 
 
-def _check_pair(pair: KeyPair, section: str, failure: str, fail: Fail) -> None:
+def _check_pair(pair: KeyPair, section: str, failure: str, fail: Fail) -> bool:
     from fastrouter.config.certificates import KeyPairError, check_key_pair  # noqa: PLC0415 80 ms that few files need
 
     try:
         check_key_pair(pair.cert_chain, pair.private_key)
     except KeyPairError as error:
         fail(f"{failure}: {error}", f"{section}.{'cert_chain' if error.is_certificate else 'private_key'}")
+        return False
+    return True
 
 
 def _check_names(cert_chain: str, key: str, fail: Fail) -> None:
@@ -169,6 +195,8 @@ def _check_health(config: Config, fail: Fail) -> None:
         fail("router.status.tls.certificate must be provided", "status.tls.certificate")
     if tls.port == 0:
         fail("router.status.tls.port must not be 0", "status.tls.port")
+    if not tls.key or not tls.certificate:
+        return
     from fastrouter.config.certificates import KeyPairError, check_key_pair  # noqa: PLC0415
 
     try:
@@ -184,6 +212,7 @@ def _with_tls(config: Config, fail: Fail) -> Config:
             fail(
                 "neither http nor https listener is enabled: router.enable_ssl: false, router.disable_http: true",
                 "disable_http",
+                "enable_ssl",
             )
         return config
     if config.client_cert_validation not in CLIENT_CERT_VALIDATIONS:
@@ -202,15 +231,17 @@ def _with_tls(config: Config, fail: Fail) -> Config:
     for index, pair in enumerate(config.tls_pem):
         if not pair.cert_chain or not pair.private_key:
             fail("Error parsing PEM blocks of router.tls_pem, missing cert or key.", f"tls_pem[{index}]")
-        _check_pair(pair, f"tls_pem[{index}]", "Error loading key pair", fail)
-        _check_names(pair.cert_chain, f"tls_pem[{index}].cert_chain", fail)
+        elif _check_pair(pair, f"tls_pem[{index}]", "Error loading key pair", fail):
+            _check_names(pair.cert_chain, f"tls_pem[{index}].cert_chain", fail)
+    ciphers = None
     if not config.cipher_suites.strip():
         fail("must specify list of cipher suite when ssl is enabled", "cipher_suites", "enable_ssl")
-    try:
-        ciphers = openssl_names(config.cipher_suites)
-    except UnknownCipherError as error:
-        allowed = " ".join(ALLOWED_NAMES)
-        fail(f"Invalid cipher string configuration: {error}, please choose from [{allowed}]", "cipher_suites")
+    else:
+        try:
+            ciphers = openssl_names(config.cipher_suites)
+        except UnknownCipherError as error:
+            allowed = " ".join(ALLOWED_NAMES)
+            fail(f"Invalid cipher string configuration: {error}, please choose from [{allowed}]", "cipher_suites")
     derived = msgspec.structs.replace(
         config.derived,
         client_cert_validation=config.client_cert_validation,
@@ -290,6 +321,7 @@ def _check_client_certificate_rules(config: Config, fail: Fail) -> None:
         subjects = {str(subject) for subject in subjects_of_bundle(config.client_ca_certs)}
     except ValueError as error:
         fail(str(error), "client_ca_certs", "enable_verify_client_certificate_metadata")
+        return
     for index, rule in enumerate(config.verify_client_certificate_metadata):
         if str(rule.issuer_in_chain) not in subjects:
             fail(
@@ -305,7 +337,7 @@ def _check_added_headers(config: Config, fail: Fail) -> None:
                 f"Invalid response header: {header.name}: {header.value}. Must be a name and a value of one line",
                 f"http_rewrite.responses.add_headers_if_not_present[{index}]",
             )
-        if header.name.lower() in _HEADERS_OF_THE_ROUTER:
+        elif header.name.lower() in _HEADERS_OF_THE_ROUTER:
             fail(
                 f"Invalid response header: {header.name} is for the router itself to set",
                 f"http_rewrite.responses.add_headers_if_not_present[{index}].name",

@@ -32,6 +32,7 @@ from fastrouter.control.upgrade import Outcome, Presence, report_outcome
 from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
 from fastrouter.ipc.shared_stats import SLOTS, SharedStats
+from fastrouter.logs.access import AccessLogFile
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.net.address import Address
@@ -117,7 +118,7 @@ class Router:
         self._workers = Workers(
             options.workers,
             logger,
-            on_crash_loop=lambda: self._fail("a worker crashed again and again"),
+            on_crash_loop=lambda cause: self._fail(f"a worker crashed again and again, at last {cause}"),
             on_prune=self._prune_endpoint,
             on_death=self._shared.stats.clear_worker,
         )
@@ -212,8 +213,7 @@ class Router:
         self._loop.add_signal_handler(signals.DRAIN, self._on_signal, signals.DRAIN, _Ending.DRAIN)
         self._loop.add_signal_handler(signals.UPGRADE, self._on_upgrade_signal)
         self._presence = Presence()
-        if self._reload.has_files:
-            self._loop.add_signal_handler(signals.RELOAD, self._reload.begin)
+        self._loop.add_signal_handler(signals.RELOAD, self._reload.begin)
         signals.release()
 
     def _on_signal(self, number: int, ending: _Ending) -> None:
@@ -267,6 +267,8 @@ class Router:
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)
+        if options.access_log.file is not None:
+            self._reload.access_log = AccessLogFile(options.access_log.file, *log_descriptors[:2])
         await self._registry.replace_static([*options.routes, *options.file_routes])
         check_tls(options, self._logger)
         self._start_workers(log_descriptors, self._bind_internal_listener())
@@ -302,6 +304,7 @@ class Router:
         self._predecessor.listeners.close()
         self._is_started = True
         self._manager.ready()
+        self._reload.allow()
         self._manager.feed_watchdog()
         self._predecessor.report_serving()
         if self._on_started is not None and self._listeners.named:

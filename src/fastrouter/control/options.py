@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastrouter.bus.bus import BusOptions
 from fastrouter.ipc.messages import (
@@ -25,12 +25,27 @@ class StartError(Exception):
     """The router cannot start; the text says why, for the person at the terminal. The process log has it already."""
 
 
+class RereadError(Exception):
+    """A configuration that no router would start with; `faults` are the data of the log lines that say why."""
+
+    def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class Reread(NamedTuple):
+    """What the configuration says now: the TLS of `tls_listen` (None: none), and changed keys that need a restart."""
+
+    front_tls: ServerTLS | None
+    needs_restart: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RouterOptions:
     """The options of one router. Times are seconds.
 
     `listen` is where clients connect without TLS, `tls_listen` where they do with `front_tls`, None if they cannot;
-    `read_front_tls` reads the latter again, or raises ServerTLSError. `proxy_protocol` holds for both. At
+    `read_again` reads the configuration again, or raises RereadError. `proxy_protocol` holds for both. At
     `internal_listen` the router connects to itself, with `internal_tls`. `workers` is the number of data-plane
     processes, which get `settings` and log to `access_log`. `oversized_head` is the limit on request heads that was
     asked for, if it is more than a router has, else 0. `registry` are further arguments of RouteRegistry,
@@ -47,7 +62,7 @@ class RouterOptions:
     settings: SettingsValues
     tls_listen: Address | None = None
     front_tls: ServerTLS | None = None
-    read_front_tls: Callable[[], ServerTLS] | None = None
+    read_again: Callable[[], Reread] | None = None
     internal_listen: Address | None = None
     internal_tls: ServerTLS | None = None
     proxy_protocol: ProxyProtocol | None = None

@@ -3,6 +3,8 @@
 import asyncio
 import resource
 import ssl
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -49,24 +51,43 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
     return descriptors
 
 
-def check_tls(options: RouterOptions, logger: Logger) -> None:
-    """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
+class TLSFault(NamedTuple):
+    """Certificates, keys or suites that OpenSSL does not accept: the line of the process log that tells it.
+
+    `summary` is what is put before the text for the person at the terminal.
+    """
+
+    component: str
+    message: str
+    text: str
+    summary: str
+
+
+def tls_faults(options: RouterOptions) -> Iterator[TLSFault]:
+    """Yield what OpenSSL does not accept of certificates, keys and suites."""
     try:
         if options.front_tls is not None:
             try_server_tls(options.front_tls)
     except ServerTLSError as error:
-        logger.child("router").error("tls-listener-error", error=str(error))
-        raise StartError(f"cannot serve TLS: {error}") from error
+        yield TLSFault("router", "tls-listener-error", str(error), "cannot serve TLS")
+    try:
+        backend_context(**msgspec.structs.asdict(options.backend_tls))
+        if options.route_services is not None:
+            route_service_context(**msgspec.structs.asdict(options.route_services.tls))
+    except (ssl.SSLError, ValueError) as error:
+        yield TLSFault("", "client-tls-error", error_text(error), "cannot use TLS to backends or route services")
+
+
+def check_tls(options: RouterOptions, logger: Logger) -> None:
+    """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
+    faults = list(tls_faults(options))
+    for fault in faults:
+        (logger.child(fault.component) if fault.component else logger).error(fault.message, error=fault.text)
+    if faults:
+        raise StartError("; ".join(f"{fault.summary}: {fault.text}" for fault in faults))
     if options.front_tls is not None or options.internal_tls is not None:
         try:
             try_ticket_keys()
         except LibsslError as error:
             # The only price is that more handshakes are full ones.
             logger.info("tls-sessions-not-shared", error=str(error))
-    try:
-        backend_context(**msgspec.structs.asdict(options.backend_tls))
-        if options.route_services is not None:
-            route_service_context(**msgspec.structs.asdict(options.route_services.tls))
-    except (ssl.SSLError, ValueError) as error:
-        logger.error("client-tls-error", error=error_text(error))
-        raise StartError(f"cannot use TLS to backends or route services: {error_text(error)}") from error

@@ -1,11 +1,13 @@
-"""What is read again on SIGHUP while the router runs: static routes and certificates."""
+"""What SIGHUP does while the router runs: static routes and the configuration are read again, renamed logs reopened."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
-from fastrouter.control.options import RouterOptions
+from fastrouter.control.options import Reread, RereadError, RouterOptions
 from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import ServerTLS
+from fastrouter.logs.access import AccessLogFile
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
 from fastrouter.process.service_manager import ServiceManager
@@ -34,16 +36,21 @@ class Reload:
         self._workers = workers
         self._prepare_tls = prepare_tls
         self._task: asyncio.Task[None] | None = None
+        self._is_allowed = False
         self._is_due = False
+        # The open access log, if there is one.
+        self.access_log: AccessLogFile | None = None
 
-    @property
-    def has_files(self) -> bool:
-        """Whether there is anything to be read."""
-        return self._options.routes_file is not None or self._options.read_front_tls is not None
+    def allow(self) -> None:
+        """From now on there is a router that can take up what has been read; a signal before has waited for this."""
+        self._is_allowed = True
+        if self._is_due:
+            self._is_due = False
+            self.begin()
 
     def begin(self) -> None:
         """Read the files, or once more if they are being read."""
-        if self._task is None:
+        if self._task is None and self._is_allowed:
             self._manager.reloading()
             self._task = asyncio.get_running_loop().create_task(self._read_files())
         else:
@@ -54,8 +61,10 @@ class Reload:
         try:
             if options.routes_file is not None:
                 await self._replace_static_routes(options.routes_file)
-            if options.read_front_tls is not None:
-                await self._replace_front_tls(options.read_front_tls)
+            if options.read_again is not None:
+                await self._read_configuration(options.read_again)
+            if self.access_log is not None:
+                await self._reopen(self.access_log)
         finally:
             # Also after an error, so that the next signal tries again.
             self._task = None
@@ -74,14 +83,22 @@ class Reload:
             changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
 
-    async def _replace_front_tls(self, read: Callable[[], ServerTLS]) -> None:
-        def read_and_try() -> ServerTLS:
-            tls = self._prepare_tls(read())
-            try_server_tls(tls)
-            return tls
-
+    async def _read_configuration(self, read: Callable[[], Reread]) -> None:
         try:
-            tls = await asyncio.to_thread(read_and_try)
+            reread = await asyncio.to_thread(read)
+        except RereadError as error:
+            for fault in error.faults:
+                self._logger.error("configuration-refused", **fault)
+            return
+        if reread.front_tls is not None:
+            await self._replace_front_tls(reread.front_tls)
+        if reread.needs_restart:
+            self._logger.warn("configuration-needs-restart", keys=reread.needs_restart)
+
+    async def _replace_front_tls(self, given: ServerTLS) -> None:
+        tls = self._prepare_tls(given)
+        try:
+            await asyncio.to_thread(try_server_tls, tls)
         except (ServerTLSError, OSError) as error:
             # An OSError has little to do with the file: memory or descriptors have run out.
             self._logger.error("certificates-refused", error=error_text(error))
@@ -89,3 +106,16 @@ class Reload:
             self._workers.replace_tls(tls)
             names = sorted({name for identity in tls.identities for name in identity.names})
             self._logger.info("certificates-loaded", names=names)
+
+    async def _reopen(self, log: AccessLogFile) -> None:
+        """Have the access log written to the file of its name, if that is another one now."""
+        try:
+            # In a thread, because a disk may hang.
+            descriptor = await asyncio.to_thread(log.reopen)
+        except OSError as error:
+            self._logger.error("error-creating-accesslog-file", filename=log.path, error=error_text(error))
+            return
+        if descriptor is not None:
+            self._workers.replace_access_log(descriptor)
+            os.close(descriptor)
+            self._logger.info("access-log-reopened", filename=log.path)

@@ -30,6 +30,7 @@ from fastrouter.ipc.messages import (
     Listening,
     Pruned,
     Ready,
+    ReplaceAccessLog,
     ReplaceTLS,
     Report,
     ServerTLS,
@@ -99,16 +100,16 @@ class _WorkerSlot:
 class Workers:
     """All workers of a router, numbered from 0.
 
-    `add_change` is where table changes go. `on_crash_loop` is called when a worker has crashed too often, `on_prune`
-    with route and address when one has taken a TLS endpoint off its table, `on_death` with the number of one that
-    ended, before it is replaced.
+    `add_change` is where table changes go. `on_crash_loop` is called with worker and cause when one has crashed too
+    often, `on_prune` with route and address when one has taken a TLS endpoint off its table, `on_death` with the number
+    of one that ended, before it is replaced.
     """
 
     def __init__(
         self,
         count: int,
         logger: Logger,
-        on_crash_loop: Callable[[], None],
+        on_crash_loop: Callable[[str], None],
         on_prune: Callable[[str, str], object],
         on_death: Callable[[int], object],
     ) -> None:
@@ -209,6 +210,12 @@ class Workers:
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.send_message(ReplaceTLS(front_tls))
+
+    def replace_access_log(self, descriptor: int) -> None:
+        """Have all workers write the access log to this file. Those that will replace them have got it with `start`."""
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send_message(ReplaceAccessLog(), [descriptor])
 
     def degrade(self) -> None:
         """Have all workers, and those that will take their places, answer health checks with 503."""
@@ -369,7 +376,7 @@ class Workers:
             "worker-exited", name=slot.name, error=cause, restart_in=None if is_crash_loop else int(delay * 1e9)
         )
         if is_crash_loop:
-            self._on_crash_loop()
+            self._on_crash_loop(f"{slot.name}: {cause}")
         else:
             slot.restart = self._loop.call_later(delay, self._start, slot)
 

@@ -193,6 +193,10 @@ class ReplaceTLS(msgspec.Struct, frozen=True, array_like=True, tag="replace-tls"
     front_tls: ServerTLS
 
 
+class ReplaceAccessLog(msgspec.Struct, frozen=True, array_like=True, tag="replace-access-log"):
+    """Write the access log to the file whose descriptor comes with this."""
+
+
 class Drain(msgspec.Struct, frozen=True, array_like=True, tag="drain"):
     """Accept no more clients; report Draining at once, and Drained when no request is in progress.
 
@@ -219,7 +223,7 @@ class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
     number: int
 
 
-Order = Begin | TableEnd | Listen | ReplaceTLS | Drain | Degrade | SetLogLevel | Confirm
+Order = Begin | TableEnd | Listen | ReplaceTLS | ReplaceAccessLog | Drain | Degrade | SetLogLevel | Confirm
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

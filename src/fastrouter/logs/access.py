@@ -46,6 +46,23 @@ class AccessLogFile(NamedTuple):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return cls(path, descriptor, new_outage())
 
+    def reopen(self) -> int | None:
+        """Open the file again if it has been renamed or removed, and have `descriptor` mean the new one.
+
+        Returns another descriptor of the new file, which belongs to the caller; None if it is still the same file.
+        Raises OSError.
+        """
+        try:
+            if os.path.samestat(os.stat(self.path), os.fstat(self.descriptor)):
+                return None
+        except FileNotFoundError:
+            pass
+        file = self.open(self.path)
+        os.close(file.outage)
+        # Workers that are started later get this descriptor.
+        os.dup2(file.descriptor, self.descriptor, inheritable=False)
+        return file.descriptor
+
 
 def new_outage() -> int:
     """Return the descriptor of a record of lost lines, for the sinks of all workers that write to one place."""
@@ -186,7 +203,7 @@ class LineSink(ABC):
 
 
 class FileSink(LineSink):
-    """Appends to a file, which it never opens again. The sink owns the descriptors of `file`."""
+    """Appends to a file, which it never opens by itself. The sink owns the descriptors of `file`."""
 
     loss_message = "error-emitting-access-log-to-writer-accesslog"
 
@@ -203,9 +220,23 @@ class FileSink(LineSink):
             file.path, file.outage, logger, on_lost=on_lost, max_queued=max_queued, report_interval=report_interval
         )
         self._fd = file.descriptor
+        self._next_fd: int | None = None
         self._is_mid_line = False
 
+    def replace(self, descriptor: int) -> None:
+        """Append to another file from the next line on; the sink owns its `descriptor`."""
+        with self._changed:
+            previous, self._next_fd = self._next_fd, descriptor
+        if previous is not None:
+            os.close(previous)
+
     def _write(self, batch: bytes) -> None:
+        with self._changed:
+            descriptor, self._next_fd = self._next_fd, None
+        if descriptor is not None:
+            # Here, because to close a file may wait for its disk.
+            os.close(self._fd)
+            self._fd, self._is_mid_line = descriptor, False
         # If the last write ended within a line (the disk was full), the next line begins on a line of its own.
         unwritten = memoryview(b"\n" + batch if self._is_mid_line else batch)
         try:
@@ -219,6 +250,8 @@ class FileSink(LineSink):
 
     def _release(self) -> None:
         os.close(self._fd)
+        if self._next_fd is not None:
+            os.close(self._next_fd)
 
 
 class _Outage:

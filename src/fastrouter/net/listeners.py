@@ -22,7 +22,7 @@ def bind_listeners(address: Address, count: int) -> list[socket.socket]:
     if address.port != 0:
         # Another router of the same user also sets SO_REUSEPORT, and would silently lose half of its clients to this
         # one. A socket without the option fails to bind then.
-        _bind(family, bind_to, is_shared=False).close()
+        try_to_bind(address)
     listeners: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -34,6 +34,11 @@ def bind_listeners(address: Address, count: int) -> list[socket.socket]:
         close_listeners(listeners)
         raise
     return listeners
+
+
+def try_to_bind(address: Address) -> None:
+    """Bind `address` for a moment, without listening: raises the OSError that a listener would meet."""
+    _bind(*_resolve(address), is_shared=False).close()
 
 
 def close_listeners(listeners: Sequence[socket.socket]) -> None:

@@ -33,6 +33,11 @@ def new_metrics_server(options: MetricsOptions, render: Callable[[], Iterator[by
     return StatusServer(_metrics_handler(render), "127.0.0.1", options.port, tls)
 
 
+def try_metrics_tls(tls: MetricsTLS) -> None:
+    """Read the files of `tls`. Raises OSError for those that cannot be read or used."""
+    _server_tls(tls)
+
+
 def _metrics_handler(render: Callable[[], Iterator[bytes]]) -> StatusHandler:
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path != "/metrics":

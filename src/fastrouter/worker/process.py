@@ -37,6 +37,7 @@ from fastrouter.ipc.messages import (
     Order,
     Pruned,
     Ready,
+    ReplaceAccessLog,
     ReplaceTLS,
     ServerTLS,
     SetLogLevel,
@@ -134,6 +135,8 @@ class Worker:
                 self._listening.add_done_callback(self._on_listening)
             case ReplaceTLS(front_tls):
                 self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
+            case ReplaceAccessLog():
+                self._replace_access_log(self._channel.take_descriptor())
             case Degrade():
                 assert self._data_plane is not None, "Begin comes first"
                 self._data_plane.set_health(False)
@@ -207,6 +210,11 @@ class Worker:
             self._sinks.append(SyslogSink(options.syslog, connection, take(), logger, on_lost=stats.count_lost_lines))
         if self._sinks:
             self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
+
+    def _replace_access_log(self, descriptor: int) -> None:
+        for sink in self._sinks:
+            if isinstance(sink, FileSink):
+                sink.replace(descriptor)
 
     def _log_lines(self, batch: bytes) -> None:
         for sink in self._sinks:
