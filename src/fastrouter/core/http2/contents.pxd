@@ -5,7 +5,7 @@ cdef enum:
     HTTP2_WINDOW = 262144               # bytes of body that a stream may send ahead of what its backend takes
     HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
     HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
-    HTTP2_ALL_UNSENT_MAX = 4194304      # of all responses of a connection
+    HTTP2_ALL_UNSENT_MAX = 2097152      # of all responses of a connection; with more, none of their backends is
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
     HTTP2_WRITES_AT_ONCE = 4            # before others get their turn
@@ -117,6 +117,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef flag is_used                           # it has had a request
     cdef flag is_closing
     cdef flag is_working                        # what it says is gathered until the end of a wake-up
+    cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
     cdef flag is_write_due                      # the data plane will ask for it
     cdef int _receive(self, bytes data) except -1
     cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1
@@ -127,6 +128,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int on_ping_answered(self) except -1
     cdef int gather(self) except -1
     cdef int write_now(self) except -1
+    cdef int hold_all_back(self) except -1
     cdef int _look_at_unsent(self) except -1
     cdef int _look_at_waits(self) except -1
     cdef int on_exchange_end(self) except -1
@@ -180,7 +182,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int look(self) except -1
     cdef bint awaits_end(self) noexcept
     cdef int _note_written(self) except -1
-    cdef int _hold_back(self) except -1
+    cdef int hold_back(self) except -1
     cdef int _drop_waiting(self) except -1
 
 cdef class StreamWatch(Timed):

@@ -234,6 +234,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         for side in sides:
             side.unsent = 0 if is_nothing else self.session.unsent_of(side.number)
             self.unsent_bytes += side.unsent
+        self.is_overfull = self.unsent_bytes > HTTP2_ALL_UNSENT_MAX
         for side in sides:
             try:
                 side.look()
@@ -241,6 +242,18 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
                 side.on_panic(error)
             if side.unsent == 0 and not side.is_held and not side.awaits_end():
                 self.unsent.discard(side)
+        return 0
+
+    cdef int hold_all_back(self) except -1:
+        """So much waits for this client that no more is to come, of whatever stream."""
+        cdef HTTP2ClientSide side
+        if not self.is_overfull:
+            self.is_overfull = True
+            for side in list(self.streams.values()):
+                # One that is still dialled for cannot be held yet; its first bytes do that.
+                if side.exchange is not None and side.exchange.round_trip.is_head_sent:
+                    self.unsent.add(side)
+                    side.hold_back()
         return 0
 
     cdef int _look_at_waits(self) except -1:

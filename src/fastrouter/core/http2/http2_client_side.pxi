@@ -273,15 +273,18 @@ cdef class HTTP2ClientSide(ClientSide):
         self.unsent += size
         connection.unsent_bytes += size
         self._note_written()
-        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX:
-            self._hold_back()
+        if connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX:
+            connection.hold_all_back()
+            return self.hold_back()
+        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused:
+            return self.hold_back()
         return 0
 
     cdef int _note_written(self) except -1:
         self.connection.unsent.add(self)
         return self.connection.gather()
 
-    cdef int _hold_back(self) except -1:
+    cdef int hold_back(self) except -1:
         """The client does not take what is written as fast as it comes."""
         if self.exchange is not None and not self.is_held:
             self.is_held = True
@@ -300,11 +303,8 @@ cdef class HTTP2ClientSide(ClientSide):
                 connection.session.reset(self.number, HTTP2_NO_ERROR)
                 return connection.gather()
             return 0
-        if (
-            self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused
-            or (self.unsent and connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX)
-        ):
-            return self._hold_back()
+        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.is_overfull:
+            return self.hold_back()
         if self.is_held:
             self.is_held = False
             self._end_watch()
