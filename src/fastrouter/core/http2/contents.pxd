@@ -152,7 +152,6 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int64_t unsent                         # bytes of it that wait for the client
     cdef Tunnel tunnel                          # what the exchange has become, or None
     cdef StreamWatch watch                      # None while it has not been needed
-    cdef int64_t unsent_before                  # when the wait for the client to take some of it began
     cdef flag wants_tunnel                      # extended CONNECT
     cdef flag is_request_over                   # the client has sent END_STREAM
     cdef flag is_body_handed                    # and the exchange knows
@@ -160,12 +159,9 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef flag is_held                           # the exchange knows that those are too many
     cdef flag is_gone                           # there is no stream any more
     cdef int begin(self, bytes raw, bint has_body) except -1
-    cdef bint _check(self, bytes raw, Head head) except -1
     cdef int _serve(self, Exchange exchange, Head head) except -1
     cdef bint _awaits_route(self, Exchange exchange) except -1
     cdef int on_route_wait_over(self) except -1
-    cdef int _respond_options(self, bytes raw, Head head) except -1
-    cdef bint refuse(self, bytes raw, int refusal, int status, bytes explanation) except -1
     cdef int on_body(self, bytes data, bint is_last) except -1
     cdef int on_trailers(self, tuple fields) except -1
     cdef int _hand_over(self, bytes data, bint is_last) except -1
@@ -173,9 +169,8 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef bint _can_hand_over(self) noexcept
     cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1
     cdef StreamWatch _watch(self)
-    cdef int _watch_stall(self) except -1
     cdef int _end_watch(self) except -1
-    cdef int on_watch_over(self, DeadlineQueue queue) except -1
+    cdef int give_up(self) except -1
     cdef int on_gone(self, object error) except -1
     cdef int on_panic(self, object error) except -1
     cdef int _take(self, const char* text, Py_ssize_t size) except -1
@@ -190,6 +185,9 @@ cdef class HTTP2ClientSide(ClientSide):
 
 cdef class StreamWatch(Timed):
     cdef HTTP2ClientSide side
+    cdef int64_t unsent                         # bytes of response, when the wait for the client began
+    cdef int watch_silence(self) except -1
+    cdef int watch_stall(self) except -1
 
 cdef class StreamRouteWait(FairReader):
     cdef HTTP2ClientSide side                   # None: it does not wait any more

@@ -18,10 +18,8 @@ cdef class HTTP2ClientSide(ClientSide):
         head.scan(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), connection.plane.settings.max_request_headers + 1)
         head.slice_request_line()
         self.is_head = is_word(head.base, head.method, b"HEAD")
-        if not self._check(raw, head):
+        if not check_stream(self, raw, head):
             return 0
-        if head.target.length == 1 and head.base[head.target.start] == c"*":
-            return self._respond_options(raw, head)
         self.remaining = head.content_length()
         # Nothing but extended CONNECT has such a field: what comes behind it is no body, but the tunnel's.
         self.wants_tunnel = head.has(HEADER_UPGRADE)
@@ -37,32 +35,6 @@ cdef class HTTP2ClientSide(ClientSide):
         if connection.plane.settings.route_patience > 0 and self._awaits_route(exchange):
             return 0
         return self._serve(exchange, head)
-
-    cdef bint _check(self, bytes raw, Head head) except -1:
-        """What is left of the request checks: fields that are no request have not come so far (`request_head_of`)."""
-        cdef Slice host = head.value_of(HEADER_HOST)
-        if PyBytes_GET_SIZE(raw) > self.connection.plane.settings.max_received_head:
-            return self.refuse(raw, REFUSAL_HEADER_TOO_LARGE, 431, b"")
-        if is_word(head.base, head.method, b"CONNECT") or head.has_broken_escape():
-            return self.refuse(raw, REFUSAL_MALFORMED, 400, b"")
-        if not has_right_port(head.base + host.start, host.length):
-            return self.refuse(raw, REFUSAL_BAD_HOST, 400, b"malformed Host header")
-        if head.value_of(HEADER_EXPECT).length and not head.value_is(HEADER_EXPECT, b"100-continue"):
-            note_refusal(self.connection, raw, REFUSAL_EXPECTATION, 417, 0)
-            self.write(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n" + date_line() + b"\r\n")
-            return False
-        return True
-
-    cdef bint refuse(self, bytes raw, int refusal, int status, bytes explanation) except -1:
-        """Refuse the request `raw` as `refuse` does, and nothing but this request. Always False."""
-        cdef bytes text = refusal_text(status, explanation)
-        note_refusal(self.connection, raw, refusal, status, PyBytes_GET_SIZE(text))
-        self.write(refusal_message(text, text))
-        return False
-
-    cdef int _respond_options(self, bytes raw, Head head) except -1:
-        """`OPTIONS *` is for the server itself."""
-        return self.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + date_line() + b"\r\n")
 
     cdef int _serve(self, Exchange exchange, Head head) except -1:
         self.exchange = exchange
@@ -317,7 +289,8 @@ cdef class HTTP2ClientSide(ClientSide):
         """The client does not take what is written as fast as it comes."""
         if self.exchange is not None and not self.is_held:
             self.is_held = True
-            self._watch_stall()
+            if self.exchange.queue is None:
+                self._watch().watch_stall()
             return self.exchange.on_client_full()
         return 0
 
@@ -377,34 +350,20 @@ cdef class HTTP2ClientSide(ClientSide):
         return self.close()
 
     cdef int watch_silence(self) except -1:
-        self._watch().arm(self.connection.plane.tunnel_silences)
-        return 0
+        return self._watch().watch_silence()
 
     cdef StreamWatch _watch(self):
         if self.watch is None:
             self.watch = StreamWatch(self)
         return self.watch
 
-    cdef int _watch_stall(self) except -1:
-        """As of a connection: what has no deadline is not to wait for ever for a client that takes nothing."""
-        if self.exchange.queue is None:
-            self.unsent_before = self.unsent
-            self._watch().arm(self.connection.plane.stalls)
-        return 0
-
     cdef int _end_watch(self) except -1:
         if self.watch is not None:
             self.watch.disarm()
         return 0
 
-    cdef int on_watch_over(self, DeadlineQueue queue) except -1:
-        """Nothing was said, or taken, for as long as is waited for it."""
-        if self.exchange is None:
-            return 0
-        if queue is self.connection.plane.tunnel_silences:
-            return 0 if self.tunnel is None else self.tunnel.on_silence()
-        if self.unsent < self.unsent_before:
-            return self._watch_stall()
+    cdef int give_up(self) except -1:
+        """Too long has the client taken nothing."""
         self.is_gone = True
         self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
         self.connection.gather()

@@ -6,8 +6,25 @@ cdef class StreamWatch(Timed):
     def __cinit__(self, HTTP2ClientSide side):
         self.side = side
 
+    cdef int watch_silence(self) except -1:
+        """Let the wait for either side of its tunnel to say something begin anew."""
+        self.arm(self.side.connection.plane.tunnel_silences)
+        return 0
+
+    cdef int watch_stall(self) except -1:
+        """Let the wait for a client that takes nothing begin anew."""
+        self.unsent = self.side.unsent
+        self.arm(self.side.connection.plane.stalls)
+        return 0
+
     cdef on_deadline(self, DeadlineQueue queue):
-        self.side.on_watch_over(queue)
+        cdef HTTP2ClientSide side = self.side
+        if queue is side.connection.plane.tunnel_silences:
+            side.tunnel.on_silence()
+        elif side.unsent < self.unsent:
+            self.watch_stall()
+        else:
+            side.give_up()
 
     cdef int on_panic(self, object error) except -1:
         return self.side.on_panic(error)
