@@ -13,6 +13,7 @@ from h2.events import ConnectionTerminated, DataReceived, PingReceived, StreamRe
 from hpack import Encoder
 from hyperframe.frame import HeadersFrame, PingFrame
 
+from fastrouter._core import Endpoint
 from fastrouter.tls.backends import backend_context
 
 from .conftest import StartGorouter, StartRouter
@@ -615,3 +616,18 @@ class TestRegistered:
             client = start_router({}, arguments=["--routes", str(path)]).connect()
             client.send(request())
             served(backend.accept_http2(), client)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tls", "is_http2"),
+    [
+        ("http2", True, True),
+        ("http2", False, False),
+        ("h2c", False, True),
+        ("h2c", True, True),
+        ("http1", True, False),
+        ("odd", True, False),
+    ],
+)
+def test_who_is_spoken_to_in_http2(protocol: str, tls: bool, is_http2: bool) -> None:
+    assert Endpoint("127.0.0.1", 1, tls=tls, protocol=protocol).is_http2 is is_http2
