@@ -240,6 +240,7 @@ cdef class HTTP2BackendSession:
 cdef class HTTP2ConnectionPool(ConnectionPool):
     cdef list shared                            # of HTTP2BackendConnection: dialling, or open for further streams
     cdef flag speaks_http1                      # the endpoint has agreed on HTTP/1.1 last: nobody waits for another's dial
+    cdef Py_ssize_t count_idle(self) except -1
     cdef int forget(self, HTTP2BackendConnection connection) except -1
 
 cdef class HTTP2BackendConnection(DialledConnection):

@@ -79,7 +79,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int _become_idle(self) except -1:
         cdef Settings settings = self.plane.settings
-        if not settings.backend_keep_alive or settings.max_idle_per_endpoint == 0:
+        cdef HTTP2ConnectionPool pool = <HTTP2ConnectionPool>self.connection_pool
+        if not settings.backend_keep_alive or pool.count_idle() >= settings.max_idle_per_endpoint:
             return self._close()
         self.is_idle = True
         self.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] += 1
