@@ -67,8 +67,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.full.remove(side)
         if self.is_closed:
             return 0
-        self.session.reset(side.stream, code)
-        self.write_soon()
+        if not side.is_complete():
+            self.session.reset(side.stream, code)
+            self.write_soon()
         return self._on_stream_over()
 
     cdef int _on_stream_over(self) except -1:
@@ -78,7 +79,8 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int _become_idle(self) except -1:
         cdef Settings settings = self.plane.settings
-        if not settings.backend_keep_alive or settings.max_idle_per_endpoint == 0:
+        cdef HTTP2ConnectionPool pool = <HTTP2ConnectionPool>self.connection_pool
+        if not settings.backend_keep_alive or pool.count_idle() >= settings.max_idle_per_endpoint:
             return self._close()
         self.is_idle = True
         self.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] += 1
@@ -204,7 +206,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         try:
             # It came before the end.
             while self.session is not None and self.session.has_events():
-                self._work_off()
+                self._work_off(False)
             while self.unread is not None:
                 data = self.unread
                 self.unread = None
@@ -217,7 +219,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int on_turn(self) except -1:
         cdef bytes data = self.unread
         self.is_working = True
-        if self._work_off() and data is not None:
+        if self._work_off(False) and data is not None:
             self.unread = None
             self._consume(data)
         self._after_work()
@@ -244,17 +246,14 @@ cdef class HTTP2BackendConnection(DialledConnection):
         """Work on `data`. What takes too long waits for a turn."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
-        cdef Py_ssize_t end
         self.is_working = True
         if self.queue is self.plane.ping_answers:
             # Any byte is a sign of life.
             self.is_probed = True
         try:
             while at < size and self.session is not None:
-                end = min(size, at + <Py_ssize_t>SESSION_SLICE)
-                self.session.receive(data if end - at == size else memoryview(data)[at:end])
-                at = end
-                if not self._work_off() or (at < size and self.transport is not None and self.is_share_spent()):
+                at = self.session.receive(data, at)
+                if not self._work_off(at < size) or (at < size and self.transport is not None and self.is_share_spent()):
                     if at < size:
                         self.keep_for_turn(data[at:])
                     break
@@ -262,9 +261,12 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self._on_broken(str(error))
         return self._after_work()
 
-    cdef bint _work_off(self) except -1:
+    cdef bint _work_off(self, bint has_more) except -1:
         """What the session has reported. Returns whether that is all; otherwise the rest waits for a turn."""
         while self.session.has_events():
+            if has_more and self.session.has_head_last():
+                # With what follows it goes out in one write.
+                break
             self.session.take_event(self)
             if self.session.has_events() and self.transport is not None and self.is_share_spent():
                 self.wait_for_turn()
@@ -276,8 +278,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         if self.is_closed:
             return 0
-        if self.session.is_over() and not self.session.has_events():
-            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         self._watch()
         return self._write_out()
 
@@ -318,8 +318,11 @@ cdef class HTTP2BackendConnection(DialledConnection):
             return self._write_out()
         self.begun_ns = 0
         self.is_working = True
-        self._work_off()
+        self._work_off(False)
         self.begun_ns = 0
+        if not self.is_closed and self.session.is_over() and not self.session.has_events():
+            self.is_working = False
+            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         return self._after_work()
 
     cdef int _write_out(self) except -1:

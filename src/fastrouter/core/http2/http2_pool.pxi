@@ -28,6 +28,14 @@ cdef class HTTP2ConnectionPool(ConnectionPool):
         self.shared.append(connection)
         return HTTP2BackendSide(connection)
 
+    cdef Py_ssize_t count_idle(self) except -1:
+        """How many connections nobody is served on."""
+        cdef HTTP2BackendConnection connection
+        cdef Py_ssize_t count = PyList_GET_SIZE(self.idle)
+        for connection in self.shared:
+            count += connection.is_idle
+        return count
+
     cdef int forget(self, HTTP2BackendConnection connection) except -1:
         """It takes no further streams."""
         if connection in self.shared:
