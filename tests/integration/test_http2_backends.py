@@ -1,5 +1,6 @@
 """HTTP/2 towards backends (K06): streams, pools, flow control and failures, with h2 as the backend, over real TLS."""
 
+import contextlib
 import ssl
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import yaml
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, PingReceived, StreamReset
 from hpack import Encoder
-from hyperframe.frame import HeadersFrame
+from hyperframe.frame import HeadersFrame, PingFrame
 
 from fastrouter.tls.backends import backend_context
 
@@ -433,6 +434,18 @@ class TestEndings:
             assert router.wait_for_event("backend-endpoint-failed")["error"].startswith(
                 "incomplete request (http2: connection error: "
             )
+
+    def test_a_flood_of_frames_that_move_nothing(self, backend: Http2Backend, router: InProcessRouter) -> None:
+        client = router.ask()
+        peer = backend.accept_http2()
+        peer.read_request()
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                peer.stream.send(PingFrame(0, b"12345678").serialize() * 100)
+        assert client.read_response().status == 502
+        assert router.wait_for_event("backend-endpoint-failed")["error"] == (
+            "http2: connection error: ENHANCE_YOUR_CALM"
+        )
 
     def test_silence_in_place_of_settings(self) -> None:
         with H2cBackend() as backend, router_to(backend, tls_handshake_timeout=0.1) as router:

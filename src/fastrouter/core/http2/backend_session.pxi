@@ -47,17 +47,32 @@ cdef class HTTP2BackendSession:
         self.receive_data = self.engine.receive_data
         self.data_to_send = self.engine.data_to_send
         self.events = []
+        self.chatter = Allowance(HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
 
     # --- what comes
 
-    cdef int receive(self, object data) except -1:
-        """Take in bytes of the peer (bytes or memoryview), at most SESSION_SLICE. Raises BrokenSessionError."""
+    cdef Py_ssize_t receive(self, bytes data, Py_ssize_t at) except -1:
+        """Take in `data[at:]`, as much as may be at once. Returns where that ends. Raises BrokenSessionError."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t end = walk_frames(&self.walk, <const unsigned char*>PyBytes_AS_STRING(data), at, size)
         try:
-            self.receive_data(data)
+            if not self.chatter.spend(self.walk.chatter):
+                self.engine.terminate_connection(HTTP2_ENHANCE_YOUR_CALM)
+                raise BrokenSessionError("ENHANCE_YOUR_CALM")
+            self.walk.chatter = 0
+            self.receive_data(data if end - at == size else memoryview(data)[at:end])
+        except ngh2.DenialOfServiceError as error:
+            raise BrokenSessionError("ENHANCE_YOUR_CALM") from error
         except ngh2.NGH2Error as error:
             raise BrokenSessionError(str(error)) from error
         self.collect()
-        return 0
+        return end
+
+    cdef bint has_head_last(self) noexcept:
+        """Whether what is left is a response head only, whose DATA may come with the next bytes."""
+        return self.at == PyList_GET_SIZE(self.events) - 1 and (
+            type(<object>PyList_GET_ITEM(self.events, self.at)) is RESPONSE_RECEIVED
+        )
 
     cdef bint collect(self) except -1:
         """Take over what the engine reports; some streams end when it writes. Returns whether there is something."""

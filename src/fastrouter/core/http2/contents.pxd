@@ -210,7 +210,6 @@ cdef enum:
     BACKEND_STREAMS_MAX = 1000          # at a time on one connection, whatever the peer would allow
     BACKEND_STREAMS_TOTAL = 1000000000  # in the life of one; stream numbers end at 2^31
     WAITING_MAX = 100                   # exchanges that wait for one dial
-    SESSION_SLICE = 32768               # bytes given to the engine at once
     OUTPUT_SLICE = 65536                # and that it gives at once
 
 cdef class HTTP2BackendSession:
@@ -219,7 +218,10 @@ cdef class HTTP2BackendSession:
     cdef object data_to_send
     cdef list events                            # that it has reported, and that are not worked off
     cdef Py_ssize_t at                          # how far they are
-    cdef int receive(self, object data) except -1
+    cdef FrameWalk walk
+    cdef Allowance chatter
+    cdef Py_ssize_t receive(self, bytes data, Py_ssize_t at) except -1
+    cdef bint has_head_last(self) noexcept
     cdef bint collect(self) except -1
     cdef bint has_events(self) noexcept
     cdef int take_event(self, HTTP2BackendConnection connection) except -1
@@ -268,7 +270,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int on_farewell(self, int last, int code, bytes text) except -1
     cdef int on_data_ignored(self, int stream, Py_ssize_t size) except -1
     cdef int _consume(self, bytes data) except -1
-    cdef bint _work_off(self) except -1
+    cdef bint _work_off(self, bint has_more) except -1
     cdef int _after_work(self) except -1
     cdef int _on_broken(self, str what) except -1
     cdef int write_soon(self) except -1

@@ -204,7 +204,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         try:
             # It came before the end.
             while self.session is not None and self.session.has_events():
-                self._work_off()
+                self._work_off(False)
             while self.unread is not None:
                 data = self.unread
                 self.unread = None
@@ -217,7 +217,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int on_turn(self) except -1:
         cdef bytes data = self.unread
         self.is_working = True
-        if self._work_off() and data is not None:
+        if self._work_off(False) and data is not None:
             self.unread = None
             self._consume(data)
         self._after_work()
@@ -244,17 +244,14 @@ cdef class HTTP2BackendConnection(DialledConnection):
         """Work on `data`. What takes too long waits for a turn."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
-        cdef Py_ssize_t end
         self.is_working = True
         if self.queue is self.plane.ping_answers:
             # Any byte is a sign of life.
             self.is_probed = True
         try:
             while at < size and self.session is not None:
-                end = min(size, at + <Py_ssize_t>SESSION_SLICE)
-                self.session.receive(data if end - at == size else memoryview(data)[at:end])
-                at = end
-                if not self._work_off() or (at < size and self.transport is not None and self.is_share_spent()):
+                at = self.session.receive(data, at)
+                if not self._work_off(at < size) or (at < size and self.transport is not None and self.is_share_spent()):
                     if at < size:
                         self.keep_for_turn(data[at:])
                     break
@@ -262,9 +259,12 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self._on_broken(str(error))
         return self._after_work()
 
-    cdef bint _work_off(self) except -1:
+    cdef bint _work_off(self, bint has_more) except -1:
         """What the session has reported. Returns whether that is all; otherwise the rest waits for a turn."""
         while self.session.has_events():
+            if has_more and self.session.has_head_last():
+                # With what follows it goes out in one write.
+                break
             self.session.take_event(self)
             if self.session.has_events() and self.transport is not None and self.is_share_spent():
                 self.wait_for_turn()
@@ -318,7 +318,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
             return self._write_out()
         self.begun_ns = 0
         self.is_working = True
-        self._work_off()
+        self._work_off(False)
         self.begun_ns = 0
         return self._after_work()
 
