@@ -302,6 +302,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef flag is_paused                         # the client takes no more
     cdef flag is_request_full                   # the backend does not take the request as fast as it comes
     cdef flag was_kept                          # its connection has served others before
+    cdef bint is_complete(self) noexcept
     cdef int _drop(self) except -1
     cdef Exchange let_go(self)
     cdef int _begin(self, const char* head, Py_ssize_t size) except -1

@@ -67,8 +67,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.full.remove(side)
         if self.is_closed:
             return 0
-        self.session.reset(side.stream, code)
-        self.write_soon()
+        if not side.is_complete():
+            self.session.reset(side.stream, code)
+            self.write_soon()
         return self._on_stream_over()
 
     cdef int _on_stream_over(self) except -1:
@@ -276,8 +277,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = False
         if self.is_closed:
             return 0
-        if self.session.is_over() and not self.session.has_events():
-            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         self._watch()
         return self._write_out()
 
@@ -320,6 +319,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self.is_working = True
         self._work_off(False)
         self.begun_ns = 0
+        if not self.is_closed and self.session.is_over() and not self.session.has_events():
+            self.is_working = False
+            return self._close() if self.farewell is not None and not self.sides else self._on_broken("PROTOCOL_ERROR")
         return self._after_work()
 
     cdef int _write_out(self) except -1:

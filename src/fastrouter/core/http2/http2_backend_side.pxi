@@ -67,6 +67,10 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int abort(self) except -1:
         return self._drop()
 
+    cdef bint is_complete(self) noexcept:
+        """Whether the stream is over in both directions, as far as that is certain."""
+        return self.has_ended and self.request_framing.kind == FRAMING_NONE
+
     cdef int _drop(self) except -1:
         self.let_go()
         return self.connection.drop(self, HTTP2_CANCEL)
