@@ -488,7 +488,7 @@ _OPEN_BODY = frame(_SETTINGS) + on_some_streams(1, _BEGUN)
 _HUNDRED = on_some_streams(100, _ASKED)
 _ONE_BYTE = struct.pack(">I", 1)
 _BYTE_BY_BYTE = on_some_streams(100, (_WINDOW_UPDATE, 0, _ONE_BYTE))
-# A field of 4 KB that goes into the table of whoever reads it, and mentions of it (RFC 7541 section 6.1, 6.2.1).
+# A field of 4 KB that goes into the table of whoever reads it, and mentions of it (RFC 7541 section 6.2.1).
 _MENTIONED = (_HEADERS, _WHOLE, block() + b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12000)
 
 
