@@ -29,9 +29,9 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     modification_tag: ModificationTag = NO_TAG
 
     @property
-    def place(self) -> tuple[str, str, int]:
-        """What makes it another one in the list."""
-        return self.route, self.ip, self.port
+    def place(self) -> str:
+        """What makes it another one in the list: a text, because the collector would walk over tuples."""
+        return f"{self.port}\n{self.ip}\n{self.route}"
 
     def registration(self) -> Registration:
         """Return the registration that it stands for. Raises MessageError."""

@@ -109,7 +109,7 @@ class TokenFetcher(TokenSource):
         if not options.client_name or not options.client_secret:
             raise TokenError("your configuration provides no way for go-uaa to get a token")
         form = {"grant_type": "client_credentials", "token_format": "jwt"}
-        # Encoded, as RFC 6749, 2.3.1 wants it.
+        # Encoded, as RFC 6749 section 2.3.1 wants it.
         auth = aiohttp.BasicAuth(quote_plus(options.client_name), quote_plus(options.client_secret))
         try:
             async with self._session.post(self._url, data=form, auth=auth, allow_redirects=False) as response:
