@@ -32,6 +32,7 @@ from fastrouter.observe.metrics_listener import MetricsOptions, MetricsTLS
 from fastrouter.observe.status_listeners import StatusOptions, StatusTLS
 from fastrouter.registry.sharding import ShardingMode
 from fastrouter.route_services.signature import derive_key
+from fastrouter.routing_api.options import RoutingAPIOptions, UAAOptions
 
 if TYPE_CHECKING:
     from fastrouter.tls.internal_ca import InternalIdentities
@@ -98,6 +99,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         drain_wait=config.drain_wait.seconds,
         drain_timeout=config.drain_timeout.seconds,
         bus=_bus_of(config),
+        routing_api=_routing_api_of(config) if config.has_routing_api else None,
         status=_status_of(config),
         metrics=_metrics_of(config),
         debug_address=config.debug_addr,
@@ -325,6 +327,31 @@ def _bus_of(config: Config) -> BusOptions:
         prune_threshold=config.droplet_stale_threshold.seconds,
         suspend_pruning=config.suspend_pruning_if_nats_unavailable,
         active_apps_interval=max(0.0, config.publish_active_apps_interval.seconds),
+    )
+
+
+def _routing_api_of(config: Config) -> RoutingAPIOptions:
+    given, oauth = config.routing_api, config.oauth
+    return RoutingAPIOptions(
+        url=f"{given.uri}:{given.port}",
+        ca_certs=given.ca_certs,
+        cert_chain=given.cert_chain,
+        private_key=given.private_key,
+        uaa=None
+        if given.auth_disabled
+        else UAAOptions(
+            host=oauth.token_endpoint,
+            port=oauth.port,
+            client_name=oauth.client_name,
+            client_secret=oauth.client_secret,
+            ca_file=oauth.ca_certs,
+            skip_ssl_validation=oauth.skip_ssl_validation,
+            max_retries=config.token_fetcher_max_retries,
+            retry_interval=max(0.0, config.token_fetcher_retry_interval.seconds),
+            expiration_buffer=config.token_fetcher_expiration_buffer_time,
+        ),
+        # Gorouter divides whole nanoseconds.
+        refresh_interval=max(0.0, config.prune_stale_droplets_interval.seconds / 2),
     )
 
 

@@ -22,14 +22,9 @@ WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "enable_envelope_v1_metrics": None,
     "logging.loggregator_enabled": None,
     "logging.metron_address": None,
-    "oauth": None,
     "route_latency_metric_muzzle_duration": None,
-    "routing_api": None,
     "send_http_start_stop_client_event": None,
     "send_http_start_stop_server_event": None,
-    "token_fetcher_expiration_buffer_time": None,
-    "token_fetcher_max_retries": None,
-    "token_fetcher_retry_interval": None,
 }
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from enum import Enum
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import msgspec
 import uvloop
@@ -41,6 +41,10 @@ from fastrouter.observe.histogram import Histogram
 from fastrouter.process import signals
 from fastrouter.process.service_manager import ServiceManager
 from fastrouter.registry.static_registry import StaticRouteRegistry
+from fastrouter.routing_api.options import RoutingAPIOptions
+
+if TYPE_CHECKING:
+    from fastrouter.routing_api.route_fetcher import RouteFetcher
 
 # Seconds that a stop waits until NATS has taken what was sent to it, and the connection is closed.
 _BUS_GRACE = 0.5
@@ -123,6 +127,7 @@ class Router:
             on_death=self._shared.stats.clear_worker,
         )
         self._bus: Bus | None = None
+        self._route_fetcher: RouteFetcher | None = None
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
@@ -264,6 +269,8 @@ class Router:
             await self._observation.serve_debug()
         if options.bus is not None:
             self._bus = await self._connect_bus(options.bus)
+        if options.routing_api is not None:
+            self._route_fetcher = await self._connect_routing_api(options.routing_api)
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)
@@ -274,6 +281,8 @@ class Router:
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not is_successor:
             await self._observation.serve_status()
+        if self._route_fetcher is not None:
+            await self._route_fetcher.start()
         self._observation.start_monitor()
         self._members.append("FileDescriptor")
         if self._bus is not None:
@@ -324,6 +333,17 @@ class Router:
         except NatsConnectionError as error:
             raise StartError(f"cannot connect to NATS: {error}") from error
         return bus
+
+    async def _connect_routing_api(self, options: RoutingAPIOptions) -> "RouteFetcher":
+        # With an HTTP client, which takes 200 ms, for few.
+        from fastrouter.routing_api.route_fetcher import RouteFetcher, RouteFetcherError  # noqa: PLC0415
+
+        fetcher = RouteFetcher(options, self._logger, self._registry, until_sent=self._workers.until_sent)
+        try:
+            await fetcher.connect()
+        except RouteFetcherError as error:
+            raise StartError(f"cannot use the routing API: {error}") from error
+        return fetcher
 
     async def _announce(self, bus: Bus) -> None:
         """Announce this router on the bus, and from now on publish which apps had requests."""
@@ -403,6 +423,8 @@ class Router:
         """Stop every part that was started."""
         self._presence.close()
         self._pruning.stop()
+        if self._route_fetcher is not None:
+            await self._route_fetcher.stop()
         self._listeners.close()
         await self._workers.stop()
         await self._observation.stop()

@@ -19,6 +19,7 @@ from fastrouter.observe.histogram import DEFAULT_BOUNDS, HistogramBounds
 from fastrouter.observe.metrics_listener import MetricsOptions
 from fastrouter.observe.status_listeners import StatusOptions
 from fastrouter.registry.static_routes import StaticRoute
+from fastrouter.routing_api.options import RoutingAPIOptions
 
 
 class StartError(Exception):
@@ -52,9 +53,10 @@ class RouterOptions:
     `prune_interval` 0 means that nothing is pruned. Apps have `start_delay` to register before the first client comes;
     if `expected_endpoints` is not 0, the delay ends when so many are known. `routes` are always there; `file_routes`
     come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
-    without `status` no status listeners, without `metrics` no `/metrics`, without `route_services` no route services.
-    `error_template` is the text of a template that has been parsed successfully. `debug_address` is where the debug
-    server listens, as the operator has written it; empty for none.
+    without `routing_api` no routes of the routing API, without `status` no status listeners, without `metrics` no
+    `/metrics`, without `route_services` no route services. `error_template` is the text of a template that has been
+    parsed successfully. `debug_address` is where the debug server listens, as the operator has written it; empty for
+    none.
     """
 
     listen: Address | None
@@ -81,6 +83,7 @@ class RouterOptions:
     drain_wait: float = 0.0
     drain_timeout: float = 900.0
     bus: BusOptions | None = None
+    routing_api: RoutingAPIOptions | None = None
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None
     debug_address: str = ""
