@@ -41,7 +41,7 @@ class SecureFastrouter(Fastrouter):
             "go_max_procs": 1,
             "start_response_delay_interval": "0s",
             "disable_keep_alives": False,
-            "max_idle_conns_per_host": 100,
+            "max_idle_conns_per_host": 500,
             "access_log": {"file": str(self.access_log)},
             **_tls_keys(self),
         }
