@@ -300,12 +300,16 @@ class Router:
         # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
         gc.collect()
         gc.freeze()
+        await self._begin_to_serve()
+
+    async def _begin_to_serve(self) -> None:
+        """Everything is there: let clients in, and tell whoever waits for it."""
         self._listeners.bind_public()
         if self._listeners.named:
             await self._workers.listen(self._listeners.named)
         self._router_logger.info("gorouter.started")
         self._health.set_healthy()
-        if is_successor:
+        if self._predecessor.is_there:
             # Not earlier: until now the predecessor, which is healthy, has answered these requests.
             await self._observation.serve_debug()
             await self._observation.serve_metrics()
