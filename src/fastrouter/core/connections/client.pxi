@@ -129,13 +129,9 @@ cdef class ClientConnection(Connection):
     # --- what the network says
 
     cdef int on_connection(self) except -1:
-        cdef object peer = self.transport.get_extra_info("peername")
         self.attach(None if self.identity.is_tls else self.transport)
-        if peer is None:
-            # Gone before it was looked at.
+        if not self.identity.learn_address(self.transport):
             return self.abort()
-        if self.identity.ip is None:
-            self.identity.set_address(peer[0].encode("ascii"), peer[1])
         self.side = HTTP1ClientSide(self.identity, self)
         self.plane.clients.add(self)
         self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1

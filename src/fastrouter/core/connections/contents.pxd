@@ -149,7 +149,7 @@ cdef class ProxyHeaderReader(Timed):
 cdef class ClientTLSTransport(TLSTransport):
     cdef ListenerProtocol listener
     cdef object is_allowed                      # of the listener, when the handshake began
-    cdef bytes greeting                         # a ClientHello that is not complete
+    cdef bytes client_hello                     # a ClientHello that is not complete
     cdef int _refuse_plain_http(self, bytes data) except -1
     cdef int _refuse(self, bytes last_words) except -1
     cdef int _turn_away(self, bytes last_words) except -1
