@@ -295,7 +295,7 @@ class Router:
         self._router_logger.info("gorouter.started")
         self._health.set_healthy()
         if is_successor:
-            # Not earlier: until now the predecessor, which is healthy, has answered these requests.
+            # Not earlier: until now the predecessor, which is healthy, has responded to these requests.
             await self._observation.serve_debug()
             await self._observation.serve_metrics()
             await self._observation.serve_status()
