@@ -129,15 +129,34 @@ class Issuer:
 
     def signed_with_sha_1(self, pair: Pair) -> Pair:
         """The same with a weaker signature, which no builder would make; for an issuer with RSA."""
+        return self._changed(pair, _SHA_256_WITH_RSA, _SHA_1_WITH_RSA, hashes.SHA1())
+
+    def with_key_usage(self, pair: Pair, old: str, new: str) -> Pair:
+        """The same, equally long, with a KeyUsage of the bit `new` in place of `old`; for an issuer with RSA."""
+        before, after = (key_usage(bit).value.public_bytes() for bit in (old, new))
+        return self._changed(pair, before, after, hashes.SHA256())
+
+    def _changed(self, pair: Pair, old: bytes, new: bytes, digest: hashes.HashAlgorithm) -> Pair:
         assert isinstance(self._key, rsa.RSAPrivateKey)
         certificate = x509.load_pem_x509_certificate(pair.chain.encode())
-        body = certificate.tbs_certificate_bytes.replace(_SHA_256_WITH_RSA, _SHA_1_WITH_RSA)
-        signature = self._key.sign(body, padding.PKCS1v15(), hashes.SHA1())
-        der = pair.der.replace(_SHA_256_WITH_RSA, _SHA_1_WITH_RSA).replace(certificate.signature, signature)
+        signature = self._key.sign(certificate.tbs_certificate_bytes.replace(old, new), padding.PKCS1v15(), digest)
+        der = pair.der.replace(old, new).replace(certificate.signature, signature)
         return Pair(ssl.DER_cert_to_PEM_cert(der), pair.key)
 
 
+# Of an RSA key of 768 bits: the library makes none below 1024.
+_PRIMES = (
+    0xFA3455928EE3098254730BF5F3C9E80E14499608687BC99A4176284FAFA921DF6A296F12F4FB53ED719248696CA4B7D1,
+    0xC19834E84568F57D867EC25EBB1EEFD92A422FBA24D009D6DEC868154168EE422915020BC669200B60B594CD78B1B665,
+)
+
+
 def _new_key(*, is_rsa: bool, size: int = 2048) -> _Key:
+    if is_rsa and size == 768:
+        p, q = _PRIMES
+        d = rsa.rsa_recover_private_exponent(65537, p, q)
+        crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+        return rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(65537, p * q)).private_key()
     return rsa.generate_private_key(65537, size) if is_rsa else ec.generate_private_key(ec.SECP256R1())
 
 

@@ -1,7 +1,7 @@
 """Which certificates of a backend are good enough, and what is said of others, as in Go 1.23 (spec 5.6, 5.7)."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -49,6 +49,22 @@ def take_in(backend: TlsBackend) -> bytes:
     return b""
 
 
+def show_another(backend: TlsBackend, shown: bytes, other: bytes) -> bytes:
+    """Take part in a handshake of TLS 1.2 with `other` in place of the certificate; give what came behind it."""
+    plain = backend.accept_plain()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = backend.context.wrap_bio(incoming, outgoing, server_side=True)
+    while not outgoing.pending:
+        incoming.write(plain.socket.recv(65536))
+        with suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+    plain.socket.sendall(outgoing.read().replace(shown, other))
+    incoming.write(plain.socket.recv(65536))
+    with pytest.raises(ssl.SSLError, match="alert"):
+        server.do_handshake()
+    return plain.socket.recv(1)
+
+
 class Attempt:
     """A request to a backend that shows `pair` and should be `san`."""
 
@@ -68,11 +84,11 @@ class Attempt:
             assert not router.events
             return stream
 
-    def refused(self) -> Response:
+    def refused(self, take_part: Callable[[TlsBackend], bytes] = take_in) -> Response:
         with TlsBackend(self._context) as backend, self._router_to(backend) as router:
             client = router.ask()
             # Not a byte of the request.
-            assert take_in(backend) == b""
+            assert take_part(backend) == b""
             response = client.read_response()
             self.event = router.wait_for_event("backend-endpoint-failed")
             self.counters = router.stats()
@@ -123,6 +139,30 @@ class TestGoodEnough:
     @pytest.mark.parametrize("bit", ["key_encipherment", "key_agreement", "data_encipherment", "crl_sign"])
     def test_key_usage_without_signatures(self, version: ssl.TLSVersion, bit: str) -> None:
         Attempt(OURS.pair(NAME, is_rsa=True, extensions=[key_usage(bit)]), version).served()
+
+
+class TestStricter:
+    """What OpenSSL refuses and Go 1.23 takes (K04 of docs/parity.md)."""
+
+    def test_ecdsa_key_that_may_not_sign_over_tls_1_2(self) -> None:
+        """OpenSSL would not show such a certificate, so it takes the place of another on the way."""
+        shown = WITH_RSA.pair(NAME, extensions=[key_usage("digital_signature")])
+        changed = WITH_RSA.with_key_usage(shown, "digital_signature", "key_agreement")
+        attempt = Attempt(shown, ssl.TLSVersion.TLSv1_2)
+        assert attempt.refused(lambda backend: show_another(backend, shown.der, changed.der)).status == 502
+        assert attempt.event["error"] == "incomplete request (tls: bad ecc cert)"
+        assert not attempt.is_pruned
+
+    def test_ecdsa_key_that_may_not_sign_over_tls_1_3(self) -> None:
+        pair = OURS.pair(NAME, extensions=[key_usage("key_agreement")])
+        Attempt(pair, ssl.TLSVersion.TLSv1_3).served()
+
+    @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
+    def test_rsa_key_below_1024_bits(self, version: ssl.TLSVersion) -> None:
+        attempt = Attempt(OURS.pair(NAME, is_rsa=True, key_size=768), version)
+        assert attempt.refused().status == 526
+        assert UNTRUSTED in attempt.event["error"]
+        assert attempt.is_pruned
 
 
 class TestSuites:

@@ -418,15 +418,17 @@ class TestStop:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_at_once_even_with_a_request_in_progress(
-        self, number: int, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend
+        self, number: int, start_gorouter: StartGorouter, nats: RawNatsClient, backend: RawBackend, tmp_path: Path
     ) -> None:
-        router = start_gorouter(drain_wait="600s")
+        log = tmp_path / "access.log"
+        router = start_gorouter(drain_wait="600s", access_log={"file": str(log)})
         serve(router, nats, backend)
         client, _ = begin_request(router, backend)
         ports = router.port, router.routes_port, router.health_port
         router.send_signal(number)
         assert router.wait() == 0
         assert client.wait_closed() == b"", "cut, not answered"
+        assert log.read_bytes().count(b"\n") == 1, "cut, and logged"
         assert all(is_refused(port) for port in ports)
         # A worker's lines about the request may be written between these.
         endings = [event for event in router.events() if event["message"].endswith((".stopping", ".stopped", "exited"))]

@@ -138,6 +138,16 @@ class TestLookup:
         assert router.client.written or router.loop.dialled
         assert router.count("route_lookup_time") == lookups
 
+    def test_an_empty_length_counts_once_whether_its_route_is_awaited_or_not(self) -> None:
+        """It is looked at again when the wait is over."""
+        router = Router(takes_empty_length=True, route_patience=1)
+        router.from_client(b"GET / HTTP/1.1\r\nHost: unknown.test\r\nContent-Length:\r\n\r\n")
+        for _ in range(2):
+            router.loop.tick()
+        assert router.client.written.startswith(b"HTTP/1.1 404 ")
+        router.from_client(b"GET / HTTP/1.1\r\nHost: app.test\r\nContent-Length:\r\n\r\n")
+        assert router.plane.stats()["empty_content_length_header"] == 2
+
     def test_of_a_visit_to_a_route_service_and_back(self) -> None:
         router = Router(route_services=RouteServices(Signer(), hairpin_port=1))
         router.table.set_route("app.test", route_service_url="https://service.test/")

@@ -223,7 +223,7 @@ class Config(Section, frozen=True, kw_only=True):
     keep_alive_100_continue_requests: Annotated[bool, Key("Gone from later Gorouters", inert=True)] = False
     extra_headers_to_log: Annotated[tuple[str, ...], Key("Request headers added to access logs")] = ()
     http_rewrite: HTTPRewrite = HTTPRewrite()
-    empty_pool_response_code_503: Annotated[bool, Key("Answer 503 while a route has lost all its endpoints")] = False
+    empty_pool_response_code_503: Annotated[bool, Key("Status 503 while a route has lost all its endpoints")] = False
     empty_pool_timeout: Annotated[Duration, Key("How long such a route is remembered")] = Duration(0)
     html_error_template_file: Annotated[str, Key("File of the template of error pages; empty: plain text")] = ""
 

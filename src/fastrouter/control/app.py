@@ -310,7 +310,7 @@ class Router:
         self._router_logger.info("gorouter.started")
         self._health.set_healthy()
         if self._predecessor.is_there:
-            # Not earlier: until now the predecessor, which is healthy, has answered these requests.
+            # Not earlier: until now the predecessor, which is healthy, has responded to these requests.
             await self._observation.serve_debug()
             await self._observation.serve_metrics()
             await self._observation.serve_status()

@@ -218,7 +218,7 @@ class Workers:
                 slot.channel.send_message(ReplaceAccessLog(), [descriptor])
 
     def degrade(self) -> None:
-        """Have all workers, and those that will take their places, answer health checks with 503."""
+        """Have all workers, and those that will take their places, respond to health checks with 503."""
         self._is_degraded = True
         for slot in self._slots:
             if slot.channel is not None:

@@ -33,7 +33,7 @@ REGISTER_INTERVAL = 20.0
 # Seconds that the NATS server has to come up.
 NATS_PATIENCE = 10.0
 
-# Pause between two pieces of a streamed answer: long enough to see that they come one by one.
+# Pause between two pieces of a streamed response: long enough to see that they come one by one.
 PACE = 0.3
 STREAM_PIECES = 5
 # Bytes of a request body that /echo takes.
@@ -56,9 +56,9 @@ path, and passes it on to one of the app's instances. This page came from instan
 another of {count}.</p>
 <h2>Try</h2>
 <ul>
-<li><a href="http://{host}:{port}/">{host}</a>: which instance answers?</li>
+<li><a href="http://{host}:{port}/">{host}</a>: which instance responds?</li>
 <li><a href="/echo">/echo</a>: the request as the app gets it, with what the router adds</li>
-<li><a href="/stream">/stream</a>: an answer in pieces</li>
+<li><a href="/stream">/stream</a>: a response in pieces</li>
 <li><a href="/events">/events</a>: Server-Sent Events; /ws is a WebSocket that echoes</li>
 <li><a href="http://nowhere.localhost:{port}/">nowhere.localhost</a>: a host that nobody has registered</li>
 </ul>
@@ -160,7 +160,7 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 async def without_traceback(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer a request without a traceback when the client leaves in the middle of a stream."""
+    """Respond to a request without a traceback when the client leaves in the middle of a stream."""
     try:
         return await handler(request)
     except ConnectionError:

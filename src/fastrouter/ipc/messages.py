@@ -214,7 +214,7 @@ class SetLogLevel(msgspec.Struct, frozen=True, array_like=True, tag="set-log-lev
 
 
 class Degrade(msgspec.Struct, frozen=True, array_like=True, tag="degrade"):
-    """Answer health checks by User-Agent with 503 from now on."""
+    """Respond to health checks by User-Agent with 503 from now on."""
 
 
 class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):

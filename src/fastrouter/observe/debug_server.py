@@ -24,7 +24,7 @@ def new_debug_server(address: str, level: Callable[[], Level], set_level: Callab
 
 
 def debug_handler(level: Callable[[], Level], set_level: Callable[[Level], None]) -> StatusHandler:
-    """Answer `/log-level` and, in place of Go's profile of goroutines, the stacks of the control process."""
+    """Respond to `/log-level` and, in place of Go's profile of goroutines, the stacks of the control process."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path == "/log-level":

@@ -1,4 +1,4 @@
-"""The answers for health, routes and the component, and their credentials (spec 7.1 to 7.3)."""
+"""The responses for health, routes and the component, and their credentials (spec 7.1 to 7.3)."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ class Credentials(NamedTuple):
 
 
 def health_handler(is_healthy: Callable[[], bool]) -> StatusHandler:
-    """Answer `/health` and the liveness path."""
+    """Respond to `/health` and the liveness path."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path == "/health":
@@ -62,7 +62,7 @@ def with_end_after(parts: Iterator[bytes], wait: Callable[[], Coroutine[None, No
 
 
 def routes_handler(credentials: Credentials, routes_json: Callable[[], BodyParts]) -> StatusHandler:
-    """Answer `/routes` to those who have the credentials."""
+    """Respond to `/routes` for those who have the credentials."""
     # Gorouter checks no credentials for health paths here, and has no handler for them.
     return _pages_handler(lambda: NOT_FOUND, credentials, {"/routes": lambda: _json(routes_json())})
 
@@ -73,7 +73,7 @@ def component_handler(
     varz_json: Callable[[], bytes],
     routes_json: Callable[[], BodyParts],
 ) -> StatusHandler:
-    """Answer the paths of the deprecated component listener."""
+    """Respond to the paths of the deprecated component listener."""
     return _pages_handler(
         lambda: _health(is_healthy()),
         credentials,
@@ -84,7 +84,7 @@ def component_handler(
 def _pages_handler(
     health: Callable[[], StatusResponse], credentials: Credentials, pages: Mapping[str, Callable[[], StatusResponse]]
 ) -> StatusHandler:
-    """Answer health paths to everybody, and `pages`, by their paths, to those who have the credentials."""
+    """Respond to health paths for everybody, and to `pages`, by their paths, for those who have the credentials."""
 
     def handle(request: StatusRequest) -> StatusResponse:
         if request.path in {"/health", "/healthz"}:

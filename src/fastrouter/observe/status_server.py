@@ -49,7 +49,7 @@ _PIECES_AT_GOODBYE = 16
 
 
 class StatusServer:
-    """One listener for small answers. Raises OSError from `start` if the address cannot be bound."""
+    """One listener for small responses. Raises OSError from `start` if the address cannot be bound."""
 
     def __init__(self, handler: StatusHandler, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.handler = handler
@@ -142,7 +142,7 @@ class StatusServer:
         self._connections.pop(connection, None)
 
     def note_served(self, connection: "_Connection") -> None:
-        """Make a connection that was answered just now the last to be replaced."""
+        """Make a connection that got a response just now the last to be replaced."""
         if connection in self._connections:
             del self._connections[connection]
             self._connections[connection] = None
@@ -177,7 +177,7 @@ class StatusServer:
 
 
 class _Request(NamedTuple):
-    """What waits to be answered: a request, or the `refusal` (a status) of one. `is_last`: nothing comes after it."""
+    """What waits for its response: a request, or the `refusal` (a status) of one. `is_last`: nothing comes after it."""
 
     request: StatusRequest
     is_http_1_0: bool
@@ -188,7 +188,7 @@ class _Request(NamedTuple):
 class _Connection(asyncio.BufferedProtocol):
     """One client. httptools calls the on_* methods while it is fed.
 
-    Nothing is read while anything waits to be parsed, answered or taken by the client.
+    Nothing is read while anything waits to be parsed, for its response, or to be taken by the client.
     """
 
     def __init__(self, server: StatusServer, accepted: socket.socket) -> None:
@@ -418,7 +418,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._stop_parsing()
         self._requests.clear()
         if is_refusal and self._transport.can_write_eof():
-            # A close would answer what the client still sends with a reset, and the client would lose the response.
+            # A close would meet what the client still sends with a reset, and the client would lose the response.
             self._transport.write_eof()
         else:
             self._transport.close()

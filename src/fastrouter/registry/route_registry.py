@@ -53,7 +53,7 @@ class RouteRegistry:
     """All routes of this router.
 
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
-    route goes at once if the latter is 0, which it must be unless empty routes are to be answered with 503.
+    route goes at once if the latter is 0, which it must be unless empty routes are to be 503.
     `is_pruning_suspended` says whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
     the update that an endpoint names and its registration. `on_number_reused` is called before an endpoint gets the

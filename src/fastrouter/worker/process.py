@@ -101,6 +101,8 @@ class Worker:
         self._stop_accepting()
         if self._data_plane is not None:
             self._data_plane.stop()
+            # Connections hear of their ends in the next turn of the loop, and with them requests that were cut end.
+            await asyncio.sleep(0)
         if self._access_log is not None:
             self._access_log.flush()
         for sink in self._sinks:

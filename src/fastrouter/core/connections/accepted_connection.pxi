@@ -3,13 +3,10 @@
 cdef class AcceptedConnection(Connection):
     cdef int on_accepted(self) except -1:
         """It is a client's from now on: `transport` is open. Returns 0 if the client has gone before it was looked at, else 1."""
-        cdef object peer = self.transport.get_extra_info("peername")
         self.attach(None if self.identity.is_tls else self.transport)
-        if peer is None:
+        if not self.identity.learn_address(self.transport):
             self.abort()
             return 0
-        if self.identity.ip is None:
-            self.identity.set_address(peer[0].encode("ascii"), peer[1])
         self.plane.clients.add(self)
         self.plane.counters[COUNTER_CLIENT_CONNECTIONS] += 1
         self.arm(self.plane.header_reads)

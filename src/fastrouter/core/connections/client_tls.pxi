@@ -10,7 +10,7 @@ cdef class ClientTLSTransport(TLSTransport):
         self.listener = listener
         self.plane = listener.plane
         self.owner = client
-        self.stage = TLS_GREETING
+        self.stage = TLS_CLIENT_HELLO
 
     def connection_made(self, raw):
         self.transport = raw
@@ -29,7 +29,7 @@ cdef class ClientTLSTransport(TLSTransport):
 
     cdef on_deadline(self, DeadlineQueue queue):
         # A handshake that takes too long, or somebody turned away who does not go.
-        if self.stage == TLS_HANDSHAKE or self.greeting is not None:
+        if self.stage == TLS_HANDSHAKE or self.client_hello is not None:
             count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
         self.abort()
 
@@ -37,12 +37,12 @@ cdef class ClientTLSTransport(TLSTransport):
         self.abort()
         return log_panic(self.plane, error)
 
-    cdef int on_greeting(self, bytes data) except -1:
+    cdef int on_client_hello(self, bytes data) except -1:
         """Look at the first bytes: is this TLS at all, and for a protocol that is spoken here?"""
         cdef ListenerProtocol listener = self.listener
         cdef bytes hello
-        if self.greeting is not None:
-            data = self.greeting + data
+        if self.client_hello is not None:
+            data = self.client_hello + data
         if <unsigned char>PyBytes_AS_STRING(data)[0] != TLS_RECORD_HANDSHAKE:
             return self._refuse_plain_http(data) if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else self._refuse(b"")
         if listener.protocols:
@@ -50,11 +50,11 @@ cdef class ClientTLSTransport(TLSTransport):
             if hello is None:
                 if PyBytes_GET_SIZE(data) > CLIENT_HELLO_MAX:
                     return self._refuse(b"")
-                self.greeting = data
+                self.client_hello = data
                 return 0
             if offers_only_foreign_protocols(hello, listener.protocols):
                 return self._refuse(NO_APPLICATION_PROTOCOL)
-        self.greeting = None
+        self.client_hello = None
         self.is_allowed = listener.is_allowed
         self.takes_http2 = b"h2" in listener.protocols
         self.begin_handshake(listener.context, True, None)
@@ -81,11 +81,10 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef int _refuse_plain_http(self, bytes data) except -1:
         """`data` begins a request: it gets a response, and the connection ends with that."""
         cdef ClientConnection client = <ClientConnection>self.owner
-        cdef object peer = self.transport.get_extra_info("peername")
-        if client.identity.ip is None and peer is not None:
-            client.identity.set_address(peer[0].encode("ascii"), peer[1])
-        if client.identity.ip is not None:
+        if client.identity.learn_address(self.transport):
             note_refusal(client, data, REFUSAL_PLAIN_HTTP, 400, PyBytes_GET_SIZE(PLAIN_HTTP_BODY))
+        else:
+            count_refusal(self.plane, REFUSAL_PLAIN_HTTP)
         return self._turn_away(PLAIN_HTTP_HEAD + PLAIN_HTTP_BODY)
 
     cdef int _refuse(self, bytes last_words) except -1:
@@ -97,7 +96,7 @@ cdef class ClientTLSTransport(TLSTransport):
         """End a connection that no client has yet; reading on for a moment lets the last bytes written arrive."""
         self.stage = TLS_SHUT
         self.owner = None
-        self.greeting = None
+        self.client_hello = None
         if last_words:
             self.write_out(last_words)
         self.transport.write_eof()

@@ -163,7 +163,7 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef ListenerProtocol listener
     cdef object is_allowed                      # of the listener, when the handshake began
     cdef flag takes_http2                       # so did it, then
-    cdef bytes greeting                         # a ClientHello that is not complete
+    cdef bytes client_hello                     # a ClientHello that is not complete
     cdef int _refuse_plain_http(self, bytes data) except -1
     cdef int _refuse(self, bytes last_words) except -1
     cdef int _turn_away(self, bytes last_words) except -1

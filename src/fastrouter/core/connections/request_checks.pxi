@@ -24,7 +24,9 @@ cdef bint check_request(ClientConnection client, bytes raw, Head head) except -1
 
     length = head.content_length()
     if framing == FRAMING_NONE and client.plane.settings.takes_empty_length and head.has_empty_length():
-        client.plane.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
+        if not client.has_awaited_route:
+            # Otherwise it was counted before it waited.
+            client.plane.counters[COUNTER_EMPTY_CONTENT_LENGTH_HEADER] += 1
         length = -1
     if framing == FRAMING_NONE and length > 0:
         framing = FRAMING_LENGTH

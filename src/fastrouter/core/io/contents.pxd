@@ -8,7 +8,7 @@ cdef extern from "sys/epoll.h" nogil:
         epoll_data_t data
 
 cdef enum:
-    TLS_GREETING                # of a client, before the whole ClientHello
+    TLS_CLIENT_HELLO            # of a client, before the whole ClientHello
     TLS_HANDSHAKE
     TLS_OPEN                    # the owner's transport
     TLS_SHUT                    # its close_notify is out
@@ -17,7 +17,7 @@ cdef enum:
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
     TLS_RECORDS_AT_ONCE = 8     # and records
-    TLS_UNASKED_MAX = 65536     # bytes OpenSSL may write of its own to a peer that takes nothing
+    TLS_POST_HANDSHAKE_MAX = 65536  # bytes OpenSSL may write of its own to a peer that takes nothing
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand
     CLIENT_HELLO_RECORDS = 64   # it may be cut into; a real one has one or two
     PROXY_LINE_MAX = 107        # bytes of a PROXY header of version 1
@@ -43,10 +43,13 @@ cdef class FairReader(Timed):
     cdef int on_route(self, bint is_there) except -1
     cdef int _apply(self) except -1
 
-cdef class Turns:
+cdef class LoopCall:
     cdef object loop
+    cdef flag is_called                  # the loop will call `_work`
+    cdef int call(self) except -1
+
+cdef class Turns(LoopCall):
     cdef object waiting                  # deque of FairReader
-    cdef flag is_called                  # the loop will call
     cdef int new_connections             # connections that have begun
     cdef int64_t new_connections_since   # CLOCK_MONOTONIC
     cdef flag has_new_connection         # one has begun since the last turns
@@ -59,7 +62,6 @@ cdef class Turns:
     cdef Exchange _take_dial(self)
     cdef int _dial(self, int64_t until) except -1
     cdef int add_new_connection(self, FairReader reader) except -1
-    cdef int _call(self) except -1
     cdef int clear(self) except -1
 
 cdef class SocketWriter(FairReader):
@@ -99,19 +101,16 @@ cdef class SocketReader(SocketWriter):
 cdef enum:
     POLLED_AT_ONCE = 64
 
-cdef class SocketPoll:
-    cdef object loop
+cdef class SocketPoll(LoopCall):
     cdef int descriptor             # of the epoll instance, -1 while nobody is in it
     cdef set members                # of SocketReader
     cdef object postponed           # deque of SocketReader that are to be read though the kernel says nothing new
-    cdef flag is_called             # the loop will call
     cdef int at                     # `events[at:count]` are not worked on yet
     cdef int count
     cdef epoll_event[POLLED_AT_ONCE] events
     cdef bint add(self, SocketReader reader) except -1
     cdef int forget(self, SocketReader reader) except -1
     cdef int read_later(self, SocketReader reader) except -1
-    cdef int _call(self) except -1
     cdef int _read_event(self, epoll_event* event) except -1
     cdef int _read(self, SocketReader reader, bint may_have_ended) except -1
     cdef bint _open(self) except -1
@@ -120,7 +119,7 @@ cdef class SocketPoll:
 cdef class TLSTransport(SocketReader):
     cdef Connection owner                       # None: nobody's, any more
     cdef int stage                              # TLS_*
-    cdef object context                         # when the handshake began: OpenSSL calls it to the end, unasked
+    cdef object context                         # when the handshake began: OpenSSL calls back through it until the end
     cdef object tls                             # ssl.SSLObject, from the handshake on, as its BIOs
     cdef object incoming                        # encrypted, from the peer
     cdef object outgoing
@@ -130,7 +129,7 @@ cdef class TLSTransport(SocketReader):
     cdef int record_head                        # bytes of a record's head that OpenSSL has been given
     cdef int record_length                      # what they say of its length
     cdef Py_ssize_t record_left                 # bytes of it that OpenSSL has not been given
-    cdef Py_ssize_t unasked                     # bytes OpenSSL has written of its own since the peer took some last
+    cdef Py_ssize_t post_handshake              # bytes OpenSSL has written of its own since the peer took some last
     cdef flag is_write_paused                   # the peer does not take what is written as fast as it comes
     cdef flag has_end                           # the peer will send no more
     cdef flag is_cut                            # TCP has ended behind what is left for a turn
@@ -139,16 +138,16 @@ cdef class TLSTransport(SocketReader):
     cdef int begin_handshake(self, object context, bint is_server, object peer_name) except -1
     cdef int shake_hands(self) except -1
     cdef int open(self) except -1
-    cdef int on_greeting(self, bytes data) except -1
+    cdef int on_client_hello(self, bytes data) except -1
     cdef int on_handshake(self) except -1
     cdef int on_handshake_failed(self, object error) except -1
     cdef int on_broken(self, object error) except -1
-    cdef int _go_on_greeting(self, bytes data) except -1
+    cdef int _continue_handshake(self, bytes data) except -1
     cdef Py_ssize_t _end_of_slice(self, bytes data, Py_ssize_t at) except -1
     cdef int _decrypt(self, bytes data) except -1
     cdef bint _read_records(self, list texts) except -1
     cdef int _encrypt(self, data) except -1
-    cdef bint _flush_unasked(self) except -1
+    cdef bint _flush_post_handshake(self) except -1
     cdef int _flush(self) except -1
     cdef bint _on_end(self) except -1
     cdef int _write_close_notify(self) except -1

@@ -6,7 +6,7 @@ cdef int64_t POLL_NS = 200000
 cdef int EVENTS_BETWEEN_LOOKS = 4
 
 
-cdef class SocketPoll:
+cdef class SocketPoll(LoopCall):
     """The sockets that are read past the event loop, which watches this one descriptor for all of them.
 
     Events are edge-triggered: after an event the socket is read until nothing is left, or the SocketReader remembers that there
@@ -42,13 +42,7 @@ cdef class SocketPoll:
     cdef int read_later(self, SocketReader reader) except -1:
         """Read a socket again soon, because bytes were left in it."""
         self.postponed.append(reader)
-        return self._call()
-
-    cdef int _call(self) except -1:
-        if not self.is_called:
-            self.is_called = True
-            self.loop.call_soon(self._work)
-        return 0
+        return self.call()
 
     def _work(self):
         """Read the sockets that are ready."""
@@ -69,7 +63,7 @@ cdef class SocketPoll:
                 self._read_event(&self.events[self.at - 1])
                 if self.at % EVENTS_BETWEEN_LOOKS == 0 and monotonic_ns() > until:
                     if self.at < self.count:
-                        self._call()
+                        self.call()
                     return
 
     cdef int _read_event(self, epoll_event* event) except -1:

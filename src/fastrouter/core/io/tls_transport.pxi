@@ -16,9 +16,9 @@ cdef class TLSTransport(SocketReader):
         elif self.stage == TLS_OPEN or self.stage == TLS_SHUT:
             self._discard(data)
         elif self.stage == TLS_HANDSHAKE:
-            self._go_on_greeting(data)
+            self._continue_handshake(data)
         else:
-            self.on_greeting(data)
+            self.on_client_hello(data)
         return self.end_read(PyBytes_GET_SIZE(data))
 
     def eof_received(self):
@@ -38,7 +38,7 @@ cdef class TLSTransport(SocketReader):
 
     def resume_writing(self):
         self.is_write_paused = False
-        self.unasked = 0
+        self.post_handshake = 0
         if self.has_owner():
             self.owner.resume_writing()
 
@@ -121,7 +121,7 @@ cdef class TLSTransport(SocketReader):
         self.stage = TLS_HANDSHAKE
         return 0
 
-    cdef int _go_on_greeting(self, bytes data) except -1:
+    cdef int _continue_handshake(self, bytes data) except -1:
         """Handle bytes of the handshake, and perhaps bytes behind it."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
@@ -156,9 +156,9 @@ cdef class TLSTransport(SocketReader):
         self.owner.connection_made(self)
         return self._decrypt(b"")
 
-    cdef int on_greeting(self, bytes data) except -1:
+    cdef int on_client_hello(self, bytes data) except -1:
         """Handle bytes that come before the handshake."""
-        raise AssertionError("a TLSTransport class that waits for them defines on_greeting")
+        raise AssertionError("a TLSTransport class that waits for them defines on_client_hello")
 
     cdef int on_handshake(self) except -1:
         """OpenSSL has completed the handshake."""
@@ -240,7 +240,7 @@ cdef class TLSTransport(SocketReader):
                 if not self.incoming.pending:
                     return False
         except SSLWantReadError:
-            return self._flush_unasked()
+            return self._flush_post_handshake()
         except SSLZeroReturnError:
             return True
         except SSLError as error:
@@ -269,13 +269,13 @@ cdef class TLSTransport(SocketReader):
             return 0
         return self._flush()
 
-    cdef bint _flush_unasked(self) except -1:
+    cdef bint _flush_post_handshake(self) except -1:
         """Write what OpenSSL sends by itself (responses to key updates), up to a bound for a peer that does not read.
 
         Returns whether that was the end of the connection.
         """
-        self.unasked += self.outgoing.pending
-        if self.is_write_paused and self.unasked > TLS_UNASKED_MAX:
+        self.post_handshake += self.outgoing.pending
+        if self.is_write_paused and self.post_handshake > TLS_POST_HANDSHAKE_MAX:
             self.abort()
             return True
         self._flush()

@@ -10,7 +10,21 @@ cdef int NEW_CONNECTIONS_AT_ONCE = 16
 cdef int64_t DIALS_NS = 4000000
 
 
-cdef class Turns:
+cdef class LoopCall:
+    """What has the event loop call `_work` in its next turn, once however often that is asked for."""
+
+    cdef int call(self) except -1:
+        # uvloop polls the sockets between this call and the next.
+        if not self.is_called:
+            self.is_called = True
+            self.loop.call_soon(self._work)
+        return 0
+
+    def _work(self):
+        raise AssertionError("a LoopCall class defines _work")
+
+
+cdef class Turns(LoopCall):
     """Connections that wait for a turn, first come, first served; behind them dials for new clients, route by route."""
 
     def __cinit__(self):
@@ -20,9 +34,7 @@ cdef class Turns:
 
     cdef int add(self, FairReader reader) except -1:
         self.waiting.append(reader)
-        if not self.is_called:
-            self._call()
-        return 0
+        return self.call()
 
     cdef int add_new_connection(self, FairReader reader) except -1:
         """A connection has begun. When many begin at once, its bytes wait for its turn, although uvloop reads them."""
@@ -48,9 +60,7 @@ cdef class Turns:
             self.dials[route] = deque()
             self.dial_routes.append(route)
         self.dials[route].append(exchange)
-        if not self.is_called:
-            self._call()
-        return 0
+        return self.call()
 
     cdef Exchange _take_dial(self):
         """Take the oldest waiting dial of the route whose turn it is; its request may have ended meanwhile."""
@@ -78,13 +88,8 @@ cdef class Turns:
                 break
         return 0
 
-    cdef int _call(self) except -1:
-        # uvloop polls the sockets between this call and the next.
-        self.is_called = True
-        self.loop.call_soon(self._take)
-        return 0
-
-    def _take(self):
+    def _work(self):
+        """Give turns to those that wait."""
         cdef int64_t until = monotonic_ns() + TURNS_NS
         self.is_called = False
         while self.waiting:
@@ -94,8 +99,8 @@ cdef class Turns:
         if self.dials and (not self.has_new_connection or monotonic_ns() - self.last_dial_ns > DIALS_NS):
             self._dial(until)
         self.has_new_connection = False
-        if (self.waiting or self.dials) and not self.is_called:
-            self._call()
+        if self.waiting or self.dials:
+            self.call()
 
     cdef int clear(self) except -1:
         self.waiting.clear()

@@ -121,6 +121,7 @@ cdef class ClientIdentity:
     cdef bytes certificate                      # DER, verified; None if it has shown none
     cdef flag is_tls
     cdef int set_address(self, bytes ip, int port) except -1
+    cdef bint learn_address(self, object transport) except -1
     cdef int set_secured(self, bytes certificate) except -1
 
 cdef class ClientSide:

@@ -17,6 +17,15 @@ cdef class ClientIdentity:
         self.address = (b"[%s]:%d" if b":" in ip else b"%s:%d") % (ip, port)
         return 0
 
+    cdef bint learn_address(self, object transport) except -1:
+        """Take the address that `transport` has, unless a PROXY header has said another. False: the client has left already."""
+        cdef object peer = transport.get_extra_info("peername")
+        if peer is None:
+            return False
+        if self.ip is None:
+            self.set_address(peer[0].encode("ascii"), peer[1])
+        return True
+
     cdef int set_secured(self, bytes certificate) except -1:
         """TLS has been agreed on; `certificate`: the client's, DER, verified; None if it has shown none."""
         self.is_tls = True

@@ -62,7 +62,10 @@ cdef class DataPlane:
         self._tick()
 
     def stop(self):
-        """End the tick, flush the log and cut every connection."""
+        """End the tick, cut every connection and flush the log.
+
+        A connection hears of its end in the next turn of the loop: what that logs is flushed by whoever has the AccessLog.
+        """
         cdef AcceptedConnection client
         if self.tick_handle is not None:
             self.tick_handle.cancel()
