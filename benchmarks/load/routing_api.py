@@ -102,7 +102,7 @@ async def run(count: int, events: int, logger: Logger, port: int, authority: str
     worker = os.fork()
     if worker == 0:
         ours.close()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(10_000, 100, 50)
         work(theirs)
         os._exit(0)
     theirs.close()

@@ -206,6 +206,9 @@ class FakeLoop:
         while self._ready:
             self._ready.popleft()()
 
+    def has_ready(self) -> bool:
+        return bool(self._ready)
+
     def turn(self) -> None:
         """Run what is there now, and leave what comes of it."""
         for _ in range(len(self._ready)):

@@ -1,5 +1,6 @@
 """Waits that no deadline of an exchange ends: peers that take nothing of what was written to them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -129,3 +130,28 @@ class TestExchanges:
         conversation.loop.tick()
         assert conversation.backend.is_over
         assert conversation.client.written.startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_turn_of_the_loop_has_no_time_for_all_who_wait_too_long() -> None:
+    """Each of three timeouts takes longer than a turn has for all of them, so each has a turn of its own."""
+    told: list[str] = []
+
+    def log_slowly(_level: int, message: str, _data: dict[str, Any]) -> None:
+        until = time.perf_counter() + 0.002
+        while time.perf_counter() < until:
+            pass
+        told.append(message)
+
+    conversation = Conversation(settings=Settings(endpoint_timeout=AT_ONCE), event_log=log_slowly)
+    conversation.loop.run()
+    for _ in range(3):
+        client = conversation.loop.connect_client(conversation.plane.new_client())
+        client.deliver(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        conversation.loop.run()
+    conversation.loop.call_later_ones()
+    of_turns = []
+    while conversation.loop.has_ready():
+        conversation.loop.turn()
+        of_turns.append(told.count("backend-request-timeout"))
+        told.clear()
+    assert [count for count in of_turns if count] == [1, 1, 1]

@@ -294,11 +294,11 @@ def _tune_garbage_collector() -> None:
     Modules, routes and endpoints live as long as the worker; frozen, they are never walked. A request leaves hardly any
     cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
     run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
-    thousands of connections.
+    thousands of connections. A collection of 10,000 young ones takes some 2 ms at most.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 100, 50)
 
 
 def main(arguments: list[str]) -> NoReturn:

@@ -78,7 +78,7 @@ cdef class DeadlineQueue:
     cdef int64_t looked_ns      # CLOCK_MONOTONIC, of the last look
     cdef Timed first            # waits longest
     cdef Timed last
-    cdef expire(self, int64_t now_ns)
+    cdef bint expire(self, int64_t now_ns, int64_t until_ns) except -1
 
 cdef class Settings:
     cdef readonly int max_attempts              # per request (spec 5.1)
@@ -173,6 +173,8 @@ cdef class DataPlane:
     cdef int64_t ticked_ns                      # CLOCK_MONOTONIC of the last tick
     cdef int64_t wall_offset_ns                 # CLOCK_REALTIME less CLOCK_MONOTONIC, as of then
     cdef int late_ticks                         # in a row
+    cdef tuple deadlines                        # every DeadlineQueue
+    cdef Py_ssize_t expiring                    # which of them is looked at in this turn; all of them have been: their number
     cdef int64_t starved_ns                     # CLOCK_MONOTONIC, when a lack of descriptors was logged last
     cdef int64_t starved_dials                  # since then
     cdef int starved_errno                      # 0: nothing to log

@@ -4,6 +4,8 @@
 cdef double TICK_SECONDS = 0.1
 # A tick that comes so many seconds after the one before is late: the process was held up.
 cdef int64_t LATE_NS = 200000000
+# How long a turn of the loop has for those whose time is over.
+cdef int64_t EXPIRY_NS = 1000000
 # After so many late ticks in a row deadlines are checked all the same.
 cdef int LATE_TICKS_MAX = 20
 # Between two log lines about a lack of descriptors.
@@ -52,6 +54,12 @@ cdef class DataPlane:
         self.backend_idles = DeadlineQueue(settings.backend_idle_timeout)
         self.pings = DeadlineQueue(settings.http2_ping_interval)
         self.ping_answers = DeadlineQueue(settings.http2_ping_timeout)
+        self.deadlines = (
+            self.proxy_headers, self.header_reads, self.half_closes, self.tunnel_silences, self.client_idles, self.lingerings,
+            self.closings, self.continue_waits, self.dials, self.handshakes, self.attempts, self.http2_attempts, self.stalls,
+            self.backend_idles, self.pings, self.ping_answers,
+        )
+        self.expiring = PyTuple_GET_SIZE(self.deadlines)
 
     # --- life of the worker
 
@@ -151,28 +159,20 @@ cdef class DataPlane:
 
     def _look(self):
         # call_soon runs before this turn's poll of the sockets; a second call_soon from there runs behind it.
-        self.loop.call_soon(self._expire)
+        if self.expiring == PyTuple_GET_SIZE(self.deadlines):
+            self.expiring = 0
+            self.loop.call_soon(self._expire)
 
     def _expire(self):
-        cdef int64_t now = self.ticked_ns
+        """Tell those whose time is over, for EXPIRY_NS in this turn of the loop: thousands may end at once."""
+        cdef int64_t until = monotonic_ns() + EXPIRY_NS
         if self.tick_handle is None:
             return
-        self.proxy_headers.expire(now)
-        self.header_reads.expire(now)
-        self.half_closes.expire(now)
-        self.tunnel_silences.expire(now)
-        self.client_idles.expire(now)
-        self.lingerings.expire(now)
-        self.closings.expire(now)
-        self.continue_waits.expire(now)
-        self.dials.expire(now)
-        self.handshakes.expire(now)
-        self.attempts.expire(now)
-        self.http2_attempts.expire(now)
-        self.stalls.expire(now)
-        self.backend_idles.expire(now)
-        self.pings.expire(now)
-        self.ping_answers.expire(now)
+        while self.expiring < PyTuple_GET_SIZE(self.deadlines):
+            if not (<DeadlineQueue>self.deadlines[self.expiring]).expire(self.ticked_ns, until):
+                self.loop.call_soon(self._expire)
+                return
+            self.expiring += 1
 
     cdef int _reset_delivered(self) except -1:
         cdef ClientConnection client

@@ -57,7 +57,8 @@ cdef class DeadlineQueue:
     def __cinit__(self, double timeout):
         self.timeout_ns = <int64_t>(timeout * 1e9)
 
-    cdef expire(self, int64_t now_ns):
+    cdef bint expire(self, int64_t now_ns, int64_t until_ns) except -1:
+        """Tell those whose time is over at `now_ns`. False: at `until_ns` (both CLOCK_MONOTONIC) there may have been more."""
         cdef Timed waiting
         self.looked_ns = now_ns
         while self.first is not None and self.first.expires_ns <= now_ns:
@@ -68,3 +69,6 @@ cdef class DeadlineQueue:
             except Exception as error:
                 # The fault of one waiter must not affect those behind it.
                 waiting.on_panic(error)
+            if monotonic_ns() >= until_ns:
+                return False
+        return True
