@@ -145,8 +145,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef StreamRouteWait route_wait             # while its exchange has not begun for want of a route
     cdef int framing                            # FRAMING_* of the request
     cdef int64_t remaining                      # bytes of a body of known length
-    cdef list waiting                           # of bytes of body that the exchange could not take yet
-    cdef Py_ssize_t waiting_size
+    cdef bytearray waiting                      # body that the exchange could not take yet, maybe without a byte; None: nothing
     cdef bytes trailer                          # lines behind that
     cdef int64_t discarded                      # bytes of body that nobody wants
     cdef int stage                              # RESPONSE_*
@@ -297,7 +296,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef bytes head                             # of the response, as text
     cdef int framing                            # of the response, FRAMING_*
     cdef int64_t remaining                      # bytes of body it has announced and not brought
-    cdef list held                              # bytes of it that the client has not taken
+    cdef bytearray held                         # body that the client has not taken; None: nothing
     cdef bytearray trailer                      # lines behind it
     cdef flag has_begun                         # the head of the response has come
     cdef flag has_ended                         # END_STREAM has

@@ -38,8 +38,9 @@ cdef class HTTP2BackendSide(BackendSide):
         cdef bytes data
         self.is_paused = False
         while self.held is not None and not self.is_paused:
-            data = self.held.pop(0)
-            if PyList_GET_SIZE(self.held) == 0:
+            data = bytes(self.held[:RELAY_COPY_MAX])
+            del self.held[:RELAY_COPY_MAX]
+            if PyByteArray_GET_SIZE(self.held) == 0:
                 self.held = None
             begin_message()
             self._relay(data)
@@ -78,11 +79,11 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef Exchange let_go(self):
         """Returns the exchange, which is not this side's any more."""
         cdef Exchange exchange = self.exchange
-        cdef list held = self.held
+        cdef bytearray held = self.held
         self.exchange = None
         self.held = self.sent = None
         if held is not None:
-            self._take_from_held(sum(map(len, held)))
+            self._take_from_held(PyByteArray_GET_SIZE(held))
         return exchange
 
     # --- the request
@@ -232,8 +233,8 @@ cdef class HTTP2BackendSide(BackendSide):
             return self.reject("http2: DATA of a response without a body")
         if self.held is not None or (self.is_paused and not _is_open):
             if self.held is None:
-                self.held = []
-            self.held.append(data)
+                self.held = bytearray()
+            self.held += data
             connection.held += PyBytes_GET_SIZE(data)
             return 0
         if not _is_open:

@@ -77,9 +77,8 @@ cdef class HTTP2ClientSide(ClientSide):
             return self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
         if self.waiting is not None or not self._can_hand_over():
             if self.waiting is None:
-                self.waiting = []
-            self.waiting.append(data)
-            self.waiting_size += PyBytes_GET_SIZE(data)
+                self.waiting = bytearray()
+            self.waiting += data
             return 0
         return self._hand_over(data, is_last)
 
@@ -137,26 +136,18 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0 if self.exchange is None else self.exchange.on_broken_body()
 
     cdef int _drop_waiting(self) except -1:
-        cdef Py_ssize_t size = self.waiting_size
+        cdef Py_ssize_t size = 0 if self.waiting is None else PyByteArray_GET_SIZE(self.waiting)
         self.waiting = None
-        self.waiting_size = 0
         return 0 if self.connection.session is None else self.connection.session.acknowledge(self.number, size)
 
     cdef int resume(self) except -1:
-        cdef list waiting
-        cdef Py_ssize_t at
+        cdef bytes piece
         while self.waiting is not None and self._can_hand_over():
-            waiting = self.waiting
-            self.waiting = None
-            self.waiting_size = 0
-            for at in range(PyList_GET_SIZE(waiting)):
-                if self.exchange is None:
-                    break
-                if not self._can_hand_over():
-                    self.waiting = waiting[at:]
-                    self.waiting_size = sum([len(piece) for piece in self.waiting])
-                    break
-                self._hand_over(waiting[at], self.is_request_over and at == PyList_GET_SIZE(waiting) - 1)
+            piece = bytes(self.waiting[:RELAY_COPY_MAX])
+            del self.waiting[:RELAY_COPY_MAX]
+            if PyByteArray_GET_SIZE(self.waiting) == 0:
+                self.waiting = None
+            self._hand_over(piece, self.is_request_over and self.waiting is None)
         if self.connection.session is not None:
             # The client may send as much again.
             return self.connection.gather()
@@ -323,7 +314,7 @@ cdef class HTTP2ClientSide(ClientSide):
     # --- the tunnel
 
     cdef bytes begin_tunnel(self, Tunnel tunnel):
-        cdef bytes early = b"" if self.waiting is None else b"".join(self.waiting)
+        cdef bytes early = b"" if self.waiting is None else bytes(self.waiting)
         self.tunnel = tunnel
         self._drop_waiting()
         return early
