@@ -38,6 +38,8 @@ compile_args += link_args[1:]
 macros: list[tuple[str, str | None]] = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]
 # Which leaves the variables that they would need.
 compile_args += [] if debug else ["-Wno-unused-variable"]
+# Part of Python's own -Wall; it reads the lines of Cython's 12 MB again for every question, for 8 s.
+compile_args.append("-Wno-misleading-indentation")
 if debug:
     # Overflow checks take pointers that are subtracted for integers; of pointers to bytes the difference is the same.
     compile_args.append("-Wno-int-conversion")
