@@ -35,7 +35,7 @@ MAX_WAITING = 8 * 1024 * 1024
 _MAX_BATCH = 64 * 1024
 # Seconds between two writes, unless a whole batch waits. A thread that wakes up for every line of a flood would take
 # the interpreter from the event loop each time.
-_REST_SECONDS = 0.01
+_REST_SECONDS = 0.05
 # Seconds that the end of the process waits for its last lines to be taken.
 FLUSH_PATIENCE = 0.5
 
