@@ -133,8 +133,21 @@ class TestFirstLine:
             b"SSH-2.0-x\r\n",
             b"\r\n",
             b"HTTQ",
-            b"HTTP/1.1 2x0 OK\r\n",
+            b"HTTP/x",
+            b"HTTP/1x",
+            b"HTTP/1.x",
+            b"HTTP/11",
+            b"HTTP/1.1\t",
             b"HTTP/1.1\r\n",
+            b"HTTP/1.1 \r\n",
+            b"HTTP/1.1 2x0 OK\r\n",
+            b"HTTP/1.1 0",
+            b"HTTP/1.1 -",
+            b"HTTP/1.1 20\r\n",
+            b"HTTP/1.1 2000",
+            b"HTTP/1.1 200OK",
+            b"HTTP/1.1 200\t",
+            b"ICY 200 OK\r\n",
             b"\x15\x03\x01",
         ],
     )
@@ -145,7 +158,17 @@ class TestFirstLine:
             assert conversation.backend.is_over
 
     @pytest.mark.parametrize(
-        "start", [b"H", b"HTTP/", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1  200\n", b"HTTP/1.1 200 OK\r\nA"]
+        "start",
+        [
+            b"H",
+            b"HTTP/",
+            b"HTTP/1.1 2",
+            b"HTTP/2.0   2",
+            b"HTTP/1.1 200\r",
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1  200\n",
+            b"HTTP/1.1 200 OK\r\nA",
+        ],
     )
     def test_what_may_become_one(self, start: bytes) -> None:
         for pieces in ([start], cut(start, [1])):
