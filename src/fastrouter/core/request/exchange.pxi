@@ -26,7 +26,7 @@ cdef class Exchange(Timed):
         elif self.tunnel is not None:
             state = "half-closed tunnel" if self.tunnel.is_half_closed else "tunnel"
         elif self.response.is_started:
-            state = "answering"
+            state = "relaying"
         elif self.round_trip.is_head_sent:
             state = "sent" if request.is_body_wanted else "sent without its body"
         elif self.backend is not None:
