@@ -63,16 +63,8 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
     if head.has_token(HEADER_TE, b"trailers"):
         put_text(b"Te: trailers\r\n")
 
-    if request.framing == FRAMING_LENGTH:
-        put_text(b"Content-Length: ")
-        put_decimal(head.content_length())
-        put_text(b"\r\n")
-    elif request.framing == FRAMING_CHUNKED:
-        if head.has(HEADER_TRAILER):
-            value = head.value_of(HEADER_TRAILER)
-            put_line(b"Trailer: ", base + value.start, value.length)
-        put_text(b"Transfer-Encoding: chunked\r\n")
-    elif request.sends_zero_length:
+    put_framing(head, request.framing)
+    if request.framing == FRAMING_NONE and request.sends_zero_length:
         put_text(b"Content-Length: 0\r\n")
 
     if request.wants_upgrade:

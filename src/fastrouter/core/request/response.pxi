@@ -93,7 +93,6 @@ cdef class Response:
     cdef int render_head(self, Exchange exchange, Head head, int framing) except -1:
         """Begin a message with the final response head as the client gets it."""
         cdef Py_ssize_t start
-        cdef Slice value
         cdef bytes sticky
         cdef bint is_dated = head.has(HEADER_DATE)
         head.drop_hop_by_hop()
@@ -122,14 +121,9 @@ cdef class Response:
         if framing == FRAMING_LENGTH or (
             exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0
         ):
-            put_text(b"Content-Length: ")
-            put_decimal(head.content_length())
-            put_text(b"\r\n")
-        elif self.framing == FRAMING_CHUNKED:
-            if head.has(HEADER_TRAILER):
-                value = head.value_of(HEADER_TRAILER)
-                put_line(b"Trailer: ", head.base + value.start, value.length)
-            put_text(b"Transfer-Encoding: chunked\r\n")
+            put_framing(head, FRAMING_LENGTH)
+        else:
+            put_framing(head, self.framing)
         put_persistence(exchange.request.minor, self.is_last)
         put_text(b"\r\n")
         return 0
