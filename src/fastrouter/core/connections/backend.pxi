@@ -96,14 +96,14 @@ cdef class BackendConnection(DialledConnection):
         error = self.detach(error)
         try:
             while self.unread is not None:
-                # It came before the end.
+                # These bytes came before the end of the connection.
                 self._go_on()
             self._on_end(self.exchange, error)
         except Exception as fault:
             self._panic(exchange, fault)
         self.drop_validator()
         self.raw = None
-        # Each knows the other.
+        # Connection and side refer to each other.
         self.side = None
 
     cdef int on_panic(self, object error) except -1:
@@ -130,7 +130,7 @@ cdef class BackendConnection(DialledConnection):
         self.attach(self.raw)
         if self.exchange is not None:
             return self.exchange.on_backend_ready()
-        # Nobody waits any more; a fresh connection is as good as a returned one.
+        # Nobody waits for it any more. The next request can use it as it can use one that was used before.
         return self.close() if self.endpoint.is_route_service else self.connection_pool.release(self)
 
     cdef int on_full(self) except -1:
@@ -147,7 +147,7 @@ cdef class BackendConnection(DialledConnection):
         return 0
 
     cdef int _go_on(self) except -1:
-        """With what was left for this turn."""
+        """Go on with the bytes that were left for this turn."""
         cdef bytes data = self.unread
         cdef Exchange exchange = self.exchange
         self.unread = None
@@ -215,12 +215,12 @@ cdef class BackendConnection(DialledConnection):
         if not self.is_closed:
             self.is_closed = True
             if self.dialling is not None:
-                # The task and this one hold each other.
+                # The task and this connection refer to each other.
                 self.dialling.cancel()
                 self.dialling = None
                 self.plane.backends.discard(self)
             if self.transport is None:
-                # Nothing else will tell it that it is over.
+                # Without a transport `connection_lost` is not called, which would do this.
                 self.side = None
             else:
                 self.abort_transport()
@@ -267,7 +267,7 @@ cdef class BackendConnection(DialledConnection):
         if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
             if len(backlog) > self.plane.settings.max_response_head:
                 return self._reject_large_head()
-            # No status line is longer; without a limit, one that comes byte by byte would cost a square.
+            # No status line is longer. Without this limit, a head that comes byte by byte would be looked at once for each byte.
             if searched < STATUS_LINE_MAX and not can_begin_response(PyByteArray_AS_STRING(backlog), len(backlog)):
                 return self._reject_start(bytes(backlog))
             return 0
