@@ -375,6 +375,27 @@ class TestWantOfResources:
         assert line["failed-dials"] == 6
         assert not line["refuses-clients"]
 
+    @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM])
+    @pytest.mark.parametrize("method", [b"GET", b"POST"])
+    @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
+    def test_nor_is_one_whose_connection_fails_for_it(self, number: int, method: bytes, begun: bytes) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET.replace(b"GET", method))
+        conversation.from_backend(begun)
+        conversation.backend.break_off(number)
+        conversation.loop.run()
+        assert (
+            conversation.client.written.rpartition(b"\r\n\r\n")[0]
+            .rpartition(b"\r\n\r\n")[2]
+            .startswith(b"HTTP/1.1 502 ")
+        )
+        told = [message for _, message, _ in conversation.events]
+        assert "endpoint-marked-as-ineligible" not in told
+        conversation.loop.tick()
+        conversation.loop.tick()
+        (line,) = [data for _, message, data in conversation.events if message == "out-of-resources"]
+        assert line["failed-dials"] == 0
+
 
 class TestClosing:
     """Without an idle timeout, too, a connection that is to be closed is closed."""

@@ -70,6 +70,10 @@ cdef class DialledConnection(Connection):
             return tls_failure(error)
         if isinstance(error, ConnectionResetError):
             return Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer")
+        if error.errno in STARVED:
+            # The backend is not marked for it, as it is not for a connection that ends without an error.
+            self.plane.on_starved(error.errno)
+            return Failure(FAILURE_EOF, f"write tcp {self.ends()}: write: {errno_text(error)}")
         return Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
 
     cdef int abort(self) except -1:

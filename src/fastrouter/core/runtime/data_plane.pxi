@@ -203,8 +203,12 @@ cdef class DataPlane:
 
     cdef int on_starved_dial(self, int number) except -1:
         """Log that a dial has failed with errno `number`, because this process or machine has run out of a resource."""
-        self.starved_errno = number
         self.starved_dials += 1
+        return self.on_starved(number)
+
+    cdef int on_starved(self, int number) except -1:
+        """The same of a connection that was there already."""
+        self.starved_errno = number
         return 0
 
     cdef int log(self, int level, str message, dict data) except -1:
