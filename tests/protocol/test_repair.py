@@ -60,6 +60,19 @@ class TestHead:
         assert body == b"2\r\nok\r\n0\r\n\r\n"
         assert conversation.backend.is_over
 
+    @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+    @pytest.mark.parametrize(
+        "coding", [b"chunked", b" chunked\t", b"\tchunked", b"  Chunked \t ", b" chunked ", b" chunked\t\t"]
+    )
+    def test_blanks_around_a_transfer_coding(self, coding: bytes, end: bytes) -> None:
+        """They are no fault at all (RFC 9110 section 5.5)."""
+        head, body, conversation = answered(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding:" + coding + end + end + b"2\r\nok\r\n0\r\n\r\n"
+        )
+        assert b"Transfer-Encoding: chunked" in head
+        assert body == b"2\r\nok\r\n0\r\n\r\n"
+        assert not conversation.backend.is_closing()
+
     @pytest.mark.parametrize("line", [b"HTTP/1.1  200 OK", b"HTTP/1.1    200", b"HTTP/1.0  200 Fine"])
     def test_blanks_in_front_of_the_status(self, line: bytes) -> None:
         head, body, _ = answered(line + b"\r\nContent-Length: 2\r\n\r\nok")

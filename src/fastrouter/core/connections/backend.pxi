@@ -367,7 +367,9 @@ cdef class BackendConnection(DialledConnection):
             shown = data if at == 0 and head.length + length == size else data[at : at + head.length + length]
         else:
             shown = data[at : at + head.length]
-            if head.has_bare_lf:
+            if head.has_bare_lf or (
+                framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
+            ):
                 shown = head.normalized_head(shown, False)
         validator = self.validator
         if validator is None:

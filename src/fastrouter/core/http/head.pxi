@@ -458,17 +458,17 @@ cdef class Head:
         cdef bytearray shown = bytearray(raw)
         cdef Py_ssize_t end
         cdef int i
+        for i in range(self.count):
+            if self.fields[i].kind == HEADER_TRANSFER_ENCODING:
+                end = self.fields[i].value.start + self.fields[i].value.length
+                while shown[end] == c"\t" or shown[end] == c" ":
+                    shown[end] = c" "
+                    end += 1
+            elif is_request and (self.fields[i].kind == HEADER_UPGRADE or (
+                self.fields[i].kind == HEADER_CONTENT_LENGTH and self.fields[i].value.length == 0
+            )):
+                shown[self.fields[i].name.start] = c"x"
         if is_request:
-            for i in range(self.count):
-                if self.fields[i].kind == HEADER_UPGRADE or (
-                    self.fields[i].kind == HEADER_CONTENT_LENGTH and self.fields[i].value.length == 0
-                ):
-                    shown[self.fields[i].name.start] = c"x"
-                elif self.fields[i].kind == HEADER_TRANSFER_ENCODING:
-                    end = self.fields[i].value.start + self.fields[i].value.length
-                    while shown[end] == c"\t" or shown[end] == c" ":
-                        shown[end] = c" "
-                        end += 1
             for i in range(<int>self.target.start, <int>(self.target.start + self.target.length)):
                 if shown[i] >= 128:
                     shown[i] = c"x"
