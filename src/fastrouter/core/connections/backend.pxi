@@ -419,6 +419,7 @@ cdef class BackendConnection(DialledConnection):
         cdef MessageValidator validator = self.validator
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - at
         cdef Py_ssize_t used = 0
+        cdef Py_ssize_t trailer_before = 0
         cdef bytes prefix
         cdef bytearray trailer = self.trailer
         cdef bint is_rechunked = exchange.response.framing == FRAMING_CHUNKED
@@ -430,14 +431,15 @@ cdef class BackendConnection(DialledConnection):
             before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
+            trailer_before = PyByteArray_GET_SIZE(trailer)
             used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &payload, trailer)
             exchange.response.count_body(payload)
             if used < 0:
                 return self._reject_relayed()
-            if self.framing.has_blanks:
-                # Gorouter forgives them, and llhttp does not.
-                shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
-                self.framing.has_blanks = self.framing.state == CHUNK_SIZE_BLANK
+            if self.framing.has_blanks or PyByteArray_GET_SIZE(trailer):
+                shown = self._mended_chunks(&before, data[at : at + used], trailer_before)
+                if shown is None:
+                    return self._reject_relayed()
         elif self.framing.kind == FRAMING_LENGTH:
             used = min(size, self.framing.remaining)
             self.framing.remaining -= used
@@ -483,6 +485,33 @@ cdef class BackendConnection(DialledConnection):
             self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
             return -1
         return at + used
+
+    cdef bytes _mended_chunks(self, Framing* before, bytes chunks, Py_ssize_t trailer_before):
+        """What the validator is shown of `chunks`, which Gorouter takes and llhttp does not: no blanks behind sizes of chunks.
+
+        The trailer section is shown when it is complete, and repaired as a head is; None if it is past repair. `before` and
+        `trailer_before`, the bytes of the section, are from before `chunks`.
+        """
+        cdef Framing* framing = &self.framing
+        cdef bytes repaired
+        cdef Py_ssize_t held = 0
+        if PyByteArray_GET_SIZE(self.trailer):
+            # The section, and the empty line behind it.
+            held = PyByteArray_GET_SIZE(self.trailer) - trailer_before - (before.state == CHUNK_LAST_LF)
+            held += 2 if framing.is_done else (framing.state == CHUNK_LAST_LF)
+        chunks = chunks[: PyBytes_GET_SIZE(chunks) - held]
+        if framing.has_blanks:
+            chunks = without_blanks(before, PyBytes_AS_STRING(chunks), PyBytes_GET_SIZE(chunks))
+            framing.has_blanks = framing.state == CHUNK_SIZE_BLANK
+        if held and framing.is_done:
+            repaired = repaired_trailer(bytes(self.trailer))
+            if repaired is None:
+                return None
+            if repaired != self.trailer:
+                self.is_reusable = False
+                self.trailer[:] = repaired
+            chunks += repaired + b"\r\n"
+        return chunks
 
     cdef Py_ssize_t _reject_relayed(self) except -2:
         """The body is not what its head announced, and the message goes nowhere. Returns -1."""

@@ -130,6 +130,8 @@ cdef Py_ssize_t walk_chunked(
         elif framing.state == CHUNK_TRAILER_START:
             if byte == c"\r":
                 framing.state = CHUNK_LAST_LF
+            elif byte == c"\n":
+                return -1
             else:
                 framing.trailer_lines += 1
                 if framing.trailer_lines > TRAILER_LINES_MAX:
