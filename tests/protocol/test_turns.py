@@ -192,7 +192,7 @@ class TestChunks:
             conversation.from_client(POST if request.param == "request" else GET)
             if request.param == "request":
                 conversation.from_client(body, *pieces)
-                assert conversation.client.written[:13] in (b"", b"HTTP/1.1 400 ")
+                assert bytes(conversation.client.written[:13]) in (b"", b"HTTP/1.1 400 ")
                 return not conversation.client.written
             conversation.from_backend(CHUNKED, body, *pieces)
             assert conversation.client.is_over == conversation.backend.is_over
