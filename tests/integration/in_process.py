@@ -7,7 +7,8 @@ to itself: prunes, counters, and every attribute of an event.
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -86,6 +87,22 @@ class InProcessRouter(Closable):
             return function(*arguments)
 
         return self._run(called())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A loop that does nothing meanwhile."""
+        has_begun, is_over = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            has_begun.set()
+            is_over.wait(PATIENCE)
+
+        self._loop.call_soon_threadsafe(wait)
+        assert has_begun.wait(PATIENCE)
+        try:
+            yield
+        finally:
+            is_over.set()
 
     def close(self) -> None:
         for client in self._clients:

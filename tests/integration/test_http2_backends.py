@@ -137,6 +137,19 @@ class TestResponse:
         peer.answer(stream)
         assert client.read_response().status == 200
 
+    @pytest.mark.parametrize(("count", "status"), [(64, 200), (65, 502)])
+    def test_interim_responses_are_limited(
+        self, count: int, status: int, backend: Http2Backend, router: InProcessRouter
+    ) -> None:
+        client = router.ask()
+        peer = backend.accept_http2()
+        stream, _ = peer.read_request()
+        for _ in range(count):
+            peer.send_head(stream, status=103)
+        if count == 64:
+            peer.answer(stream)
+        assert [client.read_response().status for _ in range(65)] == [103] * 64 + [status]
+
     def test_trailers_only(self, backend: Http2Backend, router: InProcessRouter) -> None:
         """Everything of it is in one list of fields."""
         client = router.ask(start_line=POST)

@@ -179,6 +179,8 @@ class TestRequests:
         assert b"does not exist" in answer.body
         assert client.ask(get(b"/%zz")).status == 400
         assert client.ask([(b":method", b"CONNECT"), (b":authority", b"a.test:1")]).status == 400
+        for port in (b"8x", b"-1", b"80:b"):
+            assert client.ask(get(host=b"app.test:" + port)).status == 400
         answer = client.ask(get(b"*", method=b"OPTIONS"))
         assert (answer.status, answer.value(b"content-length")) == (200, b"0")
         answer = client.ask(get(b"/", (b"expect", b"wonders")))

@@ -1,8 +1,12 @@
 """Names of backends: those whose servers do not answer delay no others."""
 
 import asyncio
+import errno
+import os
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -79,12 +83,38 @@ async def test_lookups_are_bounded(server: NameServer) -> None:
     resolve = Resolver(max_lookups=1, **server.options)
     first = asyncio.create_task(resolve("one.hanging.test"))
     await asyncio.sleep(0)
-    with pytest.raises(socket.gaierror, match="too many lookups"):
+    with pytest.raises(OSError, match="No buffer space available") as raised:
         await resolve("app.test")
+    assert raised.value.errno == errno.ENOBUFS
     async with asyncio.timeout(TIMEOUT):
         with pytest.raises(socket.gaierror):
             await first
         assert await resolve("app.test") == ["127.0.0.1"]
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_want_of_descriptors_is_told_from_a_name_that_is_none(server: NameServer, is_first: bool) -> None:
+    resolve = Resolver(**server.options)
+    async with asyncio.timeout(TIMEOUT):
+        if not is_first:
+            await resolve("app.test")
+        with no_descriptors(), pytest.raises(OSError, match="Too many open files") as raised:
+            await resolve("other.test")
+        assert raised.value.errno == errno.EMFILE
+        assert await resolve("other.test") == ["127.0.0.2"]
 
 
 async def test_the_files_of_the_system_are_heeded() -> None:

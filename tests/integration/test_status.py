@@ -2,9 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
+import fcntl
 import json
 import socket
 import ssl
+import sys
+import termios
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
@@ -27,6 +32,7 @@ from fastrouter.observe.status_pages import (
 )
 from fastrouter.observe.status_server import StatusServer
 from fastrouter.registry.route_registry import RouteRegistry
+from protocol.secure_end import ask_for_keys
 
 CREDENTIALS = Credentials("user", "pass")
 ROUTES = b'{"a":[]}\n'
@@ -499,6 +505,53 @@ class TestConnections:
         flood.send(PIPELINE)
         assert (await (await Client.connect(server)).get("/health")).status == 200
         assert [(await flood.read()).status for _ in range(PIPELINED)] == [200] * PIPELINED
+
+    async def test_key_updates_hold_up_nobody(self, serve: Serve) -> None:
+        """uvloop's TLS works on all that one read brings, so that is little."""
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        server = await serve(health_handler(lambda: True), context)
+        flooding = socket.create_connection(("127.0.0.1", server.port))
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+        def shake_hands() -> bytes:
+            while True:
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    flooding.sendall(outgoing.read())
+                    incoming.write(flooding.recv(65536))
+                else:
+                    ask_for_keys(tls, 40_000)
+                    return outgoing.read()
+
+        def flood(data: bytes) -> None:
+            # What is still on its way when the connection is closed makes a reset of it.
+            with contextlib.suppress(ConnectionError):
+                flooding.sendall(data)
+
+        def take_responses() -> None:
+            with contextlib.suppress(ConnectionError):
+                while flooding.recv(1 << 20):
+                    pass
+
+        threads = [threading.Thread(target=flood, args=(await asyncio.to_thread(shake_hands),))]
+        threads.append(threading.Thread(target=take_responses))
+        for thread in threads:
+            thread.start()
+        client = await Client.connect(server, trust)
+        for _ in range(3):
+            assert (await client.get("/health")).status == 200
+        unsent = int.from_bytes(fcntl.ioctl(flooding, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        flooding.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join(20)
+        flooding.close()
+        assert unsent > 0
 
     async def test_one_connection_too_many_takes_the_place_of_the_one_served_least_recently(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch

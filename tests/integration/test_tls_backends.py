@@ -142,6 +142,20 @@ class TestConnections:
                 assert received.body == b"once"
             assert not router.events
 
+    def test_response_nobody_asked_for_answers_nobody(self, backend: TlsBackend) -> None:
+        """It lies on the idle connection, unread, when the next request comes."""
+        with router_to(backend) as router:
+            client = router.ask()
+            stream, _ = backend.accept_request()
+            stream.send(response_with(b"ok"))
+            assert client.read_response().body == b"ok"
+            with router.held():
+                client.send(request())
+                stream.send(response_with(b"stale"))
+            fresh, _ = backend.accept_request()
+            fresh.send(response_with(b"fresh"))
+            assert client.read_response().body == b"fresh"
+
     def test_dead_one_is_replaced_for_a_get(self, backend: TlsBackend) -> None:
         with router_to(backend) as router:
             client = router.ask()

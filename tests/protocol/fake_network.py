@@ -102,10 +102,10 @@ class FakeTransport(asyncio.Transport):
     def set_protocol(self, protocol: Any) -> None:
         self._protocol = protocol
 
-    def break_off(self) -> None:
-        """Let the peer reset the connection."""
+    def break_off(self, number: int = errno.ECONNRESET) -> None:
+        """Let the peer reset the connection, or the kernel report another error."""
         self.is_over = True
-        self._protocol.connection_lost(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
+        self._protocol.connection_lost(OSError(number, os.strerror(number)))
 
     def is_closing(self) -> bool:
         return self.is_over or self.is_closing_down

@@ -24,6 +24,17 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+def ask_for_keys(tls: ssl.SSLObject, count: int) -> None:
+    """Write so many key updates (RFC 8446 section 4.6.3), which Python's ssl has no word for."""
+    with open("/proc/self/maps") as maps:
+        openssl = ctypes.CDLL(next(line.split()[-1] for line in maps if "libssl" in line))
+    # CPython's object begins with the module's socket, and then OpenSSL's connection.
+    handle = ctypes.c_void_p.from_address(id(tls._sslobj) + object.__basicsize__ + 8)  # type: ignore[attr-defined]
+    for _ in range(count):
+        assert openssl.SSL_key_update(handle, 1) == 1
+        assert openssl.SSL_do_handshake(handle) == 1
+
+
 class SecureEnd:
     """The router writes to `transport`; `deliver` hands it ciphertext in pieces; `tls_of` makes the SSLObject."""
 
@@ -97,14 +108,8 @@ class SecureEnd:
         return self._outgoing.read()
 
     def key_updates(self, count: int) -> bytes:
-        """Records that ask for new keys of the router (RFC 8446 section 4.6.3), which Python's ssl has no word for."""
-        with open("/proc/self/maps") as maps:
-            openssl = ctypes.CDLL(next(line.split()[-1] for line in maps if "libssl" in line))
-        # CPython's object begins with the module's socket, and then OpenSSL's connection.
-        handle = ctypes.c_void_p.from_address(id(self._tls._sslobj) + object.__basicsize__ + 8)  # type: ignore[attr-defined]
-        for _ in range(count):
-            assert openssl.SSL_key_update(handle, 1) == 1
-            assert openssl.SSL_do_handshake(handle) == 1
+        """Records that ask for new keys of the router."""
+        ask_for_keys(self._tls, count)
         return self._outgoing.read()
 
     def send_close_notify(self) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .conversation import Conversation
-from .test_splits import cut
+from .test_splits import cut, splits
 
 GET = b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n"
 
@@ -59,6 +59,19 @@ class TestHead:
         assert not any(line.lower().startswith(b"content-length") for line in head)
         assert body == b"2\r\nok\r\n0\r\n\r\n"
         assert conversation.backend.is_over
+
+    @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+    @pytest.mark.parametrize(
+        "coding", [b"chunked", b" chunked\t", b"\tchunked", b"  Chunked \t ", b" chunked ", b" chunked\t\t"]
+    )
+    def test_blanks_around_a_transfer_coding(self, coding: bytes, end: bytes) -> None:
+        """They are no fault at all (RFC 9110 section 5.5)."""
+        head, body, conversation = answered(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding:" + coding + end + end + b"2\r\nok\r\n0\r\n\r\n"
+        )
+        assert b"Transfer-Encoding: chunked" in head
+        assert body == b"2\r\nok\r\n0\r\n\r\n"
+        assert not conversation.backend.is_closing()
 
     @pytest.mark.parametrize("line", [b"HTTP/1.1  200 OK", b"HTTP/1.1    200", b"HTTP/1.0  200 Fine"])
     def test_blanks_in_front_of_the_status(self, line: bytes) -> None:
@@ -133,8 +146,21 @@ class TestFirstLine:
             b"SSH-2.0-x\r\n",
             b"\r\n",
             b"HTTQ",
-            b"HTTP/1.1 2x0 OK\r\n",
+            b"HTTP/x",
+            b"HTTP/1x",
+            b"HTTP/1.x",
+            b"HTTP/11",
+            b"HTTP/1.1\t",
             b"HTTP/1.1\r\n",
+            b"HTTP/1.1 \r\n",
+            b"HTTP/1.1 2x0 OK\r\n",
+            b"HTTP/1.1 0",
+            b"HTTP/1.1 -",
+            b"HTTP/1.1 20\r\n",
+            b"HTTP/1.1 2000",
+            b"HTTP/1.1 200OK",
+            b"HTTP/1.1 200\t",
+            b"ICY 200 OK\r\n",
             b"\x15\x03\x01",
         ],
     )
@@ -145,7 +171,17 @@ class TestFirstLine:
             assert conversation.backend.is_over
 
     @pytest.mark.parametrize(
-        "start", [b"H", b"HTTP/", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1  200\n", b"HTTP/1.1 200 OK\r\nA"]
+        "start",
+        [
+            b"H",
+            b"HTTP/",
+            b"HTTP/1.1 2",
+            b"HTTP/2.0   2",
+            b"HTTP/1.1 200\r",
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1  200\n",
+            b"HTTP/1.1 200 OK\r\nA",
+        ],
     )
     def test_what_may_become_one(self, start: bytes) -> None:
         for pieces in ([start], cut(start, [1])):
@@ -184,3 +220,49 @@ class TestChunkSizes:
         conversation = Conversation()
         conversation.from_client(b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n" + self.BODY)
         assert b"HTTP/1.1 400 Bad Request" in conversation.client.written
+
+
+class TestTrailers:
+    """The trailer section of a response is repaired as its head is."""
+
+    START = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+
+    @pytest.mark.parametrize(
+        ("lines", "kept"),
+        [
+            (b"A: b\r\n c\r\n\t d\r\n", b"A: b c d\r\n"),
+            (b"A : b\r\nC\t: d\r\n", b"A: b\r\nC: d\r\n"),
+            (b"A B: c\r\nD: e\r\n", b"D: e\r\n"),
+            (b"A B: c\r\n", b""),
+            (b"A: b\nC: d\n", b"A: b\r\nC: d\r\n"),
+        ],
+    )
+    def test_is_rendered_anew(self, lines: bytes, kept: bytes) -> None:
+        for pieces in splits(lines + b"\r\n"):
+            _, body, conversation = answered(self.START, *pieces)
+            assert body == b"2\r\nok\r\n0\r\n" + kept + b"\r\n", pieces
+            assert not conversation.client.is_over
+            assert conversation.backend.is_over, "it is not trusted with another request"
+            conversation.end()
+
+    def test_a_sound_one_is_passed_on(self) -> None:
+        for pieces in splits(b"A: b\r\nC: d\r\n\r\n"):
+            _, body, conversation = answered(self.START, *pieces)
+            assert body == b"2\r\nok\r\n0\r\nA: b\r\nC: d\r\n\r\n", pieces
+            assert not conversation.backend.is_closing()
+            conversation.end()
+
+    @pytest.mark.parametrize(
+        "lines", [b" A: b\r\n", b"no colon\r\n", b": b\r\n", b"A: b\0\r\n", b"A: b\rc\r\n", b"A(: b\r\n"]
+    )
+    def test_what_is_past_repair(self, lines: bytes) -> None:
+        for pieces in splits(lines + b"\r\n"):
+            _, body, conversation = answered(self.START, *pieces)
+            assert not body.endswith(b"0\r\n\r\n")
+            assert conversation.client.is_over
+            assert conversation.backend.is_over
+            conversation.end()
+
+    def test_a_line_feed_alone_ends_none(self) -> None:
+        _, _, conversation = answered(self.START, b"A: b\r\n\n")
+        assert conversation.client.is_over

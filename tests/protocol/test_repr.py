@@ -19,7 +19,7 @@ def test_of_both_connections_through_an_exchange() -> None:
     assert " <Exchange sent: " in repr(client)
     assert repr(conversation.backend) == "<FakeTransport open of <BackendConnection 10.0.0.1:8080 busy>>"
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-    assert " <Exchange answering: " in repr(client)
+    assert " <Exchange relaying: " in repr(client)
     conversation.from_backend(b"ok")
     assert " idle>" in repr(client)
     assert " idle>" in repr(conversation.backend)

@@ -15,7 +15,9 @@ def sent(data: bytes) -> Conversation:
 
 
 class TestPorts:
-    @pytest.mark.parametrize("port", [b":8x", b":-1", b":80:b", b": 80", b":+80", b":80 x", b":0x50", b"::8x"])
+    @pytest.mark.parametrize(
+        "port", [b":8x", b":-1", b":80:b", b": 80", b":+80", b":80 x", b":0x50", b"::8x", b":80:", b"::80", b":80:80"]
+    )
     def test_what_is_none_is_refused(self, port: bytes) -> None:
         for head in (
             b"GET / HTTP/1.1\r\nHost: app.test" + port + b"\r\n\r\n",
@@ -32,7 +34,7 @@ class TestPorts:
         conversation = sent(b"GET / HTTP/1.1\r\nHost: app.test" + port + b"\r\n\r\n")
         assert b"Host: app.test" + port + b"\r\n" in conversation.backend.written
 
-    @pytest.mark.parametrize("host", [b"[::1", b"[::1]x", b"[::1]:8x", b"[::1]80"])
+    @pytest.mark.parametrize("host", [b"[::1", b"[::1]x", b"[::1]:8x", b"[::1]80", b"[::1]x]:80", b"[::1]:80:"])
     def test_of_an_address_of_version_6(self, host: bytes) -> None:
         assert sent(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").client.written.startswith(b"HTTP/1.1 400 ")
 

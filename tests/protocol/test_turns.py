@@ -1,6 +1,8 @@
 """Nobody holds the loop: whatever comes in one piece is worked on in turns, and nothing of it is lost."""
 
 import errno
+import os
+from collections.abc import Callable
 
 import pytest
 
@@ -179,26 +181,48 @@ class TestOfABackend:
 
 
 class TestChunks:
-    """Size lines and trailers may not be most of a body."""
+    """Size lines and trailers may not be most of a body, of a request and of a response."""
 
-    def send(self, body: bytes) -> bytes:
-        conversation = Conversation()
-        conversation.from_client(POST, body)
-        return bytes(conversation.client.written[:13])
+    @pytest.fixture(params=["request", "response"])
+    def is_taken(self, request: pytest.FixtureRequest) -> Callable[[bytes], bool]:
+        """Whether chunked bytes, in one piece and cut, go on to the other side."""
+
+        def is_taken(body: bytes, *pieces: bytes) -> bool:
+            conversation = Conversation()
+            conversation.from_client(POST if request.param == "request" else GET)
+            if request.param == "request":
+                conversation.from_client(body, *pieces)
+                assert bytes(conversation.client.written[:13]) in (b"", b"HTTP/1.1 400 ")
+                return not conversation.client.written
+            conversation.from_backend(CHUNKED, body, *pieces)
+            assert conversation.client.is_over == conversation.backend.is_over
+            return not conversation.client.is_over
+
+        return is_taken
 
     @pytest.mark.parametrize("extension", [b";x", b";" + b"e" * 2000])
-    def test_extensions_in_sum(self, extension: bytes) -> None:
+    def test_extensions_in_sum(self, is_taken: Callable[..., bool], extension: bytes) -> None:
         chunk = b"1" + extension + b"\r\nx\r\n"
-        assert self.send(chunk * 8 + b"0\r\n\r\n") == b""
-        assert self.send(chunk * 3000) == (b"" if len(extension) < 8 else b"HTTP/1.1 400 ")
+        assert is_taken(chunk * 8 + b"0\r\n\r\n")
+        assert is_taken(chunk * 3000) == (len(extension) < 8)
+        assert is_taken(*[chunk] * 3000) == (len(extension) < 8)
 
-    def test_what_belongs_to_large_chunks(self) -> None:
+    def test_an_extension_without_end(self, is_taken: Callable[..., bool]) -> None:
+        assert not is_taken(b"1;" + b"e" * 5000)
+        assert not is_taken(b"1;", *[b"e" * 500] * 10)
+
+    def test_what_belongs_to_large_chunks(self, is_taken: Callable[..., bool]) -> None:
         """Signatures of 64 KiB chunks, say, are little beside the data."""
-        assert self.send((b"10000;chunk-signature=" + b"f" * 64 + b"\r\n" + bytes(65536) + b"\r\n") * 40) == b""
+        assert is_taken((b"10000;chunk-signature=" + b"f" * 64 + b"\r\n" + bytes(65536) + b"\r\n") * 40)
 
     @pytest.mark.parametrize("count", [1000, 1001])
-    def test_trailer_lines(self, count: int) -> None:
-        assert self.send(b"0\r\n" + b"a: b\r\n" * count + b"\r\n") == (b"" if count == 1000 else b"HTTP/1.1 400 ")
+    def test_trailer_lines(self, is_taken: Callable[..., bool], count: int) -> None:
+        assert is_taken(b"0\r\n" + b"a: b\r\n" * count + b"\r\n") == (count == 1000)
+
+    def test_bytes_of_a_trailer(self, is_taken: Callable[..., bool]) -> None:
+        assert is_taken(b"0\r\na: " + b"b" * 60_000 + b"\r\n\r\n")
+        assert not is_taken(b"0\r\na: " + b"b" * 70_000)
+        assert not is_taken(b"0\r\na: ", *[b"b" * 7000] * 10)
 
 
 class TestDialsOfNewClients:
@@ -324,9 +348,15 @@ class TestWantOfResources:
     """No backend is marked for time that the router itself has used."""
 
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL])
-    def test_nobody_is_marked_or_pruned(self, number: int) -> None:
+    @pytest.mark.parametrize("where", ["dial", "lookup"])
+    def test_nobody_is_marked_or_pruned(self, number: int, where: str) -> None:
+        async def resolve(host: str) -> list[str]:
+            if where == "lookup":
+                raise OSError(number, os.strerror(number))
+            return [host]
+
         endpoints = [Endpoint("10.0.0.1", 8080, tls=True), Endpoint("10.0.0.2", 8080)]
-        conversation = Conversation(endpoints)
+        conversation = Conversation(endpoints, Settings(resolve=resolve))
         conversation.loop.refusing = {("10.0.0.1", 8080), ("10.0.0.2", 8080)}
         conversation.loop.refusal = number
         for _ in range(3):
@@ -345,16 +375,62 @@ class TestWantOfResources:
         assert line["failed-dials"] == 6
         assert not line["refuses-clients"]
 
+    @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM])
+    @pytest.mark.parametrize("method", [b"GET", b"POST"])
+    @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 200 OK\r\n"])
+    def test_nor_is_one_whose_connection_fails_for_it(self, number: int, method: bytes, begun: bytes) -> None:
+        conversation = Conversation()
+        conversation.from_client(GET.replace(b"GET", method))
+        conversation.from_backend(begun)
+        conversation.backend.break_off(number)
+        conversation.loop.run()
+        assert (
+            conversation.client.written.rpartition(b"\r\n\r\n")[0]
+            .rpartition(b"\r\n\r\n")[2]
+            .startswith(b"HTTP/1.1 502 ")
+        )
+        told = [message for _, message, _ in conversation.events]
+        assert "endpoint-marked-as-ineligible" not in told
+        conversation.loop.tick()
+        conversation.loop.tick()
+        (line,) = [data for _, message, data in conversation.events if message == "out-of-resources"]
+        assert line["failed-dials"] == 0
+
 
 class TestClosing:
     """Without an idle timeout, too, a connection that is to be closed is closed."""
 
+    SETTINGS = Settings(frontend_idle_timeout=0, backend_idle_timeout=0, closing_timeout=0.001)
+
+    def until_over(self, conversation: Conversation, transport: FakeTransport) -> None:
+        assert transport.is_closing_down
+        assert not transport.is_over
+        while not transport.is_over:
+            conversation.loop.tick()
+
     def test_a_client_that_takes_nothing(self) -> None:
-        conversation = Conversation(settings=Settings(frontend_idle_timeout=0, closing_timeout=0.001))
+        conversation = Conversation(settings=self.SETTINGS)
         conversation.client.unsent = 1000
         conversation.from_client(GET[:-2] + b"Connection: close\r\n\r\n")
-        conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        assert conversation.client.is_closing_down
-        assert not conversation.client.is_over
-        while not conversation.client.is_over:
-            conversation.loop.tick()
+        conversation.from_backend(_EMPTY)
+        self.until_over(conversation, conversation.client)
+
+    def test_a_backend_that_takes_nothing(self) -> None:
+        """Of a request whose response was there first."""
+        conversation = Conversation(settings=self.SETTINGS)
+        conversation.from_client(GET)
+        conversation.backend.unsent = 1000
+        conversation.from_backend(_EMPTY + b"more")
+        self.until_over(conversation, conversation.backend)
+
+    @pytest.mark.parametrize("side", ["client", "backend"])
+    def test_of_a_tunnel(self, side: str) -> None:
+        conversation = Conversation(settings=self.SETTINGS)
+        conversation.from_client(UPGRADE)
+        conversation.from_backend(SWITCHING)
+        slow = getattr(conversation, side)
+        slow.unsent = 1000
+        for transport in (conversation.client, conversation.backend):
+            transport.deliver_eof()
+        conversation.loop.run()
+        self.until_over(conversation, slow)

@@ -1,7 +1,9 @@
 """Names of backends and route services, looked up without a thread for each (ADR 0007)."""
 
 import asyncio
+import errno
 import ipaddress
+import os
 import socket
 from typing import Any
 
@@ -29,13 +31,16 @@ class Resolver:
         self._lookups: dict[str, asyncio.Task[list[str]]] = {}
 
     async def __call__(self, host: str) -> list[str]:
-        """Return the IP addresses of `host`, best first; an IP address is its own. Raises socket.gaierror."""
+        """Return the IP addresses of `host`, best first; an IP address is its own.
+
+        Raises socket.gaierror; any other OSError if it is this process that has no room for a lookup.
+        """
         if _is_address(host):
             return [host]
         lookup = self._lookups.get(host)
         if lookup is None:
             if len(self._lookups) >= self._max_lookups:
-                raise socket.gaierror(socket.EAI_AGAIN, "too many lookups at a time")
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
             lookup = asyncio.get_running_loop().create_task(self._look_up(host))
             self._lookups[host] = lookup
             lookup.add_done_callback(lambda ended: self._on_end(host, ended))
@@ -48,6 +53,8 @@ class Resolver:
                 self._servers = DNSResolver(**self._options)
             found = await self._servers.getaddrinfo(host, type=socket.SOCK_STREAM)
         except (DNSError, pycares.AresError) as error:
+            # A want of descriptors looks to c-ares as if no server were there.
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
             raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
         addresses = [_text(node.addr[0]) for node in found.nodes]
         if not addresses:

@@ -206,7 +206,7 @@ class Metrics:
         labels: list[Labels] = [(("worker", str(number)),) for number in range(len(states))]
         counts = [stats.counts(number) for number in range(len(states))]
         for name, counter, meaning in (
-            ("fastrouter_worker_requests_total", "requests", "number of requests answered by a worker"),
+            ("fastrouter_worker_requests_total", "requests", "number of requests that have ended at a worker"),
             ("fastrouter_worker_attempts_total", "total_requests", "number of attempts at a backend by a worker"),
             ("fastrouter_worker_dials_total", "dials", "number of connections to backends dialled by a worker"),
             (

@@ -18,12 +18,12 @@ from fastrouter.routing_api.session import (
 )
 
 # A subscription is tried again so often while the API cannot be reached, so many seconds apart; for as long as it
-# answers that it cannot serve for now, there is no limit.
+# responds that it cannot serve for now, there is no limit.
 _RETRIES = 3
 _RETRY_PAUSE = 1.0
 _BUSY = frozenset({500, 502, 503, 504})
 
-# Bytes of the answer that says why a request was refused.
+# Bytes of the response that says why a request was refused.
 _MAX_REFUSAL = 64 * 1024
 
 

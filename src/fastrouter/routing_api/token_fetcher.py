@@ -16,8 +16,8 @@ from fastrouter.logs.logger import Logger
 from fastrouter.routing_api.options import UAAOptions
 from fastrouter.routing_api.session import RoutingAPIError, client_context, failure_text, open_session
 
-# Bytes of an answer that are read: a token has some thousands.
-_MAX_ANSWER = 1024 * 1024
+# Bytes of a response that are read: a token has some thousands.
+_MAX_RESPONSE = 1024 * 1024
 
 
 class TokenError(RoutingAPIError):
@@ -28,7 +28,7 @@ class UAAError(Exception):
     """The UAA cannot be asked as it is configured."""
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Granted(msgspec.Struct, frozen=True):
     access_token: str = ""
     expires_in: float = 0.0
 
@@ -87,7 +87,7 @@ class TokenFetcher(TokenSource):
                     logger.debug("retry-fetching-token", **{"retry-count": retry - 1})
                     await asyncio.sleep(self._options.retry_interval)
                 try:
-                    answer = await self._fetch()
+                    granted = await self._fetch()
                     break
                 except TokenError as error:
                     logger.error("error-fetching-token", error=str(error))
@@ -96,15 +96,15 @@ class TokenFetcher(TokenSource):
                 raise failure
             logger.debug("successfully-fetched-token")
             self._logger.debug("caching-token")
-            self._token = answer.access_token
-            self._renew_at = self._clock() + answer.expires_in - self._options.expiration_buffer
+            self._token = granted.access_token
+            self._renew_at = self._clock() + granted.expires_in - self._options.expiration_buffer
             return self._token
 
     async def close(self) -> None:
         """Close the connections to the UAA."""
         await self._session.close()
 
-    async def _fetch(self) -> _Answer:
+    async def _fetch(self) -> _Granted:
         options = self._options
         if not options.client_name or not options.client_secret:
             raise TokenError("your configuration provides no way for go-uaa to get a token")
@@ -113,25 +113,25 @@ class TokenFetcher(TokenSource):
         auth = aiohttp.BasicAuth(quote_plus(options.client_name), quote_plus(options.client_secret))
         try:
             async with self._session.post(self._url, data=form, auth=auth, allow_redirects=False) as response:
-                body = await response.content.read(_MAX_ANSWER)
-                while not response.content.at_eof() and len(body) < _MAX_ANSWER:
-                    body += await response.content.read(_MAX_ANSWER - len(body))
+                body = await response.content.read(_MAX_RESPONSE)
+                while not response.content.at_eof() and len(body) < _MAX_RESPONSE:
+                    body += await response.content.read(_MAX_RESPONSE - len(body))
                 status, reason = response.status, response.reason
         except (aiohttp.ClientError, OSError) as error:
             raise TokenError(f'Post "{self._url}": {failure_text(error)}') from error
         if not 200 <= status <= 299:
             raise TokenError(_refusal(status, reason or "", body))
         try:
-            answer = msgspec.json.decode(body, type=_Answer, strict=False)
+            granted = msgspec.json.decode(body, type=_Granted, strict=False)
         except ValueError as error:
             raise TokenError(f"oauth2: cannot parse json: {error}") from error
-        if not answer.access_token:
+        if not granted.access_token:
             raise TokenError("oauth2: server response missing access_token")
-        return answer
+        return granted
 
 
 def _refusal(status: int, reason: str, body: bytes) -> str:
-    """Return the text of Go's oauth2 for an answer that is no success."""
+    """Return the text of Go's oauth2 for a response that is no success."""
     try:
         document = orjson.loads(body)
     except ValueError:

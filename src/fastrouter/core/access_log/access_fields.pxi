@@ -125,7 +125,7 @@ cdef class LoggedHeader:
         return none
 
 
-# The head of a request with more fields than are read: the log line has them all the same.
+# For the heads of requests that have more fields than the handlers read: the log line has all of them.
 cdef Head crowded_head = Head()
 
 cdef bytes logged_values(AccessLog log, Head head):

@@ -2,7 +2,7 @@
 
 cdef class AcceptedConnection(Connection):
     cdef int on_accepted(self) except -1:
-        """It is a client's from now on: `transport` is open. Returns 0 if the client has gone before it was looked at, else 1."""
+        """`transport` is open, and the connection is a client's from now on. Returns 0 if the client has left already, else 1."""
         self.attach(None if self.identity.is_tls else self.transport)
         if not self.identity.learn_address(self.transport):
             self.abort()
@@ -13,7 +13,7 @@ cdef class AcceptedConnection(Connection):
         return 1
 
     cdef object on_lost(self, object error):
-        """It is gone, for `error` or what `detach` knows: that is returned."""
+        """The connection is lost. Returns the reason: `error`, or what `detach` knows."""
         error = self.detach(error)
         self.disarm()
         if self in self.plane.clients:
@@ -30,7 +30,7 @@ cdef class AcceptedConnection(Connection):
         return False
 
     cdef int drain(self, bint closes_idle) except -1:
-        """The router will end; with `closes_idle`, what is idle ends now."""
+        """The router begins to drain. With `closes_idle`, an idle connection is closed now."""
         raise AssertionError("an AcceptedConnection class defines drain")
 
     cdef int abort(self) except -1:

@@ -96,14 +96,14 @@ cdef class BackendConnection(DialledConnection):
         error = self.detach(error)
         try:
             while self.unread is not None:
-                # It came before the end.
+                # These bytes came before the end of the connection.
                 self._go_on()
             self._on_end(self.exchange, error)
         except Exception as fault:
             self._panic(exchange, fault)
         self.drop_validator()
         self.raw = None
-        # Each knows the other.
+        # Connection and side refer to each other.
         self.side = None
 
     cdef int on_panic(self, object error) except -1:
@@ -130,7 +130,7 @@ cdef class BackendConnection(DialledConnection):
         self.attach(self.raw)
         if self.exchange is not None:
             return self.exchange.on_backend_ready()
-        # Nobody waits any more; a fresh connection is as good as a returned one.
+        # Nobody waits for it any more. The next request can use it as it can use one that was used before.
         return self.close() if self.endpoint.is_route_service else self.connection_pool.release(self)
 
     cdef int on_full(self) except -1:
@@ -147,7 +147,7 @@ cdef class BackendConnection(DialledConnection):
         return 0
 
     cdef int _go_on(self) except -1:
-        """With what was left for this turn."""
+        """Go on with the bytes that were left for this turn."""
         cdef bytes data = self.unread
         cdef Exchange exchange = self.exchange
         self.unread = None
@@ -215,12 +215,12 @@ cdef class BackendConnection(DialledConnection):
         if not self.is_closed:
             self.is_closed = True
             if self.dialling is not None:
-                # The task and this one hold each other.
+                # The task and this connection refer to each other.
                 self.dialling.cancel()
                 self.dialling = None
                 self.plane.backends.discard(self)
             if self.transport is None:
-                # Nothing else will tell it that it is over.
+                # Without a transport `connection_lost` is not called, which would do this.
                 self.side = None
             else:
                 self.abort_transport()
@@ -267,7 +267,7 @@ cdef class BackendConnection(DialledConnection):
         if find_head_end(PyByteArray_AS_STRING(backlog), len(backlog), searched) < 0:
             if len(backlog) > self.plane.settings.max_response_head:
                 return self._reject_large_head()
-            # No status line is longer; without a limit, one that comes byte by byte would cost a square.
+            # No status line is longer. Without this limit, a head that comes byte by byte would be looked at once for each byte.
             if searched < STATUS_LINE_MAX and not can_begin_response(PyByteArray_AS_STRING(backlog), len(backlog)):
                 return self._reject_start(bytes(backlog))
             return 0
@@ -367,7 +367,9 @@ cdef class BackendConnection(DialledConnection):
             shown = data if at == 0 and head.length + length == size else data[at : at + head.length + length]
         else:
             shown = data[at : at + head.length]
-            if head.has_bare_lf:
+            if head.has_bare_lf or (
+                framing == FRAMING_CHUNKED and not head.fields[head.first[HEADER_TRANSFER_ENCODING]].is_plain
+            ):
                 shown = head.normalized_head(shown, False)
         validator = self.validator
         if validator is None:
@@ -417,6 +419,7 @@ cdef class BackendConnection(DialledConnection):
         cdef MessageValidator validator = self.validator
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - at
         cdef Py_ssize_t used = 0
+        cdef Py_ssize_t trailer_before = 0
         cdef bytes prefix
         cdef bytearray trailer = self.trailer
         cdef bint is_rechunked = exchange.response.framing == FRAMING_CHUNKED
@@ -428,14 +431,15 @@ cdef class BackendConnection(DialledConnection):
             before = self.framing
             if trailer is None:
                 trailer = self.trailer = bytearray()
+            trailer_before = PyByteArray_GET_SIZE(trailer)
             used = walk_chunked(&self.framing, PyBytes_AS_STRING(data) + at, size, is_rechunked, &payload, trailer)
             exchange.response.count_body(payload)
             if used < 0:
                 return self._reject_relayed()
-            if self.framing.has_blanks:
-                # Gorouter forgives them, and llhttp does not.
-                shown = without_blanks(&before, PyBytes_AS_STRING(data) + at, used)
-                self.framing.has_blanks = self.framing.state == CHUNK_SIZE_BLANK
+            if self.framing.has_blanks or PyByteArray_GET_SIZE(trailer):
+                shown = self._mended_chunks(&before, data[at : at + used], trailer_before)
+                if shown is None:
+                    return self._reject_relayed()
         elif self.framing.kind == FRAMING_LENGTH:
             used = min(size, self.framing.remaining)
             self.framing.remaining -= used
@@ -481,6 +485,33 @@ cdef class BackendConnection(DialledConnection):
             self._end_response(exchange, at + used < PyBytes_GET_SIZE(data))
             return -1
         return at + used
+
+    cdef bytes _mended_chunks(self, Framing* before, bytes chunks, Py_ssize_t trailer_before):
+        """What the validator is shown of `chunks`, which Gorouter takes and llhttp does not: no blanks behind sizes of chunks.
+
+        The trailer section is shown when it is complete, and repaired as a head is; None if it is past repair. `before` and
+        `trailer_before`, the bytes of the section, are from before `chunks`.
+        """
+        cdef Framing* framing = &self.framing
+        cdef bytes repaired
+        cdef Py_ssize_t held = 0
+        if PyByteArray_GET_SIZE(self.trailer):
+            # The section, and the empty line behind it.
+            held = PyByteArray_GET_SIZE(self.trailer) - trailer_before - (before.state == CHUNK_LAST_LF)
+            held += 2 if framing.is_done else (framing.state == CHUNK_LAST_LF)
+        chunks = chunks[: PyBytes_GET_SIZE(chunks) - held]
+        if framing.has_blanks:
+            chunks = without_blanks(before, PyBytes_AS_STRING(chunks), PyBytes_GET_SIZE(chunks))
+            framing.has_blanks = framing.state == CHUNK_SIZE_BLANK
+        if held and framing.is_done:
+            repaired = repaired_trailer(bytes(self.trailer))
+            if repaired is None:
+                return None
+            if repaired != self.trailer:
+                self.is_reusable = False
+                self.trailer[:] = repaired
+            chunks += repaired + b"\r\n"
+        return chunks
 
     cdef Py_ssize_t _reject_relayed(self) except -2:
         """The body is not what its head announced, and the message goes nowhere. Returns -1."""

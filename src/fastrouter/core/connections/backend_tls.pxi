@@ -59,13 +59,13 @@ cdef class BackendTLSTransport(TLSTransport):
         return self._fail(tls_failure(error))
 
     cdef int on_broken(self, object error) except -1:
-        # TLS 1.3 lets a backend refuse our certificate after the handshake: the connection shall know what it is lost to.
+        # TLS 1.3 lets a backend refuse our certificate after the handshake: the alert that says so is the reason of the loss.
         self.error = error
         self.abort()
         return 0
 
     cdef object _reason(self, object error):
-        """What the connection is lost to. What the peer has said before its reset says more than an error of our write."""
+        """The reason of a loss. An alert that the peer has sent before its reset says more than the error of our write."""
         cdef char data[1024]
         cdef int descriptor = self.descriptor
         cdef Py_ssize_t size
@@ -101,7 +101,7 @@ cdef class BackendTLSTransport(TLSTransport):
 
 
 cdef Failure handshake_failure(DialledConnection connection, object error):
-    """What ended a handshake without a word of TLS."""
+    """The failure of a handshake that has ended without a TLS alert."""
     if isinstance(error, ConnectionResetError) and error.errno:
         return Failure(FAILURE_HANDSHAKE_RESET, f"read tcp {connection.ends()}: read: connection reset by peer")
     return Failure(FAILURE_INCOMPLETE, "EOF")

@@ -78,7 +78,7 @@ cdef class ClientConnection(AcceptedConnection):
         self.drop_validator()
         self.pending = None
         self.backlog = None
-        # Each knows the other.
+        # Connection and side refer to each other.
         self.side = None
 
     cdef on_deadline(self, DeadlineQueue queue):
@@ -132,7 +132,7 @@ cdef class ClientConnection(AcceptedConnection):
 
     cdef int on_full(self) except -1:
         if self.queue is self.plane.tunnel_silences:
-            # The stall watch has the place.
+            # A connection waits in one queue at a time, and the stall watch is to be this one.
             self.disarm()
         return self.exchange.on_client_full() if self.exchange is not None else 0
 
@@ -188,7 +188,7 @@ cdef class ClientConnection(AcceptedConnection):
         return received
 
     cdef int _note_incomplete(self) except -1:
-        """Nothing more is read; what has come of a head is a request without a response."""
+        """No more is read. A part of a head that has come is counted and logged as a request refused without a response."""
         if self.backlog is not None and self.exchange is None and not (
             self.is_closing or self.is_lingering or self.is_discarding
         ):
@@ -210,7 +210,7 @@ cdef class ClientConnection(AcceptedConnection):
         return 0
 
     cdef int _work(self) except -1:
-        """There is something to walk on with, now or in a turn."""
+        """Go on with the bytes that have come, now or in a later turn."""
         return self.wait_for_turn() if self.must_wait() else self._advance()
 
     cdef int _advance(self) except -1:
@@ -298,7 +298,7 @@ cdef class ClientConnection(AcceptedConnection):
         exchange = new_exchange(self.side, self.plane)
         exchange.on_request(raw, head, self.framing.kind)
         if exchange.request.path.start != head.target.start:
-            # Only an absolute-form target's authority has not been looked at yet.
+            # The checks have not looked at the authority of an absolute-form target.
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.request.host.start, exchange.request.host.length):
                 refuse(self, raw, REFUSAL_BAD_HOST, 400, b"")
                 return False
@@ -314,7 +314,7 @@ cdef class ClientConnection(AcceptedConnection):
         return True
 
     cdef bint _awaits_route(self, Exchange exchange, Head head) except -1:
-        """Whether the request is put off because nobody has registered for it yet; it is once."""
+        """Whether the request is put off because there is no route for it yet. A request is put off once at most."""
         if self.has_awaited_route:
             self.has_awaited_route = False
             return False

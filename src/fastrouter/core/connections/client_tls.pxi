@@ -28,7 +28,7 @@ cdef class ClientTLSTransport(TLSTransport):
         self.forget()
 
     cdef on_deadline(self, DeadlineQueue queue):
-        # A handshake that takes too long, or somebody turned away who does not go.
+        # A handshake that takes too long, or a client that was refused and does not close its end.
         if self.stage == TLS_HANDSHAKE or self.client_hello is not None:
             count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
         self.abort()
@@ -63,7 +63,7 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef int on_handshake(self) except -1:
         cdef ClientConnection client = <ClientConnection>self.owner
         if self.is_allowed is not None and not self.is_allowed(self.tls):
-            # Before the last flight leaves, and with it a ticket to come back.
+            # This is before the last flight of the handshake leaves, which may have a session ticket.
             return self._refuse(b"")
         self._leave()
         client.identity.set_secured(self.tls.getpeercert(True))
@@ -88,7 +88,7 @@ cdef class ClientTLSTransport(TLSTransport):
         return self._turn_away(PLAIN_HTTP_HEAD + PLAIN_HTTP_BODY)
 
     cdef int _refuse(self, bytes last_words) except -1:
-        """There is no TLS with this client."""
+        """Refuse the handshake, with `last_words` as the alert, if any."""
         count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
         return self._turn_away(last_words)
 
@@ -104,7 +104,7 @@ cdef class ClientTLSTransport(TLSTransport):
         return 0
 
     cdef int _leave(self) except -1:
-        """It is a client's connection now, or none at all."""
+        """The handshake is over: the connection is a client's now, or has ended."""
         self.disarm()
         self.plane.handshaking.discard(self)
         return 0

@@ -33,7 +33,7 @@ cdef class Connection(SocketReader):
         raise AssertionError("a Connection class defines on_connection")
 
     cdef int on_full(self) except -1:
-        """The peer does not take what is written as fast as it comes: the other side shall not be read."""
+        """The peer takes what is written more slowly than it comes: stop reading the other side."""
         raise AssertionError("a Connection class defines on_full")
 
     cdef int on_room(self) except -1:
@@ -41,7 +41,7 @@ cdef class Connection(SocketReader):
         raise AssertionError("a Connection class defines on_room")
 
     cdef int drop_validator(self) except -1:
-        """The message being read comes to no good end, or there is none."""
+        """Discard the validator: the message that it reads breaks off, or there is none."""
         if self.validator is not None:
             self.validator.discard()
             self.validator = None
@@ -50,7 +50,7 @@ cdef class Connection(SocketReader):
     # --- back-pressure
 
     cdef int watch_stall(self) except -1:
-        """Let the wait for a peer that takes nothing of what was written end, where nothing else would end it.
+        """Limit the wait for a peer that takes nothing of what was written, where nothing else limits it.
 
         Most exchanges have a deadline. A tunnel has none, nor has a request that wanted to become one.
         """

@@ -94,6 +94,7 @@ cdef class BackendConnection(DialledConnection):
     cdef Py_ssize_t _take_head(self, bytes data, Py_ssize_t at) except -2
     cdef Py_ssize_t _take_informational(self, Head head, Py_ssize_t at) except -2
     cdef Py_ssize_t _relay(self, bytes data, Py_ssize_t at) except -2
+    cdef bytes _mended_chunks(self, Framing* before, bytes chunks, Py_ssize_t trailer_before)
     cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1

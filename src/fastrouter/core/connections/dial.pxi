@@ -1,7 +1,7 @@
 # Dial: how a DialledConnection comes to be. The one place of the data plane that awaits.
 
 class _Blocked(Exception):
-    """All addresses of a route service are where the operator lets nobody go. Its text is the first of them."""
+    """The operator blocks all addresses of a route service. The text is the first of them."""
 
 
 cdef list allowed_addresses(list found, object is_blocked):

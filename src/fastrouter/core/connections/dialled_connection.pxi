@@ -30,7 +30,7 @@ cdef class DialledConnection(Connection):
         raise AssertionError("a DialledConnection class defines on_secured")
 
     cdef DialledConnection agreed(self, object tls):
-        """Whose transport it becomes behind the handshake `tls` (ssl.SSLObject), by what both ends have agreed on."""
+        """The connection that gets the transport when the handshake `tls` (ssl.SSLObject) is over, by the protocol agreed on."""
         return self
 
     cdef int on_late_dial(self, DeadlineQueue queue) except -1:
@@ -42,7 +42,7 @@ cdef class DialledConnection(Connection):
         return self.on_dial_failed(Failure(FAILURE_HANDSHAKE_TIMEOUT, "net/http: TLS handshake timeout"))
 
     cdef int on_dial_failed(self, Failure failure) except -1:
-        """Dial or handshake have come to nothing."""
+        """The dial or the handshake has failed."""
         self.disarm()
         self.is_closed = True
         self.dialling = None
@@ -70,6 +70,10 @@ cdef class DialledConnection(Connection):
             return tls_failure(error)
         if isinstance(error, ConnectionResetError):
             return Failure(FAILURE_RESET, f"read tcp {self.ends()}: read: connection reset by peer")
+        if error.errno in STARVED:
+            # The backend is not marked for it, as it is not for a connection that ends without an error.
+            self.plane.on_starved(error.errno)
+            return Failure(FAILURE_EOF, f"write tcp {self.ends()}: write: {errno_text(error)}")
         return Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
 
     cdef int abort(self) except -1:

@@ -101,7 +101,7 @@ cdef int _port_of_text(bytes text) except -1:
 
 
 cdef class ProxyHeaderReader(Timed):
-    """The protocol of a connection that may begin with a PROXY header, until that is known; then it is out of the way."""
+    """The protocol of a connection until its PROXY header is read, or is known to be missing; a client's takes its place then."""
 
     def __cinit__(self, ListenerProtocol listener):
         self.listener = listener

@@ -6,7 +6,7 @@ cdef Head refused_head = Head()
 
 
 cdef void count_refusal(DataPlane plane, int refusal) noexcept:
-    """Count by REFUSAL_*; on its own, of a connection that has not come to a request."""
+    """Count a refusal, by REFUSAL_*. A connection that ends before its first request is counted so, and has no line."""
     plane.counters[COUNTERS_REFUSED + refusal] += 1
 
 
@@ -23,15 +23,15 @@ cdef int note_refusal(AcceptedConnection client, bytes received, int refusal, in
 
 
 cdef Exchange refused_exchange(AcceptedConnection client, bytes received):
-    """What can be said of a refused request: as much as whole lines of its beginning tell. No validator has seen them."""
+    """A refused request as the log shows it: what the whole lines at its beginning say, which no validator has seen."""
     cdef Exchange exchange = new_exchange(ClientSide(client.identity), client.plane)
     cdef Head head = refused_head
-    # Behind the lines a dash, for what they do not tell.
+    # The dash behind the lines stands in the log for what they do not say.
     cdef bytes text = received[: received.rfind(b"\n", 0, REFUSED_LOOK_MAX) + 1] + b"\r\n-"
     head.method.length = head.target.length = 0
     head.scan(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text) - 1, client.plane.settings.max_request_headers + 1)
     exchange.request.read_refused(text, head, client.plane)
     if isinstance(client, HTTP2ClientConnection):
-        # The text is a translation.
+        # `received` was translated from HTTP/2.
         exchange.request.set_http2()
     return exchange

@@ -83,12 +83,12 @@ cdef bint is_authority(const char* text, Py_ssize_t length) noexcept:
 cdef bint has_right_port(const char* text, Py_ssize_t length) noexcept:
     """Whether what stands behind the host, if anything does, is a colon and digits."""
     cdef char mark = c"]" if length and text[0] == c"[" else c":"
-    cdef const char* last
+    cdef const char* end
     cdef Py_ssize_t at
-    last = <const char*>memrchr(text, mark, length)
-    if last == NULL:
+    end = <const char*>memchr(text, mark, length)
+    if end == NULL:
         return mark == c":"
-    at = last + 1 - text
+    at = end + 1 - text
     if mark == c"]":
         if at == length:
             return True

@@ -6,7 +6,7 @@ cdef str errno_text(object error):
     return os_strerror(number).lower() if number else str(error).lower()
 
 
-# What a system call says when this process or machine has used up its own.
+# Errors of a system call when this process or machine has run out of descriptors, memory or ports.
 cdef frozenset STARVED = frozenset((EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL))
 
 
@@ -34,7 +34,7 @@ cdef dict REMOTE_ALERTS = {
     "TLSV1_ALERT_USER_CANCELLED": (FAILURE_INCOMPLETE, "user canceled"),
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": (FAILURE_INCOMPLETE, "no application protocol"),
 }
-# What OpenSSL makes of a first record that is none.
+# What OpenSSL reports if the first bytes of a peer are no TLS record.
 cdef frozenset NOT_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"))
 
 # X509_V_ERR_*: of OpenSSL's verification errors these are about names, the rest about trust.

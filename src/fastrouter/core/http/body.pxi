@@ -13,6 +13,20 @@ cdef void framing_start(Framing* framing, int kind, int64_t length) noexcept nog
     framing.is_done = kind == FRAMING_NONE or (kind == FRAMING_LENGTH and length == 0)
 
 
+cdef void put_framing(Head head, int framing) noexcept:
+    """Write the framing of a message that is passed on: its length, or that it is chunked and what its trailer will have."""
+    cdef Slice names
+    if framing == FRAMING_LENGTH:
+        put_text(b"Content-Length: ")
+        put_decimal(head.content_length())
+        put_text(b"\r\n")
+    elif framing == FRAMING_CHUNKED:
+        if head.has(HEADER_TRAILER):
+            names = head.value_of(HEADER_TRAILER)
+            put_line(b"Trailer: ", head.base + names.start, names.length)
+        put_text(b"Transfer-Encoding: chunked\r\n")
+
+
 cdef Py_ssize_t walk_chunked(
     Framing* framing, const char* data, Py_ssize_t size, bint is_rechunked, int64_t* body_bytes, bytearray trailer,
 ) except -2:
@@ -116,6 +130,8 @@ cdef Py_ssize_t walk_chunked(
         elif framing.state == CHUNK_TRAILER_START:
             if byte == c"\r":
                 framing.state = CHUNK_LAST_LF
+            elif byte == c"\n":
+                return -1
             else:
                 framing.trailer_lines += 1
                 if framing.trailer_lines > TRAILER_LINES_MAX:

@@ -21,17 +21,23 @@ cdef Py_ssize_t find_head_end(const char* data, Py_ssize_t size, Py_ssize_t star
 
 
 cdef bint can_begin_response(const char* data, Py_ssize_t size) noexcept nogil:
-    """Whether `data`, the beginning of a head that is not complete, can become a response to HTTP/1."""
-    cdef const char* newline = <const char*>memchr(data, c"\n", size)
-    cdef const char* end = data + size if newline == NULL else newline
-    cdef const char* at = data + 8
-    if memcmp(data, b"HTTP/", min(5, size)) != 0:
-        return False
-    if newline == NULL:
-        return True
-    while at < end and at[0] == c" ":
+    """Whether `data`, the beginning of a head that is not complete, can become a response to HTTP/1, repaired or not."""
+    cdef const char* version = b"HTTP/0.0 "
+    cdef Py_ssize_t at
+    cdef int digits
+    for at in range(min(9, size)):
+        if not (is_digit(data[at]) if is_digit(version[at]) else data[at] == version[at]):
+            return False
+    at = 9
+    while at < size and data[at] == c" ":
         at += 1
-    return at > data + 8 and end - at >= 3 and is_digit(at[0]) and is_digit(at[1]) and is_digit(at[2])
+    for digits in range(3):
+        if at >= size:
+            return True
+        if not is_digit(data[at]) or (digits == 0 and data[at] == c"0"):
+            return False
+        at += 1
+    return at == size or data[at] == c" " or data[at] == c"\r" or data[at] == c"\n"
 
 
 cdef inline bint is_digit(char digit) noexcept nogil:
@@ -452,17 +458,17 @@ cdef class Head:
         cdef bytearray shown = bytearray(raw)
         cdef Py_ssize_t end
         cdef int i
+        for i in range(self.count):
+            if self.fields[i].kind == HEADER_TRANSFER_ENCODING:
+                end = self.fields[i].value.start + self.fields[i].value.length
+                while shown[end] == c"\t" or shown[end] == c" ":
+                    shown[end] = c" "
+                    end += 1
+            elif is_request and (self.fields[i].kind == HEADER_UPGRADE or (
+                self.fields[i].kind == HEADER_CONTENT_LENGTH and self.fields[i].value.length == 0
+            )):
+                shown[self.fields[i].name.start] = c"x"
         if is_request:
-            for i in range(self.count):
-                if self.fields[i].kind == HEADER_UPGRADE or (
-                    self.fields[i].kind == HEADER_CONTENT_LENGTH and self.fields[i].value.length == 0
-                ):
-                    shown[self.fields[i].name.start] = c"x"
-                elif self.fields[i].kind == HEADER_TRANSFER_ENCODING:
-                    end = self.fields[i].value.start + self.fields[i].value.length
-                    while shown[end] == c"\t" or shown[end] == c" ":
-                        shown[end] = c" "
-                        end += 1
             for i in range(<int>self.target.start, <int>(self.target.start + self.target.length)):
                 if shown[i] >= 128:
                     shown[i] = c"x"

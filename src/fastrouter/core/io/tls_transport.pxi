@@ -23,7 +23,7 @@ cdef class TLSTransport(SocketReader):
 
     def eof_received(self):
         if self.unread is not None:
-            # These bytes came before the end.
+            # These bytes came before the end of the connection.
             self.is_cut = True
             return True
         if self.stage == TLS_OPEN:

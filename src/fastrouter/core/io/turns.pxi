@@ -11,7 +11,7 @@ cdef int64_t DIALS_NS = 4000000
 
 
 cdef class LoopCall:
-    """What has the event loop call `_work` in its next turn, once however often that is asked for."""
+    """Has the event loop call `_work` in its next turn: once, however often that is asked for."""
 
     cdef int call(self) except -1:
         # uvloop polls the sockets between this call and the next.

@@ -1,12 +1,14 @@
 # Render buffer: the one message that is under construction, which grows as it needs to.
 #
-# Rendering never awaits, so one buffer serves all connections of the process: each message ends before the next one begins, even
-# the one of a fault, which `drop_message` comes before. Everything that appends makes room for what it appends, so nobody has to
-# know how long a message becomes. Where memory is not to be had, the message is lost: what is appended then goes nowhere, and its
-# end raises MemoryError. This way nothing between begin and end has to be looked at.
+# Rendering never awaits, so one buffer serves all connections of the process: each message ends before the next one begins. A
+# fault drops the message that it has interrupted (`drop_message`) before the response to the fault begins.
 #
-# Variables of the module and no object: nothing but these names leads to them, so the C compiler may keep the end of the message
-# in a register. Who gathers what is rendered has memory of its own, a RenderMemory, and swaps it in for as long as it renders.
+# Everything that appends makes room for what it appends, so nobody has to know how long a message becomes. If there is no memory,
+# the message is lost: what is appended then is ignored, and the end of the message raises MemoryError. So nobody checks for
+# errors between begin and end.
+#
+# It is made of variables of the module and not of an object. The C compiler knows then that nothing else refers to them, and may
+# keep the end of the message in a register. Whoever gathers what is rendered swaps a RenderMemory of its own in while it renders.
 
 cdef char* _message = NULL      # its memory
 cdef char* _at = NULL           # behind its last byte
@@ -118,14 +120,14 @@ cdef bint grow_message(Py_ssize_t size) noexcept:
 
 
 cdef inline char* room_for(Py_ssize_t size) except NULL:
-    """Where up to `size` bytes may be written without the functions below; then `fill_to` tells where they end."""
+    """Where up to `size` bytes may be written directly; `fill_to` must be told afterwards where they end."""
     if not has_room(size):
         raise MemoryError()
     return _at
 
 
 cdef inline void fill_to(char* end) noexcept:
-    """What was written in a room ends here."""
+    """The bytes written to what `room_for` has returned end here."""
     global _at
     assert _is_open and _at <= end <= _limit, "more was written than there was room for"
     _at = end
@@ -144,7 +146,7 @@ cdef inline void put(const char* data, Py_ssize_t size) noexcept:
 
 
 cdef void put_and_grow(const char* data, Py_ssize_t size) noexcept:
-    """What is rare and long stands apart, so that `put` can stand wherever it is called."""
+    """The part of `put` that is rare and long, so that the compiler can inline the rest."""
     global _at
     if grow_message(size):
         memcpy(_at, data, size)

@@ -1,7 +1,7 @@
 # Attempt log: what lines of the process log say of an attempt and its endpoint (spec 5.1).
 
 cdef dict described_destination(Exchange exchange):
-    """Whom an attempt went to, as log lines tell it (spec 5.1, 5.9.7)."""
+    """The destination of an attempt, as log lines have it (spec 5.1, 5.9.7)."""
     cdef RoundTrip trip = exchange.round_trip
     cdef Endpoint endpoint = trip.endpoint
     if endpoint.is_route_service:
@@ -48,7 +48,7 @@ cdef bint is_body_cut(Exchange exchange) noexcept:
 
 
 cdef str cause_of_cancelling(Exchange exchange):
-    """What a transport of Go's meets when the client leaves: a body that breaks off, or else only that it was told to stop."""
+    """The error that Go's transport reports when the client leaves: that of a body that breaks off, or of a request cancelled."""
     cdef RoundTrip trip = exchange.round_trip
     cdef Endpoint endpoint = trip.endpoint
     if not is_body_cut(exchange):

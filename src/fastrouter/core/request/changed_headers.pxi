@@ -1,7 +1,7 @@
 # Changed headers: request headers that a handler sets or removes, over what the client sent.
 #
-# Head keeps saying what the client sent; what became of it is in `Exchange.changed`. prepare_request writes it, and the access
-# log's extra headers show it. Requests of which nothing is changed have none.
+# Head has what the client sent, and `Request.changed` what handlers have made of it, if they have changed anything.
+# prepare_request writes it, and the extra headers of the access log show it.
 
 # What stands before a value, by kind from FIRST_CHANGED on.
 cdef tuple _changed_names = tuple([
@@ -14,7 +14,7 @@ cdef class ChangedHeaders:
         PyMem_Free(self.text)
 
     cdef ChangedHeader* of(self, int kind) noexcept:
-        """What became of a header; NULL where no handler has touched it."""
+        """What a handler has done to a header; NULL if none has."""
         if FIRST_CHANGED <= kind <= LAST_CHANGED and self.headers[kind - FIRST_CHANGED].is_changed:
             return &self.headers[kind - FIRST_CHANGED]
         return NULL

@@ -1,7 +1,7 @@
-# ContinueWait: how long a request waits with its body for the word of its backend.
+# ContinueWait: how long a request holds its body back for the 100 of its backend.
 
 cdef class ContinueWait(Timed):
-    """The second a backend is given to answer `Expect: 100-continue` before the body is asked for anyway (spec 4.0)."""
+    """A backend has a second to respond to `Expect: 100-continue`; then the client is asked for the body anyway (spec 4.0)."""
 
     def __cinit__(self, Exchange exchange):
         self.exchange = exchange

@@ -26,7 +26,7 @@ cdef class Exchange(Timed):
         elif self.tunnel is not None:
             state = "half-closed tunnel" if self.tunnel.is_half_closed else "tunnel"
         elif self.response.is_started:
-            state = "answering"
+            state = "relaying"
         elif self.round_trip.is_head_sent:
             state = "sent" if request.is_body_wanted else "sent without its body"
         elif self.backend is not None:
@@ -61,12 +61,12 @@ cdef class Exchange(Timed):
         return self.request.hold(framed)
 
     cdef int attach(self, BackendSide backend) except -1:
-        """The attempt under way has this backend, connected or not."""
+        """The attempt under way goes to this backend, which may not be connected yet."""
         self.backend = backend
         return backend.serve(self)
 
     cdef int change_backend(self, BackendSide backend) except -1:
-        """The attempt under way goes on with this backend, which is about to be ready."""
+        """The attempt under way goes to this backend instead, which will call `on_backend_ready`."""
         self.backend = backend
         return 0
 
@@ -168,7 +168,7 @@ cdef class Exchange(Timed):
     # --- endings ------------------------------------------------------------------------------------------------------------
 
     cdef int on_backend_lost(self, Failure failure, bint was_reused, bint got_bytes) except -1:
-        """The backend is gone or unusable, and has already let go of this exchange: the one way from there to what follows."""
+        """The backend is gone or unusable, and has let go of this exchange. Try again, respond, or break the response off."""
         self.backend = None
         if self.is_finished:
             return 0
@@ -189,7 +189,7 @@ cdef class Exchange(Timed):
         return 0
 
     cdef int on_broken_body(self) except -1:
-        """The request's body is not what its head announced: no more of it goes on, and its connection cannot be trusted."""
+        """The request's body is not what its head announced. No more of it is sent, and its connection ends with the response."""
         self.response.close_after()
         if self.response.is_started:
             self.response.break_off(None)
@@ -288,19 +288,19 @@ cdef class Exchange(Timed):
         self._count()
         if self.plane.access_log is not None:
             self.plane.access_log.record(self)
-        # Each knows the other.
+        # Exchange and tunnel refer to each other.
         self.tunnel = None
         return self.client.finish(self.response.is_last)
 
     cdef int refuse(self, int refusal, int status, Py_ssize_t size) except -1:
-        """It never was one: only the log tells of it. `refusal` is REFUSAL_*, `size` that of the body of the response."""
+        """Log a refused request, which goes no further. `refusal` is REFUSAL_*, `size` that of the body of the response."""
         self.response.set_router_error(b"refused (%s)" % (<str>REFUSALS[refusal]).encode("ascii"))
         self.response.note(status, size)
         self.finished_ns = self.request.received_ns
         return self.plane.access_log.record(self)
 
     cdef int give_up(self) except -1:
-        """A fault of ours has kept it from finishing: its client waits no longer."""
+        """A fault of ours has kept this exchange from finishing: end its client's connection, so that nobody waits for it."""
         if self.client.serves(self):
             self.is_finished = True
             self.disarm()
@@ -318,10 +318,10 @@ cdef class Exchange(Timed):
         cdef int group
         plane.counters[COUNTER_REQUESTS] += 1
         if self.response.is_broken_off:
-            # In Gorouter a panic then leaves the handlers, past all that would count.
+            # In Gorouter a panic leaves the handlers then, so nothing counts it.
             return 0
         if plane.settings.observes_apps:
-            # What no app has seen is the router's own, as are apps without a label: row 0.
+            # Requests that no app has seen count for the router itself, and so do apps without a label: row 0.
             plane.shared.observe(HISTOGRAM_HTTP, 0 if endpoint is None else endpoint.source_row, total / 1e9)
         if endpoint is None:
             return 0

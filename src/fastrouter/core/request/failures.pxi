@@ -32,7 +32,7 @@ failure_row(FAILURE_HANDSHAKE_TIMEOUT,    502, BAD_GATEWAY,          True,  True
 failure_row(FAILURE_UNTRUSTED,            526, INVALID_CERTIFICATE,  True,  True,  True,  COUNTER_BACKEND_INVALID_TLS_CERT)
 # A connection that was never there, or a request that was never sent whole.
 failure_row(FAILURE_INCOMPLETE,           502, BAD_GATEWAY,          True,  False, False, COUNTER_BAD_GATEWAYS)
-# The same, where the backend broke a TLS handshake with a reset: that speaks against it.
+# The same, but the backend has reset the connection within the TLS handshake, and is marked for it.
 failure_row(FAILURE_HANDSHAKE_RESET,      502, BAD_GATEWAY,          True,  True,  False, COUNTER_BAD_GATEWAYS)
 # ECONNRESET while waiting for the response.
 failure_row(FAILURE_RESET,                502, BAD_GATEWAY,          False, True,  False, COUNTER_BAD_GATEWAYS)

@@ -1,4 +1,4 @@
-# Statuses of gRPC: what the router's own errors are to a client that has made a call of gRPC over HTTP/2 (docs/grpc.md).
+# gRPC status: how the router reports its own errors to a client that makes a gRPC call over HTTP/2 (docs/grpc.md).
 #
 # Such a client looks at `grpc-status` and finds nothing in an error of HTTP. So it gets a response of trailers only: 200, and
 # what went wrong in fields (gRPC over HTTP2, section Responses).

@@ -62,7 +62,7 @@ cdef bint check_health(Exchange exchange) except -1:
 
 
 cdef bint check_protocol(Exchange exchange) except -1:
-    """HTTP/1.2 and later get a line that any HTTP has, not even headers, and no status in the access log (spec 4.2)."""
+    """HTTP/1.2 and later get a status line without headers, and have no status in the access log (spec 4.2)."""
     if exchange.request.minor <= 1:
         return True
     exchange.response.start(0)
@@ -107,7 +107,7 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
 
 
 cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
-    """Whose word on the client's certificate goes on, and whether a route service's signature holds (spec 4.2, handler 17)."""
+    """Decide which X-Forwarded-Client-Cert is sent, and validate the signature of a route service (spec 4.2, handler 17)."""
     cdef ClientIdentity client = exchange.client.identity
     cdef str mode = exchange.plane.settings.forwarded_client_cert
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0

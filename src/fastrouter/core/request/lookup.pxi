@@ -18,7 +18,7 @@ cdef bint look_up(Exchange exchange, Head head) except -1:
 
 
 cdef bint lacks_route(Exchange exchange, Head head) except -1:
-    """Whether nobody has registered yet for what its handlers will look up; a route that is there is found now."""
+    """Whether there is no route yet for what the handlers will look up. If there is one, they need not look again."""
     cdef EndpointPool pool
     if (
         exchange.request.minor > 1 or exchange.request.host.length == 0 or asks_for_health(exchange)
@@ -34,7 +34,7 @@ cdef bint lacks_route(Exchange exchange, Head head) except -1:
 
 
 cdef inline int find_route(Exchange exchange) except -1:
-    """Let it go to the pool of its route, unless `lacks_route` has found that: each lookup counts."""
+    """Look the route up, unless `lacks_route` has found it: each lookup is counted."""
     if exchange.round_trip.pool is None:
         exchange.round_trip.go_to(find_pool(exchange))
     return 0
@@ -58,7 +58,7 @@ cdef bint check_connection_limit(Exchange exchange) except -1:
 
 
 cdef int respond_at_limit(Exchange exchange) except -1:
-    """503: all that keeps the request from being served is that every endpoint is at its limit."""
+    """503: there are endpoints, but each of them serves as many requests as it may."""
     cdef bytes host = exchange.request.host_text()
     exchange.plane.counters[COUNTER_BACKEND_EXHAUSTED_CONNS] += 1
     exchange.log(LOG_INFO, "connection-limit-reached", {"host": host.decode("latin-1")})
@@ -165,7 +165,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
 
 
 cdef object instance_match(object pattern, bytes text):
-    """A match of the whole `text`, None for what names no instance; none that there is has a longer name."""
+    """A match of the whole `text`; None if it names no instance, or is longer than the name of any."""
     return pattern.fullmatch(text) if PyBytes_GET_SIZE(text) <= INSTANCE_NAME_MAX else None
 
 

@@ -20,7 +20,7 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         lacks_scheme = True
         target = absolute_target(exchange, base[head.target.start : head.target.start + head.target.length])
     elif request.path.start > head.target.start and base[request.host.start - 1] == c"@":
-        # Who is who is between client and proxy, and no part of a URI that goes on (RFC 9110 section 4.2.4).
+        # The user is for the proxy alone, and no part of the URI that is sent on (RFC 9110 section 4.2.4).
         target = (
             base[head.target.start : request.host.start].partition(b"://")[0] + b"://"
             + base[request.host.start : request.path.start + request.path.length]
@@ -56,23 +56,15 @@ cdef int prepare_request(Exchange exchange, Head head) except -1:
         put_text(b"X-Request-Start: ")
         put_decimal(request.received_wall_ns // 1000000)
         put_text(b"\r\n")
-    # Not this one: every request has an id, as in Gorouter, where a new one takes the place of one that was named away.
+    # `Connection` cannot name this one away: every request has an id. Gorouter would make a new one then.
     put_line(b"X-Vcap-Request-Id: ", request.trace.request_id, 36)
     if request.changed is not None:
         put_changed_headers(exchange, head)
     if head.has_token(HEADER_TE, b"trailers"):
         put_text(b"Te: trailers\r\n")
 
-    if request.framing == FRAMING_LENGTH:
-        put_text(b"Content-Length: ")
-        put_decimal(head.content_length())
-        put_text(b"\r\n")
-    elif request.framing == FRAMING_CHUNKED:
-        if head.has(HEADER_TRAILER):
-            value = head.value_of(HEADER_TRAILER)
-            put_line(b"Trailer: ", base + value.start, value.length)
-        put_text(b"Transfer-Encoding: chunked\r\n")
-    elif request.sends_zero_length:
+    put_framing(head, request.framing)
+    if request.framing == FRAMING_NONE and request.sends_zero_length:
         put_text(b"Content-Length: 0\r\n")
 
     if request.wants_upgrade:

@@ -4,7 +4,7 @@
 @cython.no_gc
 @cython.freelist(64)
 cdef class Request:
-    # Not known to the collector, and in no cycle: nothing it leads to knows an exchange.
+    # The garbage collector does not track it, because it is in no cycle: nothing it refers to refers to an exchange.
 
     # --- as received
 
@@ -64,7 +64,7 @@ cdef class Request:
         return 0
 
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1:
-        """Take over what whole lines tell of a request that is refused; the last byte of `text` stands for what they do not."""
+        """Take over what the whole lines of a refused request say. The last byte of `text` is a dash, for what is missing."""
         cdef Slice dash
         dash.start = <uint32_t>(PyBytes_GET_SIZE(text) - 1)
         dash.length = 1
@@ -90,14 +90,14 @@ cdef class Request:
         return 0
 
     cdef void set_http2(self) noexcept:
-        """It came in HTTP/2, and its head is a translation."""
+        """The request has come in HTTP/2, and its head is a translation."""
         self.is_http2 = True
 
     cdef void set_first(self, bint is_first) noexcept:
         self.is_first = is_first
 
     cdef void note_grpc(self, Head head) noexcept:
-        """Its client speaks HTTP/2, so it may be a call of gRPC; over HTTP/1 there are none."""
+        """Note whether this request, which has come in HTTP/2, is a gRPC call. There are none in HTTP/1."""
         self.is_grpc = has_grpc_type(head)
 
     cdef bytes host_text(self):
@@ -105,7 +105,7 @@ cdef class Request:
         return PyBytes_AS_STRING(self.head)[self.host.start : self.host.start + self.host.length]
 
     cdef bint is_replayable(self) noexcept:
-        """Whether it may be sent again although a backend may have seen it: nothing to change, nothing to read (spec 5.4)."""
+        """Whether it may be sent again although a backend may have seen it: it is idempotent, and has no body (spec 5.4)."""
         return self.is_idempotent and self.framing == FRAMING_NONE
 
     # --- what the handlers find out and decide
@@ -125,11 +125,11 @@ cdef class Request:
         self.wants_upgrade = self.wants_websocket = False
 
     cdef void close_backend(self) noexcept:
-        """It gets a backend connection that nobody else is served on later."""
+        """End the backend's connection after this request."""
         self.closes_backend = True
 
     cdef ChangedHeaders changes(self):
-        """What handlers set and remove, to be added to."""
+        """The headers that handlers have set and removed; the caller adds to them."""
         if self.changed is None:
             self.changed = ChangedHeaders()
         return self.changed
@@ -159,14 +159,14 @@ cdef class Request:
     # --- on the way to a backend
 
     cdef int set_prepared(self, bytes prepared, Slice sent_forwarded_for, bint lacks_scheme) except -1:
-        """Its outgoing head, up to the endpoint's own headers."""
+        """Keep the outgoing head, which is rendered up to the headers that depend on the endpoint."""
         self.prepared = prepared
         self.sent_forwarded_for = sent_forwarded_for
         self.lacks_scheme = lacks_scheme
         return 0
 
     cdef int forget_named(self, Head head) except -1:
-        """The log line is of the request that went on, so it lacks what `Connection` has named."""
+        """Leave out of the log line what `Connection` has named: the line shows the request that was sent on."""
         if head.is_dropped(HEADER_REFERER):
             self.referer.length = 0
         if head.is_dropped(HEADER_USER_AGENT):
@@ -194,7 +194,7 @@ cdef class Request:
         return 0
 
     cdef bytes take_held(self):
-        """The body bytes that were held back, which there are; they are not held any more."""
+        """Give up the body bytes that were held back, of which there must be some, and return them."""
         cdef bytes body = b"".join(self.held)
         self.drop_held()
         return body

@@ -51,7 +51,7 @@ cdef int respond(Exchange exchange, int status, bytes headers, bytes body, bytes
     cdef bint is_grpc = exchange.request.is_grpc and status >= 400
     cdef Py_ssize_t start
     if exchange.request.expects_continue and not exchange.request.is_done:
-        # The client was never told to send its body: what comes next on this connection cannot be told apart (spec 4.0).
+        # The client was not told to send its body. What comes next may be the body or a request (spec 4.0).
         response.close_after()
     begin_message()
     put_status_line(exchange.request.minor, 200 if is_grpc else status)
@@ -145,13 +145,13 @@ cdef int respond_panic(Exchange exchange, object error) except -1:
             respond(exchange, 502, b"X-Cf-Routererror: unknown_failure\r\n", b"")
         exchange.finish()
     except Exception:
-        # Another fault, in the response or behind it: below, that is the end of the connection.
+        # A second fault, while responding: the connection ends below.
         drop_message()
     return exchange.give_up()
 
 
 cdef int log_panic(DataPlane plane, object error) except -1:
-    """A fault of the router itself that happened to nobody's request."""
+    """Log a fault of the router itself that no request is concerned with."""
     drop_message()
     return plane.log(LOG_ERROR, "panic-check", fault_fields("", error))
 
@@ -177,7 +177,7 @@ cdef int respond_failure(Exchange exchange, Failure failure) except -1:
         plane.counters[COUNTER_WEBSOCKET_FAILURES] += 1
     exchange.response.set_router_error(router_error)
     if failure.kind == FAILURE_CLIENT_GONE:
-        # Logged as if somebody were there to read it.
+        # The log line has it as if the client were still there.
         exchange.response.note(row.status, strlen(row.body))
         return exchange.finish()
     return respond(exchange, row.status, b"X-Cf-Routererror: " + router_error + b"\r\n", row.body, b"text/plain")

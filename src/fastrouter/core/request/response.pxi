@@ -4,15 +4,15 @@
 @cython.no_gc
 @cython.freelist(64)
 cdef class Response:
-    # Not known to the collector: it leads to nothing but bytes.
+    # The garbage collector does not track it, because it refers to nothing but bytes.
 
     cdef void start(self, int status) noexcept:
-        """Its head goes out: from here on the client can only be told by an end of its connection that something is wrong."""
+        """The head is sent. From here on only the end of its connection can tell the client that something is wrong."""
         self.status = status
         self.is_started = True
 
     cdef void note(self, int status, Py_ssize_t size) noexcept:
-        """Be logged as a response with a body of `size` bytes, whether or not anybody gets it."""
+        """Set what the log line shows: a response with a body of `size` bytes, whether or not anybody gets it."""
         self.status = status
         self.bytes_sent = size
 
@@ -20,20 +20,20 @@ cdef class Response:
         self.bytes_sent += size
 
     cdef bint count_interim(self) noexcept:
-        """One more interim response; False: that are too many."""
+        """Count an interim response. False: there are too many."""
         self.interims += 1
         return self.interims <= INTERIM_MAX
 
     cdef void end(self) noexcept:
-        """Its last byte is with the client's transport."""
+        """The last byte of the response is with the client's transport."""
         self.is_done = True
 
     cdef void close_after(self) noexcept:
-        """It is the last one on its connection."""
+        """This response is the last one on its connection."""
         self.is_last = True
 
     cdef int break_off(self, bytes router_error) except -1:
-        """It ends before its time, or a fault of ours ends it; the log names `router_error` unless another was named before."""
+        """The response breaks off, or a fault of ours ends it. The log has `router_error`, unless it has another one already."""
         self.is_broken_off = True
         if self.router_error is None:
             self.router_error = router_error
@@ -93,7 +93,6 @@ cdef class Response:
     cdef int render_head(self, Exchange exchange, Head head, int framing) except -1:
         """Begin a message with the final response head as the client gets it."""
         cdef Py_ssize_t start
-        cdef Slice value
         cdef bytes sticky
         cdef bint is_dated = head.has(HEADER_DATE)
         head.drop_hop_by_hop()
@@ -122,14 +121,9 @@ cdef class Response:
         if framing == FRAMING_LENGTH or (
             exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0
         ):
-            put_text(b"Content-Length: ")
-            put_decimal(head.content_length())
-            put_text(b"\r\n")
-        elif self.framing == FRAMING_CHUNKED:
-            if head.has(HEADER_TRAILER):
-                value = head.value_of(HEADER_TRAILER)
-                put_line(b"Trailer: ", head.base + value.start, value.length)
-            put_text(b"Transfer-Encoding: chunked\r\n")
+            put_framing(head, FRAMING_LENGTH)
+        else:
+            put_framing(head, self.framing)
         put_persistence(exchange.request.minor, self.is_last)
         put_text(b"\r\n")
         return 0

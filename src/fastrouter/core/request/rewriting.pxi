@@ -13,10 +13,10 @@ cdef class Rewriting:
                 raise ValueError(f"not a header line: {line!r}")
             if name.lower() in OWN_HEADERS:
                 raise ValueError(f"{line.partition(':')[0]} is for the router itself to set")
-            # Several values of one name come all or none.
+            # The values of one name are added together, or not at all.
             lines[name.lower()] = lines.get(name.lower(), b"") + canonical(name) + b": " + value.strip() + b"\r\n"
         gone = {text.lower().encode("latin-1", "replace") for text in removed}
-        # What is added comes in its order; about the last two the router wants to know whatever the rules say.
+        # Added lines keep their order. The last two names are looked for even if no rule has them.
         self.names = [*dict.fromkeys((*lines, *gone, b"date", b"x-cf-routererror"))]
         self.lines = [lines.get(each, b"") for each in self.names]
         self.rules = <Rule*>calloc(len(self.names), sizeof(Rule))
@@ -39,7 +39,7 @@ cdef class Rewriting:
         free(self.rules)
 
     cdef Rule* _rule_of(self, const char* name, Py_ssize_t length) noexcept:
-        """What is said about a name in any spelling; NULL for nothing."""
+        """The rule for a name in any spelling; NULL if there is none."""
         cdef Rule* rule = self.by_length[length & (RULE_LENGTHS - 1)]
         while rule != NULL and not (rule.length == length and is_same_text(name, rule.name, length)):
             rule = rule.next
@@ -72,7 +72,7 @@ cdef class Rewriting:
                 put(rule.lines, rule.lines_length)
 
 
-# How a message is framed and whether its connection stays is nothing an operator could know.
+# Framing and persistence are decided for each message, so no rule can set them.
 cdef frozenset OWN_HEADERS = frozenset((b"connection", b"content-length", b"trailer", b"transfer-encoding", b"upgrade"))
 
 

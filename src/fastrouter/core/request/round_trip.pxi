@@ -4,7 +4,8 @@
 @cython.no_gc
 @cython.freelist(64)
 cdef class RoundTrip:
-    # Not known to the collector: it is handed its exchange, and leads to none but by connections that still serve one.
+    # The garbage collector does not track it: it gets its exchange as an argument, and refers to none, except through
+    # connections that serve one.
 
     def __cinit__(self):
         self.cursor = -1
@@ -17,7 +18,7 @@ cdef class RoundTrip:
         return 0
 
     cdef int visit(self, RouteService service, Endpoint endpoint) except -1:
-        """It goes to a route service, which is dialled at `endpoint`."""
+        """The request goes to a route service, which is dialled at `endpoint`."""
         self.service = service
         self.endpoint = endpoint
         return 0
@@ -56,7 +57,7 @@ cdef class RoundTrip:
                 return respond_failure(exchange, self.failure)
             return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
         if not endpoint.reserve(exchange.plane.settings.max_conns):
-            # Another worker was faster: it is at its limit now, so the next look passes it over.
+            # Another worker has taken the last place. The endpoint is at its limit now, so the next selection passes it over.
             self.attempt -= 1
             return self.begin(exchange)
         self.endpoint = endpoint
@@ -69,7 +70,7 @@ cdef class RoundTrip:
         return self._begin_sending(exchange)
 
     cdef int _begin_visit(self, Exchange exchange) except -1:
-        """The attempt is one at the route service: over a connection of its own (spec 5.6, 5.9.7)."""
+        """Make an attempt at the route service, over a connection that is used once (spec 5.6, 5.9.7)."""
         if exchange.plane.logs_debug:
             exchange.log(LOG_DEBUG, "route-service", {
                 "route-service-url": described_url(self.service.url), "attempt": self.attempt,
@@ -157,14 +158,14 @@ cdef class RoundTrip:
             return self.send(exchange, False)
         self.release_count()
         if failure.kind == FAILURE_TOO_MANY_HEADERS:
-            # To Gorouter this attempt has succeeded, but its response is not to be had.
+            # To Gorouter this attempt has succeeded, but its response is not usable.
             self.failure = failure
             log_failed_attempt(exchange, was_reused)
             return respond_failure(exchange, failure)
         if is_replayable and (failure.kind == FAILURE_EOF or (is_lost and self.is_resent)):
             # Of a backend that dies, the kept connections end first and the one dialled in their place is reset.
             failure.kind = FAILURE_IDEMPOTENT_EOF
-        # Body bytes that were sent are gone: nobody else could get them.
+        # Body bytes that were sent were not kept, so no other endpoint could get them.
         failure.is_retriable = failure.row().retriable and not (
             self.was_head_sent and exchange.request.framing != FRAMING_NONE and failure.kind != FAILURE_REFUSED
         )
@@ -219,7 +220,7 @@ cdef int mark_endpoint(Exchange exchange, Failure failure) except -1:
 
 
 cdef int log_endpoint(str message, Exchange exchange) except -1:
-    """Log what becomes of the endpoint that failed. As in Gorouter the table knows nothing of requests and their traces."""
+    """Log that the endpoint that failed is marked or pruned. As in Gorouter, the line has no ids of the request's trace."""
     if exchange.plane.table_log is not None:
         exchange.plane.table_log(LOG_ERROR, message, described_destination(exchange))
     return 0
@@ -242,7 +243,7 @@ cdef int log_attempt(Exchange exchange, str message, bint was_reused) except -1:
     cdef str error = exchange.round_trip.failure.text
     if exchange.plane.event_log is None:
         return 0
-    # Gorouter logs the error in the wrapping its classifier gave it; the client gets it bare.
+    # Gorouter logs the error with the text that its classifier puts around it; the client gets the error alone.
     if exchange.round_trip.failure.kind == FAILURE_CLIENT_GONE:
         error = f"{error} ({cause_of_cancelling(exchange)})"
     else:

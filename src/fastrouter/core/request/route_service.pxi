@@ -23,7 +23,7 @@ cdef class RouteServices:
             self.hairpin = new_service_endpoint("127.0.0.1", hairpin_port, True)
 
     cdef RouteService at(self, str url):
-        """The route service at `url`. Raises ValueError for one nobody could be sent to."""
+        """The route service at `url`. Raises ValueError if no request can be sent to that URL."""
         cdef RouteService service = self.known.get(url)
         if service is None:
             if len(self.known) >= KNOWN_SERVICES_MAX:
@@ -46,7 +46,7 @@ cdef Endpoint new_service_endpoint(str host, int port, bint tls):
 
 
 cdef class RouteService:
-    """The route service of one route. Raises ValueError for a URL nobody could be sent to."""
+    """The route service of one route. Raises ValueError if no request can be sent to its URL."""
 
     def __cinit__(self, str url):
         parts = urlsplit(url)
@@ -178,7 +178,7 @@ cdef bint check_return(Exchange exchange) except -1:
 
 
 cdef bint check_stray_signature(Exchange exchange) except -1:
-    """A signature where no route service is (spec 5.9.5): somebody passes for one, unless it is sound."""
+    """Check a signature on a route without a service (spec 5.9.5): if it does not hold, somebody poses as a route service."""
     cdef object error = exchange.request.signature_error
     if error is None:
         return True
@@ -256,7 +256,7 @@ cdef dict described_url(str url):
         "User": parts.username or "",
         "Host": parts.netloc.rpartition("@")[2],
         "Path": path,
-        # Only where escapes are other than Go's own.
+        # Go has these members only if the escapes are not the ones that it would make.
         "RawPath": "" if parts.path == quote(path, safe=GO_PATH_SAFE) else parts.path,
         "OmitHost": False,
         "ForceQuery": url.endswith("?"),

@@ -6,10 +6,10 @@
 @cython.final
 @cython.no_gc
 cdef class ClientIdentity:
-    """Who a client is, by what its connection has shown."""
+    """What a client's connection has shown of it: address, port, certificate."""
 
     cdef int set_address(self, bytes ip, int port) except -1:
-        """A PROXY header says so before the connection does."""
+        """Set the address that a PROXY header has given."""
         if ip.startswith(b"::ffff:") and b"." in ip:
             # An IPv4 client of a dual-stack socket, by the name Go gives it.
             ip = ip[7:]
@@ -56,7 +56,7 @@ cdef class ClientSide:
         raise AssertionError("a ClientSide class defines pause")
 
     cdef int resume(self) except -1:
-        """It can again; what has been received may be handed over before this returns."""
+        """The exchange can take more of the request again. What was received meanwhile may be handed over before this returns."""
         raise AssertionError("a ClientSide class defines resume")
 
     cdef int finish(self, bint is_last) except -1:
@@ -86,7 +86,7 @@ cdef class ClientSide:
         raise AssertionError("a ClientSide class defines begin_tunnel")
 
     cdef bint take_end(self) noexcept:
-        """Whether the client has sent its last byte already, which the tunnel is told nowhere else."""
+        """Whether the client has sent its last byte before the tunnel began, which would not be told of otherwise."""
         raise AssertionError("a ClientSide class defines take_end")
 
     cdef bint is_full(self) noexcept:
@@ -101,12 +101,12 @@ cdef class ClientSide:
         raise AssertionError("a ClientSide class defines half_close")
 
     cdef int watch_silence(self) except -1:
-        """Let the wait for either side of its tunnel to say something begin anew."""
+        """Begin the wait for either side of the tunnel to say something anew."""
         raise AssertionError("a ClientSide class defines watch_silence")
 
 
 cdef class BackendSide:
-    """The way to the backend of an attempt. Once it has let go of the exchange, or it was told to, it is not called again."""
+    """The way to the backend of an attempt. It is not called again once it has let go of the exchange, or was told to."""
 
     cdef int serve(self, Exchange exchange) except -1:
         """Carry `exchange`: `on_backend_ready` comes at once, or when the backend is connected."""

@@ -4,7 +4,7 @@ cdef bytes STICKY_COOKIE = b"__VCAP_ID__"
 cdef bytes METADATA_COOKIE = b"__VCAP_ID_META__"
 
 cdef enum:
-    # No more is read than what a right one can have.
+    # No more is read than a valid one can have.
     COOKIES_MAX = 1000          # cookies of a request: browsers keep less than 200 for one domain
     IDENTITY_MAX = 1026         # bytes of a `__VCAP_ID__`: the longest instance id, in quotes
     METADATA_MAX = 256          # bytes of a `__VCAP_ID_META__`: all it can say, four times
@@ -35,7 +35,7 @@ cdef int read_sticky(Exchange exchange, Head head) except -1:
             count += 1
             if equals_bytes(text + name.start, name.length, STICKY_COOKIE):
                 if wanted is None:
-                    # What is longer is nobody's, and so is the part of it that is kept.
+                    # No instance has a longer id, so the part that is kept matches none either.
                     wanted = unquoted(text[value.start : value.start + min(value.length, IDENTITY_MAX + 1)])
             elif (
                 settings.keeps_sticky_metadata and value.length <= METADATA_MAX
@@ -268,7 +268,7 @@ cdef StickyAttributes attributes_of_metadata(Exchange exchange):
             elif key == b"expires" and is_age(value):
                 attributes.set_expiry(int(value))
             elif key == b"maxage" and (value == b"-1" or is_age(value)):
-                # What has ended meanwhile is deleted.
+                # A cookie whose time is over is deleted.
                 attributes.set_age(max(-1, int(value) - wall_ns() // 1000000000))
             elif key == b"samesite" and value in SAME_SITES:
                 attributes.same_site = b"; SameSite=" + value.capitalize()

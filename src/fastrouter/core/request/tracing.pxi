@@ -1,6 +1,6 @@
 # Tracing: the ids of a request's trace, taken over from the client's headers or made anew, and sent on (spec 4.2).
 
-# A longer tracestate is as good as none.
+# A longer tracestate is ignored.
 cdef Py_ssize_t TRACESTATE_MAX = 2048
 
 
@@ -181,7 +181,7 @@ cdef int set_request_id(Trace* trace) except -1:
     cdef const char* digits = trace.id
     cdef char* id = trace.request_id
     if id[0]:
-        # The trace was named after it.
+        # The ids of the trace were made of it.
         return 0
     if trace.id_length != 32:
         return make_uuid4(id)

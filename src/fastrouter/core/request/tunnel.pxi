@@ -60,7 +60,7 @@ cdef class Tunnel:
         return True
 
     cdef int watch_silence(self) except -1:
-        """Of a tunnel of which one side has ended, let the silence of the other begin anew; a whole one may be silent for ever.
+        """If one side of the tunnel has ended, begin the wait for the other anew. A whole tunnel may be silent for ever.
 
         A client that takes nothing is under the stall watch instead: the backend is not read then, so its silence tells nothing.
         """
@@ -71,11 +71,11 @@ cdef class Tunnel:
     cdef int on_silence(self) except -1:
         """One side has ended and the other is silent. A peer that has left altogether looks the same, so the tunnel ends."""
         if self.backend.is_full():
-            # It has not received everything yet. Its stall watch, or room, ends that.
+            # The backend has not taken everything yet. It does so, or its stall watch ends the tunnel.
             return 0
         return self.finish()
 
     cdef int finish(self) except -1:
-        """It is over for both sides, once what was written is out."""
+        """End the tunnel for both sides, once what was written is out."""
         self.client.close()
         return self.exchange.on_tunnel_end()

@@ -211,6 +211,7 @@ cdef class DataPlane:
     cdef int _reset_delivered(self) except -1
     cdef int _look_for_descriptors(self) except -1
     cdef int on_starved_dial(self, int number) except -1
+    cdef int on_starved(self, int number) except -1
     cdef int log(self, int level, str message, dict data) except -1
     cdef EndpointPool find(
         self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length, bint is_final=*

@@ -4,7 +4,7 @@
 cdef double TICK_SECONDS = 0.1
 # A tick that comes so many seconds after the one before is late: the process was held up.
 cdef int64_t LATE_NS = 200000000
-# How long a turn of the loop has for those whose time is over.
+# How long one turn of the loop spends on waiters whose time is over.
 cdef int64_t EXPIRY_NS = 1000000
 # After so many late ticks in a row deadlines are checked all the same.
 cdef int LATE_TICKS_MAX = 20
@@ -164,7 +164,7 @@ cdef class DataPlane:
             self.loop.call_soon(self._expire)
 
     def _expire(self):
-        """Tell those whose time is over, for EXPIRY_NS in this turn of the loop: thousands may end at once."""
+        """Tell waiters whose time is over, for EXPIRY_NS in this turn of the loop: there may be thousands at once."""
         cdef int64_t until = monotonic_ns() + EXPIRY_NS
         if self.tick_handle is None:
             return
@@ -203,8 +203,12 @@ cdef class DataPlane:
 
     cdef int on_starved_dial(self, int number) except -1:
         """Log that a dial has failed with errno `number`, because this process or machine has run out of a resource."""
-        self.starved_errno = number
         self.starved_dials += 1
+        return self.on_starved(number)
+
+    cdef int on_starved(self, int number) except -1:
+        """The same of a connection that was there already."""
+        self.starved_errno = number
         return 0
 
     cdef int log(self, int level, str message, dict data) except -1:

@@ -58,7 +58,7 @@ cdef class DeadlineQueue:
         self.timeout_ns = <int64_t>(timeout * 1e9)
 
     cdef bint expire(self, int64_t now_ns, int64_t until_ns) except -1:
-        """Tell those whose time is over at `now_ns`. False: at `until_ns` (both CLOCK_MONOTONIC) there may have been more."""
+        """Tell waiters whose time is over at `now_ns`. False: `until_ns` (both CLOCK_MONOTONIC) came first, there may be more."""
         cdef Timed waiting
         self.looked_ns = now_ns
         while self.first is not None and self.first.expires_ns <= now_ns:
