@@ -115,6 +115,7 @@ route_latency_metric_muzzle_duration                          | d    | 20s
 drain_wait                                                    | d    | 0s
 drain_timeout                                                 | d    | 0s
 secure_cookies                                                | b    | false
+gorouter_generation                                           | s    | april-2025
 sticky_session_metadata                                       | b    | false
 sticky_session_cookie_names                                   | [s]  | JSESSIONID
 sticky_sessions_for_auth_negotiate                            | b    | false
