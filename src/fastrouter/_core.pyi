@@ -70,6 +70,7 @@ class Settings:
     traces_zipkin: bool
     traces_w3c: bool
     w3c_tenant_id: str
+    propagates_only: bool
     backend_tls: ssl.SSLContext | None
     backend_http2_tls: ssl.SSLContext | None
     refuses_client_ip: bool
@@ -125,6 +126,7 @@ class Settings:
         traces_zipkin: bool = False,
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
+        propagates_only: bool = False,
         backend_tls: ssl.SSLContext | None = None,
         backend_http2_tls: ssl.SSLContext | None = None,
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",

@@ -62,6 +62,7 @@ go_max_procs                                                  | i    | -1
 tracing.enable_zipkin                                         | b    | false
 tracing.enable_w3c                                            | b    | false
 tracing.w3c_tenant_id                                         | s    | -
+tracing.propagate_only                                        | b    | false
 trace_key                                                     | s    | -
 access_log.file                                               | s    | -
 access_log.enable_streaming                                   | b    | false

@@ -166,6 +166,7 @@ def settings_of(config: Config) -> SettingsValues:
         "traces_zipkin": config.tracing.enable_zipkin,
         "traces_w3c": config.tracing.enable_w3c,
         "w3c_tenant_id": config.tracing.w3c_tenant_id,
+        "propagates_only": config.tracing.propagate_only,
         "healthcheck_user_agent": config.healthcheck_user_agent,
         "trace_key": config.trace_key,
         "local_ip": config.derived.local_ip,
