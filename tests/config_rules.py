@@ -210,6 +210,11 @@ RULES = {
         "Invalid global load balancing algorithm hash. Allowed values are [round-robin least-connection]",
         "balancing_algorithm",
     ),
+    "generation": Rule(
+        {"gorouter_generation": "2023"},
+        "Invalid Gorouter generation: 2023. Allowed values are [april-2025 current]",
+        "gorouter_generation",
+    ),
     "zone preference": Rule(
         {"balancing_algorithm_az_preference": "foo-bar"},
         "Invalid load balancing AZ preference foo-bar. Allowed values are [none locally-optimistic]",

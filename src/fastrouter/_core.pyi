@@ -70,6 +70,7 @@ class Settings:
     traces_zipkin: bool
     traces_w3c: bool
     w3c_tenant_id: str
+    propagates_only: bool
     backend_tls: ssl.SSLContext | None
     backend_http2_tls: ssl.SSLContext | None
     refuses_client_ip: bool
@@ -125,6 +126,7 @@ class Settings:
         traces_zipkin: bool = False,
         traces_w3c: bool = False,
         w3c_tenant_id: str = "",
+        propagates_only: bool = False,
         backend_tls: ssl.SSLContext | None = None,
         backend_http2_tls: ssl.SSLContext | None = None,
         healthcheck_user_agent: str = "HTTP-Monitor/1.1",
@@ -262,6 +264,13 @@ class EndpointPool:
 def route_key(uri: str) -> str:
     """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
 
+class MaglevTable:
+    """Which endpoint each slot leads to, where requests are balanced by hash (spec 9.1). It is empty at first."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None: ...
+    def fill(self, looks: int = ...) -> bool: ...
+    def owners(self) -> list[Endpoint | None]: ...
+
 class RouteTable:
     """The hot read structure: host and path -> EndpointPool (spec 3.3, 3.7)."""
 
@@ -269,7 +278,15 @@ class RouteTable:
     def unregister(self, uri: str, address: str) -> bool: ...
     def drop(self, uri: str) -> bool: ...
     def set_route(
-        self, uri: str, *, route_service_url: str = "", algorithm: str = "", latency_row: int = 0
+        self,
+        uri: str,
+        *,
+        route_service_url: str = "",
+        algorithm: str = "",
+        latency_row: int = 0,
+        hash_source: str = "",
+        hash_name: str = "",
+        hash_balance: float = 0.0,
     ) -> None: ...
     def lookup(self, host: str, path: str = "/") -> EndpointPool | None: ...
     def __len__(self) -> int: ...

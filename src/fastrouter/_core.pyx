@@ -18,7 +18,7 @@ from cpython.unicode cimport (
 from libc.errno cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
-from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
@@ -150,6 +150,8 @@ include "core/io/tls_transport.pxi"
 include "core/io/client_hello.pxi"
 
 include "core/routing/endpoint.pxi"
+include "core/routing/maglev_table.pxi"
+include "core/routing/hash_routing.pxi"
 include "core/routing/endpoint_pool.pxi"
 include "core/routing/route_table.pxi"
 include "core/routing/route_waits.pxi"
@@ -169,6 +171,7 @@ include "core/request/lookup.pxi"
 include "core/request/route_service.pxi"
 include "core/request/outgoing_head.pxi"
 include "core/request/sticky.pxi"
+include "core/request/hash_key.pxi"
 include "core/request/round_trip.pxi"
 include "core/request/attempt_log.pxi"
 include "core/request/response.pxi"

@@ -26,6 +26,18 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def validate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the executable of its own."""
+    return subprocess.run(
+        [Path(EXECUTABLE).with_name("config-validator"), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
 def write(directory: Path, document: Any) -> Path:
     path = directory / "gorouter.yml"
     path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
@@ -161,7 +173,7 @@ def test_check_and_start_tell_the_same_faults(text: str, faults: dict[str, str],
     started = run("-c", path)
     assert started.returncode in (1, 2)
     errors = [json.loads(line) for line in started.stdout.splitlines()]
-    panics = [line.removeprefix("panic: ") for line in started.stderr.splitlines()]
+    panics = [line.removeprefix("panic: ") for line in started.stderr.splitlines() if line.startswith("panic: ")]
     told = [event["data"]["error"] for event in errors if event["log_level"] == 3 and "filename" not in event["data"]]
     assert sorted(panics + told) == sorted(texts)
 
@@ -291,3 +303,51 @@ def test_show_what_cannot_be_loaded(tmp_path: Path) -> None:
     shown = run("config", "show", "-c", path)
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr == f"failed-to-load-config: yaml: expected an integer, found `x`\nin {path}, line 1, key port\n"
+
+
+class TestConfigValidator:
+    """N15: the executable that later Gorouters have for it."""
+
+    def test_a_file_that_is_in_order(self, bosh: Path) -> None:
+        checked = validate("-c", bosh)
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", "")
+
+    def test_every_fault(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "disable_http: true\nbalancing_algorithm: fair\n")
+        checked = validate("-c", path)
+        assert (checked.returncode, checked.stdout) == (1, "")
+        assert checked.stderr == run("check", "-c", path).stderr
+        assert checked.stderr.count("failed-to-load-config: ") == 2
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "none.yml"
+        checked = validate(f"-c={path}")
+        assert checked.returncode == 1
+        assert checked.stderr.startswith(f"failed-to-load-config: open {path}: no such file or directory\n")
+
+    @pytest.mark.parametrize("arguments", [(), ("--bogus",), ("-c",)])
+    def test_bad_arguments(self, arguments: tuple[str, ...]) -> None:
+        assert validate(*arguments).returncode == 2
+
+
+class TestFatalOnStderr:
+    """N18: what keeps a router from running is told on stderr, too."""
+
+    def test_a_file_that_cannot_be_loaded(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "balancing_algorithm: fair\n")
+        started = run("-c", path)
+        assert started.returncode == 1
+        assert started.stderr.startswith("FATAL: Error loading config: error=Invalid load balancing algorithm fair. ")
+        assert started.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(("generation", "is_told"), [("current", True), ("april-2025", False)])
+    def test_what_a_start_finds(self, generation: str, is_told: bool, tmp_path: Path) -> None:
+        document = {
+            "gorouter_generation": generation,
+            "access_log": {"file": str(tmp_path / "none" / "access.log")},
+        }
+        started = run("-c", write(tmp_path, document))
+        assert started.returncode == 1
+        told = [line for line in started.stderr.splitlines() if line.startswith("FATAL: ")]
+        assert bool(told) == is_told
+        assert all(line.startswith("FATAL: error-creating-access-logger error=") for line in told)

@@ -228,3 +228,27 @@ def test_endpoints_with_tls(tmp_path: Path, start_router: StartRouter) -> None:
         # Off the table of this worker and of all others.
         client.send(b"GET / HTTP/1.1\r\nHost: tls.test\r\n\r\n")
         assert client.read_response().status == 404
+
+
+def test_a_route_by_hash(
+    file: RoutesFile, start_router: StartRouter, serving: AnsweringBackend, other: AnsweringBackend
+) -> None:
+    keys = {"loadbalancing": "hash", "hash_header": "X-Tenant"}
+
+    def write(**more: str) -> None:
+        endpoints = [{"address": backend.address} for backend in (serving, other)]
+        file.path.write_text(yaml.safe_dump({"routes": [{"route": "app.test", "endpoints": endpoints, **more}]}))
+
+    def served(tenants: Sequence[str]) -> list[bytes]:
+        return [get(router.port, "/", Host="app.test", **{"X-Tenant": tenant})[1] for tenant in tenants]
+
+    tenants = [f"tenant-{number}" for number in range(24)]
+    write(**keys)
+    router = start_router({}, arguments=["--routes", str(file.path), "--workers", "2"])
+    first = served(tenants)
+    assert set(first) == {b"first", b"second"}
+    # Each connection goes to any worker.
+    assert served(tenants) == served(tenants) == first
+    write()
+    reload(router)
+    wait_for(lambda: len(set(served(tenants[:1] * 8))) == 2 or None, "endpoints that take turns")

@@ -63,7 +63,8 @@ class NaiveRegistry:
         self.changed_at[key] = now
         self.route_services[key] = fields["route_service_url"]
         if fields["options"].loadbalancing in {"round-robin", "least-connection"}:
-            self.algorithms[key] = fields["options"].loadbalancing
+            # The router's own needs no name.
+            self.algorithms[key] = fields["options"].loadbalancing.replace("round-robin", "")
 
     def unregister(self, uri: str, fields: dict[str, Any], now: float) -> None:
         key = self.key(uri)

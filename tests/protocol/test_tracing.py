@@ -35,10 +35,15 @@ class Sent:
         zipkin: bool = False,
         w3c: bool = False,
         tenant: str = "",
+        propagates_only: bool = False,
         hop_by_hop_filter: tuple[str, ...] = (),
     ) -> None:
         settings = Settings(
-            traces_zipkin=zipkin, traces_w3c=w3c, w3c_tenant_id=tenant, hop_by_hop_filter=hop_by_hop_filter
+            traces_zipkin=zipkin,
+            traces_w3c=w3c,
+            w3c_tenant_id=tenant,
+            propagates_only=propagates_only,
+            hop_by_hop_filter=hop_by_hop_filter,
         )
         conversation = Conversation(settings=settings)
         head = "".join(f"{line}\r\n" for line in ("GET / HTTP/1.1", "Host: app.test", *lines, ""))
@@ -371,3 +376,44 @@ class TestProcessLog:
         assert data["trace-id"] == TRACE
         assert re.fullmatch("[0-9a-f]{16}", data["span-id"])
         assert data["span-id"] != SPAN
+
+
+class TestPropagateOnly:
+    """No span that nobody ever sees stands between the client's and the app's (a key of fastrouter's)."""
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [],
+            [f"b3: {TRACE}-{SPAN}-1"],
+            ["b3: nonsense"],
+            b3_lines(),
+            b3_lines(Sampled="1"),
+            [f"X-B3-TraceId: {TRACE}"],
+            [f"traceparent: 00-{TRACE}-{SPAN}-01", "tracestate: a=b,gorouter=c"],
+            ["traceparent: nonsense", "tracestate: a=b"],
+            [f"traceparent: 00-{TRACE}-{SPAN}-00", f"b3: {TRACE}-{PARENT}-0"],
+        ],
+    )
+    def test_headers_stay_as_they_are(self, lines: list[str]) -> None:
+        sent = Sent(*lines, zipkin=True, w3c=True, propagates_only=True)
+        names = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in lines)]
+        assert sorted(sent.trace) == sorted(names)
+
+    @pytest.mark.parametrize("line", [f"b3: {TRACE}-{SPAN}-1", f"traceparent: 00-{TRACE}-{SPAN}-01"])
+    def test_the_request_id_is_that_of_the_trace(self, line: str) -> None:
+        sent = Sent(line, zipkin=True, w3c=True, propagates_only=True)
+        assert sent.id.replace("-", "") == TRACE
+
+    def test_lines_of_the_log_have_the_clients_span(self) -> None:
+        settings = Settings(traces_w3c=True, propagates_only=True)
+        conversation = Conversation(settings=settings)
+        conversation.loop.refusing = {("10.0.0.1", 8080)}
+        conversation.from_client(
+            f"GET / HTTP/1.1\r\nHost: app.test\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n\r\n".encode()
+        )
+        (data,) = (data for _, message, data in conversation.events if message == "backend-endpoint-failed")
+        assert (data["trace-id"], data["span-id"]) == (TRACE, SPAN)
+
+    def test_without_a_trace_the_request_has_an_id(self) -> None:
+        assert re.fullmatch(UUID, Sent(zipkin=True, w3c=True, propagates_only=True).id)

@@ -67,7 +67,8 @@ def test_defaults(run: Run, started: list[RouterOptions]) -> None:
     assert options.workers == usable_cpus()
     assert options.access_log.file is None
     assert options.access_log.line == {"logs_refused": True}
-    assert options.settings == {"backend_keep_alive": True}
+    assert options.settings == {"backend_keep_alive": True, "keeps_sticky_metadata": True}
+    assert options.registry == {"is_current": True}
 
 
 def test_every_option_arrives(run: Run, started: list[RouterOptions], tmp_path: Path) -> None:
@@ -101,6 +102,7 @@ def test_every_option_arrives(run: Run, started: list[RouterOptions], tmp_path: 
         "read_header_timeout": 62.0,
         "backend_idle_timeout": 63.0,
         "backend_keep_alive": False,
+        "keeps_sticky_metadata": True,
         "max_idle_per_endpoint": 7,
         "max_request_head": 4096,
         "max_request_headers": 8,

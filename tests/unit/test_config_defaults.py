@@ -62,6 +62,7 @@ go_max_procs                                                  | i    | -1
 tracing.enable_zipkin                                         | b    | false
 tracing.enable_w3c                                            | b    | false
 tracing.w3c_tenant_id                                         | s    | -
+tracing.propagate_only                                        | b    | false
 trace_key                                                     | s    | -
 access_log.file                                               | s    | -
 access_log.enable_streaming                                   | b    | false
@@ -115,6 +116,7 @@ route_latency_metric_muzzle_duration                          | d    | 20s
 drain_wait                                                    | d    | 0s
 drain_timeout                                                 | d    | 0s
 secure_cookies                                                | b    | false
+gorouter_generation                                           | s    | april-2025
 sticky_session_metadata                                       | b    | false
 sticky_session_cookie_names                                   | [s]  | JSESSIONID
 sticky_sessions_for_auth_negotiate                            | b    | false

@@ -422,3 +422,31 @@ def test_route_service_keys_of_later_ones() -> None:
     config = keys("route_services: {enable_websockets: true, egress_blocklist: [10.0.0.0/8, '::1', 192.0.2.1/24]}")
     assert config.route_services.enable_websockets
     assert config.route_services.egress_blocklist == ("10.0.0.0/8", "::1", "192.0.2.1/24")
+
+
+class TestGeneration:
+    """`gorouter_generation`: whose defaults hold."""
+
+    @staticmethod
+    def chosen(text: str) -> tuple[bool, bool, str]:
+        config = parse(text.encode())
+        return config.sticky_session_metadata, config.prometheus.gauges, config.logging.format.timestamp
+
+    @pytest.mark.parametrize("text", ["", "gorouter_generation: april-2025"])
+    def test_april_2025_is_the_default(self, text: str) -> None:
+        assert self.chosen(text) == (False, False, "unix-epoch")
+
+    def test_current(self) -> None:
+        assert self.chosen("gorouter_generation: current") == (True, True, "rfc3339")
+
+    def test_keys_that_are_given_hold(self) -> None:
+        text = """
+gorouter_generation: current
+sticky_session_metadata: false
+prometheus: {gauges: false}
+logging: {format: {timestamp: unix-epoch}}
+"""
+        assert self.chosen(text) == (False, False, "unix-epoch")
+
+    def test_defaults_are_no_keys_of_the_file(self) -> None:
+        assert parse(b"gorouter_generation: current").derived.lines.keys() == {"gorouter_generation"}

@@ -76,6 +76,7 @@ def test_an_empty_length_is_taken_if_gorouters_environment_says_so(
         ("tracing: {enable_zipkin: true}", "traces_zipkin", True),
         ("tracing: {enable_w3c: true}", "traces_w3c", True),
         ("tracing: {w3c_tenant_id: tenant}", "w3c_tenant_id", "tenant"),
+        ("tracing: {propagate_only: true}", "propagates_only", True),
         ("endpoint_timeout: -1s", "endpoint_timeout", 0.0),
         ("endpoint_timeout: 1m30s", "endpoint_timeout", 90.0),
         ("endpoint_dial_timeout: 100ms", "dial_timeout", 0.1),

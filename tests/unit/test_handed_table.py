@@ -130,6 +130,15 @@ class TestRegistry:
         assert [type(change) for change in new.changes] == [Introduce, Put, SetRoute]
         assert new.changes[-1] == SetRoute("a.test", "https://service.test/", "least-connection")
 
+    @pytest.mark.parametrize("options", [Options("hash", "X-Tenant", 1.25), Options("hash")])
+    def test_routes_by_hash(self, options: Options) -> None:
+        old, new = Router(is_current=True), Router(is_current=True)
+        old.register("a.test", options=options)
+        new.adopt(old.handed())
+        assert new.changes[-1] == old.changes[-1]
+        assert new.routes() == old.routes()
+        assert list(new.registry.balancing.hash_pools()) == [("a.test", 1)]
+
     def test_ages(self) -> None:
         old, new = Router(), Router(now=5.0)
         old.register("a.test")

@@ -15,7 +15,7 @@ from fastrouter.observe.histogram import DEFAULT_BOUNDS, Histogram
 from fastrouter.observe.metrics import Metrics, WorkerState
 from fastrouter.observe.monitor import Monitor
 from fastrouter.registry.label_rows import LabelRows
-from fastrouter.registry.registration import Registration
+from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.route_registry import RouteRegistry
 from kept_lines import KeptLines
 
@@ -51,7 +51,7 @@ unregistry_message | counter | number of unregister messages
 class Router:
     """The parts of a control process that metrics are taken from."""
 
-    def __init__(self, *, has_gauges: bool = False) -> None:
+    def __init__(self, *, has_gauges: bool = False, is_current: bool = False) -> None:
         self.log = KeptLines()
         self.changes: list[Change] = []
         self.latency = Histogram(DEFAULT_BOUNDS.route_registration_latency)
@@ -62,6 +62,7 @@ class Router:
             observe_latency=self.latency.observe,
             is_observing_apps=True,
             is_observing_routes=True,
+            is_current=is_current,
         )
         shared = SharedStats(2, DEFAULT_BOUNDS.of_workers())
         states = [WorkerState(1, 10), WorkerState(3, None)]
@@ -162,6 +163,17 @@ def test_times_as_gauges_are_the_mean_since_the_last_look() -> None:
     assert router.value("route_registration_latency") == 3
     router.latency.observe(-8.0)
     assert router.value("route_registration_latency") == -8
+
+
+def test_pools_that_are_balanced_by_hash_have_a_gauge_while_they_have_endpoints() -> None:
+    router = Router(is_current=True)
+    router.register("other.test")
+    assert "endpoints_per_pool" not in router.families()
+    router.register("App.test/x", options=Options("hash", "X-Tenant"))
+    assert router.value("endpoints_per_pool", lb_algorithm="hash", route="app.test/x") == 1
+    assert router.families()["endpoints_per_pool"].type == "gauge"
+    router.unregister("app.test/x")
+    assert "endpoints_per_pool" not in router.families()
 
 
 def test_workers_by_number() -> None:

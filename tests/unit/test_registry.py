@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastrouter._core import route_key
-from fastrouter.ipc.table_changes import Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import Change, Drop, Forget, HashRule, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.endpoint import ModificationTag, RegisteredEndpoint
 from fastrouter.registry.registration import Options, Registration
@@ -273,6 +273,143 @@ class TestPoolAttributes:
         assert [record["data"] for record in harness._lines.records if record["message"] == message] == [
             {"endpointLBAlgorithm": "least-connection", "poolLBAlgorithm": "least-connection"}
         ]
+
+
+class TestHash:
+    """N01-N03: `hash` of a registration, which Gorouters have since April 2025."""
+
+    HASH = Options("hash", "X-Tenant", 1.25)
+
+    def test_the_rule_goes_to_the_workers(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a", options=self.HASH)
+        rule = SetRoute("a", "", "hash", 0, HashRule("header", "X-Tenant", 1.25))
+        assert harness.new_changes()[-1] == rule
+        assert rule in list(harness.registry.snapshot())
+
+    def test_the_routes_page_shows_it(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a", options=self.HASH)
+        harness.register("b", options=Options("hash", "X-Tenant"))
+        harness.register("c", options=Options("hash", "", 1.5))
+        shown = harness.routes()
+        assert [shown["a"][0][key] for key in ("load_balancing_algorithm", "hash_header", "hash_balance")] == [
+            "hash",
+            "X-Tenant",
+            1.25,
+        ]
+        assert (shown["b"][0]["hash_header"], shown["b"][0]["hash_balance"]) == ("X-Tenant", 0)
+        assert "hash_header" not in shown["c"][0]
+        assert shown["c"][0]["hash_balance"] == 0, "without a header nothing is kept"
+        assert b'"hash_balance":0}' in b"".join(harness.registry.routes_json()), "as Go writes it"
+
+    @pytest.mark.parametrize("other", [Options("hash", "X-Other", 1.25), Options("hash", "X-Tenant", 1.5)])
+    def test_header_and_balance_are_compared(self, other: Options) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a", options=self.HASH)
+        harness.new_changes()
+        harness.register("a", options=other)
+        assert harness.actions == {"added": 1, "updated": 1}
+        assert SetRoute("a", "", "hash", 0, HashRule("header", other.hash_header, other.hash_balance)) in (
+            harness.new_changes()
+        )
+
+    @pytest.mark.parametrize("other", [Options("round-robin", "X-Tenant", 1.25), Options("", "X-Tenant", 1.25)])
+    def test_without_the_algorithm_they_are_nothing(self, other: Options) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a")
+        harness.register("a", options=other)
+        assert harness.actions == {"added": 1, "refreshed": 1}
+
+    @pytest.mark.parametrize("algorithm", ["round-robin", "least-connection"])
+    def test_without_an_algorithm_the_route_gets_the_routers_own_again(self, algorithm: str) -> None:
+        harness = Harness(is_current=True, balancing_algorithm=algorithm)
+        harness.register("a", options=self.HASH)
+        assert list(harness.registry.balancing.hash_pools()) == [("a", 1)]
+        harness.register("a")
+        assert harness.new_changes()[-1] == SetRoute("a", "", "")
+        assert harness.routes()["a"][0]["load_balancing_algorithm"] == algorithm
+        assert list(harness.registry.balancing.hash_pools()) == []
+
+    def test_pools_are_counted_while_they_have_endpoints(self) -> None:
+        harness = Harness(is_current=True, empty_pool_timeout=5.0)
+        for port in (80, 81):
+            harness.register("a", options=self.HASH, port=port)
+        assert list(harness.registry.balancing.hash_pools()) == [("a", 2)]
+        for port in (80, 81):
+            harness.unregister("a", port=port)
+        assert list(harness.registry.balancing.hash_pools()) == []
+        assert "a" in harness.routes()
+
+    def test_the_gorouter_of_april_2025_does_not_know_it(self, harness: Harness) -> None:
+        harness.register("a", options=self.HASH)
+        assert not any(isinstance(change, SetRoute) for change in harness.new_changes())
+        assert harness.data_of("invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo") == {
+            "endpointLBAlgorithm": "hash",
+            "poolLBAlgorithm": "round-robin",
+        }
+        assert "hash_balance" not in harness.routes()["a"][0]
+
+
+class TestCurrentGeneration:
+    """N04: results and logs of Gorouters after April 2025 (spec 9.2)."""
+
+    def test_what_changes_nothing_is_a_refresh(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a")
+        harness.new_lines()
+        harness.register("a")
+        assert harness.new_lines() == [(0, "endpoint-refreshed")]
+        assert harness.actions == {"added": 1, "refreshed": 1}
+
+    def test_a_refresh_leaves_the_attributes_of_the_route(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a", route_service_url="https://x")
+        harness.register("a", port=81)
+        harness.new_changes()
+        harness.register("a", route_service_url="https://x")
+        assert harness.new_changes() == []
+
+    def test_a_refresh_keeps_it_alive(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a")
+        for _ in range(5):
+            harness.now += 100
+            harness.register("a")
+            harness.prune()
+        assert harness.addresses("a") == [PLAIN]
+
+    def test_a_change_is_told(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a")
+        harness.new_lines()
+        harness.register("a", app="x")
+        assert harness.new_lines() == [(1, "endpoint-registered")]
+        assert harness.actions == {"added": 1, "updated": 1}
+
+    def test_the_uri_is_as_it_was_sent(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("App.test/Path/")
+        assert harness.data_of("route-registered") == {"uri": "App.test/Path/"}
+        harness.unregister("App.test/Path/")
+        assert harness.data_of("route-unregistered") == {"uri": "App.test/Path/"}
+
+    def test_what_is_not_there_is_only_told_to_who_debugs(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a")
+        harness.new_lines()
+        harness.unregister("a", port=81)
+        harness.unregister("b")
+        assert harness.new_lines() == [(0, "endpoint-not-unregistered"), (0, "route-not-unregistered")]
+
+    def test_an_empty_route_stays_if_nothing_is_removed_from_it(self) -> None:
+        harness = Harness(is_current=True)
+        harness.register("a", tls_port=443)
+        assert harness.registry.prune_endpoint("a", TLS)
+        harness.unregister("a")
+        assert harness.addresses("a") == []
+        harness.prune()
+        assert "a" not in harness.routes()
 
 
 class TestUnregister:

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from fastrouter.ipc.table_changes import HashRule
 from fastrouter.registry.static_routes import (
     RoutesError,
+    StaticBalancing,
     StaticEndpoint,
     StaticRoute,
     load_routes_file,
@@ -93,6 +95,29 @@ def test_every_scalar_of_a_routes_file_is_the_text_that_was_written(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("keys", "balancing"),
+    [
+        ("", StaticBalancing("", None)),
+        ("loadbalancing: least-connection", StaticBalancing("least-connection", None)),
+        (
+            "loadbalancing: hash, hash_header: X-Tenant, hash_balance: 1.25",
+            StaticBalancing("hash", HashRule("header", "X-Tenant", 1.25)),
+        ),
+        ("loadbalancing: hash, hash_cookie: shop", StaticBalancing("hash", HashRule("cookie", "shop"))),
+        ("loadbalancing: hash, hash_by: path", StaticBalancing("hash", HashRule("path"))),
+        (
+            "loadbalancing: hash, hash_by: client-address, hash_balance: 2",
+            StaticBalancing("hash", HashRule("client-address", "", 2.0)),
+        ),
+    ],
+)
+def test_balancing_of_a_route(tmp_path: Path, keys: str, balancing: StaticBalancing) -> None:
+    path = write(tmp_path, f"routes: [{{route: a, endpoints: [{{address: 'a:1'}}], {keys}}}]")
+    (route,) = load_routes_file(path)
+    assert route.balancing == balancing
+
+
+@pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("", "Expected `object`, got `null`"),
@@ -127,6 +152,38 @@ def test_every_scalar_of_a_routes_file_is_the_text_that_was_written(tmp_path: Pa
         (
             'routes: [{route: a, app_id: "x\\r\\nX-Evil: 1", endpoints: [{address: "a:1"}]}]',
             "routes[0]: app_id must be printable ASCII, not 'x\\r\\nX-Evil: 1'",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: fair, endpoints: [{address: 'a:1'}]}]",
+            "routes[0].loadbalancing: Invalid enum value 'fair'",
+        ),
+        (
+            "routes: [{route: a, hash_header: X, endpoints: [{address: 'a:1'}]}]",
+            "routes[0]: 'a' has keys of `hash`, but its loadbalancing is not that",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_balance: 2, endpoints: [{address: 'a:1'}]}]",
+            "routes[0]: 'a' needs one of hash_header, hash_cookie and hash_by",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_header: X, hash_by: path, endpoints: [{address: 'a:1'}]}]",
+            "routes[0]: 'a' needs one of hash_header, hash_cookie and hash_by",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_by: weather, endpoints: [{address: 'a:1'}]}]",
+            "routes[0].hash_by: Invalid enum value 'weather'",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_cookie: 'a b', endpoints: [{address: 'a:1'}]}]",
+            "routes[0]: 'a b' is no name of a header or cookie",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_by: path, hash_balance: 0.5, endpoints: [{address: a:1}]}]",
+            "routes[0]: hash_balance must be 0 or at least 1, not 0.5",
+        ),
+        (
+            "routes: [{route: a, loadbalancing: hash, hash_by: path, hash_balance: nan, endpoints: [{address: a:1}]}]",
+            "routes[0]: hash_balance must be 0 or at least 1, not nan",
         ),
     ],
 )

@@ -3,9 +3,10 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
-from fastrouter.ipc.table_changes import Change, Introduce, Put, Remove
+from fastrouter.ipc.table_changes import Change, HashRule, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.process import slices
 from fastrouter.registry.registration import Registration
@@ -128,3 +129,31 @@ async def test_two_replacements_at_a_time_come_one_after_the_other(monkeypatch: 
     counts = await asyncio.gather(registry.replace_static(first), registry.replace_static([]))
     assert list(counts) == [(100, 0), (0, 100)]
     assert len(registry) == 0
+
+
+def by_hash(balance: float = 0.0) -> StaticRoute:
+    return msgspec.structs.replace(
+        static("a.test", "h:1"), loadbalancing="hash", hash_cookie="shop", hash_balance=balance
+    )
+
+
+@pytest.mark.parametrize("is_current", [False, True])
+async def test_a_route_by_hash_and_back(is_current: bool) -> None:
+    changes: list[Change] = []
+    registry = new_registry(changes, is_current=is_current)
+    await registry.replace_static([by_hash()])
+    assert changes[-1] == SetRoute("a.test", "", "hash", 0, HashRule("cookie", "shop", 0.0))
+    assert await registry.replace_static([by_hash()]) == (0, 0)
+    assert await registry.replace_static([by_hash(1.5)]) == (1, 0)
+    assert SetRoute("a.test", "", "hash", 0, HashRule("cookie", "shop", 1.5)) in changes
+    changes.clear()
+    assert await registry.replace_static([static("a.test", "h:1")]) == (1, 0)
+    assert SetRoute("a.test", "", "") in changes
+
+
+async def test_one_backend_of_routes_that_are_balanced_differently_is_not_one_endpoint() -> None:
+    changes: list[Change] = []
+    registry = new_registry(changes)
+    await registry.replace_static([by_hash(), static("b.test", "h:1")])
+    numbers = [change.number for change in changes if isinstance(change, Put)]
+    assert numbers[0] != numbers[1]

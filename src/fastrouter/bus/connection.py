@@ -132,7 +132,7 @@ class NatsConnection:
         except Exception as error:  # any error is a reason not to start
             text = self._last_error or error_text(error)
             servers = [str(server) for server in self._servers]
-            self._logger.error("nats-connection-error", error=text, servers=servers)
+            self._logger.fatal("nats-connection-error", error=text, servers=servers)
             raise NatsConnectionError(f"{text} ({', '.join(servers)})") from error
         # Only the first connection may be given up.
         client.options["max_reconnect_attempts"] = -1

@@ -176,6 +176,8 @@ def run(
             raise click.BadParameter(f"{routes_file}: {error.strerror}", param_hint="'--routes'") from error
     data_plane = {
         "backend_keep_alive": not disable_backend_keep_alive,
+        # As the current Gorouter: there is no configuration whose generation could be another.
+        "keeps_sticky_metadata": True,
         **{name: value for name, value in settings.items() if value is not None},
     }
     try:
@@ -207,6 +209,7 @@ def run(
         file_routes=file_routes,
         workers=workers or usable_cpus(),
         settings=data_plane,
+        registry={"is_current": True},
         access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
     )

@@ -27,14 +27,14 @@ def check_command(*, path: str, routes_file: str | None, is_strict: bool, skip_p
     try:
         config = load(path, is_strict=is_strict)
     except ConfigError as error:
-        _refuse(path, *error.all())
+        refuse(path, *error.all())
     from fastrouter.cli.start_checks import prepare_start, taken_ports  # noqa: PLC0415
 
     faults = [fault.error for fault in prepare_start(config, routes_file).faults]
     if not skip_ports:
         faults += taken_ports(config)
     if faults:
-        _refuse(path, *faults)
+        refuse(path, *faults)
     click.echo("config-loaded-successfully")
     for unknown in config.derived.unknown:
         click.echo(f"{unknown.text}\nin {unknown.place(path)}", err=True)
@@ -68,12 +68,13 @@ def show(*, path: str | None, is_effective: bool, is_schema: bool, show_secrets:
     try:
         config = Config() if path is None else load(path)
     except ConfigError as error:
-        _refuse(path or "", *error.all())
+        refuse(path or "", *error.all())
     is_all = is_effective or path is None
     click.echo(as_yaml(config, only_given=not is_all, show_secrets=show_secrets), nl=False)
 
 
-def _refuse(path: str, *faults: "ConfigError") -> NoReturn:
+def refuse(path: str, *faults: "ConfigError") -> NoReturn:
+    """Tell why no router would start with the file, and end the process."""
     for fault in faults:
         # The first line is that of Gorouter's config-validator, which does not say where the fault is.
         click.echo(f"failed-to-load-config: {fault.text}", err=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from fastrouter.config import Config, ConfigError, load
+from fastrouter.config.keys import CURRENT
 from fastrouter.logs.logger import Level, Logger, parse_level
 from fastrouter.process import signals
 
@@ -87,15 +88,17 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         config = Config() if flags.config is None else load(flags.config, is_strict=flags.is_strict)
     except ConfigError as error:
-        logger = Logger()
+        # Of which generation it would be is unknown.
+        logger = Logger(tells_fatal=True)
         for fault in error.all():
-            logger.error("Error loading config:", **fault.log_data())
+            logger.fatal("Error loading config:", **fault.log_data())
         sys.exit(1)
     level = parse_level(config.logging.level)
     logger = Logger(
         config.log_source,
         level=Level.INFO if level is None else level,
         timestamps="rfc3339" if config.logging.format.timestamp == "rfc3339" else "unix-epoch",
+        tells_fatal=config.gorouter_generation == CURRENT,
     )
     if level is None:
         # Gorouter panics here, before its first line.

@@ -10,6 +10,7 @@ from fastrouter.bus.bus import BusOptions, BusTLS
 from fastrouter.bus.connection import NatsServer
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
+from fastrouter.config.keys import CURRENT
 from fastrouter.config.sections import KeyPair
 from fastrouter.control.options import RouterOptions, usable_cpus
 from fastrouter.ipc.messages import (
@@ -89,6 +90,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
             "empty_pool_timeout": config.empty_pool_timeout.seconds if config.empty_pool_response_code_503 else 0.0,
             "is_http2_enabled": config.enable_http2,
             "balancing_algorithm": config.balancing_algorithm,
+            "is_current": config.gorouter_generation == CURRENT,
             "sharding_mode": ShardingMode(config.routing_table_sharding_mode),
             "isolation_segments": config.isolation_segments,
             "is_observing_apps": config.per_app_prometheus_http_metrics_reporting,
@@ -164,6 +166,7 @@ def settings_of(config: Config) -> SettingsValues:
         "traces_zipkin": config.tracing.enable_zipkin,
         "traces_w3c": config.tracing.enable_w3c,
         "w3c_tenant_id": config.tracing.w3c_tenant_id,
+        "propagates_only": config.tracing.propagate_only,
         "healthcheck_user_agent": config.healthcheck_user_agent,
         "trace_key": config.trace_key,
         "local_ip": config.derived.local_ip,

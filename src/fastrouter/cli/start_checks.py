@@ -113,7 +113,7 @@ def _fault(config: Config, text: str, key: str) -> ConfigError:
 
 def _logged(error: ConfigError, message: str, component: str = "") -> StartFault:
     def log(logger: Logger) -> None:
-        (logger.child(component) if component else logger).error(message, **error.log_data())
+        (logger.child(component) if component else logger).fatal(message, **error.log_data())
 
     return StartFault(error, log)
 
@@ -146,7 +146,7 @@ def _read_template(path: str) -> str | None:
 
 def _routes_fault(path: str, text: str) -> StartFault:
     def log(logger: Logger) -> None:
-        logger.error("routes-file-refused", file=path, error=text)
+        logger.fatal("routes-file-refused", file=path, error=text)
 
     return StartFault(ConfigError(text if path in text else f"{path}: {text}"), log)
 
@@ -164,7 +164,7 @@ def _access_log_faults(config: Config) -> Iterator[StartFault]:
 
     def log(logger: Logger) -> None:
         logger.child("access-grlog").error("error-creating-accesslog-file", filename=path, error=text)
-        logger.error("error-creating-access-logger", error=text)
+        logger.fatal("error-creating-access-logger", error=text)
 
     yield StartFault(_fault(config, text, "access_log.file"), log)
 

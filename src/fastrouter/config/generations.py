@@ -1,12 +1,13 @@
 """Keys of Gorouters before and after the one of April 2025, translated into its keys (spec 2.6)."""
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
 
 from fastrouter.config.decoding import Findings, decode
 from fastrouter.config.document import Node
-from fastrouter.config.keys import Config
+from fastrouter.config.keys import CURRENT, Config
 from fastrouter.config.section import Int, Section
 
 # What `enable_attempts_details` stood for.
@@ -30,7 +31,7 @@ def translate(root: Node | None, config: Config, findings: Findings) -> Config:
     """Apply the keys of other generations in `root` where the keys of this one are absent.
 
     A key that is set from one of another name is added to the lines of `findings`, and is not unknown. What is wrong
-    with those keys is added to the faults.
+    with those keys is added to the faults. Where `gorouter_generation` asks for it, defaults are those of later ones.
     """
     lines = findings.lines
     old, (old_lines, _, old_faults) = decode(root, _OldKeys())
@@ -54,4 +55,18 @@ def translate(root: Node | None, config: Config, findings: Findings) -> Config:
         changes["oauth"] = replace(config.oauth, port=0)
     if config.domains:
         changes["domains"] = tuple(replace(domain, name=domain.name or domain.domain) for domain in config.domains)
-    return replace(config, **changes)
+    config = replace(config, **changes)
+    return _with_current_defaults(config, lines) if config.gorouter_generation == CURRENT else config
+
+
+def _with_current_defaults(config: Config, given: Container[str]) -> Config:
+    """Return `config` with the defaults of Gorouters after April 2025 for the keys that are not `given` (spec 9)."""
+    replace = msgspec.structs.replace
+    if "sticky_session_metadata" not in given:
+        config = replace(config, sticky_session_metadata=True)
+    if "prometheus.gauges" not in given:
+        config = replace(config, prometheus=replace(config.prometheus, gauges=True))
+    if "logging.format.timestamp" not in given:
+        rfc3339 = replace(config.logging.format, timestamp="rfc3339")
+        config = replace(config, logging=replace(config.logging, format=rfc3339))
+    return config

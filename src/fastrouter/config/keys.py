@@ -32,6 +32,8 @@ from fastrouter.config.sections import (
 )
 
 SHARDING_MODES = ("all", "segments", "shared-and-segments")
+# The Gorouter of April 2025, and those after it.
+GENERATIONS = (APRIL_2025, CURRENT) = ("april-2025", "current")
 BALANCING_ALGORITHMS = ("round-robin", "least-connection")
 AZ_PREFERENCES = ("none", "locally-optimistic")
 CLIENT_CERT_VALIDATIONS = ("none", "request", "require")
@@ -77,6 +79,9 @@ class Config(Section, frozen=True, kw_only=True):
     tracing: Tracing = Tracing()
     access_log: AccessLog = AccessLog()
 
+    gorouter_generation: Annotated[
+        str, Key("Whose defaults and ways hold (a key of fastrouter's)", choices=GENERATIONS)
+    ] = APRIL_2025
     port: Annotated[Port, Key("HTTP port, on all interfaces")] = 8081
     index: Annotated[Uint, Key("Number of this instance")] = 0
     zone: Annotated[str, Key("Availability zone of this instance")] = ""

@@ -137,6 +137,9 @@ class Tracing(Section, frozen=True, kw_only=True):
     enable_zipkin: Annotated[bool, Key("Send B3 headers")] = False
     enable_w3c: Annotated[bool, Key("Send W3C trace headers")] = False
     w3c_tenant_id: Annotated[str, Key("Tenant in `tracestate`")] = ""
+    propagate_only: Annotated[
+        bool, Key("Log the ids of clients, and leave their trace headers as they are (a key of fastrouter's)")
+    ] = False
 
 
 class AccessLog(Section, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from fastrouter.config.keys import (
     BALANCING_ALGORITHMS,
     CLIENT_CERT_VALIDATIONS,
     DEFAULT_TLS_VERSION,
+    GENERATIONS,
     MAX_TLS_VERSIONS,
     MIN_TLS_VERSIONS,
     SHARDING_MODES,
@@ -284,6 +285,7 @@ def _check_choices(config: Config, fail: Fail) -> None:
             "isolation_segments",
             "routing_table_sharding_mode",
         )
+    choose(config.gorouter_generation, GENERATIONS, "Invalid Gorouter generation:", "gorouter_generation")
     choose(config.access_log.format, ACCESS_LOG_FORMATS, "Invalid access log format:", "access_log.format")
     choose(
         config.logging.redact_query_params,

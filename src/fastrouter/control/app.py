@@ -208,7 +208,7 @@ class Router:
         for member in reversed(self._members):
             self._logger.child(member).info("exited")
         if self._failure.done():
-            self._logger.error("gorouter.exited-with-failure", error=self._failure.result())
+            self._logger.fatal("gorouter.exited-with-failure", error=self._failure.result())
             return False
         return True
 

@@ -71,9 +71,9 @@ class ClientListeners:
         except OSError as error:
             text = f"listen tcp {address}: bind: {error_text(error)}"
             if failure:
-                self._logger.error(failure, error=text)
+                self._logger.fatal(failure, error=text)
             else:
-                self._router_logger.error(f"{what}-error", error=text)
+                self._router_logger.fatal(f"{what}-error", error=text)
             raise StartError(f"cannot listen on {address}: {error.strerror}") from error
         self.named += [NamedListener(name, listener) for listener in listeners]
         self._router_logger.info(f"{what}-started", address=describe_listener(listeners[0]))

@@ -96,7 +96,7 @@ class Observation:
             server = new_metrics_server(options, metrics.render)
             await server.start(self._inherited, METRICS)
         except OSError as error:
-            self._logger.error("metrics-listener-error", error=error_text(error))
+            self._logger.fatal("metrics-listener-error", error=error_text(error))
             raise StartError(f"cannot serve metrics: {error_text(error)}") from error
         self._metrics = server
         self._logger.info("metrics-listener-started", port=server.port)
@@ -112,7 +112,7 @@ class Observation:
         try:
             await self._status.start(self._inherited)
         except OSError as error:
-            self._logger.error("initialize-router-error", error=error_text(error))
+            self._logger.fatal("initialize-router-error", error=error_text(error))
             raise StartError(f"cannot serve health and routes: {error_text(error)}") from error
 
     def new_varz(self, options: StatusOptions) -> Varz:

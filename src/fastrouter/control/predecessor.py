@@ -98,7 +98,7 @@ def _receive_inheritance(logger: Logger) -> Inheritance:
     try:
         inheritance = receive_inheritance()
     except HandoverError as error:
-        logger.error("inherited-listeners-refused", error=str(error))
+        logger.fatal("inherited-listeners-refused", error=str(error))
         raise StartError(f"cannot inherit listeners: {error}") from error
     if inheritance.listeners.names:
         logger.info("listeners-inherited", names=inheritance.listeners.names)

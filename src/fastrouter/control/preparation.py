@@ -36,7 +36,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
             file = AccessLogFile.open(file_name)
         except OSError as error:
             source.error("error-creating-accesslog-file", filename=file_name, error=error_text(error))
-            logger.error("error-creating-access-logger", error=error_text(error))
+            logger.fatal("error-creating-access-logger", error=error_text(error))
             raise StartError(f"cannot open the access log {file_name}: {error.strerror}") from error
         descriptors += [file.descriptor, file.outage]
     if stream is not None:
@@ -45,7 +45,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
             connection = await asyncio.to_thread(syslog.connect, stream)
         except OSError as error:
             source.error("error-creating-syslog-writer", error=error_text(error))
-            logger.error("error-creating-access-logger", error=error_text(error))
+            logger.fatal("error-creating-access-logger", error=error_text(error))
             raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
         descriptors += [connection.detach(), new_outage()]
     return descriptors
@@ -82,7 +82,7 @@ def check_tls(options: RouterOptions, logger: Logger) -> None:
     """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
     faults = list(tls_faults(options))
     for fault in faults:
-        (logger.child(fault.component) if fault.component else logger).error(fault.message, error=fault.text)
+        (logger.child(fault.component) if fault.component else logger).fatal(fault.message, error=fault.text)
     if faults:
         raise StartError("; ".join(f"{fault.summary}: {fault.text}" for fault in faults))
     if options.front_tls is not None or options.internal_tls is not None:

@@ -60,16 +60,30 @@ class Drop(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     uri: str
 
 
+class HashRule(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What of a request decides which endpoint of a route it goes to (spec 9.1).
+
+    `source` is `header` or `cookie`, of that `name`, `path` or `client-address`; empty if a registration wants `hash`
+    and names no header. An endpoint gets no more than `balance` times the average of requests in flight; 0: any number.
+    """
+
+    source: str = ""
+    name: str = ""
+    balance: float = 0.0
+
+
 class SetRoute(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Set what belongs to the route `uri` as a whole; `algorithm` empty means the router's own.
 
-    `latency_row` is that of the route in the histogram by route (label_rows).
+    `latency_row` is that of the route in the histogram by route (label_rows). `hashing` goes with the algorithm `hash`
+    alone.
     """
 
     uri: str
     route_service_url: str
     algorithm: str
     latency_row: int = 0
+    hashing: HashRule | None = None
 
 
 class Forget(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):

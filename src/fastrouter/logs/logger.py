@@ -27,6 +27,7 @@ import orjson
 from fastrouter.logs.error_text import error_text
 
 STDOUT = 1
+STDERR = 2
 
 # Bytes of lines that wait for a stdout that takes nothing (a pipe whose reader stands still); further lines are lost
 # until half of them are written. A burst of registrations can fill a part of this even if the reader is healthy.
@@ -253,6 +254,7 @@ class Logger:
     """Writes lines of one source.
 
     `source` is the component prefix, or None for lines before the configuration is known (these have no `source` key).
+    If it `tells_fatal`, errors with which the process ends stand on stderr, too (spec 9.12).
     `level` may be set at any time, from any thread; it is that of all children and of the parent, too.
     """
 
@@ -263,8 +265,10 @@ class Logger:
         level: Level = Level.INFO,
         timestamps: TimestampFormat = "unix-epoch",
         writer: LineWriter | None = None,
+        tells_fatal: bool = False,
     ) -> None:
         self.source = source
+        self._tells_fatal = tells_fatal
         self._threshold = _Threshold(level)
         self.timestamps: TimestampFormat = timestamps
         self._writer = writer or STDOUT_WRITER
@@ -309,6 +313,15 @@ class Logger:
     def error(self, message: str, /, **data: Any) -> None:
         """Write a line of level 3."""
         self.event(Level.ERROR, message, data)
+
+    def fatal(self, message: str, /, **data: Any) -> None:
+        """Write a line of level 3 with which the process ends."""
+        self.error(message, **data)
+        if self._tells_fatal:
+            fields = [f"{name}={_one_line(value)}" for name, value in data.items()]
+            # At once and past any buffer, and not for a terminal that is gone.
+            with suppress(OSError):
+                os.write(STDERR, f"{' '.join(('FATAL:', message, *fields))}\n".encode(errors="replace"))
 
     def event(self, level: int, message: str, data: dict[str, Any]) -> None:
         """Write a line of `level` if the logger's own level lets it through. Has the shape of `_core.EventLog`."""
@@ -400,3 +413,8 @@ def _encode(record: dict[str, Any]) -> bytes:
         import json  # noqa: PLC0415
 
         return json.dumps(record, default=_text_of, separators=(",", ":")).encode()
+
+
+def _one_line(value: object) -> str:
+    """Return a value for people, on one line."""
+    return " ".join(excerpt(str(value)).split())

@@ -111,6 +111,14 @@ class Metrics:
         page.counter("routes_unregistered", "number of unregistered routes", [Sample(registry.routes_unregistered)])
         page.gauge("total_routes", "number of total routes", [Sample(len(registry))])
         page.gauge(
+            "endpoints_per_pool",
+            "number of endpoints of a route that is balanced by hash",
+            (
+                Sample(count, (("lb_algorithm", "hash"), ("route", key)))
+                for key, count in registry.balancing.hash_pools()
+            ),
+        )
+        page.gauge(
             "ms_since_last_registry_update",
             "time since last registry update in ms",
             [Sample(registry.ms_since_last_update)],

@@ -5,13 +5,16 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from fastrouter.ipc.table_changes import Introduce
+from fastrouter.ipc.table_changes import HashRule, Introduce
 from fastrouter.registry.packed_text import pack_texts, unpack_texts
 from fastrouter.registry.registration import Registration
 
 # The texts of an endpoint that come before its tag values, in this order.
 APP, INSTANCE_ID, INSTANCE_INDEX, SAN, FIXED_TEXTS = range(5)
 _UPDATED_AT_SIZE = 8
+
+# The algorithm that single routes may have (spec 9.1).
+HASH = "hash"
 
 # Protocols of endpoints that need `enable_http2`: HTTP/2 by ALPN, and with prior knowledge over plain TCP.
 HTTP2_PROTOCOLS = ("http2", "h2c")
@@ -41,15 +44,17 @@ NO_TAG = ModificationTag()
 
 
 class Traits(msgspec.Struct, frozen=True, gc=False):
-    """What many endpoints have in common, so that equal ones are kept once. `stale_threshold` is seconds."""
+    """What many endpoints have in common, so that equal ones are kept once. `stale_threshold` is seconds.
+
+    `hashing` is None unless the algorithm is `hash` and the router knows it.
+    """
 
     tls: bool
     protocol: str
     isolation_segment: str
     route_service_url: str
     algorithm: str
-    hash_header: str
-    hash_balance: float
+    hashing: HashRule | None
     stale_threshold: float
     modification_tag: ModificationTag
 
@@ -154,19 +159,32 @@ class _Shared(Generic[T]):
 
 
 class EndpointFactory:
-    """Makes the endpoints that registrations describe. `stale_threshold` is seconds, the most that an app may have."""
+    """Makes the endpoints that registrations describe. `stale_threshold` is seconds, the most that an app may have.
 
-    def __init__(self, stale_threshold: float, *, is_http2_enabled: bool) -> None:
+    An endpoint that asks for no algorithm has the `default_algorithm`, which may be empty. `knows_hash` lets
+    registrations ask for `hash`.
+    """
+
+    def __init__(
+        self, stale_threshold: float, *, is_http2_enabled: bool, default_algorithm: str = "", knows_hash: bool = False
+    ) -> None:
         self._stale_threshold = stale_threshold
         self._is_http2_enabled = is_http2_enabled
+        self._default_algorithm = default_algorithm
+        self._knows_hash = knows_hash
         self._share_text: _Shared[str] = _Shared()
         self._share_names: _Shared[tuple[str, ...]] = _Shared()
         self._share_traits: _Shared[Traits] = _Shared()
         # Texts of the last endpoint, which is the one that is logged and introduced next.
         self._last_texts: tuple[RegisteredEndpoint, list[str]] | None = None
 
-    def new(self, registration: Registration, modification_tag: ModificationTag) -> RegisteredEndpoint:
-        """Make the endpoint that a registration describes, to be registered under each of its URIs."""
+    def new(
+        self, registration: Registration, modification_tag: ModificationTag, hashing: HashRule | None = None
+    ) -> RegisteredEndpoint:
+        """Make the endpoint that a registration describes, to be registered under each of its URIs.
+
+        `hashing` is a rule that a registration over the bus cannot have.
+        """
         tags = registration.tags
         names = None if tags is None else self._share_names(tuple(sorted(tags)))
         texts = [
@@ -185,6 +203,10 @@ class EndpointFactory:
         if protocol in HTTP2_PROTOCOLS and not self._is_http2_enabled:
             protocol = "http1"
         options = registration.options
+        if hashing is None and self._knows_hash and options.loadbalancing == HASH:
+            # Without the header's name there is nothing to hash, and nothing to balance.
+            name = options.hash_header
+            hashing = HashRule("header", name, options.hash_balance) if name else HashRule()
         endpoint = RegisteredEndpoint(
             f"{registration.host}:{registration.tls_port or registration.port}",
             updated_at + pack_texts(texts),
@@ -196,9 +218,8 @@ class EndpointFactory:
                     protocol,
                     registration.isolation_segment,
                     registration.route_service_url,
-                    options.loadbalancing,
-                    options.hash_header,
-                    options.hash_balance,
+                    options.loadbalancing or self._default_algorithm,
+                    hashing,
                     threshold,
                     modification_tag,
                 )

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 import msgspec
 
 from fastrouter.ipc.frames import FrameError, next_frame, word_of
+from fastrouter.ipc.table_changes import HashRule
 from fastrouter.logs.error_text import error_text
 from fastrouter.process.slices import SLICE
 
@@ -75,6 +76,7 @@ class HandedRoute(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r
     route_service_url: str = ""
     algorithm: str = ""
     unchanged_for: float = 0.0
+    hashing: HashRule | None = None
 
 
 class HandedEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="end"):

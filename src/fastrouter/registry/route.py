@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from fastrouter.ipc.table_changes import HashRule
 from fastrouter.registry.endpoint import RegisteredEndpoint
 
 
@@ -19,7 +20,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
 
     `members` is the member itself if there is one, and None for a route that has lost its members and lingers.
     `changed_at` is the time of its last change, by the registry's clock. `algorithm` is empty as long as no endpoint
-    has asked for one.
+    has asked for one; `hashing` goes with `hash`.
     """
 
     uri: str
@@ -27,6 +28,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
     route_service_url: str
     algorithm: str
     changed_at: float
+    hashing: HashRule | None = None
 
     def find(self, address: str) -> Member | None:
         """Return the member at `address`."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 
 from fastrouter._core import route_key
-from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, HashRule, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
+from fastrouter.registry.balancing import Balancing
 from fastrouter.registry.endpoint import (
     APP,
     NO_TAG,
@@ -33,9 +34,6 @@ from fastrouter.registry.sharding import Segments, ShardingMode
 from fastrouter.registry.sorted_keys import SortedKeys
 from fastrouter.registry.succession import hand_over_routes, registration_of
 
-# The values of `options.loadbalancing`.
-ALGORITHMS = frozenset({"round-robin", "least-connection"})
-
 # Routes that are looked at, and endpoints of a route that are pruned, in one step.
 _ROUTES_AT_ONCE = 128
 _ENDPOINTS_AT_ONCE = 64
@@ -47,13 +45,22 @@ class PutResult(StrEnum):
     ADDED = "added"
     UPDATED = "updated"
     UNMODIFIED = "unmodified"
+    REFRESHED = "refreshed"
+
+
+# What the log calls the results that are not `endpoint-registered`.
+_MESSAGES_BY_RESULT = {
+    PutResult.UNMODIFIED: "endpoint-not-registered",
+    PutResult.REFRESHED: "endpoint-refreshed",
+}
 
 
 class RouteRegistry:
     """All routes of this router.
 
     `emit` gets each change of the table, in order. `stale_threshold` and `empty_pool_timeout` are seconds; an empty
-    route goes at once if the latter is 0, which it must be unless empty routes are to be 503.
+    route goes at once if the latter is 0, which it must be unless empty routes are to be 503. With `is_current`,
+    results, logs and algorithms are those of Gorouters after April 2025 (spec 9.1, 9.2).
     `is_pruning_suspended` says whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
     the update that an endpoint names and its registration. `on_number_reused` is called before an endpoint gets the
@@ -69,6 +76,7 @@ class RouteRegistry:
         empty_pool_timeout: float = 0.0,
         is_http2_enabled: bool = True,
         balancing_algorithm: str = "round-robin",
+        is_current: bool = False,
         sharding_mode: ShardingMode = ShardingMode.ALL,
         isolation_segments: Collection[str] = (),
         is_pruning_suspended: Callable[[], bool] = lambda: False,
@@ -81,7 +89,7 @@ class RouteRegistry:
         self._logger = logger.child("registry")
         self._emit = emit
         self._empty_pool_timeout = empty_pool_timeout
-        self._balancing_algorithm = balancing_algorithm
+        self._is_current = is_current
         self._segments = Segments(sharding_mode, isolation_segments)
         self._is_observing_apps = is_observing_apps
         self._is_observing_routes = is_observing_routes
@@ -90,7 +98,13 @@ class RouteRegistry:
 
         self._routes: dict[str, Route] = {}
         self._keys = SortedKeys()
-        self._endpoints = EndpointFactory(stale_threshold, is_http2_enabled=is_http2_enabled)
+        self.balancing = Balancing(self._logger, balancing_algorithm)
+        self._endpoints = EndpointFactory(
+            stale_threshold,
+            is_http2_enabled=is_http2_enabled,
+            default_algorithm=balancing_algorithm if is_current else "",
+            knows_hash=is_current,
+        )
         self._held = HeldEndpoints(emit, self._introduction, on_number_reused)
         self._freshness = Freshness(self._logger, clock, is_pruning_suspended)
 
@@ -126,10 +140,16 @@ class RouteRegistry:
             yield endpoint.texts()[APP] if endpoint is not None else ""
 
     def new_endpoint(
-        self, registration: Registration, modification_tag: ModificationTag = NO_TAG
+        self,
+        registration: Registration,
+        modification_tag: ModificationTag = NO_TAG,
+        hashing: HashRule | None = None,
     ) -> RegisteredEndpoint:
-        """Make the endpoint that a registration describes, to be registered under each of its URIs."""
-        return self._endpoints.new(registration, modification_tag)
+        """Make the endpoint that a registration describes, to be registered under each of its URIs.
+
+        `hashing` is a rule that a registration over the bus cannot have.
+        """
+        return self._endpoints.new(registration, modification_tag, hashing)
 
     def register(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Put `endpoint` into the route `uri` by the rules of spec 3.4."""
@@ -145,11 +165,12 @@ class RouteRegistry:
             self._routes[key] = route
             self._keys.add(key)
             self.routes_registered += 1
-            self._logger.info("route-registered", uri=key)
+            self._logger.info("route-registered", uri=uri if self._is_current else key)
             self._logger.debug("uri-added", uri=key)
         result = self._put(route, endpoint, now)
         if result is not PutResult.UNMODIFIED:
             route.changed_at = now
+        if result in (PutResult.ADDED, PutResult.UPDATED):
             self._set_route(key, route, endpoint.traits, is_new=is_new)
         if result is PutResult.ADDED and self._observe_latency is not None:
             self._observe_latency_of(endpoint, self._observe_latency)
@@ -166,20 +187,25 @@ class RouteRegistry:
         key = route_key(uri)
         route = self._routes.get(key)
         if route is None:
+            if self._is_current:
+                self._logger.debug("route-not-unregistered", uri=uri)
             return
         now = self._clock()
         member = route.find(endpoint.address)
         tag = endpoint.traits.modification_tag
+        level, message = Level.INFO, "endpoint-unregistered"
         if member is not None and member.endpoint.traits.modification_tag.may_be_removed_by(tag):
             self._remove(route, member, now)
-            message = "endpoint-unregistered"
         else:
-            message = "endpoint-not-unregistered"
-        self._logger.info(message, **endpoint.log_fields(key, self._endpoints.texts(endpoint)))
+            level, message = Level.DEBUG if self._is_current else Level.INFO, "endpoint-not-unregistered"
+        if self._logger.is_enabled(level):
+            self._logger.event(level, message, endpoint.log_fields(key, self._endpoints.texts(endpoint)))
+        if self._is_current and message == "endpoint-not-unregistered":
+            return
         if route.members is None and self._is_overdue(route, now):
             self._delete(key, route)
             self.routes_unregistered += 1
-            self._logger.info("route-unregistered", uri=key)
+            self._logger.info("route-unregistered", uri=uri if self._is_current else key)
 
     def prune_endpoint(self, uri: str, address: str) -> bool:
         """Take off a TLS endpoint that a worker could not reach (spec 3.6); False if it is not there as such any more.
@@ -219,7 +245,7 @@ class RouteRegistry:
                 yield from self._empty_route(route.uri)
             latency_row = self._latency_row(key)
             if route.route_service_url or route.algorithm or latency_row:
-                yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
+                yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing)
 
     def _empty_route(self, uri: str) -> Iterator[Change]:
         # A route comes into being with its first endpoint, so an empty one gets a placeholder that is removed again.
@@ -274,10 +300,10 @@ class RouteRegistry:
             for change in self._empty_route(route.uri):
                 self._emit(change)
         route.route_service_url = handed.route_service_url
-        route.algorithm = handed.algorithm if handed.algorithm in ALGORITHMS else ""
+        self.balancing.set(key, route, self.balancing.handed_over(handed.algorithm, handed.hashing))
         latency_row = self._latency_row(key)
         if route.route_service_url or route.algorithm or latency_row:
-            self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row))
+            self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing))
 
     def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
         del uri
@@ -313,7 +339,7 @@ class RouteRegistry:
         known = member.endpoint
         if known is endpoint or known.is_same_as(endpoint):
             member.refreshed_at = now
-            return PutResult.UPDATED
+            return PutResult.REFRESHED if self._is_current else PutResult.UPDATED
         if not known.traits.modification_tag.is_succeeded_by(endpoint.traits.modification_tag):
             return PutResult.UNMODIFIED
         self._held.hold(endpoint)
@@ -329,30 +355,15 @@ class RouteRegistry:
 
     def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
         """Set the attributes of the route as a whole; the last registration wins."""
-        algorithm = traits.algorithm or route.algorithm
-        before = route.algorithm or self._balancing_algorithm
-        if traits.algorithm and traits.algorithm not in ALGORITHMS:
-            algorithm = route.algorithm
-            self._logger.error(
-                "invalid-endpoint-load-balancing-algorithm-provided-keeping-pool-lb-algo",
-                endpointLBAlgorithm=traits.algorithm,
-                poolLBAlgorithm=before,
-            )
-        elif traits.algorithm and traits.algorithm != before:
-            # Gorouter's line has the new value twice.
-            self._logger.debug(
-                "setting-pool-load-balancing-algorithm-to-that-of-an-endpoint",
-                endpointLBAlgorithm=algorithm,
-                poolLBAlgorithm=algorithm,
-            )
-        is_changed = route.route_service_url != traits.route_service_url or route.algorithm != algorithm
+        wanted = self.balancing.wanted_of(route, traits)
+        is_changed = route.route_service_url != traits.route_service_url or wanted != (route.algorithm, route.hashing)
         if not is_changed and not is_new:
             return
         route.route_service_url = traits.route_service_url
-        route.algorithm = algorithm
+        self.balancing.set(key, route, wanted)
         latency_row = self._latency_row(key)
         if is_changed or latency_row:
-            self._emit(SetRoute(route.uri, route.route_service_url, algorithm, latency_row))
+            self._emit(SetRoute(route.uri, route.route_service_url, wanted.algorithm, latency_row, wanted.hashing))
 
     def _remove(self, route: Route, member: Member, now: float) -> None:
         endpoint = member.endpoint
@@ -363,6 +374,7 @@ class RouteRegistry:
 
     def _delete(self, key: str, route: Route) -> None:
         del self._routes[key]
+        self.balancing.forget(key)
         self._keys.remove(key)
         self._emit(Drop(route.uri))
 
@@ -423,9 +435,10 @@ class RouteRegistry:
             observe((time.time_ns() - updated_at_ns) / 1e6)
 
     def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
-        level = Level.INFO if result is PutResult.ADDED else Level.DEBUG
+        is_change = result is PutResult.ADDED or (self._is_current and result is PutResult.UPDATED)
+        level = Level.INFO if is_change else Level.DEBUG
         if self._logger.is_enabled(level):
-            message = "endpoint-not-registered" if result is PutResult.UNMODIFIED else "endpoint-registered"
+            message = _MESSAGES_BY_RESULT.get(result, "endpoint-registered")
             self._logger.event(
                 level, message, endpoint.log_fields(uri.removesuffix("/"), self._endpoints.texts(endpoint))
             )

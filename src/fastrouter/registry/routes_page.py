@@ -27,6 +27,8 @@ class _Shown(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     private_instance_id: str = ""
     server_cert_domain_san: str = ""
     load_balancing_algorithm: str = ""
+    hash_header: str = ""
+    hash_balance: float | None = None
 
 
 # As Go escapes JSON for HTML; the last two are U+2028 and U+2029.
@@ -50,6 +52,7 @@ def _escape(text: bytes) -> bytes:
 def _show(endpoint: RegisteredEndpoint) -> _Shown:
     texts = endpoint.texts()
     traits = endpoint.traits
+    hashing = traits.hashing
     return _Shown(
         address=endpoint.address,
         availability_zone=endpoint.availability_zone,
@@ -62,7 +65,14 @@ def _show(endpoint: RegisteredEndpoint) -> _Shown:
         private_instance_id=texts[INSTANCE_ID],
         server_cert_domain_san=texts[SAN],
         load_balancing_algorithm=traits.algorithm,
+        hash_header=hashing.name if hashing is not None and hashing.source == "header" else "",
+        hash_balance=_plain_number(hashing.balance) if hashing is not None else None,
     )
+
+
+def _plain_number(number: float) -> float:
+    """Return a whole number as an int, which is written without a fraction, as in Go."""
+    return int(number) if number.is_integer() else number
 
 
 def render_routes(steps: Iterator[tuple[str, Route] | None]) -> Iterator[bytes]:

@@ -9,12 +9,12 @@ import msgspec
 from fastrouter._core import route_key
 from fastrouter.net.address import parse_backend_address
 from fastrouter.process.slices import Pace
-from fastrouter.registry.endpoint import RegisteredEndpoint
+from fastrouter.registry.endpoint import RegisteredEndpoint, Traits
 from fastrouter.registry.handed_table import HandedEndpoint, HandedMember, HandedRoute
-from fastrouter.registry.registration import Registration
+from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.route import Member, Route
 from fastrouter.registry.route_registry import RouteRegistry
-from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
+from fastrouter.registry.static_routes import StaticBalancing, StaticEndpoint, StaticRoute
 from fastrouter.registry.succession import handed_endpoint
 
 # Seconds after which a static endpoint is stale, which is never.
@@ -33,9 +33,9 @@ class _Static(msgspec.Struct, frozen=True, gc=False):
     endpoint: RegisteredEndpoint
 
 
-def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, bool, str]:
+def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, Traits]:
     """Return the attributes in which static endpoints can differ."""
-    return endpoint.address, endpoint.identity, endpoint.traits.tls, endpoint.traits.protocol
+    return endpoint.address, endpoint.identity, endpoint.traits
 
 
 class StaticRouteRegistry(RouteRegistry):
@@ -67,15 +67,15 @@ class StaticRouteRegistry(RouteRegistry):
                 known[_identity(static.endpoint)] = static.endpoint
                 await pace.keep()
             wanted: dict[_Place, _Static] = {}
-            made: dict[tuple[str, StaticEndpoint], RegisteredEndpoint] = {}
+            made: dict[tuple[str, StaticBalancing, StaticEndpoint], RegisteredEndpoint] = {}
             for route in routes:
                 for given in route.endpoints:
-                    endpoint = made.get((route.app_id, given))
+                    endpoint = made.get((route.app_id, route.balancing, given))
                     if endpoint is None:
-                        endpoint = self._new_static_endpoint(route.app_id, given)
+                        endpoint = self._new_static_endpoint(route.app_id, route.balancing, given)
                         # An unchanged endpoint stays the same object, so that workers keep its connections.
                         endpoint = known.get(_identity(endpoint), endpoint)
-                        made[route.app_id, given] = endpoint
+                        made[route.app_id, route.balancing, given] = endpoint
                     wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
                     await pace.keep()
             changed = 0
@@ -154,7 +154,9 @@ class StaticRouteRegistry(RouteRegistry):
     def _is_ours(self, endpoint: RegisteredEndpoint) -> bool:
         return endpoint.traits.stale_threshold == NEVER or super()._is_ours(endpoint)
 
-    def _new_static_endpoint(self, app_id: str, given: StaticEndpoint) -> RegisteredEndpoint:
+    def _new_static_endpoint(
+        self, app_id: str, balancing: StaticBalancing, given: StaticEndpoint
+    ) -> RegisteredEndpoint:
         host, _, _ = str(parse_backend_address(given.address)).rpartition(":")
         port = parse_backend_address(given.address).port
         endpoint = self.new_endpoint(
@@ -167,7 +169,10 @@ class StaticRouteRegistry(RouteRegistry):
                 private_instance_id=given.instance_id,
                 private_instance_index=given.index,
                 protocol=given.protocol,
-            )
+                # By name, so that a route goes back to the router's own when the file no longer has another.
+                options=Options(balancing.algorithm or self.balancing.algorithm),
+            ),
+            hashing=balancing.hashing,
         )
         endpoint.traits = msgspec.structs.replace(endpoint.traits, stale_threshold=NEVER)
         return endpoint

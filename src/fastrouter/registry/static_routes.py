@@ -5,6 +5,9 @@ A routes file is YAML:
     routes:
       - route: app.example.com/api      # HOST[/PATH]
         app_id: 5e1c…                   # optional, for X-Cf-Applicationid and the access log
+      loadbalancing: hash             # optional: round-robin, least-connection or hash; for hash one of
+      hash_header: X-Tenant           # hash_header, hash_cookie (a name) and hash_by (path or client-address),
+      hash_balance: 1.25              # and optionally how much more than the average an endpoint may have
         endpoints:
           - address: 10.0.1.2:61001     # HOST:PORT
             instance_id: 0f3a…          # optional
@@ -14,13 +17,20 @@ A routes file is YAML:
             protocol: http2             # optional: http2 by ALPN over TLS, h2c without TLS, or http1
 """
 
-from typing import Annotated, Literal
+import math
+import re
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import yaml
 
 from fastrouter._core import Endpoint
+from fastrouter.ipc.table_changes import HashRule
 from fastrouter.net.address import parse_backend_address
+from fastrouter.registry.endpoint import HASH
+
+# RFC 9110 section 5.6.2: what the names of headers and cookies are.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class RoutesError(ValueError):
@@ -41,14 +51,37 @@ class StaticEndpoint(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
         parse_backend_address(self.address)
 
 
+class StaticBalancing(NamedTuple):
+    """How requests are balanced: the algorithm, empty for the router's own, and the rule of `hash`."""
+
+    algorithm: str
+    hashing: HashRule | None
+
+
 class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A route (`HOST[/PATH]`, where HOST may be `*.DOMAIN`) and the backends that serve it."""
 
     route: str
     endpoints: Annotated[tuple[StaticEndpoint, ...], msgspec.Meta(min_length=1)]
     app_id: str = ""
+    loadbalancing: Literal["", "round-robin", "least-connection", "hash"] = ""
+    hash_header: str = ""
+    hash_cookie: str = ""
+    hash_by: Literal["", "path", "client-address"] = ""
+    hash_balance: float = 0.0
+
+    @property
+    def balancing(self) -> StaticBalancing:
+        """How its requests are balanced."""
+        if self.loadbalancing != HASH:
+            return StaticBalancing(self.loadbalancing, None)
+        if self.hash_by:
+            return StaticBalancing(HASH, HashRule(self.hash_by, "", self.hash_balance))
+        source, name = ("header", self.hash_header) if self.hash_header else ("cookie", self.hash_cookie)
+        return StaticBalancing(HASH, HashRule(source, name, self.hash_balance))
 
     def __post_init__(self) -> None:
+        self._check_balancing()
         if "://" in self.route:
             raise ValueError(f"{self.route!r} has a scheme: expected HOST[/PATH]")
         if "?" in self.route:
@@ -64,6 +97,19 @@ class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
             host, port = parse_backend_address(endpoint.address)
             # The data plane refuses an id that is no header value.
             Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
+
+    def _check_balancing(self) -> None:
+        sources = [source for source in (self.hash_header, self.hash_cookie, self.hash_by) if source]
+        if self.loadbalancing != HASH:
+            if sources or self.hash_balance:
+                raise ValueError(f"{self.route!r} has keys of `hash`, but its loadbalancing is not that")
+            return
+        if len(sources) != 1:
+            raise ValueError(f"{self.route!r} needs one of hash_header, hash_cookie and hash_by")
+        if not self.hash_by and not _TOKEN.fullmatch(sources[0]):
+            raise ValueError(f"{sources[0]!r} is no name of a header or cookie")
+        if self.hash_balance != 0 and not 1 <= self.hash_balance < math.inf:
+            raise ValueError(f"hash_balance must be 0 or at least 1, not {self.hash_balance:g}")
 
 
 class RoutesFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

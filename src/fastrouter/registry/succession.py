@@ -30,8 +30,8 @@ def handed_endpoint(number: int, endpoint: RegisteredEndpoint, failed_ago: float
         isolation_segment=traits.isolation_segment,
         route_service_url=traits.route_service_url,
         algorithm=traits.algorithm,
-        hash_header=traits.hash_header,
-        hash_balance=traits.hash_balance,
+        hash_header=traits.hashing.name if traits.hashing is not None else "",
+        hash_balance=traits.hashing.balance if traits.hashing is not None else 0.0,
         updated_at_ns=endpoint.updated_at_ns,
         stale_threshold=traits.stale_threshold,
         tag_guid=traits.modification_tag.guid,
@@ -71,7 +71,9 @@ def hand_over_routes(
                     yield handed_endpoint(number, endpoint, failed_ago(endpoint.number))
                 handed.append(HandedMember(number, age(member)))
             unchanged_for = clock() - route.changed_at
-            yield HandedRoute(route.uri, tuple(handed), route.route_service_url, route.algorithm, unchanged_for)
+            yield HandedRoute(
+                route.uri, tuple(handed), route.route_service_url, route.algorithm, unchanged_for, route.hashing
+            )
 
 
 def registration_of(handed: HandedEndpoint) -> Registration:

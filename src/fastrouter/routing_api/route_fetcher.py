@@ -118,7 +118,7 @@ class RouteFetcher:
         await self._tokens.close()
 
     def _fatal(self, message: str, error: str) -> RouteFetcherError:
-        self._logger.error(message, error=error)
+        self._logger.fatal(message, error=error)
         return RouteFetcherError(f"{message}: {error}")
 
     async def _refresh_for_ever(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from fastrouter._core import Endpoint, RouteTable, Stats
-from fastrouter.ipc.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import BatchDecoder, Change, Drop, Forget, HashRule, Introduce, Put, Remove, SetRoute
 
 
 class TableApplier:
@@ -56,9 +56,16 @@ class TableApplier:
                 self._table.unregister(uri, address)
             case Drop(uri):
                 self._table.drop(uri)
-            case SetRoute(uri, route_service_url, algorithm, latency_row):
+            case SetRoute(uri, route_service_url, algorithm, latency_row, hashing):
+                rule = hashing or HashRule()
                 self._table.set_route(
-                    uri, route_service_url=route_service_url, algorithm=algorithm, latency_row=latency_row
+                    uri,
+                    route_service_url=route_service_url,
+                    algorithm=algorithm,
+                    latency_row=latency_row,
+                    hash_source=rule.source,
+                    hash_name=rule.name,
+                    hash_balance=rule.balance,
                 )
             case Forget(number):
                 self._endpoints[number] = None

@@ -248,6 +248,7 @@ cdef class RoundTrip:
     cdef RouteService service                   # it visits; None: it goes to a backend
     cdef Endpoint endpoint                      # of the current attempt
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
+    cdef int hash_slot                          # where the next look by hash begins; -1: nothing of the request is hashed
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
     cdef int64_t started_ns                     # CLOCK_MONOTONIC, begin of the first attempt; 0 without one
@@ -269,6 +270,7 @@ cdef class RoundTrip:
     cdef int visit(self, RouteService service, Endpoint endpoint) except -1
     cdef int name_endpoint(self, Endpoint endpoint) except -1
     cdef void set_cursor(self, Py_ssize_t cursor) noexcept
+    cdef void set_hash_slot(self, int slot) noexcept
     cdef int begin(self, Exchange exchange) except -1
     cdef int _begin_visit(self, Exchange exchange) except -1
     cdef int _begin_sending(self, Exchange exchange) except -1

@@ -30,6 +30,8 @@ cdef int serve(Exchange exchange, Head head) except -1:
             return 0
         prepare_request(exchange, head)                         # 22 reverse proxy
         read_sticky(exchange, head)                             #    round plane: who should serve,
+        if exchange.round_trip.pool.hashing is not None and exchange.round_trip.service is None:
+            read_hash_key(exchange, head)
         if exchange.plane.logs_debug:
             exchange.round_trip.pool.log_algorithm(exchange)
         exchange.round_trip.begin(exchange)                     #    and the first attempt
@@ -98,6 +100,8 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
         return True
     find_route(exchange)
     if exchange.round_trip.pool is not None:
+        if exchange.round_trip.pool.hashing is not None:
+            read_hash_key(exchange, head)
         if exchange.plane.logs_debug:
             exchange.round_trip.pool.log_algorithm(exchange)
         exchange.round_trip.name_endpoint(exchange.round_trip.pool.select(exchange))

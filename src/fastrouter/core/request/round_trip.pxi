@@ -9,6 +9,7 @@ cdef class RoundTrip:
 
     def __cinit__(self):
         self.cursor = -1
+        self.hash_slot = -1
 
     # --- where it goes
 
@@ -30,6 +31,9 @@ cdef class RoundTrip:
 
     cdef void set_cursor(self, Py_ssize_t cursor) noexcept:
         self.cursor = cursor
+
+    cdef void set_hash_slot(self, int slot) noexcept:
+        self.hash_slot = slot
 
     # --- attempts
 

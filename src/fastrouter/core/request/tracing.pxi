@@ -1,4 +1,7 @@
 # Tracing: the ids of a request's trace, taken over from the client's headers or made anew, and sent on (spec 4.2).
+#
+# Gorouter puts a span of its own in front of the app's, which nobody ever sees. Where the router is to propagate only, headers stay as
+# they are, and their ids are those of the log.
 
 # A longer tracestate is ignored.
 cdef Py_ssize_t TRACESTATE_MAX = 2048
@@ -15,6 +18,8 @@ cdef int trace_zipkin(Exchange exchange, Head head) except -1:
         exchange.plane.log(LOG_ERROR, "failed-to-parse-single-header", {"error": "not a b3 header"})
     if head.value_of(HEADER_X_B3_TRACEID).length and head.value_of(HEADER_X_B3_SPANID).length:
         return adopt_b3_headers(exchange, head)
+    if exchange.plane.settings.propagates_only:
+        return 0
     name_trace(&exchange.request.trace)
     set_header(exchange, head, HEADER_X_B3_TRACEID, exchange.request.trace.id, exchange.request.trace.id_length)
     set_header(exchange, head, HEADER_X_B3_SPANID, exchange.request.trace.span_id, 16)
@@ -76,6 +81,8 @@ cdef int adopt_b3_headers(Exchange exchange, Head head) except -1:
             "span-id": head.text_of(HEADER_X_B3_SPANID).decode("utf-8", "replace"),
         })
     adopt_zipkin_ids(&exchange.request.trace, trace, span)
+    if exchange.plane.settings.propagates_only:
+        return 0
     begin_message()
     if memcmp(trace, ZEROS, 32) != 0 and memcmp(span, ZEROS, 16) != 0:
         put_b3_ids(&exchange.request.trace)
@@ -120,7 +127,11 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     cdef char trace[32]
     cdef char flags[2]
     cdef char parent[16]
-    cdef bint goes_on = read_traceparent(trace, flags, head)
+    cdef bint goes_on = read_traceparent(trace, parent, flags, head)
+    if exchange.plane.settings.propagates_only:
+        if goes_on and exchange.request.trace.id_length == 0:
+            adopt_ids(&exchange.request.trace, trace, 32, parent)
+        return 0
     if goes_on:
         write_hex_bytes(parent, random_bytes(8), 8)
         if exchange.request.trace.id_length == 0:
@@ -149,14 +160,14 @@ cdef int trace_w3c(Exchange exchange, Head head) except -1:
     return set_header(exchange, head, HEADER_TRACESTATE, _message, end_message())
 
 
-cdef bint read_traceparent(char* trace, char* flags, Head head) noexcept:
-    """Trace id and flags of a `traceparent`. What stands where the dashes belong is not looked at, as in Gorouter."""
+cdef bint read_traceparent(char* trace, char* parent, char* flags, Head head) noexcept:
+    """Trace id, parent id and flags of a `traceparent`. What stands where the dashes belong is not looked at, as in Gorouter."""
     cdef Slice value = head.value_of(HEADER_TRACEPARENT)
     cdef const char* text = head.base + value.start
-    cdef char other[16]
+    cdef char version[2]
     return (
-        value.length == 55 and read_hex(other, 2, text, 2) and read_hex(trace, 32, text + 3, 32)
-        and read_hex(other, 16, text + 36, 16) and read_hex(flags, 2, text + 53, 2)
+        value.length == 55 and read_hex(version, 2, text, 2) and read_hex(trace, 32, text + 3, 32)
+        and read_hex(parent, 16, text + 36, 16) and read_hex(flags, 2, text + 53, 2)
     )
 
 

@@ -1,5 +1,24 @@
 # routing: from Host and path to an endpoint.
 
+cdef enum:
+    MAGLEV_SLOTS = 3001         # as in Gorouter; a prime
+    MAGLEV_FREE = 65535         # no endpoint has the slot yet
+    LOOKS_AT_ONCE = 200000      # at slots, in half a millisecond; a thousand endpoints mostly need 30,000
+    COUNTS_AT_ONCE = 32         # endpoints that a selection asks for their requests in flight
+
+cdef enum:
+    # What of a request is hashed.
+    HASH_NOTHING
+    HASH_HEADER
+    HASH_COOKIE
+    HASH_PATH
+    HASH_CLIENT_ADDRESS
+
+# An endpoint's own order of all slots.
+cdef struct MaglevTurn:
+    unsigned short at           # the slot that it wants next
+    unsigned short step         # from one to the next
+
 cdef class Endpoint:
     cdef bytes address_bytes                    # host:port, its identity
     cdef bytes headers                          # the X-Cf-* lines of every request to it; the next three point into it
@@ -32,19 +51,49 @@ cdef class Endpoint:
     cdef bint is_instance(self, bytes identity) noexcept
     cdef bytes cookie_identity(self)
     cdef str certificate_name(self)
+    cdef str hash_identity(self)
     cdef ConnectionPool connection_pool(self)
     cdef int take_over(self, Endpoint predecessor) except -1
+
+cdef class MaglevTable:
+    cdef list members                           # of Endpoint, in the order of their identities
+    cdef int count                              # of them
+    cdef unsigned short slots[MAGLEV_SLOTS]     # positions in `members`, or MAGLEV_FREE
+    cdef int filled                             # slots that are not free
+    cdef int next                               # member whose turn it is
+    cdef MaglevTurn* turns                      # by member
+    cdef int* counts                            # requests in flight by member, as counted last; NULL: nobody has asked
+    cdef int64_t total                          # their sum
+    cdef int counted                            # member that is counted next
+    cpdef bint fill(self, int looks=*) except -1
+    cdef int64_t in_flight(self, int index) except -1
+    cdef void _count(self, int index) noexcept
+
+cdef class HashRouting:
+    cdef int source                             # HASH_*
+    cdef bytes name                             # of the header, in lower case, or of the cookie
+    cdef int kind                               # HEADER_* of the header
+    cdef double balance                         # more than so many times the average is too much for one; 0: nothing is
+    cdef MaglevTable table                      # None until a request needs it
+    cdef bint is_same_as(self, HashRouting other) noexcept
+    cdef int on_change(self) except -1
+    cdef bint is_ready(self, EndpointPool pool) except -1
+    cdef Endpoint select(self, EndpointPool pool, Exchange exchange)
+    cdef bint _may_take(self, EndpointPool pool, Exchange exchange, int index, bint is_logged) except -1
 
 cdef class EndpointPool:
     cdef bytes name                             # its URI as registered first, case kept
     cdef readonly list endpoints                # of Endpoint, in registration order
     cdef readonly str route_service_url
     cdef readonly str algorithm                 # of this route; None or "" for the default
+    cdef HashRouting hashing                    # None unless that is `hash`
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
     cdef short latency_row                      # of the histogram by route; 0 for all that have none of their own
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
+    cdef int _on_change(self) except -1
+    cdef int set_hashing(self, HashRouting hashing) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
     cdef bint _is_least_connection(self, Settings settings) except -1

@@ -143,6 +143,10 @@ cdef class Endpoint:
         """The name or, without one, the address that its certificate must have (spec 5.6)."""
         return self.server_cert_domain_san or self.host
 
+    cdef str hash_identity(self):
+        """By which it is known where requests are balanced by hash: its instance id or, without one, its address."""
+        return self.instance_id or self.address
+
     cdef ConnectionPool connection_pool(self):
         """Its connections that may serve another request; made when the first request needs them."""
         if self.connections is None:

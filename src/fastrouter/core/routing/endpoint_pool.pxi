@@ -35,13 +35,23 @@ cdef class EndpointPool:
         else:
             endpoint.take_over(<Endpoint>self.endpoints[at])
             self.endpoints[at] = endpoint
-        return 0
+        return self._on_change()
 
     cdef bint remove(self, bytes address) except -1:
         cdef Py_ssize_t at = self.find(address)
         if at >= 0:
             del self.endpoints[at]
+            self._on_change()
         return at >= 0
+
+    cdef int _on_change(self) except -1:
+        return 0 if self.hashing is None else self.hashing.on_change()
+
+    cdef int set_hashing(self, HashRouting hashing) except -1:
+        """Balance by hash from now on, or no longer (None)."""
+        if hashing is None or self.hashing is None or not hashing.is_same_as(self.hashing):
+            self.hashing = hashing
+        return 0
 
     cdef Py_ssize_t find(self, bytes address) except -2:
         """Position of the endpoint at `address` (host:port), -1 without it."""
@@ -67,15 +77,21 @@ cdef class EndpointPool:
                 return endpoint
             if exchange.request.must_stick:
                 return None
+        if self.hashing is not None and exchange.round_trip.hash_slot >= 0 and self.hashing.is_ready(self):
+            return self.hashing.select(self, exchange)
         if self._is_least_connection(settings):
             return self._least_connection(settings, exchange.round_trip.attempt <= 1)
         return self._round_robin(exchange, settings)
 
     cdef bint _is_least_connection(self, Settings settings) except -1:
-        return (self.algorithm or settings.balancing_algorithm) == "least-connection"
+        # Where a request has no hash, the router's own algorithm steps in.
+        cdef str own = self.algorithm if self.hashing is None else None
+        return (own or settings.balancing_algorithm) == "least-connection"
 
     cdef int log_algorithm(self, Exchange exchange) except -1:
-        """Log by which algorithm a request's endpoints are selected."""
+        """Log by which algorithm a request's endpoints are selected; as in Gorouter, not that it is by hash."""
+        if self.hashing is not None and exchange.round_trip.hash_slot >= 0:
+            return 0
         cdef str name = "least-connection" if self._is_least_connection(exchange.plane.settings) else "round-robin"
         return exchange.log(LOG_DEBUG, f"endpoint-iterator-with-{name}-lb-algo", {})
 
@@ -162,12 +178,13 @@ cdef class EndpointPool:
     cdef bint is_exhausted_for(self, Exchange exchange) noexcept:
         """Whether `select` has found no endpoint because all are at their limit.
 
-        A request that must stick to its instance is not refused for the limit as long as others have room (spec 5.2.1).
+        A request that must stick to its instance is not refused for the limit as long as others have room (spec 5.2.1); nor is
+        one that finds all of them busier than `hash_balance` allows.
         """
         if PyList_GET_SIZE(self.endpoints) == 0:
             return False
-        # Without a sticky instance only full endpoints lead to this, even if one of them has room again by now.
-        return not exchange.request.must_stick or not self.has_room(exchange.plane.settings)
+        # With neither, only full endpoints lead to this, even if one of them has room again by now.
+        return (self.hashing is None and not exchange.request.must_stick) or not self.has_room(exchange.plane.settings)
 
     cdef int _forget_marks(self) noexcept:
         cdef Py_ssize_t i

@@ -78,17 +78,22 @@ cdef class RouteTable:
             node.children = None
         return True
 
-    def set_route(self, str uri, *, str route_service_url="", str algorithm="", int latency_row=0):
+    def set_route(self, str uri, *, str route_service_url="", str algorithm="", int latency_row=0, str hash_source="",
+                  str hash_name="", double hash_balance=0.0):
         """Set the attributes of a route as a whole; the last registration wins (spec 3.4).
 
-        `latency_row` is that of `fastrouter_route_latency_seconds`; raises ValueError if there is no such row.
+        `latency_row` is that of `fastrouter_route_latency_seconds`. With the algorithm `hash`, requests are balanced by their
+        `hash_source`: `header` or `cookie` of the name `hash_name`, `path` or `client-address`. Raises ValueError for a row or
+        a source that there is not.
         """
         cdef EndpointPool pool = self._pool_of(uri)
+        cdef HashRouting hashing = HashRouting(hash_source, hash_name, hash_balance) if algorithm == "hash" else None
         if not 0 <= latency_row < HISTOGRAM_ROWS[HISTOGRAM_ROUTE]:
             raise ValueError(f"row must be 0..{HISTOGRAM_ROWS[HISTOGRAM_ROUTE] - 1}, not {latency_row}")
         if pool is not None:
             pool.route_service_url = route_service_url
             pool.algorithm = algorithm
+            pool.set_hashing(hashing)
             pool.latency_row = <short>latency_row
 
     cdef EndpointPool _pool_of(self, str uri):

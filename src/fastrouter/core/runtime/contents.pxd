@@ -125,6 +125,7 @@ cdef class Settings:
     cdef readonly bint traces_zipkin            # B3 headers
     cdef readonly bint traces_w3c               # traceparent, tracestate
     cdef readonly str w3c_tenant_id
+    cdef readonly bint propagates_only          # trace headers stay as they are
     cdef bytes tracestate_key                   # of the router's own entry
     cdef readonly object backend_tls            # ssl.SSLContext for TLS endpoints
     cdef readonly object backend_http2_tls      # the same for those that may speak HTTP/2: it offers that by ALPN

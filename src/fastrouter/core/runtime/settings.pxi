@@ -45,6 +45,7 @@ cdef class Settings:
         bint traces_zipkin=False,
         bint traces_w3c=False,
         str w3c_tenant_id="",
+        bint propagates_only=False,
         backend_tls=None,
         backend_http2_tls=None,
         str healthcheck_user_agent="HTTP-Monitor/1.1",
@@ -104,6 +105,7 @@ cdef class Settings:
         self.observes_routes = observes_routes
         self.traces_zipkin = traces_zipkin
         self.traces_w3c = traces_w3c
+        self.propagates_only = propagates_only
         self.w3c_tenant_id = _header_text("w3c_tenant_id", w3c_tenant_id)
         self.tracestate_key = f"{w3c_tenant_id}@gorouter".encode() if w3c_tenant_id else b"gorouter"
         self.backend_tls = backend_tls
