@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fastrouter.cli.gorouter_options import options_of
 from fastrouter.config import Config, ConfigError
-from fastrouter.config.decoding import line_of
+from fastrouter.config.decoding import line_of, written_key
 from fastrouter.config.validation import start_faults as panics_of
 from fastrouter.control.preparation import tls_faults
 from fastrouter.gotemplate.error_template import ErrorTemplate
@@ -68,6 +68,9 @@ def prepare_start(config: Config, routes_file: str | None = None) -> Start:
         file_routes = load_routes_file(routes_file) if routes_file is not None else ()
     except (RoutesError, OSError) as error:
         faults.append(_routes_fault(str(routes_file), error_text(error)))
+    if not config.nats.enabled and routes_file is None and not config.has_routing_api:
+        text = "without NATS, routes come from a file (-routes FILE) or from the routing API, and there is neither"
+        faults.append(_logged(_fault(config, text, "nats.enabled"), "Error loading config:"))
     faults += _access_log_faults(config)
     faults += _metrics_faults(config)
     faults += _tls_faults(config)
@@ -108,6 +111,7 @@ def listeners_of(config: Config) -> Iterator[Listener]:
 
 
 def _fault(config: Config, text: str, key: str) -> ConfigError:
+    key = written_key(key, config.derived.lines)
     return ConfigError(text, key, line_of(key, config.derived.lines))
 
 

@@ -104,7 +104,11 @@ class Config(Section, frozen=True, kw_only=True):
     ca_certs: Annotated[
         tuple[str, ...], Key("CAs, besides the system's, that verify backends and route services, PEM")
     ] = ()
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
     client_ca_certs: Annotated[str, Key("CAs that verify clients, PEM")] = ""
+    client_ca_certs_file: Annotated[
+        str, Key("Their file, in place of `client_ca_certs` (ours)", holds="client_ca_certs")
+    ] = ""
     skip_ssl_validation: Annotated[bool, Key("Accept any certificate of a route service")] = False
     forwarded_client_cert: Annotated[
         str, Key("What becomes of X-Forwarded-Client-Cert", choices=FORWARDED_CLIENT_CERT_MODES)

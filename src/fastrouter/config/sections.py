@@ -18,7 +18,9 @@ class KeyPair(Section, frozen=True, kw_only=True):
     """A certificate chain with its private key, both in PEM."""
 
     cert_chain: Annotated[str, Key("Certificate chain, PEM")] = ""
+    cert_chain_file: Annotated[str, Key("Its file, in place of `cert_chain` (ours)", holds="cert_chain")] = ""
     private_key: Annotated[str, Key("Its private key, PEM", secret=True)] = ""
+    private_key_file: Annotated[str, Key("Its file, in place of `private_key` (ours)", holds="private_key")] = ""
 
 
 class StatusRoutes(Section, frozen=True, kw_only=True):
@@ -32,7 +34,9 @@ class StatusTLS(Section, frozen=True, kw_only=True):
 
     port: Annotated[Port, Key("Port of the health endpoints over TLS")] = 8443
     certificate: Annotated[str, Key("Its certificate chain, PEM")] = ""
+    certificate_file: Annotated[str, Key("Its file, in place of `certificate` (ours)", holds="certificate")] = ""
     key: Annotated[str, Key("Its private key, PEM", secret=True)] = ""
+    key_file: Annotated[str, Key("Its file, in place of `key` (ours)", holds="key")] = ""
 
 
 class Status(Section, frozen=True, kw_only=True):
@@ -62,6 +66,9 @@ class NatsHost(Section, frozen=True, kw_only=True):
 class Nats(KeyPair, frozen=True, kw_only=True):
     """`nats`: the bus where backends register; the pair is the client's, and may be left out."""
 
+    enabled: Annotated[
+        bool, Key("Take registrations; `false` needs a file of static routes, or the routing API (ours)")
+    ] = True
     hosts: Annotated[tuple[NatsHost, ...], Key("Servers; one that fails is followed by another, for ever")] = (
         NatsHost(hostname="localhost", port=4222),
     )
@@ -69,6 +76,7 @@ class Nats(KeyPair, frozen=True, kw_only=True):
     pass_: Annotated[str, Key("Password of that user", secret=True)] = msgspec.field(default="", name="pass")
     tls_enabled: Annotated[bool, Key("Connect with TLS")] = False
     ca_certs: Annotated[str, Key("CAs that verify the servers, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
 
 
 class LoggingFormat(Section, frozen=True, kw_only=True):
@@ -214,6 +222,7 @@ class RoutingAPI(KeyPair, frozen=True, kw_only=True):
     port: Annotated[Int, Key("Port")] = 0
     auth_disabled: Annotated[bool, Key("Send no token")] = False
     ca_certs: Annotated[str, Key("CAs that verify it, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
 
 
 class Backends(KeyPair, frozen=True, kw_only=True):
@@ -266,6 +275,7 @@ class MutualTLSDomain(Section, frozen=True, kw_only=True):
     name: Annotated[str, Key("`app.example.com` or `*.example.com`")] = ""
     domain: Annotated[str, Key("Another spelling of `name`")] = ""
     ca_certs: Annotated[str, Key("CAs that verify clients of this domain, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
     forwarded_client_cert: Annotated[
         str, Key("As the global key, for this domain", choices=FORWARDED_CLIENT_CERT_MODES)
     ] = "sanitize_set"

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl_names
-from fastrouter.config.decoding import Lines, UnknownKey, line_of
+from fastrouter.config.decoding import Lines, UnknownKey, line_of, written_key
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import (
     AZ_PREFERENCES,
@@ -60,7 +60,7 @@ def process(config: Config, lines: Lines, faults: list[ConfigError]) -> Config:
 
     `faults` has the keys that could not be decoded. They are not what the file says, so no rule is held against them.
     """
-    fail = _new_fail(lines, faults, [fault.key for fault in faults])
+    fail = _new_fail(lines, faults, [fault.key.removesuffix("_file") for fault in faults])
     config = _with_derived_values(config, fail)
     _check_identities(config, fail)
     _check_health(config, fail)
@@ -93,6 +93,7 @@ def _new_fail(lines: Lines, faults: list[ConfigError], refused: Sequence[str] = 
 
     def fail(text: str, key: str, because: str = "") -> None:
         if not is_refused(key) and not (because and is_refused(because)):
+            key = written_key(key, lines)
             faults.append(ConfigError(text, key, line_of(key, lines) or line_of(because, lines)))
 
     return fail
@@ -141,7 +142,7 @@ def _check_identities(config: Config, fail: Fail) -> None:
     if config.has_routing_api:
         _check_pair(config.routing_api, "routing_api", "Error loading key pair", fail)
         _check_bundle(config.routing_api.ca_certs, "routing_api.ca_certs", fail)
-    if config.nats.tls_enabled:
+    if config.nats.enabled and config.nats.tls_enabled:
         # Later Gorouters do without a client certificate; the baseline would refuse two empty texts (spec 9.12).
         if config.nats.cert_chain or config.nats.private_key:
             _check_pair(config.nats, "nats", "Error loading NATS key pair", fail)
