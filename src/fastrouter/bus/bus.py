@@ -69,7 +69,7 @@ class Bus:
             options.servers,
             user=options.user,
             password=options.password,
-            tls=_tls_context(options.tls) if options.tls is not None else None,
+            tls=tls_context(options.tls) if options.tls is not None else None,
             ping_interval=options.ping_interval,
             on_closed=on_closed,
         )
@@ -126,7 +126,8 @@ class Bus:
         await self._connection.close()
 
 
-def _tls_context(tls: BusTLS) -> ssl.SSLContext:
+def tls_context(tls: BusTLS) -> ssl.SSLContext:
+    """Make the context for TLS to the servers. Raises ssl.SSLError and OSError."""
     if not tls.cert_chain:
         return client_tls(tls.ca_certs, None, None)
     with identity_files(tls.cert_chain, tls.private_key) as paths:

@@ -1,4 +1,4 @@
-"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`, `completion`.
+"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`, `completion`, `man`.
 
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
@@ -13,6 +13,9 @@ import click
 
 from fastrouter import __version__
 from fastrouter.cli.config_commands import check_command, config_group
+from fastrouter.cli.nats_commands import nats_group
+from fastrouter.cli.whole_help import WholeGroup
+from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger, TimestampFormat
 from fastrouter.net.address import MAX_PORT, Address, parse_listen_address
 from fastrouter.process import signals
@@ -89,7 +92,7 @@ def _settings_options(command: _Command) -> _Command:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=WholeGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Route HTTP requests to the instances of applications, as Cloud Foundry's Gorouter does."""
@@ -109,6 +112,12 @@ def cli() -> None:
     "--tls-cert", metavar="FILE", help="Clients speak TLS: this certificate chain, PEM, read again on SIGHUP."
 )
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, MAX_PORT),
+    metavar="PORT",
+    help="Serve /health on this port of all interfaces, for load balancers; 0: any free port.",
+)
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, MAX_PORT),
@@ -149,6 +158,7 @@ def run(
     routes_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
+    health_port: int | None,
     metrics_port: int | None,
     access_log: str | None,
     disable_log_refused_requests: bool,
@@ -173,7 +183,7 @@ def run(
         except RoutesError as error:
             raise click.BadParameter(str(error), param_hint="'--routes'") from error
         except OSError as error:
-            raise click.BadParameter(f"{routes_file}: {error.strerror}", param_hint="'--routes'") from error
+            raise click.BadParameter(error_text(error), param_hint="'--routes'") from error
     data_plane = {
         "backend_keep_alive": not disable_backend_keep_alive,
         **{name: value for name, value in settings.items() if value is not None},
@@ -193,14 +203,17 @@ def run(
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
     from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
+    from fastrouter.control.preparation import check_tls  # noqa: PLC0415
     from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
     from fastrouter.observe.metrics_listener import MetricsOptions  # noqa: PLC0415
+    from fastrouter.observe.status_listeners import StatusOptions  # noqa: PLC0415
 
     options = RouterOptions(
         listen=None if front_tls else listen,
         tls_listen=listen if front_tls else None,
         front_tls=front_tls,
         read_again=read_again,
+        status=None if health_port is None else StatusOptions(health_port=health_port),
         metrics=None if metrics_port is None else MetricsOptions(port=metrics_port),
         routes=routes,
         routes_file=routes_file,
@@ -210,7 +223,12 @@ def run(
         access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
     )
-    _end(lambda: app.run(options, logger))
+
+    def start() -> bool:
+        check_tls(options, logger)
+        return app.run(options, logger)
+
+    _end(start)
 
 
 def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[], Reread]]":
@@ -255,7 +273,12 @@ def _end(run: Callable[[], bool]) -> NoReturn:
 
 
 @cli.command()
-@click.option("--pid", type=click.IntRange(min=1), required=True, help="Process id of the router: of its main process.")
+@click.option(
+    "--pid",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Process id of the router: of its main process.  [default: the one router that runs here]",
+)
 @click.option(
     "--timeout",
     type=SECONDS,
@@ -264,10 +287,20 @@ def _end(run: Callable[[], bool]) -> NoReturn:
     metavar="SECONDS",
     help="How long to wait for the outcome.",
 )
-def upgrade(*, pid: int, timeout: float) -> None:
+def upgrade(*, pid: int | None, timeout: float) -> None:
     """Have a running router replaced by a new process of the installed version, without a lost request."""
-    from fastrouter.control.upgrade import NoRouterError, upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
+    from fastrouter.control.upgrade import (  # noqa: PLC0415 `--help` and `version` need none of it
+        NoRouterError,
+        running_routers,
+        upgrade_and_wait,
+    )
 
+    if pid is None:
+        found = running_routers()
+        if len(found) != 1:
+            several = f"several routers run here ({', '.join(map(str, found))})" if found else "no router runs here"
+            raise click.ClickException(f"{several}: say which one with --pid")
+        (pid,) = found
     try:
         outcome = upgrade_and_wait(pid, timeout)
     except TimeoutError as error:
@@ -275,7 +308,7 @@ def upgrade(*, pid: int, timeout: float) -> None:
     except NoRouterError as error:
         raise click.ClickException(f"process {pid} {error}") from error
     except OSError as error:
-        raise click.ClickException(f"process {pid}: {error.strerror}") from error
+        raise click.ClickException(f"process {pid}: {error_text(error)}") from error
     if outcome.successor is None:
         raise click.ClickException(f"process {pid} goes on: {outcome.error}")
     click.echo(outcome.successor)
@@ -310,8 +343,17 @@ def completion(shell: str) -> None:
     click.echo(source(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
 
 
+@cli.command("man")
+def manual() -> None:
+    """Print the manual page, for `fastrouter man | man -l -` or for a package to install as fastrouter.1."""
+    from fastrouter.cli.manual import page  # noqa: PLC0415
+
+    click.echo(page(cli, PROGRAM), nl=False)
+
+
 cli.add_command(check_command)
 cli.add_command(config_group)
+cli.add_command(nats_group)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,7 +24,7 @@ from fastrouter.control.drain import Drain
 from fastrouter.control.observation import Observation
 from fastrouter.control.options import RouterOptions, StartError
 from fastrouter.control.predecessor import Predecessor
-from fastrouter.control.preparation import check_tls, open_access_log, raise_open_file_limit
+from fastrouter.control.preparation import open_access_log, raise_open_file_limit, try_shared_sessions
 from fastrouter.control.pruning import Pruning
 from fastrouter.control.reload import Reload
 from fastrouter.control.succession import Succession
@@ -33,6 +33,7 @@ from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
 from fastrouter.ipc.shared_stats import SLOTS, SharedStats
 from fastrouter.logs.access import AccessLogFile
+from fastrouter.logs.library_faults import log_library_faults
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.net.address import Address
@@ -66,9 +67,9 @@ class Addresses(NamedTuple):
 def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Addresses], None] | None = None) -> bool:
     """Run a router until a signal ends it; the caller has logged `starting` and holds signals back.
 
-    `on_started` is called once when everything serves. Returns False if the router
-    had to give up. Raises StartError. The caller ends the process: the event loop is left as it is, because closing it
-    would wait for whoever is resolving a name.
+    Its TLS has been checked (preparation.check_tls). `on_started` is called once when everything serves. Returns False
+    if the router had to give up. Raises StartError. The caller ends the process: the event loop is left as it is,
+    because closing it would wait for whoever is resolving a name.
     """
     return uvloop.new_event_loop().run_until_complete(_run(options, logger, on_started))
 
@@ -107,6 +108,7 @@ class Router:
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
         log_loop_faults(self._loop, logger)
+        log_library_faults(logger)
         # Why the router ends; the other two end a drain, too.
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()
@@ -277,7 +279,7 @@ class Router:
         if options.access_log.file is not None:
             self._reload.access_log = AccessLogFile(options.access_log.file, *log_descriptors[:2])
         await self._registry.replace_static([*options.routes, *options.file_routes])
-        check_tls(options, self._logger)
+        try_shared_sessions(options, self._logger)
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not is_successor:
             await self._observation.serve_status()

@@ -132,7 +132,8 @@ class Observation:
 
     def routes_address(self) -> Address | None:
         """Return where routes are served, None if they are not."""
-        return Address("127.0.0.1", self._status.routes.port) if self._status is not None else None
+        port = self._status.routes_port if self._status is not None else None
+        return Address("127.0.0.1", port) if port is not None else None
 
     def listeners(self) -> list[NamedListener]:
         """Return the listening sockets that there are."""
