@@ -98,7 +98,12 @@ async def _connect(bus: "str | BusOptions") -> "Client":
             options |= {"user": bus.user, "password": bus.password}
     try:
         await client.connect(
-            **options, allow_reconnect=False, connect_timeout=PATIENCE, error_cb=on_error, max_reconnect_attempts=0
+            **options,
+            connect_timeout=PATIENCE,
+            error_cb=on_error,
+            # Each server once, and then once more.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
         )
     except Exception as error:  # whatever it is, there is no connection
         shown = bus.rpartition("@")[2] if isinstance(bus, str) else ", ".join(map(str, bus.servers))

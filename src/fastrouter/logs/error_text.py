@@ -16,8 +16,8 @@ def error_text(error: BaseException) -> str:
     text = _MARKS.sub("", error.strerror or str(error)) or type(error).__name__
     if error.errno is not None:
         words = os.strerror(error.errno)
-        if text.startswith(words):
-            # Without what Python has added.
+        if text.startswith((words, "Connect call failed")):
+            # Without what Python has added; asyncio has put words of its own there.
             text = words.lower()
         elif error.errno < 0:
             # The resolver has negative numbers and texts of its own.
