@@ -32,6 +32,9 @@ PEM_KEYS = {
     "backends.private_key",
     "route_services.cert_chain",
     "route_services.private_key",
+    "admin.tls.cert_chain",
+    "admin.tls.private_key",
+    "admin.tls.client_ca_certs",
 }
 PAIR = {"cert_chain": "<cert>", "private_key": "<key>"}
 INLINE: dict[str, Any] = {
