@@ -298,9 +298,7 @@ class AdminTLS(KeyPair, frozen=True, kw_only=True):
     """`admin.tls`: TLS of `admin.listen`."""
 
     client_ca_certs: Annotated[str, Key("Callers show a certificate of these CAs, PEM")] = ""
-    client_ca_certs_file: Annotated[
-        str, Key("Their file, in place of `client_ca_certs`", holds="client_ca_certs")
-    ] = ""
+    client_ca_certs_file: Annotated[str, Key("Their file, in place of `client_ca_certs`", holds="client_ca_certs")] = ""
     client_role: Annotated[str, Key("What such a certificate allows without a token", choices=ADMIN_ROLES)] = "read"
 
 

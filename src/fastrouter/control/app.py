@@ -39,7 +39,6 @@ from fastrouter.ipc.messages import RouteServicesOptions, ServerTLS
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile
-from fastrouter.logs.library_faults import log_library_faults
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.net.address import Address
@@ -72,9 +71,9 @@ class Addresses(NamedTuple):
 def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Addresses], None] | None = None) -> bool:
     """Run a router until a signal ends it; the caller has logged `starting` and holds signals back.
 
-    Its TLS has been checked (preparation.check_tls). `on_started` is called once when everything serves. Returns False
-    if the router had to give up. Raises StartError. The caller ends the process: the event loop is left as it is,
-    because closing it would wait for whoever is resolving a name.
+    Its TLS has been checked. `on_started` is called once when everything serves. Returns False if the router had to
+    give up. Raises StartError. The caller ends the process: the event loop is left as it is, because closing it would
+    wait for whoever is resolving a name.
     """
     return uvloop.new_event_loop().run_until_complete(_run(options, logger, on_started))
 
@@ -113,7 +112,6 @@ class Router:
         self._on_started = on_started
         self._loop = asyncio.get_running_loop()
         log_loop_faults(self._loop, logger)
-        log_library_faults(logger)
         # Why the router ends; the other two end a drain, too.
         self._ending: asyncio.Future[_Ending] = self._loop.create_future()
         self._failure: asyncio.Future[str] = self._loop.create_future()

@@ -44,7 +44,6 @@ from fastrouter.ipc.messages import (
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile, FileSink, LineSink
-from fastrouter.logs.library_faults import log_library_faults
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.logs.syslog import SyslogSink
@@ -73,7 +72,6 @@ class Worker:
         self._stopped = self._loop.create_future()
         self._logger = Logger()
         log_loop_faults(self._loop, self._logger)
-        log_library_faults(self._logger)
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
         self._data_plane: DataPlane | None = None
@@ -153,7 +151,6 @@ class Worker:
     def _begin(self, begin: Begin) -> None:
         self._logger = Logger(begin.log_source, level=Level(begin.log_level), timestamps=begin.log_timestamps)
         log_loop_faults(self._loop, self._logger)
-        log_library_faults(self._logger)
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
         self._open_access_log(begin.access_log, stats)
