@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from fastrouter.cli.admin_output import ANSWER_IS_NO, NO_ROUTER, REFUSED
 from fastrouter.logs.error_text import error_text
 
 # Items that are asked for at a time; the API gives no more.
 PAGE_SIZE = 1000
-
-# Exit codes beside 0 and 2 (an unknown flag).
-REFUSED = 1
-NO_ROUTER = 3
-ANSWER_IS_NO = 4
 
 
 class AdminError(Exception):
@@ -41,8 +37,13 @@ class AdminClient:
     """Talks to the admin API behind the socket `path`; each answer has `timeout` seconds."""
 
     def __init__(self, path: str, timeout: float = 30.0) -> None:
-        self.path = path
+        self.place = path
         self._timeout = timeout
+
+    @staticmethod
+    def path(*segments: str) -> str:
+        """Return the path of these segments; whatever is in a name, it stays one of them."""
+        return "/v1/" + "/".join(quote(text, safe="") for text in segments)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the answer to a GET, with those parameters that are not None. Raises AdminError."""
@@ -54,7 +55,7 @@ class AdminClient:
         try:
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise AdminError(f"{self.path}: {error_text(error)}") from error
+            raise AdminError(f"{self.place}: {error_text(error)}") from error
         finally:
             connection.close()
         return json.loads(content) if content else None
@@ -84,7 +85,7 @@ class AdminClient:
                     yield json.loads("\n".join(data))
                     data.clear()
         except (OSError, http.client.HTTPException) as error:
-            raise AdminError(f"{self.path}: {error_text(error)}") from error
+            raise AdminError(f"{self.place}: {error_text(error)}") from error
         finally:
             connection.close()
 
@@ -93,7 +94,7 @@ class AdminClient:
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{path}?{urlencode(given)}" if given else path
-        connection = _UnixConnection(self.path, timeout)
+        connection = _UnixConnection(self.place, timeout)
         headers = {"Accept": "application/json, text/event-stream"}
         content = None
         if body is not None:
@@ -104,7 +105,7 @@ class AdminClient:
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise AdminError(f"no router answers at {self.path}: {error_text(error)}", NO_ROUTER) from error
+            raise AdminError(f"no router answers at {self.place}: {error_text(error)}", NO_ROUTER) from error
         if response.status >= 400:
             refusal = _refusal(response)
             connection.close()
@@ -118,8 +119,3 @@ def _refusal(response: http.client.HTTPResponse) -> AdminError:
     except (ValueError, KeyError, TypeError):
         detail = f"{response.status} {response.reason}"
     return AdminError(detail, ANSWER_IS_NO if response.status == 404 else REFUSED)
-
-
-def segment(text: str) -> str:
-    """Return `text` as one segment of a path."""
-    return quote(text, safe="")

@@ -1,8 +1,9 @@
-"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`, `completion`, `man`.
+"""The commands of `fastrouter`; those about a router that runs are in modules of their own.
 
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,8 +13,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from fastrouter import __version__
+from fastrouter.cli.admin_output import CommandError
 from fastrouter.cli.config_commands import check_command, config_group
+from fastrouter.cli.doctor import doctor_command
 from fastrouter.cli.nats_commands import nats_group
+from fastrouter.cli.route_commands import events_command, routes_group
+from fastrouter.cli.router_commands import (
+    certs_command,
+    drain_command,
+    endpoints_group,
+    log_level_command,
+    reload_command,
+    status_command,
+)
 from fastrouter.cli.whole_help import WholeGroup
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger, TimestampFormat
@@ -383,8 +395,20 @@ def manual() -> None:
 
 
 cli.add_command(check_command)
-cli.add_command(config_group)
-cli.add_command(nats_group)
+for _command in (
+    config_group,
+    nats_group,
+    status_command,
+    routes_group,
+    endpoints_group,
+    events_command,
+    certs_command,
+    reload_command,
+    drain_command,
+    log_level_command,
+    doctor_command,
+):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -394,9 +418,16 @@ def main(arguments: Sequence[str]) -> int:
     except click.NoSuchOption as error:
         error.show()
         return 2
+    except CommandError as error:
+        error.show()
+        return error.code
     except click.ClickException as error:
         error.show()
         return 1
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough. What is left of it must not fail when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except click.Abort:
         # Ctrl-C before the router handles signals: nothing was running yet, so this is a clean stop.
         return 0
