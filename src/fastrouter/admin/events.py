@@ -75,14 +75,14 @@ class Events:
     async def _write_events(self, response: web.StreamResponse, query: EventQuery, last_id: str) -> None:
         journal = self._journal
         number = journal.next_number
+        # The stream begins before the first event comes.
+        await response.write(b": fastrouter\n\n")
         if last_id:
             known = journal.number_after(last_id)
             number = journal.first_number if known is None else known
             if known is None and last_id != "0":
                 # The events in between were those of an admin process that is gone.
                 await response.write(b"event: gap\ndata: {}\n\n")
-        # The stream begins before the first event comes.
-        await response.write(b": fastrouter\n\n")
         while True:
             if number < journal.first_number:
                 number = journal.first_number
