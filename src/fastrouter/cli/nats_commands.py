@@ -1,6 +1,5 @@
 """`fastrouter nats sub|pub`: what goes over the bus of a router, with the router's own credentials."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -112,6 +111,8 @@ async def _connect(bus: "str | BusOptions") -> "Client":
 
 
 async def _subscribe(bus: "str | BusOptions", subjects: tuple[str, ...], count: int | None, *, is_json: bool) -> None:
+    import asyncio  # noqa: PLC0415 the first line of a router waits for none of it
+
     import orjson  # noqa: PLC0415
 
     client = await _connect(bus)
@@ -141,6 +142,8 @@ async def _publish(bus: "str | BusOptions", subject: str, payloads: list[bytes])
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    import asyncio  # noqa: PLC0415 likewise
+
     try:
         asyncio.run(work)
     except KeyboardInterrupt:
