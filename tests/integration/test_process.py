@@ -341,13 +341,13 @@ def test_a_taken_port_is_an_error_even_if_its_owner_would_share_it(start: Start,
     error = router.event("tcp-listener-error")
     assert error["log_level"] == 3
     assert error["data"] == {"error": f"listen tcp 127.0.0.1:{port}: bind: address already in use"}
-    assert router.errors == [f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"]
+    assert router.errors == [f"Error: cannot listen on 127.0.0.1:{port}: address already in use"]
 
 
 def test_an_address_of_another_machine(start: Start) -> None:
     router = start("run", "--listen", "192.0.2.1:8080")
     assert router.wait() == 1
-    assert router.errors == ["Error: cannot listen on 192.0.2.1:8080: Cannot assign requested address"]
+    assert router.errors == ["Error: cannot listen on 192.0.2.1:8080: cannot assign requested address"]
 
 
 def test_an_access_log_that_cannot_be_opened(start_router: Start, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_an_access_log_that_cannot_be_opened(start_router: Start, tmp_path: Path
     assert error["log_level"] == 3
     assert error["data"]["error"] == f"open {tmp_path}/missing/access.log: no such file or directory"
     assert router.errors == [
-        f"Error: cannot open the access log {tmp_path}/missing/access.log: No such file or directory"
+        f"Error: cannot open the access log: open {tmp_path}/missing/access.log: no such file or directory"
     ]
 
 
@@ -514,7 +514,7 @@ class TestDemo:
             port = holder.getsockname()[1]
             demo = start("demo", "--no-admin", "--listen", f"127.0.0.1:{port}")
             assert demo.wait() == 1
-        assert demo.errors == [f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"]
+        assert demo.errors == [f"Error: cannot listen on 127.0.0.1:{port}: address already in use"]
 
     async def test_websocket(self, start: Start) -> None:
         from websockets.asyncio.client import connect
