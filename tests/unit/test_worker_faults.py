@@ -26,6 +26,7 @@ from fastrouter.ipc.messages import (
     Drain,
     Drained,
     Draining,
+    Failed,
     Listen,
     Listening,
     Order,
@@ -240,6 +241,7 @@ REPORTS: dict[type, msgspec.Struct] = {
     Drained: Drained(),
     Pruned: Pruned("app.test", "10.0.0.1:80"),
     Confirmed: Confirmed(1),
+    Failed: Failed("OSError: too many open files"),
 }
 
 Start = Callable[[type | None], Workers]

@@ -25,6 +25,7 @@ from fastrouter.ipc.messages import (
     Drain,
     Drained,
     Draining,
+    Failed,
     Listen,
     Listening,
     Pruned,
@@ -37,7 +38,7 @@ from fastrouter.ipc.messages import (
     TableEnd,
 )
 from fastrouter.ipc.table_changes import BatchEncoder, Change, encode_changes
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import error_text, fault_text
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.net.handover import NamedListener
 from fastrouter.observe.metrics import WorkerState
@@ -88,6 +89,8 @@ class _WorkerSlot:
         self.confirmed = 0
         self.drain_counts: DrainCounts | None = None
         self.is_drained = False
+        # Why it ends, if it has said so.
+        self.failure = ""
         self.max_unsent = MAX_UNSENT
         self.started_at = 0.0
         self.crashes = 0
@@ -339,6 +342,8 @@ class Workers:
                 slot.drain_counts = DrainCounts(active, idle)
             case Drained():
                 slot.is_drained = True
+            case Failed(error):
+                slot.failure = error
             case Pruned(uri, address):
                 self._on_prune(uri, address)
             case Confirmed(number):
@@ -355,7 +360,7 @@ class Workers:
 
     def _on_channel_fault(self, slot: _WorkerSlot, error: Exception) -> None:
         # A report or an order is lost, so this worker's state is unknown. A new worker starts from a complete one.
-        self._logger.error("worker-channel-failed", name=slot.name, error=repr(error))
+        self._logger.error("worker-channel-failed", name=slot.name, error=fault_text(error))
         self._kill(slot)
 
     def _kill(self, slot: _WorkerSlot) -> None:
@@ -369,13 +374,16 @@ class Workers:
         code = slot.process.wait()
         slot.process = None
         if slot.channel is not None:
+            slot.channel.take_rest()
             slot.channel.close()
             slot.channel = None
         slot.is_ready = False
         slot.is_listening = False
+        cause = f"{end_cause(code)}: {slot.failure}" if slot.failure else end_cause(code)
+        slot.failure = ""
         self._on_death(slot.index)
         if self._is_replacing:
-            self._replace(slot, end_cause(code))
+            self._replace(slot, cause)
         self._progress.set()
 
     def _replace(self, slot: _WorkerSlot, cause: str) -> None:

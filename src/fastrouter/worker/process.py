@@ -30,6 +30,7 @@ from fastrouter.ipc.messages import (
     Drain,
     Drained,
     Draining,
+    Failed,
     Listen,
     Listening,
     Order,
@@ -44,6 +45,7 @@ from fastrouter.ipc.messages import (
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile, FileSink, LineSink
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.logs.syslog import SyslogSink
@@ -110,6 +112,8 @@ class Worker:
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped.done():
+            # Where it is told why the worker has ended, and at last why the router has.
+            self._channel.send_message(Failed(fault_text(error)))
             self._stopped.set_exception(error)
 
     def _change_table(self, frame: bytes) -> None:
@@ -305,7 +309,7 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         uvloop.new_event_loop().run_until_complete(_run(end))
     except BaseException as error:
-        Logger().error("worker-failed", name=name, error=repr(error))
+        Logger().error("worker-failed", name=name, error=fault_text(error))
         traceback.print_exc(file=sys.stderr)
         status = 1
     STDOUT_WRITER.flush()
