@@ -9,6 +9,8 @@ import yaml
 
 from .admin_routers import admin_of, admin_router, statuses
 from .conftest import StartGorouter
+from .gorouter_process import get, register, unregister
+from .nats_server import RawNatsClient
 from .raw_backend import AnsweringBackend
 from .router_process import wait_for
 
@@ -171,3 +173,40 @@ def test_beside_a_gorouter_yml_it_is_off_until_it_is_asked_for(
     assert admin.get("/v1/nats")["connected"] is True
     assert admin.get("/v1/config")["nats"]["pass"] == ""
     assert (tmp_path / "admin.sock").stat().st_mode & 0o777 == 0o600
+
+
+APP = "0f3ad9c4-7a0e-4a6c-9d52-8d6a8b1f5c11"
+
+
+def test_who_names_an_instance_gets_it_though_it_drains(
+    start_gorouter: StartGorouter,
+    nats: RawNatsClient,
+    serving: AnsweringBackend,
+    other: AnsweringBackend,
+    tmp_path: Path,
+) -> None:
+    router = start_gorouter(admin={"socket": str(tmp_path / "admin.sock")})
+    router.wait_until_started()
+    admin = admin_of(router)
+    for index, backend in enumerate((serving, other)):
+        register(
+            nats,
+            backend.address,
+            "a.test",
+            app=APP,
+            private_instance_index=str(index),
+            options={"loadbalancing": "least-connection"},
+        )
+    wait_for(lambda: admin.get("/v1/routes")["items"][:1] or None, "the route")
+    assert admin.get(f"/v1/apps?filter={APP[:8]}")["items"][0]["endpoints"] == 2
+    assert admin.request("PATCH", f"/v1/endpoints/{serving.address}", {"state": "draining"}).status == 200
+    assert {get(router.port, "/", Host="a.test") for _ in range(6)} == {(200, b"second")}
+    assert get(router.port, "/", Host="a.test", X_Cf_App_Instance=f"{APP}:0") == (200, b"first")
+    (drained, _) = admin.get("/v1/routes/a.test")["endpoints"]
+    assert (drained["state"], drained["origin"], drained["ttl"]) == ("draining", "registered", 120.0)
+    # It ends with the registration: what comes to the address later is another instance.
+    unregister(nats, serving.address, "a.test", app=APP, private_instance_index="0")
+    register(nats, serving.address, "a.test", app=APP, private_instance_index="2")
+    wait_for(lambda: (admin.get("/v1/overview")["draining_endpoints"] == 0) or None, "the end of the drain")
+    kinds = [change["kind"] for change in admin.get("/v1/routes/a.test/history")["changes"]]
+    assert kinds[:3] == ["endpoint-added", "endpoint-removed", "endpoint-draining"]

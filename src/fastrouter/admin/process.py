@@ -132,12 +132,12 @@ class AdminProcess:
             has_client_certificates=begin.tls is not None and begin.tls.client_certificates == "require",
             client_role=begin.client_role,
         )
-        server = AdminServer(endpoints, access, begin.version, self._logger)
+        self._server = AdminServer(endpoints, access, begin.version, self._logger)
         listeners: dict[str, list[socket.socket]] = {"unix": [], "tcp": []}
         for name in begin.listeners:
             listeners[name].append(socket.socket(fileno=self._channel.take_descriptor()))
         tls = server_context(begin.tls) if begin.tls is not None else None
-        self._starting = self._loop.create_task(server.start(listeners["unix"], listeners["tcp"], tls))
+        self._starting = self._loop.create_task(self._server.start(listeners["unix"], listeners["tcp"], tls))
         self._starting.add_done_callback(self._on_started)
 
     def _on_started(self, task: asyncio.Task[None]) -> None:
