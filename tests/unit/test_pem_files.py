@@ -9,7 +9,7 @@ import yaml
 from config_rules import ROUTING_API, STATUS_TLS, TLS, Pems
 from fastrouter.config import Config, ConfigError, parse
 from fastrouter.config.pem_files import MAX_BYTES
-from fastrouter.config.reference import as_yaml, changed_keys, entries
+from fastrouter.config.reference import as_document, as_yaml, changed_keys, entries
 
 pytestmark = pytest.mark.usefixtures("local_ip")
 
@@ -105,6 +105,7 @@ def test_what_is_shown_in_full_loads_again_and_has_no_key(pems: Pems, tmp_path: 
     shown = as_yaml(config)
     assert "PRIVATE KEY" not in shown
     assert "private_key_file: " in shown
+    assert "PRIVATE KEY" not in str(as_document(config))
     assert load(yaml.safe_load(as_yaml(config, show_secrets=True))).backends == config.backends
 
 
