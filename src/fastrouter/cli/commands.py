@@ -3,7 +3,6 @@
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -424,10 +423,6 @@ def main(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return 1
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough. What is left of it must not fail when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except click.Abort:
         # Ctrl-C before the router handles signals: nothing was running yet, so this is a clean stop.
         return 0
