@@ -18,7 +18,7 @@ PACKAGES := dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-quick test-debug coverage lint build bench profile lock test-lowest test-newest ready clean always
+.PHONY: help run test test-quick test-debug coverage lint build bench profile test-wheel lock test-lowest test-newest ready clean always
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -78,6 +78,17 @@ test-lowest: ## Run the test suite with the lowest versions that pyproject.toml 
 
 test-newest: ## Run it with the newest ones there are, in .venv-newest
 	@$(MAKE) --no-print-directory test VENV=.venv-newest PACKAGES=newest
+
+# The packages come from the lock, like those of .venv.
+test-wheel: $(VENV)/tools.stamp ## Build sdist and wheel as released, and route a request with what is installed of them
+	@rm -rf build/wheel && mkdir -p build/wheel/wheels
+	@$(BIN)/python -c 'from setuptools.build_meta import build_sdist; build_sdist("build/wheel")' > build/wheel/sdist.log
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel/wheels build/wheel/*.tar.gz
+	@$(PIP) download --require-hashes --no-deps --dest build/wheel/wheels --requirement requirements/demo.txt
+	@cd build/wheel && BOSH_INSTALL_TARGET=$(CURDIR)/build/wheel/gorouter FASTROUTER_PYTHON=$(abspath $(BIN)/python) \
+		bash -c 'ln -s wheels fastrouter && exec bash $(CURDIR)/deploy/bosh/packages/gorouter/packaging'
+	@cd build/wheel && gorouter/venv/bin/python -P $(CURDIR)/tests/wheel/route_one_request.py
+	@cd build/wheel && gorouter/venv/bin/python -P $(CURDIR)/tests/wheel/route_one_request.py gorouter/bin/gorouter
 
 clean: ## Remove .venv and everything else that was built
 	rm -rf .venv .venv-lowest .venv-newest build dist src/*.egg-info src/fastrouter/*.so src/fastrouter/*.c

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from fastrouter.control.upgrade import running_routers
+
 from .byte_stream import PATIENCE
 from .generations import Generations, with_route
 from .gorouter_process import configuration, get, listening_addresses
@@ -24,7 +27,7 @@ from .nats_server import NatsServerProcess
 from .processes import children_of, command_of, is_alive, sockets_of
 from .raw_backend import BackendStream, RawBackend, ReservedPort, ServingBackend
 from .raw_client import RawClient
-from .router_process import EXECUTABLE, START_PATIENCE, wait_for
+from .router_process import EXECUTABLE, START_PATIENCE, RouterProcess, wait_for
 from .steady_load import SteadyLoad
 from .tls_front import TlsClient, client_context, tls_keys
 
@@ -455,7 +458,7 @@ class TestCommand:
             gone.wait()
         command = upgrade_command(gone.pid)
         assert command.returncode == 1
-        assert command.stderr == f"Error: process {gone.pid}: No such process\n"
+        assert command.stderr == f"Error: process {gone.pid}: no such process\n"
 
     def test_a_process_that_is_no_router(self) -> None:
         with subprocess.Popen(["sleep", "600"]) as sleep:
@@ -512,6 +515,23 @@ class TestCommand:
                 visitor.connect(f"\0fastrouter-router-{routers.current}")
                 # Its end is closed at once.
                 assert visitor.recv(1) == b""
+
+
+def test_the_command_finds_the_routers_that_there_are(tmp_path: Path) -> None:
+    """Other routers may run on this machine, so that it cannot be told which one is meant."""
+    first, second = (RouterProcess({}, tmp_path / name) for name in ("a.log", "b.log"))
+    try:
+        found = running_routers()
+        assert {first.pid, second.pid} <= set(found)
+        assert not {first.children()[0], os.getpid()} & set(found)
+        asked = subprocess.run([EXECUTABLE, "upgrade"], capture_output=True, text=True, check=False, timeout=30)
+        assert asked.returncode == 1
+        pids = re.findall(r"[0-9]+", asked.stderr)
+        assert asked.stderr == f"Error: several routers run here ({', '.join(pids)}): say which one with --pid\n"
+        assert {str(first.pid), str(second.pid)} <= set(pids)
+    finally:
+        first.stop()
+        second.stop()
 
 
 def upgrade_command(pid: int) -> subprocess.CompletedProcess[str]:

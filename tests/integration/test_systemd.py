@@ -4,8 +4,10 @@ import configparser
 import os
 import select
 import shlex
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,9 @@ from .nats_server import NatsServerProcess
 from .processes import state_of
 from .router_process import EXECUTABLE, START_PATIENCE, LoggingProcess, wait_for
 
-UNIT = Path(__file__).parents[2] / "deploy" / "fastrouter.service"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT = DEPLOY / "fastrouter.service"
+BOSH = Path(__file__).parents[1] / "fixtures" / "bosh-gorouter.yml"
 
 
 class Manager:
@@ -258,3 +262,30 @@ def test_the_unit_starts_a_router_with_a_configuration_alone(tmp_path: Path, nat
         assert router.status_of("none.test") == 404
     finally:
         router.stop()
+
+
+def test_the_units_are_for_the_gorouter_yml_of_bosh() -> None:
+    document = yaml.safe_load(BOSH.read_text())
+    assert f"ListenStream={document['port']}\n" in (DEPLOY / "fastrouter.socket").read_text()
+    log_directory = Path(document["access_log"]["file"]).parent
+    unit = UNIT.read_text()
+    assert f"ExecStartPre=+/usr/bin/install -d -o fastrouter -g fastrouter {log_directory}\n" in unit
+    assert f"ReadWritePaths=-{log_directory}\n" in unit
+    assert "u fastrouter " in (DEPLOY / "fastrouter.sysusers").read_text()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    for unit in (UNIT, DEPLOY / "fastrouter.socket"):
+        # The program is where an operator has installed it.
+        text = unit.read_text().replace("/opt/fastrouter/bin/fastrouter", str(EXECUTABLE))
+        (tmp_path / unit.name).write_text(text)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "fastrouter.service", "fastrouter.socket"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in verified.stderr.splitlines() if "fastrouter" in line]
+    assert (verified.returncode, complaints) == (0, []), verified.stderr

@@ -55,6 +55,33 @@ def configure(router: GorouterProcess, change: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
 
 
+def test_certificates_in_files_of_their_own(
+    start: Callable[..., GorouterProcess], issuer: Issuer, tmp_path: Path
+) -> None:
+    def write(pair: Pair) -> None:
+        (tmp_path / "chain.pem").write_text(pair.chain)
+        (tmp_path / "key.pem").write_text(pair.key)
+
+    first, second = issuer.pair(HOST), issuer.pair(HOST, "renewed.test")
+    write(first)
+    files = {"cert_chain_file": str(tmp_path / "chain.pem"), "private_key_file": str(tmp_path / "key.pem")}
+    router = start(tls_pem=[files])
+    with TlsClient(tls_port(router), client_context(issuer)) as client:
+        assert status(client) == 200
+    # The configuration stays as it is: what it names has changed.
+    write(second)
+    router.send_signal(signal.SIGHUP)
+    assert router.wait_for_event("certificates-loaded")["data"]["names"] == sorted([HOST, "renewed.test"])
+    assert router.events("configuration-needs-restart") == []
+    (tmp_path / "key.pem").unlink()
+    router.send_signal(signal.SIGHUP)
+    refused = router.wait_for_event("configuration-refused")["data"]
+    assert refused["error"] == f"open {tmp_path}/key.pem: no such file or directory"
+    assert refused["key"] == "tls_pem[0].private_key_file"
+    with TlsClient(tls_port(router), client_context(issuer)) as client:
+        assert status(client) == 200
+
+
 class TestStart:
     def test_after_http(self, start: Callable[..., GorouterProcess], issuer: Issuer) -> None:
         router = start(issuer.pair(HOST))
@@ -138,8 +165,9 @@ class TestReload:
         router.send_signal(signal.SIGHUP)
         failed = router.wait_for_event("worker-failed")["data"]
         assert failed["name"] == "worker-0"
-        assert "Too many open files" in failed["error"]
-        assert router.wait_for_event("worker-exited")["data"]["error"] == "exited with status 1"
+        assert "too many open files" in failed["error"]
+        cause = f"exited with status 1: {failed['error']}"
+        assert router.wait_for_event("worker-exited")["data"]["error"] == cause
         with TlsClient(tls_port(router), client_context(issuer)) as client:
             assert client.server_certificate == new.der
             assert status(client) == 200, "and the whole table"
@@ -186,7 +214,7 @@ class TestRunWithFiles:
         chain.write_text(old.chain)
         key.write_text(old.key)
         router = LoggingProcess(
-            *("run", "--listen", "127.0.0.1:0", "--workers", "1", "--metrics-port", "0"),
+            *("run", "--listen", "127.0.0.1:0", "--no-admin", "--workers", "1", "--metrics-port", "0"),
             *("--tls-cert", str(chain), "--tls-key", str(key)),
             access_log=tmp_path / "access.log",
         )

@@ -1,6 +1,8 @@
 """The command line up to the point where a router would start; tests/integration/test_process.py goes on from there."""
 
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version as version_of
@@ -12,6 +14,8 @@ import pytest
 from fastrouter import __version__, cli
 from fastrouter._core import Settings
 from fastrouter.cli import commands
+from fastrouter.cli.gorouter_command import USAGE
+from fastrouter.cli.manual import commands_of
 from fastrouter.control import app
 from fastrouter.control.options import RouterOptions, usable_cpus
 from fastrouter.logs.logger import Logger
@@ -134,7 +138,7 @@ def test_the_help_states_the_data_planes_own_default(option: str) -> None:
         ),
         (
             (*LISTEN, "--routes", "/nowhere/routes.yml"),
-            "Invalid value for '--routes': /nowhere/routes.yml: No such file or directory",
+            "Invalid value for '--routes': open /nowhere/routes.yml: no such file or directory",
         ),
         ((*LISTEN, "--workers", "0"), "Invalid value for '--workers': 0 is not in the range x>=1."),
         (
@@ -209,6 +213,35 @@ def test_help_exits_with_0(run: Run, arguments: tuple[str, ...]) -> None:
     assert code == 0
     assert out.startswith("Usage: fastrouter")
     assert err == ""
+
+
+def test_no_line_of_the_help_is_cut(run: Run) -> None:
+    """However narrow the terminal is: a pipe counts as 80 columns."""
+    for arguments in ((), ("config",)):
+        _, out, _ = run(*arguments, "--help")
+        assert "..." not in out.replace("[ARGS]...", "")
+
+
+def test_the_manual_has_every_command_and_option(run: Run) -> None:
+    code, page, err = run("man")
+    assert (code, err) == (0, "")
+    text = page.replace("\\-", "-")
+    assert all(f"\n.SS fastrouter {name}" in text for name in ("run", "check", "config show", "man", "upgrade"))
+    for command, context in commands_of(commands.cli, commands.PROGRAM):
+        for parameter in command.get_params(context):
+            assert all(option in text for option in parameter.opts if option.startswith("-"))
+    assert USAGE.replace("\\", "\\e") in text
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+def test_groff_finds_nothing_wrong_with_the_manual(run: Run) -> None:
+    _, page, _ = run("man")
+    rendered = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-k"], input=page, capture_output=True, text=True, check=True
+    )
+    assert rendered.stderr == ""
+    # A bold letter is written twice, over itself.
+    assert "--max-response-headers NUMBER" in re.sub(".\x08", "", rendered.stdout)
 
 
 def test_the_short_version(run: Run) -> None:

@@ -155,8 +155,41 @@ token_fetcher_max_retries                                     | u32  | 3
 token_fetcher_retry_interval                                  | d    | 5s
 token_fetcher_expiration_buffer_time                          | i    | 30
 trusted_proxies                                               | [s]  | -
+admin.tls.cert_chain_file                                     | s    | -
+admin.tls.private_key_file                                    | s    | -
+admin.tls.client_ca_certs_file                                | s    | -
+nats.enabled                                                  | b    | true
+status.tls.certificate_file                                   | s    | -
+status.tls.key_file                                           | s    | -
+nats.cert_chain_file                                          | s    | -
+nats.private_key_file                                         | s    | -
+nats.ca_certs_file                                            | s    | -
+tls_pem[].cert_chain_file                                     | s    | -
+tls_pem[].private_key_file                                    | s    | -
+ca_certs_file                                                 | s    | -
+client_ca_certs_file                                          | s    | -
+domains[].ca_certs_file                                       | s    | -
+routing_api.cert_chain_file                                   | s    | -
+routing_api.private_key_file                                  | s    | -
+routing_api.ca_certs_file                                     | s    | -
+backends.cert_chain_file                                      | s    | -
+backends.private_key_file                                     | s    | -
+route_services.cert_chain_file                                | s    | -
+route_services.private_key_file                               | s    | -
 tls_session_ticket_key                                        | s    | -
 enable_h2c                                                    | b    | false
+admin.socket                                                  | s    | -
+admin.listen                                                  | s    | -
+admin.hosts                                                   | [s]  | -
+admin.tokens[].name                                           | s    | -
+admin.tokens[].token                                          | s    | -
+admin.tokens[].token_file                                     | s    | -
+admin.tokens[].role                                           | s    | read
+admin.tls.cert_chain                                          | s    | -
+admin.tls.private_key                                         | s    | -
+admin.tls.client_ca_certs                                     | s    | -
+admin.tls.client_role                                         | s    | read
+admin.routes_file                                             | s    | -
 pid_file                                                      | s    | -
 balancing_algorithm                                           | s    | round-robin
 balancing_algorithm_az_preference                             | s    | none
@@ -197,6 +230,7 @@ LISTS_OF_SECTIONS = {
     "http_rewrite.responses.add_headers_if_not_present",
     "http_rewrite.responses.remove_headers",
     "domains",
+    "admin.tokens",
 }
 KINDS: dict[str, Any] = {"s": str, "b": bool, "d": Duration, "[s]": tuple[str, ...], "[f]": tuple[float, ...]}
 WIDTHS = {"i": "int", "u16": "u16", "u32": "u32", "uint": "uint", "u16 or -1": "u16 or -1"}

@@ -26,6 +26,8 @@ SECRETS = {
     "route_services_secret",
     "route_services_secret_decrypt_only",
     "tls_session_ticket_key",
+    "admin.tokens[].token",
+    "admin.tls.private_key",
 }
 
 pytestmark = pytest.mark.usefixtures("local_ip")
@@ -87,7 +89,8 @@ def test_what_the_file_gives(pems: Pems) -> None:
 def test_secrets_are_masked_in_lists(pems: Pems) -> None:
     config = parse(yaml.safe_dump(pems.fill(TLS)).encode())
     (pair,) = yaml.safe_load(as_yaml(config))["tls_pem"]
-    assert pair == {"cert_chain": pems["<cert>"], "private_key": MASK}
+    files = {"cert_chain_file": "", "private_key_file": ""}
+    assert pair == {"cert_chain": pems["<cert>"], "private_key": MASK, **files}
 
 
 def test_pem_is_shown_line_by_line(pems: Pems) -> None:

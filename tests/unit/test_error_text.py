@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import error_text, fault_text
 
 
 def refused() -> None:
@@ -66,3 +66,9 @@ def test_errors_as_they_come(meet: Callable[[], None], text: str) -> None:
 )
 def test_errors_of_any_kind(error: Exception, text: str) -> None:
     assert error_text(error) == text
+
+
+def test_the_kind_of_a_fault_is_told_without_numbers() -> None:
+    assert fault_text(OSError(24, "Too many open files")) == "OSError: too many open files"
+    assert fault_text(ValueError("x")) == "ValueError: x"
+    assert fault_text(KeyError()) == "KeyError"

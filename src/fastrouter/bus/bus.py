@@ -69,7 +69,7 @@ class Bus:
             options.servers,
             user=options.user,
             password=options.password,
-            tls=_tls_context(options.tls) if options.tls is not None else None,
+            tls=tls_context(options.tls) if options.tls is not None else None,
             ping_interval=options.ping_interval,
             on_closed=on_closed,
         )
@@ -81,6 +81,16 @@ class Bus:
     def is_pruning_suspended(self) -> bool:
         """Whether registrations may be missing because the bus is out of reach."""
         return self._options.suspend_pruning and not self._connection.is_connected
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is connected at this moment."""
+        return self._connection.is_connected
+
+    @property
+    def server(self) -> str:
+        """Host and port of the server that was connected last."""
+        return self._connection.peer
 
     def message_counts(self) -> tuple[int, int]:
         """Return how many messages wait to be handled, and how many were dropped."""
@@ -126,7 +136,8 @@ class Bus:
         await self._connection.close()
 
 
-def _tls_context(tls: BusTLS) -> ssl.SSLContext:
+def tls_context(tls: BusTLS) -> ssl.SSLContext:
+    """Make the context for TLS to the servers. Raises ssl.SSLError and OSError."""
     if not tls.cert_chain:
         return client_tls(tls.ca_certs, None, None)
     with identity_files(tls.cert_chain, tls.private_key) as paths:

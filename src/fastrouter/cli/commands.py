@@ -1,4 +1,4 @@
-"""The commands of `fastrouter`: `run`, `demo`, `check`, `config`, `upgrade`, `version`, `completion`.
+"""The commands of `fastrouter`; those about a router that runs are in modules of their own.
 
 `fastrouter -c gorouter.yml`, which is no command, is in gorouter_command.py.
 """
@@ -12,7 +12,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from fastrouter import __version__
+from fastrouter.cli.admin_output import CommandError
 from fastrouter.cli.config_commands import check_command, config_group
+from fastrouter.cli.doctor import doctor_command
+from fastrouter.cli.nats_commands import nats_group
+from fastrouter.cli.route_commands import events_command, routes_group
+from fastrouter.cli.router_commands import (
+    certs_command,
+    drain_command,
+    endpoints_group,
+    log_level_command,
+    reload_command,
+    status_command,
+)
+from fastrouter.cli.whole_help import WholeGroup
+from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger, TimestampFormat
 from fastrouter.net.address import MAX_PORT, Address, parse_listen_address
 from fastrouter.process import signals
@@ -89,7 +103,16 @@ def _settings_options(command: _Command) -> _Command:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _admin_options(command: _Command) -> _Command:
+    command = click.option("--no-admin", is_flag=True, help="No admin API.")(command)
+    return click.option(
+        "--admin-socket",
+        metavar="PATH",
+        help="Unix socket of the admin API.  [default: where other commands find it]",
+    )(command)
+
+
+@click.group(cls=WholeGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Route HTTP requests to the instances of applications, as Cloud Foundry's Gorouter does."""
@@ -110,6 +133,12 @@ def cli() -> None:
 )
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option(
+    "--health-port",
+    type=click.IntRange(0, MAX_PORT),
+    metavar="PORT",
+    help="Serve /health on this port of all interfaces, for load balancers; 0: any free port.",
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, MAX_PORT),
     metavar="PORT",
@@ -121,6 +150,8 @@ def cli() -> None:
     is_flag=True,
     help="No line for a request that is refused before its route is looked up.",
 )
+@_admin_options
+@click.option("--admin-routes", metavar="FILE", help="Keep static routes of the admin API in this file.")
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="NUMBER", help="Worker processes.  [default: one per CPU]"
 )
@@ -149,9 +180,13 @@ def run(
     routes_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
+    health_port: int | None,
     metrics_port: int | None,
     access_log: str | None,
     disable_log_refused_requests: bool,
+    admin_socket: str | None,
+    no_admin: bool,
+    admin_routes: str | None,
     workers: int | None,
     disable_backend_keep_alive: bool,
     log_level: str,
@@ -173,7 +208,7 @@ def run(
         except RoutesError as error:
             raise click.BadParameter(str(error), param_hint="'--routes'") from error
         except OSError as error:
-            raise click.BadParameter(f"{routes_file}: {error.strerror}", param_hint="'--routes'") from error
+            raise click.BadParameter(error_text(error), param_hint="'--routes'") from error
     data_plane = {
         "backend_keep_alive": not disable_backend_keep_alive,
         # As the current Gorouter: there is no configuration whose generation could be another.
@@ -194,15 +229,18 @@ def run(
         front_tls, read_again = _front_tls_of(tls_cert, tls_key)
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
-    from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
+    from fastrouter.control.options import AdminOptions, RouterOptions, usable_cpus  # noqa: PLC0415
+    from fastrouter.control.preparation import check_tls  # noqa: PLC0415
     from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
     from fastrouter.observe.metrics_listener import MetricsOptions  # noqa: PLC0415
+    from fastrouter.observe.status_listeners import StatusOptions  # noqa: PLC0415
 
     options = RouterOptions(
         listen=None if front_tls else listen,
         tls_listen=listen if front_tls else None,
         front_tls=front_tls,
         read_again=read_again,
+        status=None if health_port is None else StatusOptions(health_port=health_port),
         metrics=None if metrics_port is None else MetricsOptions(port=metrics_port),
         routes=routes,
         routes_file=routes_file,
@@ -212,8 +250,26 @@ def run(
         registry={"is_current": True},
         access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
+        admin=None
+        if no_admin
+        else AdminOptions(
+            socket=admin_socket,
+            routes_file=admin_routes,
+            # None of the options is a secret: keys are in files.
+            configuration={name: _shown(value) for name, value in click.get_current_context().params.items()},
+        ),
     )
-    _end(lambda: app.run(options, logger))
+
+    def start() -> bool:
+        check_tls(options, logger)
+        return app.run(options, logger)
+
+    _end(start)
+
+
+def _shown(value: object) -> object:
+    """Return the value of an option as JSON has it."""
+    return str(value) if isinstance(value, Address) else value
 
 
 def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[], Reread]]":
@@ -229,13 +285,17 @@ def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[
 
 @cli.command()
 @_listen_option(default="127.0.0.1:8080", show_default=True)
-def demo(*, listen: Address) -> None:
+@_admin_options
+def demo(*, listen: Address, admin_socket: str | None, no_admin: bool) -> None:
     """Run the router in front of live backends to try it on, until Ctrl-C."""
     logger = Logger(LOG_SOURCE, timestamps="rfc3339")
     _announce_start(logger)
+    from fastrouter.control.options import AdminOptions  # noqa: PLC0415
     from fastrouter.demo import router as live  # noqa: PLC0415
 
-    _end(lambda: live.run(listen, logger))
+    configuration = {"listen": str(listen), "admin_socket": admin_socket}
+    admin = None if no_admin else AdminOptions(socket=admin_socket, configuration=configuration)
+    _end(lambda: live.run(listen, logger, admin))
 
 
 def _announce_start(logger: Logger) -> None:
@@ -258,7 +318,12 @@ def _end(run: Callable[[], bool]) -> NoReturn:
 
 
 @cli.command()
-@click.option("--pid", type=click.IntRange(min=1), required=True, help="Process id of the router: of its main process.")
+@click.option(
+    "--pid",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Process id of the router: of its main process.  [default: the one router that runs here]",
+)
 @click.option(
     "--timeout",
     type=SECONDS,
@@ -267,10 +332,20 @@ def _end(run: Callable[[], bool]) -> NoReturn:
     metavar="SECONDS",
     help="How long to wait for the outcome.",
 )
-def upgrade(*, pid: int, timeout: float) -> None:
+def upgrade(*, pid: int | None, timeout: float) -> None:
     """Have a running router replaced by a new process of the installed version, without a lost request."""
-    from fastrouter.control.upgrade import NoRouterError, upgrade_and_wait  # noqa: PLC0415 `--help` and `version` need none of it
+    from fastrouter.control.upgrade import (  # noqa: PLC0415 `--help` and `version` need none of it
+        NoRouterError,
+        running_routers,
+        upgrade_and_wait,
+    )
 
+    if pid is None:
+        found = running_routers()
+        if len(found) != 1:
+            several = f"several routers run here ({', '.join(map(str, found))})" if found else "no router runs here"
+            raise click.ClickException(f"{several}: say which one with --pid")
+        (pid,) = found
     try:
         outcome = upgrade_and_wait(pid, timeout)
     except TimeoutError as error:
@@ -278,7 +353,7 @@ def upgrade(*, pid: int, timeout: float) -> None:
     except NoRouterError as error:
         raise click.ClickException(f"process {pid} {error}") from error
     except OSError as error:
-        raise click.ClickException(f"process {pid}: {error.strerror}") from error
+        raise click.ClickException(f"process {pid}: {error_text(error)}") from error
     if outcome.successor is None:
         raise click.ClickException(f"process {pid} goes on: {outcome.error}")
     click.echo(outcome.successor)
@@ -313,8 +388,29 @@ def completion(shell: str) -> None:
     click.echo(source(cli, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())
 
 
+@cli.command("man")
+def manual() -> None:
+    """Print the manual page, for `fastrouter man | man -l -` or for a package to install as fastrouter.1."""
+    from fastrouter.cli.manual import page  # noqa: PLC0415
+
+    click.echo(page(cli, PROGRAM), nl=False)
+
+
 cli.add_command(check_command)
-cli.add_command(config_group)
+for _command in (
+    config_group,
+    nats_group,
+    status_command,
+    routes_group,
+    endpoints_group,
+    events_command,
+    certs_command,
+    reload_command,
+    drain_command,
+    log_level_command,
+    doctor_command,
+):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -324,6 +420,9 @@ def main(arguments: Sequence[str]) -> int:
     except click.NoSuchOption as error:
         error.show()
         return 2
+    except CommandError as error:
+        error.show()
+        return error.code
     except click.ClickException as error:
         error.show()
         return 1

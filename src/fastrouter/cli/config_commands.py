@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from fastrouter.cli.whole_help import WholeCommand, WholeGroup
+
 if TYPE_CHECKING:
     # Imported by the commands when they run: `fastrouter run` needs none of it.
     from fastrouter.config import ConfigError
 
 
-@click.command("check")
+@click.command("check", cls=WholeCommand)
 @click.option("-c", "path", metavar="FILE", required=True, help="The configuration file, as Gorouter reads it.")
 @click.option("--routes", "routes_file", metavar="FILE", help="File of static routes that the router is given besides.")
 @click.option("--strict", "is_strict", is_flag=True, help="Unknown keys are errors, too.")
@@ -42,7 +44,7 @@ def check_command(*, path: str, routes_file: str | None, is_strict: bool, skip_p
         click.echo(f"keys without effect yet: {', '.join(config.derived.without_effect)}", err=True)
 
 
-@click.group("config")
+@click.group("config", cls=WholeGroup)
 def config_group() -> None:
     """Show what a configuration file amounts to."""
 

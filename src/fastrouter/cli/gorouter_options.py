@@ -56,6 +56,7 @@ UNLIMITED_FIELDS = 2**24
 RELOADED = frozenset(
     {
         "client_ca_certs",
+        "client_ca_certs_file",
         "client_cert_validation",
         "enable_verify_client_certificate_metadata",
         "only_trust_client_ca_certs",
@@ -100,7 +101,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         start_delay=config.start_response_delay_interval.seconds,
         drain_wait=config.drain_wait.seconds,
         drain_timeout=config.drain_timeout.seconds,
-        bus=_bus_of(config),
+        bus=_bus_of(config) if config.nats.enabled else None,
         routing_api=_routing_api_of(config) if config.has_routing_api else None,
         status=_status_of(config),
         metrics=_metrics_of(config),

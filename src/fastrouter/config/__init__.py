@@ -5,6 +5,7 @@
 | `keys`, `sections`, `section` | the structs: every key with its type, default and meaning; what they are made of |
 | `document`, `decoding`, `duration` | YAML text to structs, by Go's rules |
 | `generations` | keys of older and newer Gorouters |
+| `pem_files` | certificates and keys in files of their own |
 | `validation`, `certificates`, `ciphers` | derived values, and the rules |
 | `reference` | the keys as a table, a JSON Schema, and YAML again; which of them have no effect yet |
 """
@@ -33,6 +34,7 @@ def parse(text: bytes, *, is_strict: bool = False) -> Config:
     from fastrouter.config.decoding import decode  # noqa: PLC0415
     from fastrouter.config.document import read  # noqa: PLC0415
     from fastrouter.config.generations import translate  # noqa: PLC0415
+    from fastrouter.config.pem_files import read_pem_files  # noqa: PLC0415
     from fastrouter.config.reference import keys_without_effect  # noqa: PLC0415
     from fastrouter.config.validation import process, unknown_key  # noqa: PLC0415
 
@@ -40,6 +42,7 @@ def parse(text: bytes, *, is_strict: bool = False) -> Config:
     config, findings = decode(root, Config())
     config = translate(root, config, findings)
     lines, faults = findings.lines, findings.faults
+    config = read_pem_files(config, lines, faults)
     derived = Derived(
         lines=lines,
         without_effect=keys_without_effect(lines),

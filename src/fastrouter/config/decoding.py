@@ -65,6 +65,15 @@ def line_of(key: str, lines: Lines) -> int | None:
     return None
 
 
+def written_key(key: str, lines: Lines) -> str:
+    """Return the key that names the file with the value of `key`, if that is how the document gives it, else `key`."""
+    # The file of a list is that of its first item.
+    for held in (key, key.rpartition("[")[0]):
+        if f"{held}_file" in lines:
+            return f"{held}_file"
+    return key
+
+
 class _Decoder:
     def __init__(self) -> None:
         self.findings = Findings({}, [], [])

@@ -15,6 +15,7 @@ from fastrouter.config.section import Int, Key, Port, Section, Uint, Uint32, Wid
 from fastrouter.config.sections import (
     FORWARDED_CLIENT_CERT_MODES,
     AccessLog,
+    Admin,
     Backends,
     ClientCertificateRule,
     HTTPRewrite,
@@ -109,7 +110,11 @@ class Config(Section, frozen=True, kw_only=True):
     ca_certs: Annotated[
         tuple[str, ...], Key("CAs, besides the system's, that verify backends and route services, PEM")
     ] = ()
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
     client_ca_certs: Annotated[str, Key("CAs that verify clients, PEM")] = ""
+    client_ca_certs_file: Annotated[
+        str, Key("Their file, in place of `client_ca_certs` (ours)", holds="client_ca_certs")
+    ] = ""
     skip_ssl_validation: Annotated[bool, Key("Accept any certificate of a route service")] = False
     forwarded_client_cert: Annotated[
         str, Key("What becomes of X-Forwarded-Client-Cert", choices=FORWARDED_CLIENT_CERT_MODES)
@@ -238,6 +243,8 @@ class Config(Section, frozen=True, kw_only=True):
     send_http_start_stop_client_event: Annotated[bool, Key("Emit an event per attempt")] = True
     per_app_prometheus_http_metrics_reporting: Annotated[bool, Key("Label `http_latency_seconds` with the app")] = False
 
+    admin: Admin = Admin()
+
     derived: Derived = Derived()
 
     @property
@@ -249,6 +256,11 @@ class Config(Section, frozen=True, kw_only=True):
     def has_status_tls(self) -> bool:
         """Whether health is served over TLS."""
         return self.status.tls != StatusTLS()
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether there is an admin API."""
+        return self.admin.socket != "" or self.admin.listen != ""
 
     @property
     def has_routing_api(self) -> bool:

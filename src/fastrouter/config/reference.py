@@ -130,11 +130,19 @@ def as_yaml(config: Config, *, only_given: bool = False, show_secrets: bool = Fa
     return yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
+def as_document(config: Config) -> dict[str, Any]:
+    """Return every key as the file would have it, with secrets masked."""
+    return _shown(config, "", None, show_secrets=False)
+
+
 def _shown(section: Section, prefix: str, given: Container[str] | None, *, show_secrets: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {}
-    for field in fields_of(type(section)):
+    fields = fields_of(type(section))
+    # What came from files: the configuration would be refused if it had both.
+    held = {field.about.holds for field in fields if field.about and getattr(section, field.attribute)}
+    for field in fields:
         path = prefix + field.key
-        if given is not None and path not in given:
+        if (given is not None and path not in given) or field.attribute in held:
             continue
         value = getattr(section, field.attribute)
         if isinstance(value, Section):

@@ -9,13 +9,15 @@ class Key(NamedTuple):
     """The meaning of a key, and how it is treated.
 
     A `secret` is masked where the configuration is shown. An `inert` key has no effect, and is not to get any.
-    `choices` are the values that a text may have.
+    `choices` are the values that a text may have. What is in the file that a key names is the value of the key
+    `holds` beside it.
     """
 
     meaning: str
     secret: bool = False
     inert: bool = False
     choices: tuple[str, ...] = ()
+    holds: str = ""
 
 
 class Width(NamedTuple):

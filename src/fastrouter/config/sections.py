@@ -12,13 +12,18 @@ FORWARDED_CLIENT_CERT_MODES = ("always_forward", "forward", "sanitize_set")
 XFCC_FORMATS = ("raw", "envoy")
 ACCESS_LOG_FORMATS = ("text", "json")
 LOG_LEVELS = tuple(LEVELS)
+ADMIN_ROLES = ("read", "operate")
+# Characters that a token has at least: whoever reaches the port can try.
+ADMIN_TOKEN_MIN = 16
 
 
 class KeyPair(Section, frozen=True, kw_only=True):
     """A certificate chain with its private key, both in PEM."""
 
     cert_chain: Annotated[str, Key("Certificate chain, PEM")] = ""
+    cert_chain_file: Annotated[str, Key("Its file, in place of `cert_chain` (ours)", holds="cert_chain")] = ""
     private_key: Annotated[str, Key("Its private key, PEM", secret=True)] = ""
+    private_key_file: Annotated[str, Key("Its file, in place of `private_key` (ours)", holds="private_key")] = ""
 
 
 class StatusRoutes(Section, frozen=True, kw_only=True):
@@ -32,7 +37,9 @@ class StatusTLS(Section, frozen=True, kw_only=True):
 
     port: Annotated[Port, Key("Port of the health endpoints over TLS")] = 8443
     certificate: Annotated[str, Key("Its certificate chain, PEM")] = ""
+    certificate_file: Annotated[str, Key("Its file, in place of `certificate` (ours)", holds="certificate")] = ""
     key: Annotated[str, Key("Its private key, PEM", secret=True)] = ""
+    key_file: Annotated[str, Key("Its file, in place of `key` (ours)", holds="key")] = ""
 
 
 class Status(Section, frozen=True, kw_only=True):
@@ -62,6 +69,9 @@ class NatsHost(Section, frozen=True, kw_only=True):
 class Nats(KeyPair, frozen=True, kw_only=True):
     """`nats`: the bus where backends register; the pair is the client's, and may be left out."""
 
+    enabled: Annotated[
+        bool, Key("Take registrations; `false` needs a file of static routes, or the routing API (ours)")
+    ] = True
     hosts: Annotated[tuple[NatsHost, ...], Key("Servers; one that fails is followed by another, for ever")] = (
         NatsHost(hostname="localhost", port=4222),
     )
@@ -69,6 +79,7 @@ class Nats(KeyPair, frozen=True, kw_only=True):
     pass_: Annotated[str, Key("Password of that user", secret=True)] = msgspec.field(default="", name="pass")
     tls_enabled: Annotated[bool, Key("Connect with TLS")] = False
     ca_certs: Annotated[str, Key("CAs that verify the servers, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
 
 
 class LoggingFormat(Section, frozen=True, kw_only=True):
@@ -217,6 +228,7 @@ class RoutingAPI(KeyPair, frozen=True, kw_only=True):
     port: Annotated[Int, Key("Port")] = 0
     auth_disabled: Annotated[bool, Key("Send no token")] = False
     ca_certs: Annotated[str, Key("CAs that verify it, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
 
 
 class Backends(KeyPair, frozen=True, kw_only=True):
@@ -269,7 +281,40 @@ class MutualTLSDomain(Section, frozen=True, kw_only=True):
     name: Annotated[str, Key("`app.example.com` or `*.example.com`")] = ""
     domain: Annotated[str, Key("Another spelling of `name`")] = ""
     ca_certs: Annotated[str, Key("CAs that verify clients of this domain, PEM")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs` (ours)", holds="ca_certs")] = ""
     forwarded_client_cert: Annotated[
         str, Key("As the global key, for this domain", choices=FORWARDED_CLIENT_CERT_MODES)
     ] = "sanitize_set"
     xfcc_format: Annotated[str, Key("Form of X-Forwarded-Client-Cert", choices=XFCC_FORMATS)] = "raw"
+
+
+class AdminToken(Section, frozen=True, kw_only=True):
+    """A token that callers of the admin API show."""
+
+    name: Annotated[str, Key("Its owner, for the audit log; empty: `token N`")] = ""
+    token: Annotated[str, Key(f"At least {ADMIN_TOKEN_MIN} characters", secret=True)] = ""
+    token_file: Annotated[str, Key("File that has it, instead")] = ""
+    role: Annotated[str, Key("What it allows", choices=ADMIN_ROLES)] = "read"
+
+
+class AdminTLS(KeyPair, frozen=True, kw_only=True):
+    """`admin.tls`: TLS of `admin.listen`."""
+
+    client_ca_certs: Annotated[str, Key("Callers show a certificate of these CAs, PEM")] = ""
+    client_ca_certs_file: Annotated[str, Key("Their file, in place of `client_ca_certs`", holds="client_ca_certs")] = ""
+    client_role: Annotated[str, Key("What such a certificate allows without a token", choices=ADMIN_ROLES)] = "read"
+
+
+class Admin(Section, frozen=True, kw_only=True):
+    """`admin`: the admin API, which is there if it has a `socket` or an address to `listen` on."""
+
+    socket: Annotated[
+        str, Key("Path of its Unix socket, for the router's user alone; `auto`: where commands find it")
+    ] = ""
+    listen: Annotated[str, Key("`HOST:PORT` besides, for callers with a token or a client certificate")] = ""
+    hosts: Annotated[
+        tuple[str, ...], Key("Names by which `listen` is known, besides `localhost` and IP addresses")
+    ] = ()
+    tokens: Annotated[tuple[AdminToken, ...], Key("Tokens that are accepted there")] = ()
+    tls: AdminTLS = AdminTLS()
+    routes_file: Annotated[str, Key("File that keeps static routes of the admin API; empty: they are not kept")] = ""

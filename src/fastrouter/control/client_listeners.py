@@ -74,7 +74,7 @@ class ClientListeners:
                 self._logger.fatal(failure, error=text)
             else:
                 self._router_logger.fatal(f"{what}-error", error=text)
-            raise StartError(f"cannot listen on {address}: {error.strerror}") from error
+            raise StartError(f"cannot listen on {address}: {error_text(error)}") from error
         self.named += [NamedListener(name, listener) for listener in listeners]
         self._router_logger.info(f"{what}-started", address=describe_listener(listeners[0]))
 

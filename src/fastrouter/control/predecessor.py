@@ -91,6 +91,7 @@ class Predecessor:
             # What was valid so far stays, and ages; the rest registers again.
             self._logger.error("table-refused", error=str(error), routes=len(registry))
         else:
+            await registry.held.set_draining(adoption.draining, is_draining=True)
             self._logger.info("table-inherited", routes=len(registry), took=time.monotonic_ns() - started_at)
 
 

@@ -37,7 +37,7 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
         except OSError as error:
             source.error("error-creating-accesslog-file", filename=file_name, error=error_text(error))
             logger.fatal("error-creating-access-logger", error=error_text(error))
-            raise StartError(f"cannot open the access log {file_name}: {error.strerror}") from error
+            raise StartError(f"cannot open the access log: {error_text(error)}") from error
         descriptors += [file.descriptor, file.outage]
     if stream is not None:
         try:
@@ -79,12 +79,16 @@ def tls_faults(options: RouterOptions) -> Iterator[TLSFault]:
 
 
 def check_tls(options: RouterOptions, logger: Logger) -> None:
-    """Check that OpenSSL accepts certificates, keys and suites. Raises StartError."""
+    """Check that OpenSSL accepts certificates, keys and suites: before the router runs. Raises StartError."""
     faults = list(tls_faults(options))
     for fault in faults:
         (logger.child(fault.component) if fault.component else logger).fatal(fault.message, error=fault.text)
     if faults:
         raise StartError("; ".join(f"{fault.summary}: {fault.text}" for fault in faults))
+
+
+def try_shared_sessions(options: RouterOptions, logger: Logger) -> None:
+    """Log if workers cannot resume the TLS sessions of each other."""
     if options.front_tls is not None or options.internal_tls is not None:
         try:
             try_ticket_keys()

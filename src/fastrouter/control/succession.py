@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from fastrouter.control.upgrade import Outcome, Successor, UpgradeError, report_outcome
 from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import Logger
 from fastrouter.net.handover import NamedListener
 from fastrouter.registry.handed_table import offer_table
@@ -86,11 +87,14 @@ class Succession:
 
     async def _offer_table(self, line: socket.socket) -> None:
         try:
-            if await offer_table(line, self._catch_up, lambda: self._registry.hand_over(self._shared.failed_ago)):
+            registry = self._registry
+            if await offer_table(
+                line, self._catch_up, lambda: registry.hand_over(self._shared.failed_ago), registry.held.draining
+            ):
                 self._logger.info("upgrade-table-sent", routes=len(self._registry))
         except Exception as error:
             # The successor starts without the table.
-            self._logger.error("upgrade-table-failed", error=repr(error))
+            self._logger.error("upgrade-table-failed", error=fault_text(error))
             with suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
 

@@ -5,6 +5,7 @@ The outcome is reported to the `fastrouter upgrade` that asked for it: see `repo
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -198,6 +199,24 @@ def upgrade_and_wait(pid: int, seconds: float) -> Outcome:
         return _request_and_wait(pid, process, seconds)
     finally:
         os.close(process)
+
+
+def running_routers() -> list[int]:
+    """Return the process ids of the routers in this network namespace, in order. Raises OSError."""
+    with open("/proc/net/unix") as table:
+        # The last field of a line is the name, where a null byte is written as @.
+        names = {line.split()[-1] for line in table}
+    prefix = _presence_address(0).replace("\0", "@")[:-1]
+    pids = sorted(int(name.removeprefix(prefix)) for name in names if re.fullmatch(f"{prefix}[0-9]+", name))
+    return [pid for pid in pids if _is_router(pid)]
+
+
+def _is_router(pid: int) -> bool:
+    try:
+        _raise_unless_router(pid)
+    except (NoRouterError, OSError):
+        return False
+    return True
 
 
 def _request_and_wait(pid: int, process: int, seconds: float) -> Outcome:

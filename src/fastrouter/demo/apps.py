@@ -160,10 +160,10 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
 async def without_traceback(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Respond to a request without a traceback when the client leaves in the middle of a stream."""
+    """Respond to a request without a traceback when the client leaves in the middle of it."""
     try:
         return await handler(request)
-    except ConnectionError:
+    except (ConnectionError, web.RequestPayloadError):
         # It is sent to nobody, but aiohttp needs a response.
         return web.Response()
 

@@ -98,6 +98,11 @@ class Channel:
             # It is gone already.
             return
 
+    def take_rest(self) -> None:
+        """Handle what a peer that has ended has sent before; the end of its process may be noticed first."""
+        if not self._is_closed and not self._has_failed:
+            self._receive()
+
     def close(self) -> None:
         """Close this end. Nothing is called any more."""
         if self._is_closed:
@@ -156,9 +161,10 @@ class Channel:
         if self._has_failed or self._is_closed:
             return
         self._has_failed = True
-        self._give_up_sending()
         self._loop.remove_reader(self._end)
+        # Who is told may have a last word to send.
         self._on_fault(error)
+        self._give_up_sending()
 
     def _take_in(self) -> None:
         try:

@@ -245,6 +245,12 @@ class Drained(msgspec.Struct, frozen=True, array_like=True, tag="drained"):
     """No request is in progress."""
 
 
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """The worker ends because of this error."""
+
+    error: str
+
+
 class Pruned(msgspec.Struct, frozen=True, array_like=True, tag="pruned"):
     """The worker took the TLS endpoint at `address` (host:port) off the route `uri`: it is not what it should be."""
 
@@ -258,4 +264,4 @@ class Confirmed(msgspec.Struct, frozen=True, array_like=True, tag="confirmed"):
     number: int
 
 
-Report = Ready | Listening | Draining | Drained | Pruned | Confirmed
+Report = Ready | Listening | Draining | Drained | Pruned | Confirmed | Failed

@@ -7,6 +7,12 @@ import re
 _MARKS = re.compile(r"\[(?:Errno -?\d+|SSL|SSL: \w+|X509|X509: \w+)\] | \(_ssl\.c:\d+\)")
 
 
+def fault_text(error: BaseException) -> str:
+    """Return the kind and the text of an error that nobody has foreseen."""
+    kind, text = type(error).__name__, error_text(error)
+    return kind if text == kind else f"{kind}: {text}"
+
+
 def error_text(error: BaseException) -> str:
     """Return the text of `error`: the C library's in lower case, one of fastrouter unchanged."""
     if not isinstance(error, OSError):
@@ -16,8 +22,8 @@ def error_text(error: BaseException) -> str:
     text = _MARKS.sub("", error.strerror or str(error)) or type(error).__name__
     if error.errno is not None:
         words = os.strerror(error.errno)
-        if text.startswith(words):
-            # Without what Python has added.
+        if text.startswith((words, "Connect call failed")):
+            # Without what Python has added; asyncio has put words of its own there.
             text = words.lower()
         elif error.errno < 0:
             # The resolver has negative numbers and texts of its own.

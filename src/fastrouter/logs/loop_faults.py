@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 from fastrouter.logs.error_text import error_text
+from fastrouter.logs.library_faults import log_library_faults
 from fastrouter.logs.logger import Logger
 
 
 def log_loop_faults(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
-    """Have `loop` log errors in callbacks and transports, and errors of tasks that nobody awaits.
+    """Have `loop` log errors in callbacks and transports, and errors of tasks that nobody awaits; libraries, too.
 
     One line of level error for each. Logging raises nothing, whatever the error is.
     """
@@ -30,3 +31,4 @@ def log_loop_faults(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
         logger.error("loop-exception", error=text, type=kind, where=where, stacktrace=stack)
 
     loop.set_exception_handler(log_fault)
+    log_library_faults(logger)

@@ -47,6 +47,11 @@ class Resolver:
         # Others wait for the lookup, too, so it goes on when this caller is cancelled.
         return await asyncio.shield(lookup)
 
+    async def close(self) -> None:
+        """Let go of the sockets to name servers; nobody may ask any more."""
+        if self._servers is not None:
+            await self._servers.close()
+
     async def _look_up(self, host: str) -> list[str]:
         try:
             if self._servers is None:

@@ -36,13 +36,14 @@ class StatusTLS:
 class StatusOptions:
     """Ports of the status listeners, 0 for any free one; None means that there is no such listener.
 
-    With a `component_host`, the deprecated component listener is there and on `health_port` instead of plain health.
+    `user` and `password` are those of `/routes`. With a `component_host`, the deprecated component listener is there
+    and on `health_port` instead of plain health.
     """
 
-    user: str
-    password: str
-    routes_port: int
-    health_port: int | None
+    user: str = ""
+    password: str = ""
+    routes_port: int | None = None
+    health_port: int | None = None
     component_host: str | None = None
     tls: StatusTLS | None = None
 
@@ -69,8 +70,10 @@ class StatusListeners:
 
         credentials = Credentials(options.user, options.password)
         handle_health = health_handler(is_healthy)
-        self.routes = StatusServer(routes_handler(credentials, routes_json), "127.0.0.1", options.routes_port)
-        self._servers = {ROUTES: self.routes}
+        self._servers: dict[str, StatusServer] = {}
+        if options.routes_port is not None:
+            handle_routes = routes_handler(credentials, routes_json)
+            self._servers[ROUTES] = StatusServer(handle_routes, "127.0.0.1", options.routes_port)
         if options.component_host is not None:
             handle = component_handler(credentials, is_healthy, varz_json, routes_json)
             self._servers[HEALTH] = StatusServer(handle, options.component_host, options.health_port or 0)
@@ -85,6 +88,11 @@ class StatusListeners:
         """Bind and serve, in Gorouter's order; what is `inherited` is not bound. Raises OSError."""
         for name, server in self._servers.items():
             await server.start(inherited, name)
+
+    @property
+    def routes_port(self) -> int | None:
+        """Where `/routes` is served, once it is; None if it is not."""
+        return self._servers[ROUTES].port if ROUTES in self._servers else None
 
     def listeners(self) -> list[NamedListener]:
         """Return the listening sockets, once they are bound."""

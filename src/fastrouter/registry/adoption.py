@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fastrouter.registry.endpoint import RegisteredEndpoint
-from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
+from fastrouter.registry.handed_table import Handed, HandedEnd, HandedEndpoint, HandedRoute
 from fastrouter.registry.route_registry import RouteRegistry
 
 
@@ -18,14 +18,18 @@ class Adoption:
         self._mark = mark
         self._endpoints: dict[int, RegisteredEndpoint] = {}
         self._failed_ago: dict[int, float] = {}
+        # Addresses whose endpoints drain, when the table is complete.
+        self.draining: tuple[str, ...] = ()
 
-    def take(self, handed: HandedEndpoint | HandedRoute) -> None:
+    def take(self, handed: Handed) -> None:
         """Take the next part. Raises ValueError for an endpoint that no valid registration describes."""
         match handed:
             case HandedEndpoint(number):
                 self._endpoints[number] = self._registry.new_handed_endpoint(handed)
                 if handed.failed_ago is not None:
                     self._failed_ago[number] = handed.failed_ago
+            case HandedEnd(draining):
+                self.draining = draining
             case HandedRoute(_, members):
                 numbers = [member.number for member in members]
                 if unknown := [number for number in numbers if number not in self._endpoints]:

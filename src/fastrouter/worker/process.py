@@ -6,10 +6,8 @@ ends.
 """
 
 import asyncio
-import faulthandler
 import gc
 import os
-import signal
 import socket
 import sys
 import time
@@ -32,6 +30,7 @@ from fastrouter.ipc.messages import (
     Drain,
     Drained,
     Draining,
+    Failed,
     Listen,
     Listening,
     Order,
@@ -46,6 +45,7 @@ from fastrouter.ipc.messages import (
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile, FileSink, LineSink
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.logs.syslog import SyslogSink
@@ -53,9 +53,7 @@ from fastrouter.net.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListene
 from fastrouter.net.listeners import BACKLOG
 from fastrouter.net.networks import Networks
 from fastrouter.net.resolver import Resolver
-from fastrouter.process.parent_death import end_with_parent
-from fastrouter.process.peer_credentials import peer_pid
-from fastrouter.process.signals import IGNORED_BY_WORKERS
+from fastrouter.process.child import become_child
 from fastrouter.tls.backends import backend_context
 from fastrouter.tls.server import client_check, server_context
 from fastrouter.worker.route_services import new_route_services
@@ -114,6 +112,8 @@ class Worker:
 
     def _fail(self, error: BaseException) -> None:
         if not self._stopped.done():
+            # Where it is told why the worker has ended, and at last why the router has.
+            self._channel.send_message(Failed(fault_text(error)))
             self._stopped.set_exception(error)
 
     def _change_table(self, frame: bytes) -> None:
@@ -304,36 +304,17 @@ def _tune_garbage_collector() -> None:
 def main(arguments: list[str]) -> NoReturn:
     """Be the worker NAME with the channel CHANNEL."""
     name, channel = arguments
-    # The control process has blocked these signals until now, so that they do not end a worker while it starts.
-    for number in IGNORED_BY_WORKERS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
-    # Without this a crash in compiled code leaves nothing but the number of a signal.
-    faulthandler.enable(file=2)
-    end = socket.socket(fileno=int(channel))
-    _end_with_control_process(end)
+    end = become_child(int(channel))
     status = 0
     try:
         uvloop.new_event_loop().run_until_complete(_run(end))
     except BaseException as error:
-        Logger().error("worker-failed", name=name, error=repr(error))
+        Logger().error("worker-failed", name=name, error=fault_text(error))
         traceback.print_exc(file=sys.stderr)
         status = 1
     STDOUT_WRITER.flush()
     # Not sys.exit: it would wait for lookups of names, and free a large table object by object.
     os._exit(status)
-
-
-def _end_with_control_process(end: socket.socket) -> None:
-    """Have the kernel kill this process when the control process ends, even if this one is stopped or stuck in a loop.
-
-    A healthy worker would see the end of its channel, but it is killed, too, and the access log loses the lines since
-    the last tick. This happens only when the control process is killed: otherwise it ends its workers first.
-    """
-    end_with_parent()
-    if os.getppid() != peer_pid(end):
-        # The control process has ended before the kernel was asked.
-        os._exit(0)
 
 
 async def _run(end: socket.socket) -> None:

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterable
 
 from fastrouter._core import Endpoint, RouteTable, Stats
-from fastrouter.ipc.table_changes import BatchDecoder, Change, Drop, Forget, HashRule, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import (
+    BatchDecoder,
+    Change,
+    Drop,
+    Forget,
+    HashRule,
+    Introduce,
+    Put,
+    Remove,
+    SetDraining,
+    SetRoute,
+)
 
 
 class TableApplier:
@@ -69,6 +80,8 @@ class TableApplier:
                 )
             case Forget(number):
                 self._endpoints[number] = None
+            case SetDraining(number, is_draining):
+                self._endpoint(number).is_draining = is_draining
 
     def _introduce(self, change: Introduce) -> None:
         endpoints = self._endpoints
@@ -87,6 +100,7 @@ class TableApplier:
             process_id=change.process_id,
             component=change.component,
         )
+        endpoint.is_draining = change.is_draining
         if self.stats is not None:
             self._share(endpoint, change, self.stats)
         endpoints[change.number] = endpoint
