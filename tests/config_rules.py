@@ -322,6 +322,42 @@ FURTHER_RULES = {
         "Invalid TLS session ticket key. Must be empty or have at least 32 characters",
         "tls_session_ticket_key",
     ),
+    "admin token": Rule(
+        {"admin": {"tokens": [{"role": "read"}]}},
+        "Invalid admin token. Either token or token_file must be given",
+        "admin.tokens[0]",
+    ),
+    "admin token: length": Rule(
+        {"admin": {"tokens": [{"token": "x" * 15}]}},
+        "Invalid admin token. Must have at least 16 characters",
+        "admin.tokens[0].token",
+    ),
+    "admin token: role": Rule(
+        {"admin": {"tokens": [{"token_file": "/token", "role": "root"}]}},
+        "Invalid admin role: root. Allowed values are [read operate]",
+        "admin.tokens[0].role",
+    ),
+    "admin client role": Rule(
+        {"admin": {"tls": {"client_role": "root"}}},
+        "Invalid admin role: root. Allowed values are [read operate]",
+        "admin.tls.client_role",
+    ),
+    "admin listener": Rule(
+        {"admin": {"listen": "127.0.0.1:9099"}},
+        "The admin API listens on an address only for callers with a token or a client certificate: give "
+        "admin.tokens, or admin.tls with client_ca_certs",
+        "admin.listen",
+    ),
+    "admin clients' CA": Rule(
+        {"admin": {"tls": {**PAIR, "client_ca_certs": "none"}}},
+        "No CA certificate found for the clients of the admin API",
+        "admin.tls.client_ca_certs",
+    ),
+    "admin certificate": Rule(
+        {"admin": {"tls": {"client_ca_certs": "<ca>"}}},
+        "The admin API asks for client certificates only with a certificate of its own",
+        "admin.tls.cert_chain",
+    ),
     "block-list": Rule(
         {"route_services": {"egress_blocklist": ["10.0.0.0/8", "::/129"]}},
         "Invalid route service egress block-list entry: ::/129. Must be a network such as 10.0.0.0/8",

@@ -34,7 +34,8 @@ IMPORTS = {
     "bus": "logs process registry tls",
     "routing_api": "logs process registry tls",
     "observe": "_core logs net process registry tls",
-    "control": "bus ipc logs net observe process registry routing_api tls",
+    "admin": "_core ipc logs process tls",
+    "control": "_core bus ipc logs net observe process registry routing_api tls",
     "demo": "bus control logs net observe process",
     "cli": "_core bus config control demo gotemplate ipc logs net observe process registry route_services routing_api "
     "tls",

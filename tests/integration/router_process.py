@@ -217,8 +217,9 @@ class RouterProcess(LoggingProcess):
         *,
         arguments: Sequence[str] = (),
         options: Mapping[str, object] | None = None,
+        has_admin: bool = False,
     ) -> None:
-        command = ["run", "--listen", "127.0.0.1:0", "--workers", "1"]
+        command = ["run", "--listen", "127.0.0.1:0", "--workers", "1", *([] if has_admin else ["--no-admin"])]
         for uri, addresses in routes.items():
             command += ["--route", f"{uri}={','.join(addresses)}"]
         for name, value in (options or {}).items():

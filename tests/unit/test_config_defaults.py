@@ -155,6 +155,18 @@ token_fetcher_expiration_buffer_time                          | i    | 30
 trusted_proxies                                               | [s]  | -
 tls_session_ticket_key                                        | s    | -
 enable_h2c                                                    | b    | false
+admin.socket                                                  | s    | -
+admin.listen                                                  | s    | -
+admin.hosts                                                   | [s]  | -
+admin.tokens[].name                                           | s    | -
+admin.tokens[].token                                          | s    | -
+admin.tokens[].token_file                                     | s    | -
+admin.tokens[].role                                           | s    | read
+admin.tls.cert_chain                                          | s    | -
+admin.tls.private_key                                         | s    | -
+admin.tls.client_ca_certs                                     | s    | -
+admin.tls.client_role                                         | s    | read
+admin.routes_file                                             | s    | -
 pid_file                                                      | s    | -
 balancing_algorithm                                           | s    | round-robin
 balancing_algorithm_az_preference                             | s    | none
@@ -195,6 +207,7 @@ LISTS_OF_SECTIONS = {
     "http_rewrite.responses.add_headers_if_not_present",
     "http_rewrite.responses.remove_headers",
     "domains",
+    "admin.tokens",
 }
 KINDS: dict[str, Any] = {"s": str, "b": bool, "d": Duration, "[s]": tuple[str, ...], "[f]": tuple[float, ...]}
 WIDTHS = {"i": "int", "u16": "u16", "u32": "u32", "uint": "uint", "u16 or -1": "u16 or -1"}

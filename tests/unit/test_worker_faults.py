@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fastrouter.control import child_process
 from fastrouter.control import workers as supervision
 from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import (
@@ -171,7 +172,7 @@ class Puppets:
         self.ends: list[socket.socket] = []
         self._changed = asyncio.Event()
 
-    def spawn(self, _name: str, end: socket.socket) -> subprocess.Popen[bytes]:
+    def spawn(self, _module: str, _name: str, end: socket.socket) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(["sleep", "600"])
         self.processes.append(process)
         self.ends.append(end.dup())
@@ -195,7 +196,7 @@ class Puppets:
 @pytest.fixture
 async def puppets(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Puppets]:
     puppets = Puppets()
-    monkeypatch.setattr(supervision, "_spawn_with", puppets.spawn)
+    monkeypatch.setattr(child_process, "_spawn_with", puppets.spawn)
     yield puppets
     puppets.close()
 

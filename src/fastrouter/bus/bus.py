@@ -82,6 +82,16 @@ class Bus:
         """Whether registrations may be missing because the bus is out of reach."""
         return self._options.suspend_pruning and not self._connection.is_connected
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is connected at this moment."""
+        return self._connection.is_connected
+
+    @property
+    def server(self) -> str:
+        """Host and port of the server that was connected last."""
+        return self._connection.peer
+
     def message_counts(self) -> tuple[int, int]:
         """Return how many messages wait to be handled, and how many were dropped."""
         return self._subscriber.pending_messages, self._subscriber.dropped_messages

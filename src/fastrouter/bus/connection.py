@@ -107,6 +107,11 @@ class NatsConnection:
         """Whether a server is connected at this moment."""
         return self._client is not None and self._client.is_connected
 
+    @property
+    def peer(self) -> str:
+        """Host and port of the server that was connected last, empty before the first."""
+        return self._peer["host"]
+
     async def connect(self) -> None:
         """Connect to a server. Raises NatsConnectionError, and logs why, if CONNECT_ROUNDS rounds reach none."""
         from fastrouter.bus.client import RouterNatsClient  # noqa: PLC0415

@@ -89,6 +89,15 @@ def _settings_options(command: _Command) -> _Command:
     return command
 
 
+def _admin_options(command: _Command) -> _Command:
+    command = click.option("--no-admin", is_flag=True, help="No admin API.")(command)
+    return click.option(
+        "--admin-socket",
+        metavar="PATH",
+        help="Unix socket of the admin API.  [default: where other commands find it]",
+    )(command)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
@@ -121,6 +130,8 @@ def cli() -> None:
     is_flag=True,
     help="No line for a request that is refused before its route is looked up.",
 )
+@_admin_options
+@click.option("--admin-routes", metavar="FILE", help="Keep static routes of the admin API in this file.")
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="NUMBER", help="Worker processes.  [default: one per CPU]"
 )
@@ -152,6 +163,9 @@ def run(
     metrics_port: int | None,
     access_log: str | None,
     disable_log_refused_requests: bool,
+    admin_socket: str | None,
+    no_admin: bool,
+    admin_routes: str | None,
     workers: int | None,
     disable_backend_keep_alive: bool,
     log_level: str,
@@ -192,7 +206,7 @@ def run(
         front_tls, read_again = _front_tls_of(tls_cert, tls_key)
     _announce_start(logger)
     from fastrouter.control import app  # noqa: PLC0415
-    from fastrouter.control.options import RouterOptions, usable_cpus  # noqa: PLC0415
+    from fastrouter.control.options import AdminOptions, RouterOptions, usable_cpus  # noqa: PLC0415
     from fastrouter.ipc.messages import AccessLogOptions  # noqa: PLC0415
     from fastrouter.observe.metrics_listener import MetricsOptions  # noqa: PLC0415
 
@@ -209,8 +223,21 @@ def run(
         settings=data_plane,
         access_log=AccessLogOptions(file=access_log, line={"logs_refused": not disable_log_refused_requests}),
         drain_timeout=limits.endpoint_timeout,
+        admin=None
+        if no_admin
+        else AdminOptions(
+            socket=admin_socket,
+            routes_file=admin_routes,
+            # None of the options is a secret: keys are in files.
+            configuration={name: _shown(value) for name, value in click.get_current_context().params.items()},
+        ),
     )
     _end(lambda: app.run(options, logger))
+
+
+def _shown(value: object) -> object:
+    """Return the value of an option as JSON has it."""
+    return str(value) if isinstance(value, Address) else value
 
 
 def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[], Reread]]":
@@ -226,13 +253,17 @@ def _front_tls_of(cert_path: str, key_path: str) -> "tuple[ServerTLS, Callable[[
 
 @cli.command()
 @_listen_option(default="127.0.0.1:8080", show_default=True)
-def demo(*, listen: Address) -> None:
+@_admin_options
+def demo(*, listen: Address, admin_socket: str | None, no_admin: bool) -> None:
     """Run the router in front of live backends to try it on, until Ctrl-C."""
     logger = Logger(LOG_SOURCE, timestamps="rfc3339")
     _announce_start(logger)
+    from fastrouter.control.options import AdminOptions  # noqa: PLC0415
     from fastrouter.demo import router as live  # noqa: PLC0415
 
-    _end(lambda: live.run(listen, logger))
+    configuration = {"listen": str(listen), "admin_socket": admin_socket}
+    admin = None if no_admin else AdminOptions(socket=admin_socket, configuration=configuration)
+    _end(lambda: live.run(listen, logger, admin))
 
 
 def _announce_start(logger: Logger) -> None:

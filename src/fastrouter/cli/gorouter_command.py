@@ -124,6 +124,7 @@ def _run(config: Config, flags: Flags, logger: Logger) -> NoReturn:
         error_template=start.error_template,
         routes_file=flags.routes,
         file_routes=start.file_routes,
+        admin=start.admin,
     )
     if flags.config is not None:
         options = replace(options, read_again=partial(_read_again, flags.config, config))

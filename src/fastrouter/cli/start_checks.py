@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from fastrouter.cli.admin_options import admin_address, admin_of
 from fastrouter.cli.gorouter_options import options_of
 from fastrouter.config import Config, ConfigError
 from fastrouter.config.decoding import line_of
 from fastrouter.config.validation import start_faults as panics_of
+from fastrouter.control.options import AdminOptions
 from fastrouter.control.preparation import tls_faults
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.gotemplate.parser import ErrorTemplateError
@@ -44,6 +46,7 @@ class Start(NamedTuple):
 
     error_template: str | None
     file_routes: Sequence[StaticRoute]
+    admin: AdminOptions | None
     faults: list[StartFault]
 
 
@@ -72,7 +75,9 @@ def prepare_start(config: Config, routes_file: str | None = None) -> Start:
     faults += _metrics_faults(config)
     faults += _tls_faults(config)
     faults += _faults_of_equal_ports(config)
-    return Start(error_template, file_routes, faults)
+    admin, admin_faults = admin_of(config)
+    faults += [_logged(fault, "admin-listener-error") for fault in admin_faults]
+    return Start(error_template, file_routes, admin, faults)
 
 
 def taken_ports(config: Config) -> list[ConfigError]:
@@ -105,6 +110,7 @@ def listeners_of(config: Config) -> Iterator[Listener]:
     if config.has_route_services and config.route_services_hairpinning:
         port = config.route_services_internal_server_port
         yield Listener("route_services_internal_server_port", Address(INTERNAL_HOST, port))
+    yield from _admin_listeners(config)
 
 
 def _fault(config: Config, text: str, key: str) -> ConfigError:
@@ -229,6 +235,15 @@ def _faults_of_equal_ports(config: Config) -> Iterator[StartFault]:
                 yield _logged(_fault(config, text, listener.key), "Error loading config:")
                 break
         seen.append(listener)
+
+
+def _admin_listeners(config: Config) -> Iterator[Listener]:
+    try:
+        address = admin_address(config)
+    except ValueError:
+        return
+    if address is not None:
+        yield Listener("admin.listen", address)
 
 
 def _debug_listeners(config: Config) -> Iterator[Listener]:

@@ -15,6 +15,7 @@ from fastrouter.config.section import Int, Key, Port, Section, Uint, Uint32, Wid
 from fastrouter.config.sections import (
     FORWARDED_CLIENT_CERT_MODES,
     AccessLog,
+    Admin,
     Backends,
     ClientCertificateRule,
     HTTPRewrite,
@@ -233,6 +234,8 @@ class Config(Section, frozen=True, kw_only=True):
     send_http_start_stop_client_event: Annotated[bool, Key("Emit an event per attempt")] = True
     per_app_prometheus_http_metrics_reporting: Annotated[bool, Key("Label `http_latency_seconds` with the app")] = False
 
+    admin: Admin = Admin()
+
     derived: Derived = Derived()
 
     @property
@@ -244,6 +247,11 @@ class Config(Section, frozen=True, kw_only=True):
     def has_status_tls(self) -> bool:
         """Whether health is served over TLS."""
         return self.status.tls != StatusTLS()
+
+    @property
+    def has_admin(self) -> bool:
+        """Whether there is an admin API."""
+        return self.admin.socket != "" or self.admin.listen != ""
 
     @property
     def has_routing_api(self) -> bool:

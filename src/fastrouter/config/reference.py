@@ -130,6 +130,11 @@ def as_yaml(config: Config, *, only_given: bool = False, show_secrets: bool = Fa
     return yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
+def as_document(config: Config) -> dict[str, Any]:
+    """Return every key as the file would have it, with secrets masked."""
+    return _shown(config, "", None, show_secrets=False)
+
+
 def _shown(section: Section, prefix: str, given: Container[str] | None, *, show_secrets: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for field in fields_of(type(section)):

@@ -12,6 +12,9 @@ FORWARDED_CLIENT_CERT_MODES = ("always_forward", "forward", "sanitize_set")
 XFCC_FORMATS = ("raw", "envoy")
 ACCESS_LOG_FORMATS = ("text", "json")
 LOG_LEVELS = tuple(LEVELS)
+ADMIN_ROLES = ("read", "operate")
+# Characters that a token has at least: whoever reaches the port can try.
+ADMIN_TOKEN_MIN = 16
 
 
 class KeyPair(Section, frozen=True, kw_only=True):
@@ -270,3 +273,34 @@ class MutualTLSDomain(Section, frozen=True, kw_only=True):
         str, Key("As the global key, for this domain", choices=FORWARDED_CLIENT_CERT_MODES)
     ] = "sanitize_set"
     xfcc_format: Annotated[str, Key("Form of X-Forwarded-Client-Cert", choices=XFCC_FORMATS)] = "raw"
+
+
+class AdminToken(Section, frozen=True, kw_only=True):
+    """A token that callers of the admin API show."""
+
+    name: Annotated[str, Key("Its owner, for the audit log; empty: `token N`")] = ""
+    token: Annotated[str, Key(f"At least {ADMIN_TOKEN_MIN} characters", secret=True)] = ""
+    token_file: Annotated[str, Key("File that has it, instead")] = ""
+    role: Annotated[str, Key("What it allows", choices=ADMIN_ROLES)] = "read"
+
+
+class AdminTLS(KeyPair, frozen=True, kw_only=True):
+    """`admin.tls`: TLS of `admin.listen`."""
+
+    client_ca_certs: Annotated[str, Key("Callers show a certificate of these CAs, PEM")] = ""
+    client_role: Annotated[str, Key("What such a certificate allows without a token", choices=ADMIN_ROLES)] = "read"
+
+
+class Admin(Section, frozen=True, kw_only=True):
+    """`admin`: the admin API, which is there if it has a `socket` or an address to `listen` on."""
+
+    socket: Annotated[
+        str, Key("Path of its Unix socket, for the router's user alone; `auto`: where commands find it")
+    ] = ""
+    listen: Annotated[str, Key("`HOST:PORT` besides, for callers with a token or a client certificate")] = ""
+    hosts: Annotated[
+        tuple[str, ...], Key("Names by which `listen` is known, besides `localhost` and IP addresses")
+    ] = ()
+    tokens: Annotated[tuple[AdminToken, ...], Key("Tokens that are accepted there")] = ()
+    tls: AdminTLS = AdminTLS()
+    routes_file: Annotated[str, Key("File that keeps static routes of the admin API; empty: they are not kept")] = ""

@@ -27,6 +27,8 @@ from fastrouter.config.keys import (
 )
 from fastrouter.config.sections import (
     ACCESS_LOG_FORMATS,
+    ADMIN_ROLES,
+    ADMIN_TOKEN_MIN,
     FORWARDED_CLIENT_CERT_MODES,
     LOG_LEVELS,
     REDACTION_MODES,
@@ -68,6 +70,7 @@ def process(config: Config, lines: Lines, faults: list[ConfigError]) -> Config:
     _check_choices(config, fail)
     _check_client_trust(config, fail)
     _check_own_keys(config, fail)
+    _check_admin(config, fail)
     return config
 
 
@@ -328,6 +331,35 @@ def _check_client_certificate_rules(config: Config, fail: Fail) -> None:
                 f"no CA certificate found for rule with ca subject {rule.issuer_in_chain}",
                 f"verify_client_certificate_metadata[{index}].issuer_in_chain",
             )
+
+
+def _check_admin(config: Config, fail: Fail) -> None:
+    """Check the rules of the admin API that need no file and no address."""
+    admin = config.admin
+    for index, token in enumerate(admin.tokens):
+        place = f"admin.tokens[{index}]"
+        if (token.token == "") == (token.token_file == ""):
+            fail("Invalid admin token. Either token or token_file must be given", place)
+        elif token.token and len(token.token) < ADMIN_TOKEN_MIN:
+            fail(f"Invalid admin token. Must have at least {ADMIN_TOKEN_MIN} characters", f"{place}.token")
+        if token.role not in ADMIN_ROLES:
+            fail(f"Invalid admin role: {token.role}. Allowed values are [{' '.join(ADMIN_ROLES)}]", f"{place}.role")
+    tls = admin.tls
+    if tls.client_role not in ADMIN_ROLES:
+        allowed = " ".join(ADMIN_ROLES)
+        fail(f"Invalid admin role: {tls.client_role}. Allowed values are [{allowed}]", "admin.tls.client_role")
+    if tls.cert_chain or tls.private_key:
+        _check_pair(tls, "admin.tls", "Error loading key pair", fail)
+    if tls.client_ca_certs and not _has_certificate(tls.client_ca_certs):
+        fail("No CA certificate found for the clients of the admin API", "admin.tls.client_ca_certs")
+    if tls.client_ca_certs and not tls.cert_chain:
+        fail("The admin API asks for client certificates only with a certificate of its own", "admin.tls.cert_chain")
+    if admin.listen and not admin.tokens and not tls.client_ca_certs:
+        fail(
+            "The admin API listens on an address only for callers with a token or a client certificate: give "
+            "admin.tokens, or admin.tls with client_ca_certs",
+            "admin.listen",
+        )
 
 
 def _check_added_headers(config: Config, fail: Fail) -> None:

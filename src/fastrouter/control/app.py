@@ -17,21 +17,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import msgspec
 import uvloop
 
-from fastrouter.bus.bus import Bus, BusOptions
-from fastrouter.bus.connection import NatsConnectionError
+from fastrouter.bus.bus import Bus
+from fastrouter.control.admin import Admin
+from fastrouter.control.admin_calls import Phase, RouterParts
 from fastrouter.control.client_listeners import ClientListeners
 from fastrouter.control.drain import Drain
+from fastrouter.control.log_level import TimedLogLevel
 from fastrouter.control.observation import Observation
-from fastrouter.control.options import RouterOptions, StartError
+from fastrouter.control.options import RouterOptions
 from fastrouter.control.predecessor import Predecessor
 from fastrouter.control.preparation import check_tls, open_access_log, raise_open_file_limit
 from fastrouter.control.pruning import Pruning
+from fastrouter.control.registration_sources import connect_bus, connect_routing_api
 from fastrouter.control.reload import Reload
+from fastrouter.control.static_route_sources import StaticRouteSources
 from fastrouter.control.succession import Succession
 from fastrouter.control.upgrade import Outcome, Presence, report_outcome
+from fastrouter.control.worker_begin import new_begin
 from fastrouter.control.workers import Workers
-from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
-from fastrouter.ipc.shared_stats import SLOTS, SharedStats
+from fastrouter.ipc.messages import RouteServicesOptions, ServerTLS
+from fastrouter.ipc.shared_stats import SharedStats
+from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
@@ -41,7 +47,6 @@ from fastrouter.observe.histogram import Histogram
 from fastrouter.process import signals
 from fastrouter.process.service_manager import ServiceManager
 from fastrouter.registry.static_registry import StaticRouteRegistry
-from fastrouter.routing_api.options import RoutingAPIOptions
 
 if TYPE_CHECKING:
     from fastrouter.routing_api.route_fetcher import RouteFetcher
@@ -125,18 +130,21 @@ class Router:
             on_crash_loop=lambda cause: self._fail(f"a worker crashed again and again, at last {cause}"),
             on_prune=self._prune_endpoint,
             on_death=self._shared.stats.clear_worker,
+            on_ready=lambda name, pid: self._admin.tell("worker-ready", name=name, pid=pid),
         )
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
-            self._workers.add_change,
+            self._add_change if options.admin is not None else self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
             observe_latency=registration_latency.observe,
             on_number_reused=self._shared.clear_mark,
             **options.registry,
         )
+        self._static_routes = StaticRouteSources(self._registry, options)
+        self._log_level = TimedLogLevel(logger, self._workers.set_log_level)
         self._pruning = Pruning(self._registry, options.prune_interval)
         self._observation = Observation(
             options,
@@ -148,6 +156,7 @@ class Router:
             shared=self._shared,
             workers=self._workers,
             bus=lambda: self._bus,
+            set_log_level=self._log_level.set,
         )
         self._listeners = ClientListeners(
             options, logger, self._predecessor.listeners, on_failure=lambda: self._end(_Ending.DRAIN)
@@ -156,7 +165,7 @@ class Router:
             options,
             logger,
             manager=self._manager,
-            registry=self._registry,
+            static_routes=self._static_routes,
             workers=self._workers,
             prepare_tls=self._with_ticket_secret,
         )
@@ -176,6 +185,20 @@ class Router:
             listeners=self._listeners,
             observation=self._observation,
         )
+        parts = RouterParts(
+            options=self._options,
+            health=self._health,
+            registry=self._registry,
+            workers=self._workers,
+            reloading=self._reload,
+            static_routes=self._static_routes,
+            log_level=self._log_level,
+            bus=lambda: self._bus,
+            phase=self._phase,
+            has_successor=lambda: self._succession.has_begun,
+            begin_drain=lambda: self._end(_Ending.DRAIN),
+        )
+        self._admin = Admin(options.admin, logger, self._predecessor.listeners, parts, self._shared)
 
     async def run(self) -> bool:
         """Start, serve, and end as the first signal or failure demands; False after a failure. Raises StartError."""
@@ -232,7 +255,7 @@ class Router:
 
     def _on_upgrade_signal(self) -> None:
         if self._is_started and not self._succession.has_begun and not self._ending.done():
-            named = [*self._listeners.named, *self._observation.listeners()]
+            named = [*self._listeners.named, *self._observation.listeners(), *self._admin.listeners()]
             self._succession.begin(named, self._predecessor.ticket_secret)
         else:
             self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
@@ -240,6 +263,7 @@ class Router:
 
     def _on_succeeded(self, pid: int) -> None:
         self._manager.succeeded_by(pid)
+        self._admin.become_old()
         self._end(_Ending.SUCCESSION)
 
     def _end(self, ending: _Ending) -> None:
@@ -268,18 +292,25 @@ class Router:
         if not is_successor:
             await self._observation.serve_debug()
         if options.bus is not None:
-            self._bus = await self._connect_bus(options.bus)
+            self._bus = await connect_bus(
+                options.bus, self._logger, self._registry, self._workers, on_closed=lambda: self._fail("nats is gone")
+            )
         if options.routing_api is not None:
-            self._route_fetcher = await self._connect_routing_api(options.routing_api)
+            self._route_fetcher = await connect_routing_api(
+                options.routing_api, self._logger, self._registry, self._workers
+            )
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)
         if options.access_log.file is not None:
             self._reload.access_log = AccessLogFile(options.access_log.file, *log_descriptors[:2])
-        await self._registry.replace_static([*options.routes, *options.file_routes])
+        await self._static_routes.start(self._logger)
         check_tls(options, self._logger)
+        if not is_successor:
+            self._admin.bind(is_successor=False)
         self._start_workers(log_descriptors, self._bind_internal_listener())
         if not is_successor:
+            self._admin.start()
             await self._observation.serve_status()
         if self._route_fetcher is not None:
             await self._route_fetcher.start()
@@ -314,6 +345,8 @@ class Router:
             await self._observation.serve_debug()
             await self._observation.serve_metrics()
             await self._observation.serve_status()
+            self._admin.bind(is_successor=True)
+            self._admin.start()
         self._predecessor.listeners.close()
         self._is_started = True
         self._manager.ready()
@@ -322,32 +355,6 @@ class Router:
         self._predecessor.report_serving()
         if self._on_started is not None and self._listeners.named:
             self._on_started(Addresses(self._listeners.client_address(), self._observation.routes_address()))
-
-    async def _connect_bus(self, options: BusOptions) -> Bus:
-        self._logger.info("setting-up-nats-connection")
-        bus = Bus(
-            options,
-            self._logger,
-            self._registry,
-            send_changes=self._workers.send_changes,
-            on_closed=lambda: self._fail("nats is gone"),
-        )
-        try:
-            await bus.connect()
-        except NatsConnectionError as error:
-            raise StartError(f"cannot connect to NATS: {error}") from error
-        return bus
-
-    async def _connect_routing_api(self, options: RoutingAPIOptions) -> "RouteFetcher":
-        # With an HTTP client, which takes 200 ms, for few.
-        from fastrouter.routing_api.route_fetcher import RouteFetcher, RouteFetcherError  # noqa: PLC0415
-
-        fetcher = RouteFetcher(options, self._logger, self._registry, until_sent=self._workers.until_sent)
-        try:
-            await fetcher.connect()
-        except RouteFetcherError as error:
-            raise StartError(f"cannot use the routing API: {error}") from error
-        return fetcher
 
     async def _announce(self, bus: Bus) -> None:
         """Announce this router on the bus, and from now on publish which apps had requests."""
@@ -383,19 +390,13 @@ class Router:
         front_tls, internal_tls = (
             tls and self._with_ticket_secret(tls) for tls in (self._options.front_tls, self._options.internal_tls)
         )
-        begin = Begin(
-            columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
-            settings=self._options.settings,
-            backend_tls=self._options.backend_tls,
+        begin = new_begin(
+            self._options,
+            self._logger,
+            self._shared,
             front_tls=front_tls,
             internal_tls=internal_tls,
-            proxy_protocol=self._options.proxy_protocol,
             route_services=route_services,
-            error_template=self._options.error_template,
-            log_source=self._logger.source,
-            log_level=int(self._logger.level),
-            log_timestamps=self._logger.timestamps,
-            access_log=self._options.access_log,
         )
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
@@ -407,7 +408,17 @@ class Router:
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # What one worker has seen of the endpoint holds for all workers.
-        self._registry.prune_endpoint(uri, address)
+        if self._registry.prune_endpoint(uri, address):
+            self._admin.tell("endpoint-pruned", route=uri, endpoint=address)
+
+    def _add_change(self, change: Change) -> None:
+        self._workers.add_change(change)
+        self._admin.add_change(change)
+
+    def _phase(self) -> Phase:
+        if self._ending.done():
+            return "draining" if self._ending.result() in (_Ending.DRAIN, _Ending.SUCCESSION) else "stopping"
+        return "serving" if self._is_started else "starting"
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended
@@ -430,6 +441,7 @@ class Router:
         if self._route_fetcher is not None:
             await self._route_fetcher.stop()
         self._listeners.close()
+        await self._admin.stop()
         await self._workers.stop()
         await self._observation.stop()
         if self._bus is not None:

@@ -25,7 +25,10 @@ from fastrouter.registry.route_registry import RouteRegistry
 
 
 class Observation:
-    """Serves what is wanted of it on what is `inherited`, or on sockets of its own. `bus` returns the bus, if any."""
+    """Serves what is wanted of it on what is `inherited`, or on sockets of its own. `bus` returns the bus, if any.
+
+    `set_log_level` sets the level of all processes.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Observation:
         shared: SharedStats,
         workers: Workers,
         bus: Callable[[], Bus | None],
+        set_log_level: Callable[[Level], None],
     ) -> None:
         self._options = options
         self._logger = logger
@@ -49,6 +53,7 @@ class Observation:
         self._shared = shared
         self._workers = workers
         self._bus = bus
+        self._set_log_level = set_log_level
         self._monitor = Monitor(self._pids, self._bus_message_counts)
         self._traffic = TrafficReader(shared.stats, registry.component_rows, INTERVAL)
         self._monitor.on_interval.append(self._traffic.tick)
@@ -156,10 +161,6 @@ class Observation:
         for server in (self._debug, self._metrics, self._status):
             if server is not None:
                 await server.stop()
-
-    def _set_log_level(self, level: Level) -> None:
-        self._logger.level = level
-        self._workers.set_log_level(level)
 
     def _pids(self) -> list[int]:
         return [os.getpid(), *(state.pid for state in self._workers.states() if state.pid is not None)]

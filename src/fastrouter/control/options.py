@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastrouter.bus.bus import BusOptions
+from fastrouter.ipc.admin_messages import Role, Token
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
@@ -42,6 +43,25 @@ class Reread(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdminOptions:
+    """The admin API: at the Unix socket `socket` (None: at its place in the directory that `find_socket` knows).
+
+    With `listen` also there, for callers with one of `tokens` or, if `tls` asks for one, with a client certificate,
+    which allows what `client_role` says. `hosts` are names by which this listener is known. Static routes that are put
+    are kept in `routes_file`. `configuration` is what `/v1/config` shows, without secrets.
+    """
+
+    socket: str | None = None
+    listen: Address | None = None
+    tokens: Sequence[Token] = ()
+    hosts: Sequence[str] = ()
+    tls: ServerTLS | None = None
+    client_role: Role = "read"
+    routes_file: str | None = None
+    configuration: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouterOptions:
     """The options of one router. Times are seconds.
 
@@ -54,9 +74,9 @@ class RouterOptions:
     if `expected_endpoints` is not 0, the delay ends when so many are known. `routes` are always there; `file_routes`
     come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
     without `routing_api` no routes of the routing API, without `status` no status listeners, without `metrics` no
-    `/metrics`, without `route_services` no route services. `error_template` is the text of a template that has been
-    parsed successfully. `debug_address` is where the debug server listens, as the operator has written it; empty for
-    none.
+    `/metrics`, without `route_services` no route services, without `admin` no admin API. `error_template` is the text
+    of a template that has been parsed successfully. `debug_address` is where the debug server listens, as the operator
+    has written it; empty for none.
     """
 
     listen: Address | None
@@ -87,6 +107,7 @@ class RouterOptions:
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None
     debug_address: str = ""
+    admin: AdminOptions | None = None
     histogram_bounds: HistogramBounds = DEFAULT_BOUNDS
 
 

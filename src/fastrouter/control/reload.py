@@ -5,13 +5,13 @@ import os
 from collections.abc import Callable
 
 from fastrouter.control.options import Reread, RereadError, RouterOptions
+from fastrouter.control.static_route_sources import StaticRouteSources
 from fastrouter.control.workers import Workers
 from fastrouter.ipc.messages import ServerTLS
 from fastrouter.logs.access import AccessLogFile
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
 from fastrouter.process.service_manager import ServiceManager
-from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import RoutesError, load_routes_file
 from fastrouter.tls.server import ServerTLSError, try_server_tls
 
@@ -25,14 +25,14 @@ class Reload:
         logger: Logger,
         *,
         manager: ServiceManager,
-        registry: StaticRouteRegistry,
+        static_routes: StaticRouteSources,
         workers: Workers,
         prepare_tls: Callable[[ServerTLS], ServerTLS],
     ) -> None:
         self._options = options
         self._logger = logger
         self._manager = manager
-        self._registry = registry
+        self._static_routes = static_routes
         self._workers = workers
         self._prepare_tls = prepare_tls
         self._task: asyncio.Task[None] | None = None
@@ -80,7 +80,7 @@ class Reload:
         except (RoutesError, OSError) as error:
             self._logger.error("routes-file-refused", file=path, error=error_text(error))
         else:
-            changed, removed = await self._registry.replace_static([*self._options.routes, *routes])
+            changed, removed = await self._static_routes.replace_file(routes)
             self._logger.info("routes-file-loaded", file=path, changed=changed, removed=removed)
 
     async def _read_configuration(self, read: Callable[[], Reread]) -> None:

@@ -6,10 +6,7 @@ by exec, so it inherits nothing but one end of a channel and the standard descri
 
 import asyncio
 import os
-import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -17,6 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from fastrouter.control.child_process import end_cause, spawn
+from fastrouter.ipc.admin_messages import WorkerFacts
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
     Begin,
@@ -42,7 +41,6 @@ from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.net.handover import NamedListener
 from fastrouter.observe.metrics import WorkerState
-from fastrouter.process.signals import IGNORED_BY_WORKERS
 
 # A worker that dies sooner than this after its start counts as crashing, and is restarted with a growing delay.
 CRASH_WINDOW = 10.0
@@ -102,7 +100,7 @@ class Workers:
 
     `add_change` is where table changes go. `on_crash_loop` is called with worker and cause when one has crashed too
     often, `on_prune` with route and address when one has taken a TLS endpoint off its table, `on_death` with the number
-    of one that ended, before it is replaced.
+    of one that ended, before it is replaced, `on_ready` with name and process id of one that has the whole table.
     """
 
     def __init__(
@@ -112,11 +110,14 @@ class Workers:
         on_crash_loop: Callable[[str], None],
         on_prune: Callable[[str, str], object],
         on_death: Callable[[int], object],
+        *,
+        on_ready: Callable[[str, int], object] = lambda _name, _pid: None,
     ) -> None:
         self._logger = logger
         self._on_crash_loop = on_crash_loop
         self._on_prune = on_prune
         self._on_death = on_death
+        self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
         self._slots = [_WorkerSlot(index) for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
@@ -150,6 +151,15 @@ class Workers:
         return [
             WorkerState(slot.starts, slot.process.pid if slot.process is not None else None) for slot in self._slots
         ]
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return what is known of each worker."""
+        return tuple(map(_facts_of, self._slots))
+
+    @property
+    def front_tls(self) -> ServerTLS | None:
+        """The TLS for clients that connect now, if there is any."""
+        return self._begin.front_tls if self._begin is not None else None
 
     def set_log_level(self, level: Level) -> None:
         """Have all workers, and those started from now on, write lines of `level` and above."""
@@ -276,7 +286,7 @@ class Workers:
         slot.restart = None
         slot.started_at = time.monotonic()
         try:
-            slot.process, slot.exit_watch, ours = _spawn(slot.name)
+            slot.process, slot.exit_watch, ours = spawn("fastrouter.worker", slot.name)
         except OSError as error:
             self._replace(slot, f"cannot be started: {error_text(error)}")
             return
@@ -319,6 +329,8 @@ class Workers:
         match report:
             case Ready():
                 slot.is_ready = True
+                if slot.process is not None:
+                    self._on_ready(slot.name, slot.process.pid)
                 if slot.listeners:
                     self._send_listeners(slot)
             case Listening():
@@ -363,7 +375,7 @@ class Workers:
         slot.is_listening = False
         self._on_death(slot.index)
         if self._is_replacing:
-            self._replace(slot, f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}")
+            self._replace(slot, end_cause(code))
         self._progress.set()
 
     def _replace(self, slot: _WorkerSlot, cause: str) -> None:
@@ -388,35 +400,15 @@ class Workers:
                 slot.restart = None
 
 
-def _spawn(name: str) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
-    """Start the process of a worker; returns it, a pidfd of it, and our end of its channel. Raises OSError."""
-    ours, theirs = socket.socketpair()
-    try:
-        process = _spawn_with(name, theirs)
-        try:
-            return process, os.pidfd_open(process.pid), ours
-        except OSError:
-            # Without a pidfd its end would go unnoticed.
-            process.kill()
-            process.wait()
-            raise
-    except OSError:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-
-
-def _spawn_with(name: str, end: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process of a worker, with its end of the channel. Raises OSError."""
-    # Signals to the whole group wait until the worker has said that it ignores them.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_BY_WORKERS)
-    try:
-        return subprocess.Popen(
-            # -P keeps modules in the current directory from being imported.
-            [sys.executable, "-P", "-m", "fastrouter.worker", name, str(end.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[end.fileno()],
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+def _facts_of(slot: _WorkerSlot) -> WorkerFacts:
+    if slot.process is None:
+        return WorkerFacts(slot.name, "ended", None, None, slot.starts, slot.crashes, 0)
+    return WorkerFacts(
+        slot.name,
+        "serving" if slot.is_listening else "ready" if slot.is_ready else "starting",
+        slot.process.pid,
+        time.time() - (time.monotonic() - slot.started_at),
+        slot.starts,
+        slot.crashes,
+        slot.channel.unsent if slot.channel is not None else 0,
+    )

@@ -14,7 +14,7 @@ from fastrouter.bus.bus import BusOptions
 from fastrouter.bus.connection import NatsServer
 from fastrouter.control import app
 from fastrouter.control.app import Addresses
-from fastrouter.control.options import RouterOptions, StartError, usable_cpus
+from fastrouter.control.options import AdminOptions, RouterOptions, StartError, usable_cpus
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.net.address import Address
 from fastrouter.observe.status_listeners import StatusOptions
@@ -29,8 +29,8 @@ START_PATIENCE = 20.0
 STOP_PATIENCE = 3.0
 
 
-def run(listen: Address, logger: Logger) -> bool:
-    """Serve the demo on `listen` until a signal ends it. Returns and raises as `app.run` does."""
+def run(listen: Address, logger: Logger, admin: AdminOptions | None) -> bool:
+    """Serve the demo on `listen` until a signal ends it, with this admin API. Returns and raises as `app.run` does."""
     apps = Apps()
     try:
         port = apps.wait_for_bus()
@@ -44,6 +44,7 @@ def run(listen: Address, logger: Logger) -> bool:
             start_delay=START_PATIENCE,
             expected_endpoints=INSTANCES,
             bus=BusOptions(servers=[NatsServer("127.0.0.1", port)]),
+            admin=admin,
             status=StatusOptions(user=USER, password=PASSWORD, routes_port=0, health_port=None),
         )
         return app.run(options, logger, on_started=lambda addresses: _welcome(addresses, port))

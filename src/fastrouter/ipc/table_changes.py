@@ -38,6 +38,7 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     component: str
     component_row: int = 0
     source_row: int = 0
+    is_draining: bool = False
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -78,7 +79,14 @@ class Forget(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     number: int
 
 
-Change = Introduce | Put | Remove | Drop | SetRoute | Forget
+class SetDraining(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
+    """The endpoint `number` gets no requests any more but those of its sticky sessions, or all it should again."""
+
+    number: int
+    is_draining: bool
+
+
+Change = Introduce | Put | Remove | Drop | SetRoute | Forget | SetDraining
 ChangeSink = Callable[[Change], None]
 
 

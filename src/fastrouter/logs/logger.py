@@ -240,13 +240,14 @@ def exclusive_writes(fd: int) -> Iterator[None]:
 STDOUT_WRITER = LineWriter()
 
 
-class _Threshold:
-    """The least severe level that a logger and its children write."""
+class _Shared:
+    """What a logger has in common with its children: the least severe level that is written, and who listens."""
 
-    __slots__ = ("level",)
+    __slots__ = ("level", "listener")
 
     def __init__(self, level: Level) -> None:
         self.level = level
+        self.listener: Callable[[int, str, dict[str, Any]], None] | None = None
 
 
 class Logger:
@@ -265,7 +266,7 @@ class Logger:
         writer: LineWriter | None = None,
     ) -> None:
         self.source = source
-        self._threshold = _Threshold(level)
+        self._shared = _Shared(level)
         self.timestamps: TimestampFormat = timestamps
         self._writer = writer or STDOUT_WRITER
         self._writer.render_loss = self._render_loss
@@ -280,15 +281,22 @@ class Logger:
     @property
     def level(self) -> Level:
         """The least severe level that is written."""
-        return self._threshold.level
+        return self._shared.level
 
     @level.setter
     def level(self, level: Level) -> None:
-        self._threshold.level = level
+        self._shared.level = level
+
+    def listen(self, listener: Callable[[int, str, dict[str, Any]], None]) -> None:
+        """Have `listener` called with level, message and data of each line, also of those that are not written.
+
+        Lines that are not even made are not among them: see `is_enabled`.
+        """
+        self._shared.listener = listener
 
     def is_enabled(self, level: Level) -> bool:
         """Whether lines of `level` are written: for callers whose `data` is expensive to make."""
-        return level >= self._threshold.level
+        return level >= self._shared.level
 
     def held(self) -> AbstractContextManager[None]:
         """Have lines written when this is over, see LineWriter."""
@@ -312,7 +320,9 @@ class Logger:
 
     def event(self, level: int, message: str, data: dict[str, Any]) -> None:
         """Write a line of `level` if the logger's own level lets it through. Has the shape of `_core.EventLog`."""
-        if level < self._threshold.level:
+        if self._shared.listener is not None:
+            self._shared.listener(level, message, data)
+        if level < self._shared.level:
             return
         self._writer.write(self._render(level, message, data))
 

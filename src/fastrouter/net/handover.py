@@ -36,7 +36,8 @@ HEALTH = "health"
 HEALTH_TLS = "health-tls"
 METRICS = "metrics"
 DEBUG = "debug"
-_NAMES = frozenset({CLIENTS, CLIENTS_TLS, INTERNAL, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG})
+ADMIN = "admin"
+_NAMES = frozenset({CLIENTS, CLIENTS_TLS, INTERNAL, ROUTES, HEALTH, HEALTH_TLS, METRICS, DEBUG, ADMIN})
 
 # What a successor says when it serves.
 SERVING = b"serving\n"

@@ -91,7 +91,7 @@ class RouteRegistry:
         self._routes: dict[str, Route] = {}
         self._keys = SortedKeys()
         self._endpoints = EndpointFactory(stale_threshold, is_http2_enabled=is_http2_enabled)
-        self._held = HeldEndpoints(emit, self._introduction, on_number_reused)
+        self.held = HeldEndpoints(emit, self._introduction, on_number_reused)
         self._freshness = Freshness(self._logger, clock, is_pruning_suspended)
 
         # Counters for the metrics of spec 7.4, by (component, action) and by component.
@@ -117,12 +117,25 @@ class RouteRegistry:
 
     def count_endpoints(self) -> int:
         """Count the different addresses over all routes."""
-        return self._held.count_addresses()
+        return self.held.count_addresses()
+
+    def introduction(self, number: int) -> Introduce | None:
+        """Return the change that introduces the endpoint that has `number`, if there is one."""
+        endpoint = self.held.by_number(number)
+        return self._introduction(endpoint) if endpoint is not None else None
+
+    def find(self, key: str) -> Route | None:
+        """Return the route with this key."""
+        return self._routes.get(key)
+
+    def age(self, member: Member) -> float:
+        """Return how many seconds ago `member` was registered."""
+        return self._freshness.age(member)
 
     def app_ids(self, numbers: Iterable[int]) -> Iterator[str]:
         """Yield the app ids of the endpoints that have these numbers, some repeatedly; `""` for those without one."""
         for number in numbers:
-            endpoint = self._held.by_number(number)
+            endpoint = self.held.by_number(number)
             yield endpoint.texts()[APP] if endpoint is not None else ""
 
     def new_endpoint(
@@ -215,15 +228,19 @@ class RouteRegistry:
                     if endpoint.uses > 1:
                         introduced.add(endpoint.number)
                 yield Put(route.uri, endpoint.number)
-            if route.members is None:
-                yield from self._empty_route(route.uri)
-            latency_row = self._latency_row(key)
-            if route.route_service_url or route.algorithm or latency_row:
-                yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
+            yield from self.changes_of_whole(key, route)
+
+    def changes_of_whole(self, key: str, route: Route) -> Iterator[Change]:
+        """Return the changes that give a route what it has besides its members."""
+        if route.members is None:
+            yield from self._empty_route(route.uri)
+        latency_row = self._latency_row(key)
+        if route.route_service_url or route.algorithm or latency_row:
+            yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row)
 
     def _empty_route(self, uri: str) -> Iterator[Change]:
         # A route comes into being with its first endpoint, so an empty one gets a placeholder that is removed again.
-        number = self._held.next_number
+        number = self.held.next_number
         yield Introduce(number, "", 0, "", "", "", False, "", "", "", "", "")
         yield Put(uri, number)
         yield Remove(uri, ":0")
@@ -285,9 +302,9 @@ class RouteRegistry:
 
     def routes_json(self) -> Iterator[bytes]:
         """Render `/routes` in small parts, between which the registry may change."""
-        return render_routes(self._walk())
+        return render_routes(self.walk())
 
-    def _walk(self) -> Iterator[tuple[str, Route] | None]:
+    def walk(self) -> Iterator[tuple[str, Route] | None]:
         """Yield all routes in the order of their keys, and None where a step is over.
 
         Routes may change, come and go meanwhile: one that is there all the time is met exactly once.
@@ -306,7 +323,7 @@ class RouteRegistry:
     def _put(self, route: Route, endpoint: RegisteredEndpoint, now: float) -> PutResult:
         member = route.find(endpoint.address)
         if member is None:
-            self._held.hold(endpoint)
+            self.held.hold(endpoint)
             route.add(Member(endpoint, now))
             self._emit(Put(route.uri, endpoint.number))
             return PutResult.ADDED
@@ -316,11 +333,11 @@ class RouteRegistry:
             return PutResult.UPDATED
         if not known.traits.modification_tag.is_succeeded_by(endpoint.traits.modification_tag):
             return PutResult.UNMODIFIED
-        self._held.hold(endpoint)
+        self.held.hold(endpoint)
         member.endpoint = endpoint
         member.refreshed_at = now
         self._emit(Put(route.uri, endpoint.number))
-        self._held.release(known)
+        self.held.release(known)
         return PutResult.UPDATED
 
     def _latency_row(self, key: str) -> int:
@@ -359,7 +376,7 @@ class RouteRegistry:
         route.remove(endpoint.address)
         route.changed_at = now
         self._emit(Remove(route.uri, endpoint.address))
-        self._held.release(endpoint)
+        self.held.release(endpoint)
 
     def _delete(self, key: str, route: Route) -> None:
         del self._routes[key]
@@ -372,7 +389,7 @@ class RouteRegistry:
 
     def _prune_stale(self) -> Iterator[None]:
         now = self._clock()
-        for step in self._walk():
+        for step in self.walk():
             if step is None:
                 yield
                 if self._freshness.is_suspended():
@@ -409,7 +426,9 @@ class RouteRegistry:
         texts = self._endpoints.texts(endpoint)
         component_row = self.component_rows.row(endpoint.tag("component", texts))
         source_row = self.source_rows.row(endpoint.tag("source_id", texts)) if self._is_observing_apps else 0
-        return endpoint.introduction(texts, component_row, source_row)
+        return endpoint.introduction(
+            texts, component_row, source_row, is_draining=self.held.is_draining(endpoint.address)
+        )
 
     def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
         """Return the component as a label of counters, whose number is limited."""

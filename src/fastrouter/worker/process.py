@@ -6,10 +6,8 @@ ends.
 """
 
 import asyncio
-import faulthandler
 import gc
 import os
-import signal
 import socket
 import sys
 import time
@@ -53,9 +51,7 @@ from fastrouter.net.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListene
 from fastrouter.net.listeners import BACKLOG
 from fastrouter.net.networks import Networks
 from fastrouter.net.resolver import Resolver
-from fastrouter.process.parent_death import end_with_parent
-from fastrouter.process.peer_credentials import peer_pid
-from fastrouter.process.signals import IGNORED_BY_WORKERS
+from fastrouter.process.child import become_child
 from fastrouter.tls.backends import backend_context
 from fastrouter.tls.server import client_check, server_context
 from fastrouter.worker.route_services import new_route_services
@@ -304,14 +300,7 @@ def _tune_garbage_collector() -> None:
 def main(arguments: list[str]) -> NoReturn:
     """Be the worker NAME with the channel CHANNEL."""
     name, channel = arguments
-    # The control process has blocked these signals until now, so that they do not end a worker while it starts.
-    for number in IGNORED_BY_WORKERS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_BY_WORKERS)
-    # Without this a crash in compiled code leaves nothing but the number of a signal.
-    faulthandler.enable(file=2)
-    end = socket.socket(fileno=int(channel))
-    _end_with_control_process(end)
+    end = become_child(int(channel))
     status = 0
     try:
         uvloop.new_event_loop().run_until_complete(_run(end))
@@ -322,18 +311,6 @@ def main(arguments: list[str]) -> NoReturn:
     STDOUT_WRITER.flush()
     # Not sys.exit: it would wait for lookups of names, and free a large table object by object.
     os._exit(status)
-
-
-def _end_with_control_process(end: socket.socket) -> None:
-    """Have the kernel kill this process when the control process ends, even if this one is stopped or stuck in a loop.
-
-    A healthy worker would see the end of its channel, but it is killed, too, and the access log loses the lines since
-    the last tick. This happens only when the control process is killed: otherwise it ends its workers first.
-    """
-    end_with_parent()
-    if os.getppid() != peer_pid(end):
-        # The control process has ended before the kernel was asked.
-        os._exit(0)
 
 
 async def _run(end: socket.socket) -> None:

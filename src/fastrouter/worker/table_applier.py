@@ -3,7 +3,17 @@
 from collections.abc import Callable, Iterable
 
 from fastrouter._core import Endpoint, RouteTable, Stats
-from fastrouter.ipc.table_changes import BatchDecoder, Change, Drop, Forget, Introduce, Put, Remove, SetRoute
+from fastrouter.ipc.table_changes import (
+    BatchDecoder,
+    Change,
+    Drop,
+    Forget,
+    Introduce,
+    Put,
+    Remove,
+    SetDraining,
+    SetRoute,
+)
 
 
 class TableApplier:
@@ -62,6 +72,8 @@ class TableApplier:
                 )
             case Forget(number):
                 self._endpoints[number] = None
+            case SetDraining(number, is_draining):
+                self._endpoint(number).is_draining = is_draining
 
     def _introduce(self, change: Introduce) -> None:
         endpoints = self._endpoints
@@ -80,6 +92,7 @@ class TableApplier:
             process_id=change.process_id,
             component=change.component,
         )
+        endpoint.is_draining = change.is_draining
         if self.stats is not None:
             self._share(endpoint, change, self.stats)
         endpoints[change.number] = endpoint

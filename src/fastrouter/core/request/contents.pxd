@@ -26,6 +26,7 @@ cdef enum:
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
+    FAILURE_ROOM = 256                          # a kind fits into a byte
 
 cdef struct ChangedHeader:
     Slice value                 # in `ChangedHeaders.text`

@@ -53,6 +53,15 @@ failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, Fals
 failure_row(FAILURE_CLIENT_GONE,          499, b"499 Request Cancelled\n",                  False, False, False, COUNTER_NONE)
 
 
+# By FAILURE_*, for operators.
+cdef tuple FAILURE_NAMES = (
+    "dial failed", "router out of descriptors", "no TLS spoken", "certificate of another instance",
+    "client certificate refused", "TLS handshake refused", "TLS handshake timed out", "certificate not trusted",
+    "connection incomplete", "TLS handshake reset", "connection reset", "connection closed", "connection closed",
+    "timed out", "bad response", "too many headers", "stream refused", "stream failed", "no endpoints", "client gone",
+)
+
+
 cdef class Failure:
     """Why an attempt, or the whole exchange, ended. `text` is what Gorouter would print for it."""
 

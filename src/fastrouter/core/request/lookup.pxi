@@ -93,14 +93,25 @@ cdef bint respond_unknown_route(Exchange exchange, int status, bytes message) ex
     # One that is too long for any route is not repeated at length.
     cdef bytes host = base[request.host.start : request.host.start + min(request.host.length, QUOTED_HOST_MAX)]
     if exchange.round_trip.pool is not None and exchange.plane.settings.empty_pool_503:
-        respond_error(
-            exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
-            b"Requested route ('%s') has no available endpoints." % host,
-        )
+        respond_no_endpoints(exchange, host)
     else:
         exchange.plane.counters[COUNTER_REJECTED_REQUESTS] += 1
         respond_error(exchange, status, b"unknown_route", b"Cache-Control: no-cache, no-store\r\n", message % host)
     return False
+
+
+cdef int respond_no_endpoints(Exchange exchange, bytes host) except -1:
+    return respond_error(
+        exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
+        b"Requested route ('%s') has no available endpoints." % host,
+    )
+
+
+cdef int respond_drained(Exchange exchange) except -1:
+    """503: the operator has every endpoint of the route drain."""
+    cdef Slice host = exchange.request.host
+    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
+    return respond_no_endpoints(exchange, base[host.start : host.start + min(host.length, QUOTED_HOST_MAX)])
 
 
 # Bytes of a GUID, a colon and an index.

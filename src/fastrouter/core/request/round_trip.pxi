@@ -47,6 +47,8 @@ cdef class RoundTrip:
             if endpoint.address_bytes in self.tried:
                 return respond_failure(exchange, self.failure)
         if endpoint is None:
+            if self.failure is None and pool.is_drained():
+                return respond_drained(exchange)
             if self.failure is None and pool.is_exhausted_for(exchange):
                 # Handler 15 has seen a place, and another worker has taken it meanwhile.
                 return respond_at_limit(exchange)
@@ -214,7 +216,7 @@ cdef int mark_endpoint(Exchange exchange, Failure failure) except -1:
         log_endpoint("endpoint-marked-as-ineligible", exchange)
         # The real pool learns nothing of what an instance-targeted request met (spec 3.8).
         if not pool.is_thrown_away:
-            (<Endpoint>pool.endpoints[at]).failed_at_ns[0] = monotonic_ns()
+            (<Endpoint>pool.endpoints[at]).mark(failure.kind)
     return 0
 
 

@@ -10,6 +10,7 @@ cdef class Endpoint:
     cdef readonly bint tls
     cdef readonly bint is_http2                 # it is spoken to in HTTP/2
     cdef bint is_route_service                  # no backend: dialled anew for each request
+    cdef public bint is_draining                # it gets no requests but those of its sticky sessions
     cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone
     cdef readonly str process_id
@@ -19,12 +20,15 @@ cdef class Endpoint:
     cdef int* total_in_flight                   # attempts of all workers that wait for their response head
     cdef int* own_in_flight                     # those of this worker
     cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, 0 without one
+    cdef int64_t* last_failure                  # the mark that was set last, with its reason: see Stats
     cdef short component_row                    # of its labels in the histograms
     cdef short source_row
     cdef int* used                              # set by every attempt
     cdef int private_in_flight[2]
     cdef int private_used
     cdef int64_t private_failed_at_ns
+    cdef int64_t private_last_failure
+    cdef void mark(self, int failure_kind) noexcept
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept
     cdef str _cut(self, Slice text)
@@ -52,6 +56,8 @@ cdef class EndpointPool:
     cdef Endpoint find_sticky(self, bytes identity)
     cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
     cdef Endpoint _least_connection(self, Settings settings, bint is_first)
+    cdef bint is_available(self, Endpoint endpoint, Settings settings) noexcept
+    cdef bint is_drained(self) noexcept
     cdef bint has_room(self, Settings settings) noexcept
     cdef bint is_exhausted_for(self, Exchange exchange) noexcept
     cdef int _forget_marks(self) noexcept

@@ -8,6 +8,7 @@ cdef class Endpoint:
         self.total_in_flight = &self.private_in_flight[0]
         self.own_in_flight = &self.private_in_flight[1]
         self.failed_at_ns = &self.private_failed_at_ns
+        self.last_failure = &self.private_last_failure
         self.used = &self.private_used
 
     def __init__(
@@ -75,12 +76,19 @@ cdef class Endpoint:
         self.total_in_flight = &stats.in_flight[slot]
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]
+        self.last_failure = &stats.last_failures[slot]
         self.used = &stats.used[slot]
 
     @property
     def in_flight(self):
         """Attempts of all workers that wait for their response head."""
         return self.total_in_flight[0]
+
+    cdef void mark(self, int failure_kind) noexcept:
+        """Pass it over for a while, because an attempt has failed so."""
+        cdef int64_t now = monotonic_ns()
+        self.failed_at_ns[0] = now
+        self.last_failure[0] = now - now % FAILURE_ROOM + failure_kind
 
     cdef bint reserve(self, int64_t limit) noexcept:
         """Count one more request in flight, unless there are `limit` already (0: no limit)."""
@@ -156,6 +164,7 @@ cdef class Endpoint:
         ):
             self.connections = predecessor.connection_pool()
         self.failed_at_ns[0] = predecessor.failed_at_ns[0]
+        self.last_failure[0] = predecessor.last_failure[0]
         return 0
 
     def __repr__(self):

@@ -119,7 +119,7 @@ cdef class EndpointPool:
             endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, cursor)
             cursor += 1
             exchange.round_trip.set_cursor(cursor)
-            if not is_overloaded(endpoint, settings):
+            if self.is_available(endpoint, settings):
                 has_room = True
                 if not (is_local and endpoint.availability_zone != settings.zone) and not is_marked(endpoint, settings):
                     return endpoint
@@ -140,7 +140,7 @@ cdef class EndpointPool:
         cdef Py_ssize_t i
         for i in range(PyList_GET_SIZE(self.endpoints)):
             endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, i)
-            if is_overloaded(endpoint, settings):
+            if not self.is_available(endpoint, settings):
                 continue
             if is_better(endpoint, best, &ties):
                 best = endpoint
@@ -148,6 +148,21 @@ cdef class EndpointPool:
                 if is_better(endpoint, best_local, &local_ties):
                     best_local = endpoint
         return best if best_local is None else best_local
+
+    cdef bint is_available(self, Endpoint endpoint, Settings settings) noexcept:
+        """Whether it may get a request that does not stick to it: it is not full, and does not drain.
+
+        Who names an instance gets it, as long as it is there.
+        """
+        return not (endpoint.is_draining and not self.is_thrown_away) and not is_overloaded(endpoint, settings)
+
+    cdef bint is_drained(self) noexcept:
+        """Whether there are endpoints, and all of them drain."""
+        cdef Py_ssize_t i
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            if not (<Endpoint>PyList_GET_ITEM(self.endpoints, i)).is_draining:
+                return False
+        return PyList_GET_SIZE(self.endpoints) > 0
 
     cdef bint has_room(self, Settings settings) noexcept:
         """Whether any endpoint is below its limit."""

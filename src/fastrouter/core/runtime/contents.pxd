@@ -151,6 +151,7 @@ cdef class Stats:
     cdef int* in_flight                         # by slot, over all workers; changed atomically
     cdef int* own_in_flight                     # by slot, of this worker
     cdef int64_t* failed_at_ns                  # by slot
+    cdef int64_t* last_failures                 # by slot: CLOCK_MONOTONIC, whose last byte is the FAILURE_*; 0: none
     cdef int* used                              # by slot, 1 after an attempt until somebody asks
     cdef double bounds[HISTOGRAM_KINDS][HISTOGRAM_BOUNDS]
     cdef int bound_counts[HISTOGRAM_KINDS]

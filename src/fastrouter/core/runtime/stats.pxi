@@ -1,6 +1,6 @@
 # Stats: the counters of all workers, in memory that all processes of the router share (ADR 11).
 #
-#   per worker: counters, histograms | per slot: in flight (sum), failure mark, use mark | per worker and slot: in flight
+#   per worker: counters, histograms | per slot: in flight (sum), failure mark, last failure, use mark | per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
 # also kept, because `max_conns` must hold at the moment a request is sent. Only this sum is changed atomically. When a worker
@@ -72,13 +72,14 @@ cdef class Stats:
         self.counters = self.column(worker)
         self.in_flight = <int*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers)
         self.failed_at_ns = <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers + 4 * _even(slots))
-        self.used = <int*>(self.failed_at_ns + _even(slots))
+        self.last_failures = self.failed_at_ns + _even(slots)
+        self.used = <int*>(self.last_failures + _even(slots))
         self.own_in_flight = self._own(worker)
 
     @staticmethod
     def size(int workers, int slots):
         """Bytes of the mapping for so many workers and endpoints. Pages that were never written take no memory."""
-        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 4 + 4 * <Py_ssize_t>workers)
+        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 8 + 4 + 4 * <Py_ssize_t>workers)
 
     @staticmethod
     def private():
@@ -175,8 +176,24 @@ cdef class Stats:
         self.counters[COUNTER_LOST_LOG_LINES] += count
 
     def clear_mark(self, int slot):
-        """Clear the failure mark of a slot, which is about to be another endpoint's."""
-        self.set_mark(slot, 0)
+        """Clear what is known of failures of a slot, which is about to be another endpoint's."""
+        if 0 <= slot < self.slots:
+            self.failed_at_ns[slot] = self.last_failures[slot] = 0
+
+    def in_flight_of(self, int slot):
+        """Attempts of all workers that wait for a response head of the endpoint of a slot."""
+        return self.in_flight[slot] if 0 <= slot < self.slots else 0
+
+    def last_failure(self, int slot):
+        """When the endpoint of a slot was marked last, by the monotonic clock in ns, and why; None if it never was."""
+        if not (0 <= slot < self.slots and self.last_failures[slot]):
+            return None
+        return self.last_failures[slot], FAILURE_NAMES[self.last_failures[slot] % FAILURE_ROOM]
+
+    def failed_since(self, int64_t since_ns, Py_ssize_t slots):
+        """Those of the first `slots` whose endpoints were marked after `since_ns`."""
+        cdef Py_ssize_t slot
+        return [slot for slot in range(min(slots, <Py_ssize_t>self.slots)) if self.last_failures[slot] > since_ns]
 
     def mark_of(self, int slot):
         """When the endpoint of a slot has failed, by the monotonic clock in ns; 0 if it has not."""

@@ -1,0 +1,107 @@
+"""`/v1/events`: what happens in the router, as server-sent events (WHATWG HTML, 9.2)."""
+
+import asyncio
+from contextlib import suppress
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from fastrouter.admin.endpoint import Endpoint, read_query
+from fastrouter.admin.journal import Event, Journal
+from fastrouter.admin.problems import ProblemError
+from fastrouter.admin.server import HEADERS
+
+# Streams at a time; each holds a connection.
+MAX_STREAMS = 64
+# Events that are written at a time.
+_BATCH = 256
+# Seconds without an event, after which a comment shows that the stream lives.
+_HEARTBEAT = 15.0
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events are wanted, and from where on."""
+
+    kind: Annotated[str, msgspec.Meta(description="Beginning of the kinds that are wanted, such as `endpoint-`.")] = ""
+    route: Annotated[str, msgspec.Meta(description="Key of the route that they are about.")] = ""
+    after: Annotated[
+        str,
+        msgspec.Meta(
+            description="Id of the last event that is known, as Last-Event-ID, which goes before it; `0`: all that are "
+            "kept; empty: only new ones."
+        ),
+    ] = ""
+
+
+class Events:
+    """Streams the journal: each stream remembers where it is, so a slow reader costs nothing but a gap."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._streams = 0
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints of the API."""
+        return [
+            Endpoint(
+                "GET",
+                "/v1/events",
+                "read",
+                self._stream,
+                "What happens, as server-sent events whose data are Event.",
+                Event,
+                EventQuery,
+                media_type="text/event-stream",
+            )
+        ]
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        query = read_query(request, EventQuery)
+        if self._streams >= MAX_STREAMS:
+            raise ProblemError(503, f"there are {MAX_STREAMS} streams of events already")
+        self._streams += 1
+        try:
+            response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            with suppress(ConnectionError):
+                await self._write_events(response, query, request.headers.get("Last-Event-ID", query.after))
+            return response
+        finally:
+            self._streams -= 1
+
+    async def _write_events(self, response: web.StreamResponse, query: EventQuery, last_id: str) -> None:
+        journal = self._journal
+        number = journal.next_number
+        if last_id:
+            known = journal.number_after(last_id)
+            number = journal.first_number if known is None else known
+            if known is None and last_id != "0":
+                # The events in between were those of an admin process that is gone.
+                await response.write(b"event: gap\ndata: {}\n\n")
+        # The stream begins before the first event comes.
+        await response.write(b": fastrouter\n\n")
+        while True:
+            if number < journal.first_number:
+                number = journal.first_number
+                await response.write(b"event: gap\ndata: {}\n\n")
+            events = journal.since(number, _BATCH)
+            number += len(events)
+            if wanted := b"".join(_render(event) for event in events if _is_wanted(event, query)):
+                await response.write(wanted)
+            if not events:
+                try:
+                    async with asyncio.timeout(_HEARTBEAT):
+                        await journal.until_after(number)
+                except TimeoutError:
+                    await response.write(b":\n\n")
+
+
+def _is_wanted(event: Event, query: EventQuery) -> bool:
+    return event.kind.startswith(query.kind) and query.route in ("", event.route)
+
+
+def _render(event: Event) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), event.kind.encode(), _ENCODER.encode(event))

@@ -1,0 +1,136 @@
+"""The admin API of a router as the control process has it: listening sockets, the process behind them, news for it."""
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from fastrouter import __version__
+from fastrouter.control.admin_calls import AdminCalls, RouterParts
+from fastrouter.control.admin_events import EVENTS, event_data
+from fastrouter.control.admin_process import AdminProcess
+from fastrouter.control.options import AdminOptions, StartError
+from fastrouter.ipc.admin_messages import AdminBegin
+from fastrouter.ipc.messages import SharedColumns
+from fastrouter.ipc.shared_stats import SLOTS, SharedStats
+from fastrouter.ipc.table_changes import Change
+from fastrouter.logs.error_text import error_text
+from fastrouter.logs.logger import Level, Logger
+from fastrouter.net.address import Address
+from fastrouter.net.admin_socket import AdminSocket
+from fastrouter.net.handover import ADMIN, InheritedListeners, NamedListener
+from fastrouter.net.listeners import bind_listeners
+
+
+class Admin:
+    """Without `options` it does nothing. `bind` comes before `start`."""
+
+    def __init__(
+        self,
+        options: AdminOptions | None,
+        logger: Logger,
+        inherited: InheritedListeners,
+        parts: RouterParts,
+        shared: SharedStats,
+    ) -> None:
+        self._options = options
+        self._logger = logger
+        self._inherited = inherited
+        self._parts = parts
+        self._shared = shared
+        self._started_at = time.time()
+        self._socket: AdminSocket | None = None
+        self._tcp: list[NamedListener] = []
+        self._process: AdminProcess | None = None
+        if options is not None:
+            self._process = AdminProcess(logger, parts.registry, self._new_begin, AdminCalls(parts, logger))
+            logger.listen(self._on_line)
+
+    def add_change(self, change: Change) -> None:
+        """Pass on a change of the table."""
+        if self._process is not None:
+            self._process.add_change(change)
+
+    def tell(self, message: str, **data: Any) -> None:
+        """Tell of what the process log has no line for."""
+        if self._process is not None:
+            self._process.tell(Level.INFO, message, event_data(data))
+
+    def bind(self, *, is_successor: bool) -> None:
+        """Listen where the options say. Raises StartError."""
+        options = self._options
+        if options is None:
+            return
+        try:
+            self._socket = AdminSocket(options.socket, is_successor=is_successor)
+        except OSError as error:
+            raise self._failure(f"cannot serve the admin API at {error.filename}: {error_text(error)}") from error
+        if options.listen is not None:
+            self._bind_tcp(options.listen)
+        self._logger.info("admin-listener-started", socket=self._socket.path, address=self._tcp_address())
+
+    def start(self) -> None:
+        """Start the process that serves it."""
+        if self._process is not None:
+            self._process.start()
+
+    def listeners(self) -> list[NamedListener]:
+        """Return the listening sockets that a successor inherits."""
+        return self._tcp
+
+    def become_old(self) -> None:
+        """Leave the place to a successor, and go on for those who know this router's own."""
+        if self._socket is not None:
+            self._socket.become_old()
+
+    async def stop(self) -> None:
+        """End the process and close the sockets."""
+        if self._process is not None:
+            await self._process.stop()
+        if self._socket is not None:
+            self._socket.close()
+        for _, listener in self._tcp:
+            listener.close()
+
+    def _bind_tcp(self, address: Address) -> None:
+        listener = self._inherited.take_one(ADMIN, address.port)
+        try:
+            listener = listener or bind_listeners(address, 1)[0]
+        except OSError as error:
+            raise self._failure(f"cannot serve the admin API on {address}: {error_text(error)}") from error
+        self._tcp = [NamedListener(ADMIN, listener)]
+
+    def _failure(self, text: str) -> StartError:
+        self._logger.error("admin-listener-error", error=text)
+        return StartError(text)
+
+    def _tcp_address(self) -> str | None:
+        return str(Address(*self._tcp[0].listener.getsockname()[:2])) if self._tcp else None
+
+    def _on_line(self, level: int, message: str, data: dict[str, Any]) -> None:
+        if message in EVENTS and self._process is not None:
+            self._process.tell(level, message, event_data(data))
+
+    def _new_begin(self) -> tuple[AdminBegin, list[int]]:
+        options, router = self._options, self._parts.options
+        assert options is not None, "there is a process"
+        assert self._socket is not None, "bind comes first"
+        begin = AdminBegin(
+            columns=SharedColumns(router.workers, SLOTS, 0, self._shared.bounds),
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started_at,
+            failure_memory=float(router.settings.get("failure_memory", 30.0)),  # type: ignore[arg-type]  # a number
+            listeners=("unix", "tcp") if self._tcp else ("unix",),
+            tokens=tuple(options.tokens),
+            hosts=tuple(options.hosts),
+            tls=options.tls,
+            client_role=options.client_role,
+            configuration=msgspec.json.encode(options.configuration),
+            log_source=self._logger.source,
+            log_level=int(self._logger.level),
+            log_timestamps=self._logger.timestamps,
+        )
+        listeners = [self._socket.listener, *(listener for _, listener in self._tcp)]
+        return begin, [self._shared.descriptor, *(listener.fileno() for listener in listeners)]

@@ -1,0 +1,32 @@
+"""What the workers of a router begin with: its options in the form of their first order."""
+
+from fastrouter.control.options import RouterOptions
+from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
+from fastrouter.ipc.shared_stats import SLOTS, SharedStats
+from fastrouter.logs.logger import Logger
+
+
+def new_begin(
+    options: RouterOptions,
+    logger: Logger,
+    shared: SharedStats,
+    *,
+    front_tls: ServerTLS | None,
+    internal_tls: ServerTLS | None,
+    route_services: RouteServicesOptions | None,
+) -> Begin:
+    """Return the first order; the arguments by name are what the options do not say as a whole."""
+    return Begin(
+        columns=SharedColumns(options.workers, SLOTS, 0, shared.bounds),
+        settings=options.settings,
+        backend_tls=options.backend_tls,
+        front_tls=front_tls,
+        internal_tls=internal_tls,
+        proxy_protocol=options.proxy_protocol,
+        route_services=route_services,
+        error_template=options.error_template,
+        log_source=logger.source,
+        log_level=int(logger.level),
+        log_timestamps=logger.timestamps,
+        access_log=options.access_log,
+    )
