@@ -27,6 +27,7 @@ from fastrouter.control.predecessor import Predecessor
 from fastrouter.control.preparation import check_tls, open_access_log, raise_open_file_limit
 from fastrouter.control.pruning import Pruning
 from fastrouter.control.reload import Reload
+from fastrouter.control.route_counting import RouteCounting
 from fastrouter.control.succession import Succession
 from fastrouter.control.upgrade import Outcome, Presence, report_outcome
 from fastrouter.control.workers import Workers
@@ -119,12 +120,14 @@ class Router:
         self._manager = ServiceManager()
         self._predecessor = Predecessor(logger)
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
+        self._route_counting = RouteCounting(options.workers, self._predecessor, logger)
         self._workers = Workers(
             options.workers,
             logger,
             on_crash_loop=lambda cause: self._fail(f"a worker crashed again and again, at last {cause}"),
             on_prune=self._prune_endpoint,
-            on_death=self._shared.stats.clear_worker,
+            on_death=self._on_worker_death,
+            counter_block=self._route_counting.block_of,
         )
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
@@ -135,6 +138,7 @@ class Router:
             is_pruning_suspended=self._is_pruning_suspended,
             observe_latency=registration_latency.observe,
             on_number_reused=self._shared.clear_mark,
+            route_slots=self._route_counting.slots,
             **options.registry,
         )
         self._pruning = Pruning(self._registry, options.prune_interval)
@@ -233,7 +237,7 @@ class Router:
     def _on_upgrade_signal(self) -> None:
         if self._is_started and not self._succession.has_begun and not self._ending.done():
             named = [*self._listeners.named, *self._observation.listeners()]
-            self._succession.begin(named, self._predecessor.ticket_secret)
+            self._succession.begin(named, self._predecessor.ticket_secret, self._route_counting.memory)
         else:
             self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
             report_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
@@ -385,6 +389,7 @@ class Router:
         )
         begin = Begin(
             columns=SharedColumns(self._options.workers, SLOTS, 0, self._shared.bounds),
+            counter_block=self._route_counting.block_of(0),
             settings=self._options.settings,
             backend_tls=self._options.backend_tls,
             front_tls=front_tls,
@@ -397,13 +402,18 @@ class Router:
             log_timestamps=self._logger.timestamps,
             access_log=self._options.access_log,
         )
-        self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
+        descriptors = [self._shared.descriptor, self._route_counting.descriptor, *log_descriptors]
+        self._workers.start(begin, descriptors, self._registry.snapshot)
 
     def _with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
         """Return `tls` with a secret, by which all workers, later ones and the successor's too, resume its sessions."""
         if tls.ticket_secret:
             return tls
         return msgspec.structs.replace(tls, ticket_secret=self._predecessor.ticket_secret)
+
+    def _on_worker_death(self, worker: int) -> None:
+        self._shared.stats.clear_worker(worker)
+        self._route_counting.end(worker)
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # What one worker has seen of the endpoint holds for all workers.

@@ -38,13 +38,18 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     component: str
     component_row: int = 0
     source_row: int = 0
+    is_draining: bool = False
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """Add an endpoint to the route `uri`, which is created if need be, or replace the one of the same address there."""
+    """Add an endpoint to the route `uri`, which is created if need be, or replace the one of the same address there.
+
+    A route that is created counts in `slot` of the mapping of route_counters; 0: nowhere.
+    """
 
     uri: str
     number: int
+    slot: int = 0
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -78,7 +83,14 @@ class Forget(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     number: int
 
 
-Change = Introduce | Put | Remove | Drop | SetRoute | Forget
+class SetDraining(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
+    """From now on the endpoint `number` gets no new requests, but for its sticky sessions; or it does again."""
+
+    number: int
+    is_draining: bool
+
+
+Change = Introduce | Put | Remove | Drop | SetRoute | Forget | SetDraining
 ChangeSink = Callable[[Change], None]
 
 

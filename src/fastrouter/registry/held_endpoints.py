@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastrouter.ipc.table_changes import Change, ChangeSink, Forget
+from fastrouter.ipc.table_changes import Change, ChangeSink, Forget, SetDraining
 from fastrouter.registry.endpoint import RegisteredEndpoint
 
 
@@ -27,12 +27,35 @@ class HeldEndpoints:
         # Free numbers are used first, so that the lists of the workers stay dense.
         self._free_numbers: list[int] = []
         self._by_number: list[RegisteredEndpoint | None] = []
-        # How many endpoints have an address.
-        self._addresses: dict[str, int] = {}
+        # The endpoints that have an address: mostly one.
+        self._addresses: dict[str, RegisteredEndpoint | tuple[RegisteredEndpoint, ...]] = {}
+        # Addresses whose endpoints get no new requests.
+        self._draining: set[str] = set()
 
     def count_addresses(self) -> int:
         """Count the different addresses."""
         return len(self._addresses)
+
+    def at_address(self, address: str) -> tuple[RegisteredEndpoint, ...]:
+        """Return the endpoints at `address`."""
+        endpoints = self._addresses.get(address, ())
+        return endpoints if isinstance(endpoints, tuple) else (endpoints,)
+
+    def is_draining(self, address: str) -> bool:
+        """Return whether the endpoints at `address` get no new requests."""
+        return address in self._draining
+
+    def set_draining(self, address: str, *, is_draining: bool) -> bool:
+        """Keep new requests away from whatever is at `address`, until nothing is, or let them come again.
+
+        False if nothing is there.
+        """
+        endpoints = self.at_address(address)
+        if endpoints and is_draining != (address in self._draining):
+            (self._draining.add if is_draining else self._draining.discard)(address)
+            for endpoint in endpoints:
+                self._emit(SetDraining(endpoint.number, is_draining))
+        return bool(endpoints)
 
     def by_number(self, number: int) -> RegisteredEndpoint | None:
         """Return the endpoint that has `number`, if there is one."""
@@ -49,7 +72,8 @@ class HeldEndpoints:
                 self.next_number += 1
                 self._by_number.append(None)
             self._by_number[endpoint.number] = endpoint
-            self._addresses[endpoint.address] = self._addresses.get(endpoint.address, 0) + 1
+            others = self.at_address(endpoint.address)
+            self._addresses[endpoint.address] = (*others, endpoint) if others else endpoint
             self._emit(self._introduce(endpoint))
         endpoint.uses += 1
 
@@ -59,8 +83,10 @@ class HeldEndpoints:
         if endpoint.uses == 0:
             self._by_number[endpoint.number] = None
             self._free_numbers.append(endpoint.number)
-            if self._addresses[endpoint.address] == 1:
-                del self._addresses[endpoint.address]
+            others = tuple(other for other in self.at_address(endpoint.address) if other is not endpoint)
+            if others:
+                self._addresses[endpoint.address] = others if len(others) > 1 else others[0]
             else:
-                self._addresses[endpoint.address] -= 1
+                del self._addresses[endpoint.address]
+                self._draining.discard(endpoint.address)
             self._emit(Forget(endpoint.number))

@@ -3,6 +3,20 @@
 cdef FailureRow _failure_rows[FAILURE_KINDS]
 
 
+# Names by FAILURE_*.
+FAILURES = (
+    "dial", "starved", "not_tls", "hostname_mismatch", "remote_certificate", "remote_handshake", "handshake_timeout", "untrusted",
+    "incomplete", "handshake_reset", "reset", "idempotent_eof", "eof", "timeout", "bad_response", "too_many_headers", "refused",
+    "stream", "no_endpoints", "client_gone",
+)
+
+
+cdef str name_of_mark(int64_t mark):
+    """Why an endpoint was marked as failed; empty without a mark, or if nobody knows."""
+    cdef int kind = <int>(mark & (MARK_REASONS - 1))
+    return "" if mark == 0 or kind >= FAILURE_KINDS else FAILURES[kind]
+
+
 cdef void failure_row(
     int kind, int status, const char* body, bint retriable, bint failable, bint prunable, int counter
 ) noexcept:

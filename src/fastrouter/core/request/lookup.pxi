@@ -68,6 +68,16 @@ cdef int respond_at_limit(Exchange exchange) except -1:
     )
 
 
+cdef int respond_drained(Exchange exchange) except -1:
+    """503: every endpoint is draining, and none of them is the one that the request wants."""
+    cdef bytes host = exchange.request.host_text()
+    exchange.log(LOG_INFO, "all-endpoints-draining", {"host": host.decode("latin-1")})
+    return respond_error(
+        exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
+        b"Requested route ('%s') has no available endpoints." % host,
+    )
+
+
 cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
     """Whether Host and client address are equal up to their first colon.
 
@@ -152,7 +162,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
                 chosen.append(endpoint)
     if not chosen:
         if pool is not None and pool.endpoints:
-            exchange.round_trip.go_to(None)
+            exchange.round_trip.narrow_to(None)
         return respond_unknown_route(exchange, 400, message)
     # Thrown away with the request: marks and prunes of it never reach the real pool.
     named = EndpointPool(pool.name, chosen)
@@ -160,7 +170,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     named.algorithm = pool.algorithm
     named.latency_row = pool.latency_row
     named.is_thrown_away = True
-    exchange.round_trip.go_to(named)
+    exchange.round_trip.narrow_to(named)
     return check_connection_limit(exchange)
 
 

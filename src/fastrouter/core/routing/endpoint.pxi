@@ -77,6 +77,10 @@ cdef class Endpoint:
         self.failed_at_ns = &stats.failed_at_ns[slot]
         self.used = &stats.used[slot]
 
+    def set_draining(self, bint is_draining):
+        """Keep new requests away from it, but for those of its sticky sessions, and those that name it; or do so no longer."""
+        self.is_draining = is_draining
+
     @property
     def in_flight(self):
         """Attempts of all workers that wait for their response head."""
