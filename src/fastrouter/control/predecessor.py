@@ -32,6 +32,7 @@ class Predecessor:
         self._line = inheritance.predecessor
         self._table = inheritance.table
         self.listeners = inheritance.listeners
+        self.route_counters = inheritance.route_counters
         self.ticket_secret = inheritance.ticket_secret or secrets.token_bytes(SECRET_SIZE)
 
     @property

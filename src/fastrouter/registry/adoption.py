@@ -18,6 +18,7 @@ class Adoption:
         self._mark = mark
         self._endpoints: dict[int, RegisteredEndpoint] = {}
         self._failed_ago: dict[int, float] = {}
+        self._draining: set[int] = set()
 
     def take(self, handed: HandedEndpoint | HandedRoute) -> None:
         """Take the next part. Raises ValueError for an endpoint that no valid registration describes."""
@@ -26,6 +27,8 @@ class Adoption:
                 self._endpoints[number] = self._registry.new_handed_endpoint(handed)
                 if handed.failed_ago is not None:
                     self._failed_ago[number] = handed.failed_ago
+                if handed.is_draining:
+                    self._draining.add(number)
             case HandedRoute(_, members):
                 numbers = [member.number for member in members]
                 if unknown := [number for number in numbers if number not in self._endpoints]:
@@ -33,5 +36,7 @@ class Adoption:
                 self._registry.adopt(handed, [(self._endpoints[member.number], member.age) for member in members])
                 for number in numbers:
                     endpoint, ago = self._endpoints[number], self._failed_ago.get(number)
+                    if number in self._draining:
+                        self._registry.held.set_draining(endpoint.address, is_draining=True)
                     if ago is not None and endpoint.uses > 0:
                         self._mark(endpoint.number, ago)

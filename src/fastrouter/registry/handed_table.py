@@ -58,6 +58,7 @@ class HandedEndpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     tag_guid: str
     tag_index: int
     failed_ago: float | None = None
+    is_draining: bool = False
 
 
 class HandedMember(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -19,7 +19,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
 
     `members` is the member itself if there is one, and None for a route that has lost its members and lingers.
     `changed_at` is the time of its last change, by the registry's clock. `algorithm` is empty as long as no endpoint
-    has asked for one.
+    has asked for one. `slot` is where its requests are counted; 0: nowhere.
     """
 
     uri: str
@@ -27,6 +27,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
     route_service_url: str
     algorithm: str
     changed_at: float
+    slot: int = 0
 
     def find(self, address: str) -> Member | None:
         """Return the member at `address`."""
