@@ -6,6 +6,7 @@ by exec, so it inherits nothing but one end of a channel and the standard descri
 
 import asyncio
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
