@@ -31,8 +31,8 @@ compile_args = [optimisation, "-fno-strict-aliasing"]
 compile_args.append("--param=inline-unit-growth=200")
 # Python's own flags carry -g, which doubles the compile time: -g0 takes it back.
 compile_args += ["-g", "-fno-omit-frame-pointer"] if profile or debug else ["-g0"]
-# Whoever asks for -O1 waits for the result: GCC shares the work between two cores if it does most of it when it links. What is
-# measured and released is compiled as one.
+# Whoever asks for -O1 waits for the result: GCC shares the work between two cores if it does most of it when it links.
+# What is measured and released is compiled as one.
 link_args = [optimisation, "-flto=2"] if optimisation == "-O1" and not debug else []
 compile_args += link_args[1:]
 macros: list[tuple[str, str | None]] = [] if debug else [("CYTHON_WITHOUT_ASSERTIONS", "1")]

@@ -234,7 +234,7 @@ LINES = (
     Line(_LIFE, "log", "+", r"^1 debugserver-started ", r"^life: a debug server$"),
     Line(_LIFE, "log", "+", r"^3 Error loading config: ", r"^life: TLS without a pair$"),
     Line(_LIFE, "log", "+", r"^3 metrics-listener-error ", r"^life: taken port of metrics$"),
-    Line(_LIFE, "log", "-", r"^1 (setting-up-nats-connection|Successfully-connected-to-nats) ", r"^life: an allowed host that is none$"),
+    Line(_LIFE, "log", "-", r"^1 (setting-up-nats-connection|Successfully-connected-to-nats) ", r"^life: (an allowed host that is none|no directory for the access log)$"),
     Line(_METRICS, "metrics", "+", r"^fastrouter_"),
     Line(_METRICS, "metrics", "+", r"^routes_(un)?registered counter "),
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),
