@@ -14,7 +14,8 @@ APP = "0123abcd-0000-4000-8000-000000000000"
 STICKY = b"Cookie: JSESSIONID=x; __VCAP_ID__=i1\r\n"
 NO_ENDPOINTS = (
     b"HTTP/1.1 503 Service Unavailable\r\nCache-Control: public,max-age=2\r\nX-Cf-Routererror: no_endpoints\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nDate: -\r\nContent-Length: 82\r\n\r\n"
+    b"Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nDate: -\r\n"
+    b"Content-Length: 82\r\n\r\n"
     b"503 Service Unavailable: Requested route ('app.test') has no available endpoints.\n"
 )
 
