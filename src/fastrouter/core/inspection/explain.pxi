@@ -43,11 +43,17 @@ def explain(DataPlane plane not None, str method not None, str url not None, hea
     cdef bytes raw = head_of_url(method, url, headers)
     cdef ExplainingSide side
     cdef Exchange exchange
+    cdef MessageValidator validator
     cdef bint goes_on
     if head.scan(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), plane.settings.max_request_headers + 1) != VERDICT_OK or (
         head.length != PyBytes_GET_SIZE(raw) or head.slice_request_line() != VERDICT_OK or head.major != 1
     ):
         raise ValueError("this is no request")
+    validator = MessageValidator(True)
+    goes_on = validator.accepts(head.normalized_head(raw, True))
+    validator.discard()
+    if not goes_on:
+        raise ValueError("this is no HTTP")
     identity = ClientIdentity()
     (<ClientIdentity>identity).set_address(client_ip.encode("ascii"), 0)
     if url[:8].lower() == "https://":

@@ -110,10 +110,20 @@ cdef class EndpointPool:
         return at
 
     cdef Py_ssize_t next_turn(self) noexcept:
-        """Where the next request begins to look for an endpoint; -1: by chance, as it is the first."""
-        if self.cursor < 0:
+        """Where the next request begins to look for an endpoint; -1: by chance, as it is the first.
+
+        Those that are draining have no turn: otherwise whoever is behind one would get twice as much for a long time.
+        """
+        cdef Py_ssize_t size = PyList_GET_SIZE(self.endpoints)
+        cdef Py_ssize_t turn = self.cursor
+        cdef Py_ssize_t i
+        if turn < 0:
             return -1
-        return self.cursor + 1 if self.cursor + 1 < PyList_GET_SIZE(self.endpoints) else 0
+        for i in range(size):
+            turn = turn + 1 if turn + 1 < size else 0
+            if not self.is_closed(<Endpoint>PyList_GET_ITEM(self.endpoints, turn)):
+                break
+        return turn
 
     cdef inline bint is_closed(self, Endpoint endpoint) noexcept:
         """Whether an endpoint of this pool gets no new requests: it is draining, and not the only one that was asked for."""
