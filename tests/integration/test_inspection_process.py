@@ -141,7 +141,7 @@ async def test_a_request_is_seen_while_it_lasts_and_when_it_ends(router: Router,
 
 async def test_an_endpoint_that_drains(router: Router, holding: Holding) -> None:
     client = await router.next_client()
-    assert router.registry.set_draining(holding.backend.address, is_draining=True)
+    assert router.registry.held.set_draining(holding.backend.address, is_draining=True)
     await router.workers.until_applied()
     told = await asyncio.wait_for(client.explain("GET", "http://app.test/"), TIMEOUT)
     assert (told.status, told.candidates[0].verdict) == (503, "draining")

@@ -854,7 +854,7 @@ class TestWorkers:
 def test_run_drains_as_well(tmp_path: Path, backend: RawBackend) -> None:
     """The static router is the same router."""
     router = LoggingProcess(
-        *("run", "--listen", "127.0.0.1:0", "--workers", "1", "--route", f"{HOST}={backend.address}"),
+        *("run", "--no-admin", "--listen", "127.0.0.1:0", "--workers", "1", "--route", f"{HOST}={backend.address}"),
         access_log=tmp_path / "access.log",
     )
     try:

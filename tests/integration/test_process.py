@@ -138,7 +138,7 @@ def start() -> Iterator[Start]:
 @pytest.fixture
 def start_router(start: Start) -> Start:
     def start_router(*arguments: str, workers: int = 1, **options: Any) -> Process:
-        return start("run", "--listen", "127.0.0.1:0", "--workers", str(workers), *arguments, **options)
+        return start("run", "--no-admin", "--listen", "127.0.0.1:0", "--workers", str(workers), *arguments, **options)
 
     return start_router
 
@@ -321,7 +321,7 @@ def test_the_first_log_line_waits_for_no_more_than_it_needs() -> None:
 
 
 def test_ipv6(start: Start) -> None:
-    router = start("run", "--listen", "[::1]:0", "--workers", "1")
+    router = start("run", "--no-admin", "--listen", "[::1]:0", "--workers", "1")
     assert router.event("tcp-listener-started")["data"]["address"]["IP"] == "::1"
     with socket.create_connection(("::1", router.port), PATIENCE) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n")
@@ -389,7 +389,7 @@ def test_an_unknown_flag_exits_with_2(start: Start) -> None:
 def test_a_stdout_that_takes_nothing_is_survived(start: Start) -> None:
     """The port is chosen here, because the log that would have it cannot be read."""
     with ReservedPort() as reserved, open("/dev/full", "wb") as full:
-        router = start("run", "--listen", f"127.0.0.1:{reserved.number}", "--workers", "1", stdout=full)
+        router = start("run", "--no-admin", "--listen", f"127.0.0.1:{reserved.number}", "--workers", "1", stdout=full)
         wait_for(lambda: can_connect(reserved.number) or None, "the router", PATIENCE)
         assert status_of(reserved.number) == 404
         assert router.end() == 0
@@ -415,7 +415,7 @@ def can_connect(port: int) -> bool:
 
 class TestDemo:
     def test_the_printed_lines_work_and_everything_ends(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         wait_for(lambda: any("Ctrl-C stops everything" in line for line in demo.lines) or None, "welcome", PATIENCE)
         assert any(f"fastrouter listens on 127.0.0.1:{demo.port}" in line for line in demo.lines)
         commands = [line.strip() for line in demo.lines if line.strip().startswith("curl ")]
@@ -443,7 +443,7 @@ class TestDemo:
         assert not any(is_alive(child) for child in children)
 
     def test_a_browser_is_told_what_this_is(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         wait_for(lambda: any("Ctrl-C stops everything" in line for line in demo.lines) or None, "welcome", PATIENCE)
         for name in ("127.0.0.1", "localhost"):
             with RawClient(demo.port) as client:
@@ -459,7 +459,7 @@ class TestDemo:
         section = (ROOT / "README.md").read_text().partition("## Register an app by hand")[2]
         script = re.search(r"<<'EOF'\n(.*?)^EOF$", section, re.DOTALL | re.MULTILINE)
         assert script is not None
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         wait_for(lambda: any("Ctrl-C stops everything" in line for line in demo.lines) or None, "welcome", PATIENCE)
         (bus,) = (line.partition("NATS=")[2] for line in demo.lines if "export NATS=" in line)
         (url,) = (match[0] for line in demo.lines if (match := re.search(r"http://demo:demo@\S+/routes", line)))
@@ -473,7 +473,7 @@ class TestDemo:
         assert demo.errors == []
 
     def test_nothing_outlives_a_demo_that_is_killed(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         family = [pid for child in demo.children() for pid in (child, *children_of(child))]
         assert len(family) >= 3, "apps, their NATS server, a worker"
@@ -481,7 +481,7 @@ class TestDemo:
         wait_for(lambda: None if any(is_alive(pid) for pid in family) else True, "their end", PATIENCE)
 
     def test_every_instance_answers_from_the_first_request_on(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         seen = set()
         for _ in range(12):
@@ -492,7 +492,7 @@ class TestDemo:
         assert demo.end() == 0
 
     def test_open_streams_do_not_hold_up_the_end(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         with open_events(demo) as client:
             client.read_until(b"id: 2")
@@ -500,7 +500,7 @@ class TestDemo:
         assert demo.errors == []
 
     def test_who_leaves_an_open_stream_is_not_complained_of(self, start: Start) -> None:
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         open_events(demo).reset()
         with open_events(demo) as client:
@@ -512,14 +512,14 @@ class TestDemo:
     def test_a_taken_port_is_named(self, start: Start) -> None:
         with socket.create_server(("127.0.0.1", 0)) as holder:
             port = holder.getsockname()[1]
-            demo = start("demo", "--listen", f"127.0.0.1:{port}")
+            demo = start("demo", "--no-admin", "--listen", f"127.0.0.1:{port}")
             assert demo.wait() == 1
         assert demo.errors == [f"Error: cannot listen on 127.0.0.1:{port}: Address already in use"]
 
     async def test_websocket(self, start: Start) -> None:
         from websockets.asyncio.client import connect
 
-        demo = start("demo", "--listen", "127.0.0.1:0")
+        demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         async with connect(
             "ws://demo.localhost/ws", host="127.0.0.1", port=demo.port, proxy=None, open_timeout=PATIENCE

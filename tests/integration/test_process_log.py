@@ -27,7 +27,7 @@ class UnreadRouter:
     def __init__(self, directory: Path) -> None:
         self.process = subprocess.Popen(
             [
-                *(str(EXECUTABLE), "run", "--listen", "127.0.0.1:0", "--workers", "1"),
+                *(str(EXECUTABLE), "run", "--no-admin", "--listen", "127.0.0.1:0", "--workers", "1"),
                 *("--route", "a.test=127.0.0.1:1", "--access-log", str(directory / "access.log")),
             ],
             stdout=subprocess.PIPE,

@@ -190,7 +190,7 @@ def test_the_static_router_reads_its_file_again_too(
     """What was given on the command line stays."""
     file.write(static=[serving.address])
     router = LoggingProcess(
-        *("run", "--listen", "127.0.0.1:0", "--workers", "2", "--routes", str(file.path)),
+        *("run", "--no-admin", "--listen", "127.0.0.1:0", "--workers", "2", "--routes", str(file.path)),
         *("--route", f"option.test={other.address}"),
         access_log=tmp_path / "access.log",
     )

@@ -186,7 +186,7 @@ class TestRunWithFiles:
         chain.write_text(old.chain)
         key.write_text(old.key)
         router = LoggingProcess(
-            *("run", "--listen", "127.0.0.1:0", "--workers", "1", "--metrics-port", "0"),
+            *("run", "--listen", "127.0.0.1:0", "--no-admin", "--workers", "1", "--metrics-port", "0"),
             *("--tls-cert", str(chain), "--tls-key", str(key)),
             access_log=tmp_path / "access.log",
         )

@@ -16,6 +16,8 @@ from fastrouter.admin.server import HEADERS
 MAX_STREAMS = 64
 # Events that are written at a time.
 _BATCH = 256
+# Seconds that a reader may take for what is written to it.
+_PATIENCE = 30.0
 # Seconds without an event, after which a comment shows that the stream lives.
 _HEARTBEAT = 15.0
 
@@ -66,7 +68,8 @@ class Events:
         try:
             response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
             await response.prepare(request)
-            with suppress(ConnectionError):
+            # A reader that has left, or that takes nothing: it comes back with the id of the last event it has seen.
+            with suppress(ConnectionError, TimeoutError):
                 await self._write_events(response, query, request.headers.get("Last-Event-ID", query.after))
             return response
         finally:
@@ -75,28 +78,34 @@ class Events:
     async def _write_events(self, response: web.StreamResponse, query: EventQuery, last_id: str) -> None:
         journal = self._journal
         number = journal.next_number
+        # The stream begins before the first event comes.
+        await _write(response, b": fastrouter\n\n")
         if last_id:
             known = journal.number_after(last_id)
             number = journal.first_number if known is None else known
             if known is None and last_id != "0":
                 # The events in between were those of an admin process that is gone.
-                await response.write(b"event: gap\ndata: {}\n\n")
-        # The stream begins before the first event comes.
-        await response.write(b": fastrouter\n\n")
+                await _write(response, b"event: gap\ndata: {}\n\n")
         while True:
             if number < journal.first_number:
                 number = journal.first_number
-                await response.write(b"event: gap\ndata: {}\n\n")
+                await _write(response, b"event: gap\ndata: {}\n\n")
             events = journal.since(number, _BATCH)
             number += len(events)
             if wanted := b"".join(_render(event) for event in events if _is_wanted(event, query)):
-                await response.write(wanted)
+                await _write(response, wanted)
             if not events:
                 try:
                     async with asyncio.timeout(_HEARTBEAT):
                         await journal.until_after(number)
                 except TimeoutError:
-                    await response.write(b":\n\n")
+                    await _write(response, b":\n\n")
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    """Write to a reader. Raises TimeoutError for one that does not take it."""
+    async with asyncio.timeout(_PATIENCE):
+        await response.write(data)
 
 
 def _is_wanted(event: Event, query: EventQuery) -> bool:

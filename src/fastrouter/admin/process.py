@@ -5,6 +5,7 @@ channel ends. It carries no traffic: a dump of the whole table, or a bug, costs 
 """
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -90,6 +91,10 @@ class AdminProcess:
                 self._begin(order)
             case TableLoaded():
                 assert self._facts is not None, "AdminBegin comes first"
+                # The table stays: the collector would walk over it again and again while pages are made.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(10_000, 100, 50)
                 self._facts.is_table_loaded = True
 
     def _on_change(self, kind: str, route: str, endpoint: Introduce | None) -> None:

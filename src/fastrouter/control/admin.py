@@ -65,7 +65,7 @@ class Admin:
         try:
             self._socket = AdminSocket(options.socket, is_successor=is_successor)
         except OSError as error:
-            raise self._failure(f"cannot serve the admin API at {error.filename}: {error_text(error)}") from error
+            raise self._failure(f"cannot serve the admin API at {error.filename}: {error.strerror}") from error
         if options.listen is not None:
             self._bind_tcp(options.listen)
         self._logger.info("admin-listener-started", socket=self._socket.path, address=self._tcp_address())

@@ -174,15 +174,23 @@ class AdminProcess:
 
     async def _do(self, call: Do) -> None:
         child = self._child
+        refusal = None
+        answer = None
         try:
             answer = await self._calls.act(call.act, call.by)
         except CallRefusedError as error:
-            if child is self._child:
-                self._send(Refusal(call.number, error.status, str(error)))
-        else:
+            refusal = Refusal(call.number, error.status, str(error))
+        except Exception as error:
+            # A bug of this act; the router goes on.
+            self._logger.error("admin-act-failed", act=repr(call.act), by=call.by, error=repr(error))
+            refusal = Refusal(call.number, 500, "a bug of the router: the process log has it")
+        if child is not self._child:
             # The numbers of another process are not those of this one.
-            if child is self._child:
-                self._answer(call.number, answer)
+            return
+        if refusal is not None:
+            self._send(refusal)
+        else:
+            self._answer(call.number, answer)
 
     def _answer(self, number: int, answer: object) -> None:
         self._send(Answer(number, msgspec.Raw(_ENCODER.encode(answer))))

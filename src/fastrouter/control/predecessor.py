@@ -92,6 +92,8 @@ class Predecessor:
             # What was valid so far stays, and ages; the rest registers again.
             self._logger.error("table-refused", error=str(error), routes=len(registry))
         else:
+            for address in adoption.draining:
+                registry.held.set_draining(address, is_draining=True)
             self._logger.info("table-inherited", routes=len(registry), took=time.monotonic_ns() - started_at)
 
 

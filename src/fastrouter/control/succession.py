@@ -91,7 +91,10 @@ class Succession:
 
     async def _offer_table(self, line: socket.socket) -> None:
         try:
-            if await offer_table(line, self._catch_up, lambda: self._registry.hand_over(self._shared.failed_ago)):
+            registry = self._registry
+            if await offer_table(
+                line, self._catch_up, lambda: registry.hand_over(self._shared.failed_ago), registry.held.draining
+            ):
                 self._logger.info("upgrade-table-sent", routes=len(self._registry))
         except Exception as error:
             # The successor starts without the table.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fastrouter.registry.endpoint import RegisteredEndpoint
-from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
+from fastrouter.registry.handed_table import Handed, HandedEnd, HandedEndpoint, HandedRoute
 from fastrouter.registry.route_registry import RouteRegistry
 
 
@@ -18,17 +18,18 @@ class Adoption:
         self._mark = mark
         self._endpoints: dict[int, RegisteredEndpoint] = {}
         self._failed_ago: dict[int, float] = {}
-        self._draining: set[int] = set()
+        # Addresses whose endpoints drain, when the table is complete.
+        self.draining: tuple[str, ...] = ()
 
-    def take(self, handed: HandedEndpoint | HandedRoute) -> None:
+    def take(self, handed: Handed) -> None:
         """Take the next part. Raises ValueError for an endpoint that no valid registration describes."""
         match handed:
             case HandedEndpoint(number):
                 self._endpoints[number] = self._registry.new_handed_endpoint(handed)
                 if handed.failed_ago is not None:
                     self._failed_ago[number] = handed.failed_ago
-                if handed.is_draining:
-                    self._draining.add(number)
+            case HandedEnd(draining):
+                self.draining = draining
             case HandedRoute(_, members):
                 numbers = [member.number for member in members]
                 if unknown := [number for number in numbers if number not in self._endpoints]:
@@ -36,7 +37,5 @@ class Adoption:
                 self._registry.adopt(handed, [(self._endpoints[member.number], member.age) for member in members])
                 for number in numbers:
                     endpoint, ago = self._endpoints[number], self._failed_ago.get(number)
-                    if number in self._draining:
-                        self._registry.held.set_draining(endpoint.address, is_draining=True)
                     if ago is not None and endpoint.uses > 0:
                         self._mark(endpoint.number, ago)

@@ -8,7 +8,7 @@ that it does not know, and takes the defaults for fields that are missing.
 import asyncio
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
@@ -58,7 +58,6 @@ class HandedEndpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     tag_guid: str
     tag_index: int
     failed_ago: float | None = None
-    is_draining: bool = False
 
 
 class HandedMember(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -79,7 +78,9 @@ class HandedRoute(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r
 
 
 class HandedEnd(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="end"):
-    """The table is complete."""
+    """The table is complete; endpoints at these addresses drain, static ones as well."""
+
+    draining: tuple[str, ...] = ()
 
 
 Handed = HandedEndpoint | HandedRoute | HandedEnd
@@ -88,9 +89,14 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 async def offer_table(
-    line: socket.socket, catch_up: Callable[[], Awaitable[None]], table: Callable[[], Iterator[Handed]]
+    line: socket.socket,
+    catch_up: Callable[[], Awaitable[None]],
+    table: Callable[[], Iterator[Handed]],
+    draining: Callable[[], Iterable[str]] = tuple,
 ) -> bool:
     """Send `table` over `line` when the successor asks for it; False if it does not ask, or ends meanwhile.
+
+    `draining` returns the addresses of endpoints that drain.
 
     `catch_up` is called first. One frame at a time is in memory, and the loop does other work between two frames, so
     the registry may change meanwhile.
@@ -105,7 +111,7 @@ async def offer_table(
         if request != REQUEST:
             return False
         await catch_up()
-        for frame in _frames(table()):
+        for frame in _frames(table(), draining):
             await loop.sock_sendall(line, frame)
             # Sending to a fast peer never waits, so the loop gets its turn here.
             await asyncio.sleep(0)
@@ -114,7 +120,7 @@ async def offer_table(
     return True
 
 
-def _frames(table: Iterator[Handed]) -> Iterator[bytes]:
+def _frames(table: Iterator[Handed], draining: Callable[[], Iterable[str]]) -> Iterator[bytes]:
     part: list[Handed] = []
     until = time.perf_counter() + SLICE
     for handed in table:
@@ -123,7 +129,7 @@ def _frames(table: Iterator[Handed]) -> Iterator[bytes]:
             yield _frame(part)
             part.clear()
             until = time.perf_counter() + SLICE
-    part.append(HandedEnd())
+    part.append(HandedEnd(tuple(draining())))
     yield _frame(part)
 
 
@@ -132,8 +138,8 @@ def _frame(part: list[Handed]) -> bytes:
     return word_of(len(body)) + body
 
 
-async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoint | HandedRoute], None]:
-    """Ask for the table, and yield its parts. Raises TableError."""
+async def receive_table(line: socket.socket) -> AsyncGenerator[list[Handed], None]:
+    """Ask for the table, and yield its parts, up to HandedEnd. Raises TableError."""
     loop = asyncio.get_running_loop()
     decoder = msgspec.msgpack.Decoder(list[Handed])
     try:
@@ -147,7 +153,7 @@ async def receive_table(line: socket.socket) -> AsyncGenerator[list[HandedEndpoi
             part = decoder.decode(buffer[frame.start : frame.end])
             del buffer[: frame.end]
             is_complete = any(isinstance(handed, HandedEnd) for handed in part)
-            yield [handed for handed in part if not isinstance(handed, HandedEnd)]
+            yield part
             await asyncio.sleep(0)
     except TimeoutError as error:
         raise TableError(f"nothing of it comes within {_PATIENCE:g} s") from error

@@ -41,6 +41,10 @@ class HeldEndpoints:
         endpoints = self._addresses.get(address, ())
         return endpoints if isinstance(endpoints, tuple) else (endpoints,)
 
+    def draining(self) -> list[str]:
+        """Return the addresses whose endpoints drain, sorted."""
+        return sorted(self._draining)
+
     def is_draining(self, address: str) -> bool:
         """Return whether the endpoints at `address` get no new requests."""
         return address in self._draining

@@ -261,9 +261,7 @@ class RouteRegistry:
         The registry may change meanwhile: each part of a route is as it is when its turn comes, and the successor
         receives later messages itself.
         """
-        return hand_over_routes(
-            self._registered(), self._clock, self._freshness.age, failed_ago, self.held.is_draining
-        )
+        return hand_over_routes(self._registered(), self._clock, self._freshness.age, failed_ago)
 
     def _registered(self) -> Iterator[tuple[Route, list[Member]]]:
         """Yield the routes that apps have made, each when its turn comes, with their members of that moment."""

@@ -10,9 +10,7 @@ from fastrouter.registry.route import Member, Route
 _MAX_PORT = 65535
 
 
-def handed_endpoint(
-    number: int, endpoint: RegisteredEndpoint, failed_ago: float | None, *, is_draining: bool = False
-) -> HandedEndpoint:
+def handed_endpoint(number: int, endpoint: RegisteredEndpoint, failed_ago: float | None) -> HandedEndpoint:
     """Render `endpoint` for a successor under `number`; `failed_ago` is seconds."""
     host, _, port = endpoint.address.rpartition(":")
     texts = endpoint.texts()
@@ -39,7 +37,6 @@ def handed_endpoint(
         tag_guid=traits.modification_tag.guid,
         tag_index=traits.modification_tag.index,
         failed_ago=failed_ago,
-        is_draining=is_draining,
     )
 
 
@@ -48,12 +45,11 @@ def hand_over_routes(
     clock: Callable[[], float],
     age: Callable[[Member], float],
     failed_ago: Callable[[int], float | None],
-    is_draining: Callable[[str], bool],
 ) -> Iterator[HandedEndpoint | HandedRoute]:
     """Render `routes` with these members for a successor, each endpoint before the first route that has it.
 
     `clock` is that of the routes; `age` returns how long ago a member was registered, `failed_ago` how long ago the
-    endpoint of a number failed, None if it did not; all in seconds. `is_draining` says so of an address.
+    endpoint of a number failed, None if it did not; all in seconds.
     """
     # By identity. The dict keeps the endpoints alive, so that no later one gets the identity of a removed one.
     numbers: dict[RegisteredEndpoint, int] = {}
@@ -72,12 +68,7 @@ def hand_over_routes(
                     count += 1
                     if endpoint.uses > 1:
                         numbers[endpoint] = number
-                    yield handed_endpoint(
-                        number,
-                        endpoint,
-                        failed_ago(endpoint.number),
-                        is_draining=is_draining(endpoint.address),
-                    )
+                    yield handed_endpoint(number, endpoint, failed_ago(endpoint.number))
                 handed.append(HandedMember(number, age(member)))
             unchanged_for = clock() - route.changed_at
             yield HandedRoute(route.uri, tuple(handed), route.route_service_url, route.algorithm, unchanged_for)
