@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from fastrouter.ipc.route_counters import RouteSlots
 from fastrouter.ipc.table_changes import Change, Introduce, Put, SetDraining
 from fastrouter.logs.logger import Level, Logger
-from fastrouter.registry.adoption import Adoption
 from fastrouter.registry.endpoint import NO_TAG
-from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
 from fastrouter.registry.registration import Registration
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from kept_lines import KeptLines
@@ -53,26 +50,26 @@ def registry() -> Registry:
 class TestDraining:
     def test_workers_are_told(self, registry: Registry) -> None:
         registry.register("a.test")
-        assert registry.registry.set_draining(ADDRESS, is_draining=True)
-        assert registry.registry.set_draining(ADDRESS, is_draining=True)
-        assert registry.registry.set_draining(ADDRESS, is_draining=False)
+        assert registry.registry.held.set_draining(ADDRESS, is_draining=True)
+        assert registry.registry.held.set_draining(ADDRESS, is_draining=True)
+        assert registry.registry.held.set_draining(ADDRESS, is_draining=False)
         assert registry.told(SetDraining) == [SetDraining(0, True), SetDraining(0, False)]
 
     def test_nobody_is_there(self, registry: Registry) -> None:
-        assert not registry.registry.set_draining(ADDRESS, is_draining=True)
+        assert not registry.registry.held.set_draining(ADDRESS, is_draining=True)
         registry.register("a.test")
         assert [change.is_draining for change in registry.told(Introduce)] == [False]
 
     def test_all_endpoints_of_the_address(self, registry: Registry) -> None:
         registry.register("a.test")
         registry.register("b.test", app="other")
-        registry.registry.set_draining(ADDRESS, is_draining=True)
+        registry.registry.held.set_draining(ADDRESS, is_draining=True)
         assert registry.told(SetDraining) == [SetDraining(0, True), SetDraining(1, True)]
 
     @pytest.mark.parametrize("fields", [{}, {"app": "another version"}])
     def test_a_registration_does_not_end_it(self, registry: Registry, fields: dict[str, Any]) -> None:
         registry.register("a.test")
-        registry.registry.set_draining(ADDRESS, is_draining=True)
+        registry.registry.held.set_draining(ADDRESS, is_draining=True)
         registry.told(Introduce)
         registry.register("a.test", **fields)
         registry.register("b.test", **fields)
@@ -80,7 +77,7 @@ class TestDraining:
 
     def test_new_workers_know(self, registry: Registry) -> None:
         registry.register("a.test")
-        registry.registry.set_draining(ADDRESS, is_draining=True)
+        registry.registry.held.set_draining(ADDRESS, is_draining=True)
         assert [change.is_draining for change in registry.registry.snapshot() if isinstance(change, Introduce)] == [
             True
         ]
@@ -88,7 +85,7 @@ class TestDraining:
     def test_it_ends_when_nothing_is_registered_there_any_more(self, registry: Registry) -> None:
         registry.register("a.test")
         registry.register("b.test", app="other")
-        registry.registry.set_draining(ADDRESS, is_draining=True)
+        registry.registry.held.set_draining(ADDRESS, is_draining=True)
         registry.unregister("a.test")
         registry.register("c.test", app="third")
         registry.unregister("b.test", app="other")
@@ -96,19 +93,6 @@ class TestDraining:
         registry.told(Introduce)
         registry.register("a.test")
         assert [change.is_draining for change in registry.told(Introduce)] == [False]
-
-    def test_a_successor_knows(self, registry: Registry) -> None:
-        registry.register("a.test")
-        registry.register("a.test", host="10.0.0.2")
-        registry.registry.set_draining(ADDRESS, is_draining=True)
-        new = Registry()
-        adoption = Adoption(new.registry, lambda _number, _ago: None)
-        for handed in registry.registry.hand_over(lambda _: None):
-            # As it comes over the line.
-            adoption.take(msgspec.msgpack.decode(msgspec.msgpack.encode(handed), type=HandedEndpoint | HandedRoute))
-        assert {
-            change.host: change.is_draining for change in new.registry.snapshot() if isinstance(change, Introduce)
-        } == {"10.0.0.1": True, "10.0.0.2": False}
 
 
 class TestSlots:

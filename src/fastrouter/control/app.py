@@ -63,10 +63,11 @@ _CANCEL_AGAIN = 0.1
 
 
 class Addresses(NamedTuple):
-    """Where a running router is reached: by clients, and by those who ask for its routes (None: by nobody)."""
+    """Where a running router is reached: by clients, for its routes, and for its admin API over TCP (None: nowhere)."""
 
     clients: Address
     routes: Address | None
+    admin: Address | None
 
 
 def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Addresses], None] | None = None) -> bool:
@@ -202,7 +203,9 @@ class Router:
             has_successor=lambda: self._succession.has_begun,
             begin_drain=lambda: self._end(_Ending.DRAIN),
         )
-        self._admin = Admin(options.admin, logger, self._predecessor.listeners, parts, self._shared)
+        self._admin = Admin(
+            options.admin, logger, self._predecessor.listeners, parts, self._shared, route_counting=self._route_counting
+        )
 
     async def run(self) -> bool:
         """Start, serve, and end as the first signal or failure demands; False after a failure. Raises StartError."""
@@ -358,7 +361,9 @@ class Router:
         self._manager.feed_watchdog()
         self._predecessor.report_serving()
         if self._on_started is not None and self._listeners.named:
-            self._on_started(Addresses(self._listeners.client_address(), self._observation.routes_address()))
+            self._on_started(
+                Addresses(self._listeners.client_address(), self._observation.routes_address(), self._admin.address())
+            )
 
     async def _announce(self, bus: Bus) -> None:
         """Announce this router on the bus, and from now on publish which apps had requests."""

@@ -306,6 +306,11 @@ class InspectionClient:
             max_descriptors=0,
         )
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the worker is still there, and talks sense."""
+        return self._error is None
+
     async def active_requests(self, older_than: float = 0.0, limit: int = 100) -> tuple[list[ActiveRequest], int]:
         """Return the oldest requests under way, and how many there are in all. Raises InspectionError."""
         answer = await self._ask(ActiveRequests(next(self._numbers), older_than, limit))

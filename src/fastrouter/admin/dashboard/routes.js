@@ -19,6 +19,7 @@ const WINDOWS = [
   ["3600", "1 h"],
 ];
 const PAGE = 100;
+const WORST = 50;
 
 export function show(main, context) {
   const wanted = { order: "errors", window: "60", filter: "" };
@@ -89,8 +90,8 @@ export function show(main, context) {
       nextPage().catch(context.failed);
       return;
     }
-    const query = { by: wanted.order, window: wanted.window, filter: wanted.filter, limit: PAGE };
-    running = repeat(5, async () => drawWorst(await get("/v1/top", query)), context.failed);
+    const query = { by: wanted.order, window: wanted.window, filter: wanted.filter, limit: WORST, series: true };
+    running = repeat(10, async () => drawWorst(await get("/v1/top", query)), context.failed);
   }
 
   function change(name, value) {
