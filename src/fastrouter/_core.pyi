@@ -15,6 +15,9 @@ CYTHON_VERSION: str
 # Why requests are refused before they come to a handler; `refused_<reason>` in `Stats.counts`.
 REFUSALS: tuple[str, ...]
 
+# Why attempts fail; `Stats.failure_of` returns one of them.
+FAILURES: tuple[str, ...]
+
 # Process-log levels as Gorouter writes them (spec 6.6): 0 debug, 1 info, 2 warn, 3 error.
 EventLog = Callable[[int, str, dict[str, Any]], None]
 
@@ -211,10 +214,56 @@ class Stats:
     def last_failure(self, slot: int) -> tuple[int, str] | None: ...
     def failed_since(self, since_ns: int, slots: int) -> list[int]: ...
     def mark_of(self, slot: int) -> int: ...
+    def failure_of(self, slot: int) -> str: ...
     def set_mark(self, slot: int, failed_at_ns: int) -> None: ...
     def take_used(self) -> list[int]: ...
     def requests_in_flight(self, worker: int | None = None) -> int: ...
     def clear_worker(self, worker: int) -> None: ...
+
+class RouteCounters:
+    """What each route has been asked for, in one mapping (`memory`: a writable buffer, zeroed at first) all processes see.
+
+    Each of `blocks` is written by one worker; `block` is the one that this process writes, -1 for none. A route has one of `slots`,
+    from 1 on. Raises ValueError for memory that is too small, or is laid out for other numbers. `begin` is called before the first
+    route is registered, `end` when the worker of a block has ended. `owners` are (slot, `route_owner`) by some blocks.
+    """
+
+    blocks: int
+    slots: int
+    block: int
+
+    def __init__(self, memory: Buffer, blocks: int, slots: int, block: int = -1) -> None: ...
+    @staticmethod
+    def size(blocks: int, slots: int) -> int: ...
+    def begin(self) -> None: ...
+    def end(self, block: int) -> None: ...
+    def owners(self, first: int, last: int) -> list[tuple[int, int]]: ...
+
+class RouteSnapshot:
+    """The counters of all routes at one moment (`at_ns` by the monotonic clock), added up over the workers.
+
+    `read` returns (owner, in flight, seconds, sums, latencies) of a slot since `earlier`, else since ever; None if the slot is
+    nobody's or not `owner`'s (0: anybody's). `sums` are responses 2xx, 3xx, 4xx, 5xx and others, retries, responses that broke off,
+    and the latencies' sum in ns; `latencies` count responses by their time, each bucket to twice the bound of the one before, from
+    2^19 ns on. `top` returns the slots with the most requests, errors, p99 or inflight.
+    """
+
+    count: int
+    at_ns: int
+
+    def __init__(self, counters: RouteCounters) -> None: ...
+    def __len__(self) -> int: ...
+    def read(
+        self, slot: int, owner: int = 0, earlier: RouteSnapshot | None = None
+    ) -> tuple[int, int, float, list[int], list[int]] | None: ...
+    def top(self, by: str, limit: int, earlier: RouteSnapshot | None = None) -> list[int]: ...
+    def seconds_since(self, earlier: RouteSnapshot | None = None) -> float: ...
+
+def route_owner(uri: str) -> int:
+    """Return whose a slot is that the route `uri` has: a hash of its key, the same in all processes; never 0."""
+
+def latency_at(latencies: Sequence[int], quantile: float) -> float:
+    """Return the seconds within which a fraction of the responses came; the counts are those of `RouteSnapshot.read`."""
 
 class Endpoint:
     """One backend address with what Gorouter knows of it (spec 3.2); `address` is `host:port`.
@@ -238,6 +287,7 @@ class Endpoint:
     in_flight: int
     is_draining: bool
 
+    def set_draining(self, is_draining: bool) -> None: ...
     def share(self, stats: Stats, slot: int, component_row: int = 0, source_row: int = 0) -> None: ...
     def __init__(
         self,
@@ -278,9 +328,15 @@ class MaglevTable:
     def owners(self) -> list[Endpoint | None]: ...
 
 class RouteTable:
-    """The hot read structure: host and path -> EndpointPool (spec 3.3, 3.7)."""
+    """The hot read structure: host and path -> EndpointPool (spec 3.3, 3.7).
 
-    def register(self, uri: str, endpoint: Endpoint) -> None: ...
+    A route that is registered with a slot counts in `counters`, as far as `count_in` has been called: before a data plane is made.
+    """
+
+    counters: RouteCounters | None
+
+    def count_in(self, counters: RouteCounters) -> None: ...
+    def register(self, uri: str, endpoint: Endpoint, slot: int = 0) -> None: ...
     def unregister(self, uri: str, address: str) -> bool: ...
     def drop(self, uri: str) -> bool: ...
     def set_route(
@@ -352,7 +408,52 @@ class DataPlane:
     def set_health(self, is_healthy: bool) -> None: ...
     def on_table_changed(self) -> None: ...
     def set_debug(self, logs_debug: bool) -> None: ...
+    def add_tail(self, tail: Tail) -> None: ...
+    def remove_tail(self, tail: Tail) -> None: ...
     def stats(self) -> dict[str, int]: ...
+
+class RequestWalk:
+    """Finds the oldest requests under way that are older than some seconds, at most 1,000 of them, a few connections a `step`.
+
+    `count` are all that are old enough, so far. `requests` are (method, host, path, route, endpoint, state, seconds, bytes received,
+    bytes sent, client, attempts, protocol, request id), the oldest first.
+    """
+
+    count: int
+
+    def __init__(self, plane: DataPlane, older_than: float = 0.0, limit: int = 100) -> None: ...
+    def step(self, looks: int) -> bool: ...
+    def requests(self) -> list[tuple[str, str, str, str, str, str, float, int, int, str, int, str, str]]: ...
+
+class Tail:
+    """Keeps records of requests that end, for `DataPlane.add_tail`.
+
+    They are those of one route, of statuses that begin with a digit, slower than some seconds, and of these a fraction. Raises
+    ValueError for a filter that is none.
+
+    `take` returns the records since the last call, and how many more there would have been; `room` is for how many more there is
+    room until the next call. A record is (Unix time, method, host, path, status, route, endpoint, seconds, bytes received, bytes
+    sent, client, attempts, protocol, router error, request id).
+    """
+
+    def __init__(
+        self, *, route: str = "", status_class: int = 0, slower_than: float = 0.0, sample: float = 1.0
+    ) -> None: ...
+    def take(
+        self, room: int
+    ) -> tuple[list[tuple[float, str, str, str, int, str, str, float, int, int, str, int, str, str, str]], int]: ...
+
+def explain(
+    plane: DataPlane,
+    method: str,
+    url: str,
+    headers: Iterable[tuple[str, str]] = (),
+    client_ip: str = "192.0.2.1",
+) -> dict[str, Any]:
+    """Return what `plane` would do with a request, as the fields of `ipc.inspection.Explanation`; it changes nothing.
+
+    Raises ValueError for what is no request.
+    """
 
 class ListenerProtocol:
     """How the connections of one listener become clients: `new_connection` is its protocol factory.

@@ -29,6 +29,7 @@ from collections import deque
 from itertools import islice
 from email.utils import formatdate
 from hashlib import sha1
+from heapq import heappush, heappushpop
 from json.encoder import encode_basestring
 from mmap import mmap
 from re import compile as re_compile
@@ -130,6 +131,8 @@ include "core/runtime/random.pxi"
 include "core/runtime/deadlines.pxi"
 include "core/runtime/settings.pxi"
 include "core/runtime/stats.pxi"
+include "core/runtime/route_counters.pxi"
+include "core/runtime/route_snapshot.pxi"
 include "core/runtime/datagrams.pxi"
 include "core/runtime/data_plane.pxi"
 
@@ -152,6 +155,7 @@ include "core/io/client_hello.pxi"
 include "core/routing/endpoint.pxi"
 include "core/routing/maglev_table.pxi"
 include "core/routing/hash_routing.pxi"
+include "core/routing/selection.pxi"
 include "core/routing/endpoint_pool.pxi"
 include "core/routing/route_table.pxi"
 include "core/routing/route_waits.pxi"
@@ -209,3 +213,8 @@ include "core/http2/backend_session.pxi"
 include "core/http2/http2_pool.pxi"
 include "core/http2/http2_backend.pxi"
 include "core/http2/http2_backend_side.pxi"
+
+include "core/inspection/shown.pxi"
+include "core/inspection/request_walk.pxi"
+include "core/inspection/tail.pxi"
+include "core/inspection/explain.pxi"

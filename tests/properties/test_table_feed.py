@@ -63,7 +63,7 @@ class World:
             case "unregister":
                 registry.unregister(uri, endpoint)
             case "drain" | "activate":
-                await registry.held.set_draining([endpoint.address], is_draining=kind == "drain")
+                registry.held.set_draining(endpoint.address, is_draining=kind == "drain")
             case "prune":
                 self.now += 60.0
                 for _ in registry.prune():

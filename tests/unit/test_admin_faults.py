@@ -30,6 +30,7 @@ from fastrouter.ipc.admin_messages import (
     TableLoaded,
 )
 from fastrouter.ipc.messages import SharedColumns
+from fastrouter.ipc.route_counters import CounterBlock
 from fastrouter.ipc.table_changes import Change, Forget, Put, encode_changes
 from fastrouter.registry.route_registry import RouteRegistry
 
@@ -38,6 +39,7 @@ from .test_worker_faults import TIMEOUT, Puppets, batch_of, message, message_of
 
 BEGIN = AdminBegin(
     columns=SharedColumns(1, 1, 0, ((1.0,),) * 5),
+    route_counters=CounterBlock(2, 8),
     pid=1,
     version="0",
     started_at=0.0,
@@ -121,7 +123,7 @@ class Supervised:
         self.log = log
         self.calls = FakeCalls()
         self.registry = RouteRegistry(log.logger, self.on_change)
-        self.process = AdminProcess(log.logger, self.registry, lambda: (BEGIN, []), self.calls)
+        self.process = AdminProcess(log.logger, self.registry, lambda: (BEGIN, []), self.calls, lambda _: None)
         self._buffer = b""
         self._orders = msgspec.msgpack.Decoder(AdminOrder)
 

@@ -27,6 +27,7 @@ from fastrouter.ipc.messages import (
     Drained,
     Draining,
     Failed,
+    Inspect,
     Listen,
     Listening,
     Order,
@@ -40,6 +41,7 @@ from fastrouter.ipc.messages import (
     SharedColumns,
     TableEnd,
 )
+from fastrouter.ipc.route_counters import CounterBlock
 from fastrouter.ipc.table_changes import Forget, Put, encode_changes
 
 from .process_log import ProcessLog
@@ -63,6 +65,7 @@ def batch_of(body: bytes) -> bytes:
 
 BEGIN = Begin(
     columns=SharedColumns(1, 1, 0, ((1.0,),) * 5),
+    counter_block=CounterBlock(1, 2),
     settings={},
     backend_tls=BackendTLS(),
     front_tls=None,
@@ -86,6 +89,7 @@ ORDERS: dict[type, msgspec.Struct] = {
     Drain: Drain(0.0),
     Degrade: Degrade(),
     SetLogLevel: SetLogLevel(99),
+    Inspect: Inspect(),
     Confirm: Confirm(1),
 }
 BATCHES = {
@@ -220,6 +224,7 @@ async def start(process_log: ProcessLog, puppets: Puppets) -> AsyncIterator[Call
             on_crash_loop=lambda _: None,
             on_prune=lambda _uri, _address: None,
             on_death=lambda _: None,
+            counter_block=lambda worker: CounterBlock(1, 2, worker),
         )
         workers.faulty = faulty
         workers.start(BEGIN, [], tuple)

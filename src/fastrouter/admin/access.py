@@ -44,7 +44,7 @@ class Access:
 
     def admit(self, request: web.Request) -> Caller:
         """Return who has sent `request`. Raises ProblemError for a stranger."""
-        self._check_host(request)
+        self.check_host(request)
         _check_origin(request)
         if is_unix(request):
             return Caller("operate", "unix socket")
@@ -69,7 +69,8 @@ class Access:
             raise _unauthorized("the token is not known here")
         return Caller(found.role, f"token {found.name}")
 
-    def _check_host(self, request: web.Request) -> None:
+    def check_host(self, request: web.Request) -> None:
+        """Raise ProblemError for a name that is not this router's."""
         host = _host_of(request)
         # A foreign page has a name, and the browser sends it; an address can only be what it is.
         if not _is_address(host) and host not in self._hosts:

@@ -11,15 +11,12 @@ from fastrouter.admin.endpoint import Endpoint, read_query
 from fastrouter.admin.journal import Event, Journal
 from fastrouter.admin.problems import ProblemError
 from fastrouter.admin.server import HEADERS
+from fastrouter.admin.streams import HEARTBEAT, write
 
 # Streams at a time; each holds a connection.
 MAX_STREAMS = 64
 # Events that are written at a time.
 _BATCH = 256
-# Seconds that a reader may take for what is written to it.
-_PATIENCE = 30.0
-# Seconds without an event, after which a comment shows that the stream lives.
-_HEARTBEAT = 15.0
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -79,33 +76,27 @@ class Events:
         journal = self._journal
         number = journal.next_number
         # The stream begins before the first event comes.
-        await _write(response, b": fastrouter\n\n")
+        await write(response, b": fastrouter\n\n")
         if last_id:
             known = journal.number_after(last_id)
             number = journal.first_number if known is None else known
             if known is None and last_id != "0":
                 # The events in between were those of an admin process that is gone.
-                await _write(response, b"event: gap\ndata: {}\n\n")
+                await write(response, b"event: gap\ndata: {}\n\n")
         while True:
             if number < journal.first_number:
                 number = journal.first_number
-                await _write(response, b"event: gap\ndata: {}\n\n")
+                await write(response, b"event: gap\ndata: {}\n\n")
             events = journal.since(number, _BATCH)
             number += len(events)
             if wanted := b"".join(_render(event) for event in events if _is_wanted(event, query)):
-                await _write(response, wanted)
+                await write(response, wanted)
             if not events:
                 try:
-                    async with asyncio.timeout(_HEARTBEAT):
+                    async with asyncio.timeout(HEARTBEAT):
                         await journal.until_after(number)
                 except TimeoutError:
-                    await _write(response, b":\n\n")
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    """Write to a reader. Raises TimeoutError for one that does not take it."""
-    async with asyncio.timeout(_PATIENCE):
-        await response.write(data)
+                    await write(response, b":\n\n")
 
 
 def _is_wanted(event: Event, query: EventQuery) -> bool:

@@ -24,7 +24,10 @@ from fastrouter.admin.endpoint import Endpoint
 from fastrouter.admin.endpoint_state import EndpointStates
 from fastrouter.admin.events import Events
 from fastrouter.admin.failure_watch import FailureWatch
+from fastrouter.admin.inspectors import Inspectors
 from fastrouter.admin.journal import Journal
+from fastrouter.admin.requests import Requests
+from fastrouter.admin.route_traffic import RouteTraffic
 from fastrouter.admin.router import RouterFacts
 from fastrouter.admin.routes import Routes
 from fastrouter.admin.server import AdminServer
@@ -32,6 +35,8 @@ from fastrouter.admin.table_replica import TableReplica, address_of
 from fastrouter.admin.traffic import Traffic
 from fastrouter.ipc.admin_messages import AdminBegin, AdminOrder, Answer, Happened, Refusal, TableLoaded
 from fastrouter.ipc.channel import Channel
+from fastrouter.ipc.inspection import InspectionEnd, take_end
+from fastrouter.ipc.route_counters import RouteCounterReader, attach_route_counters
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Introduce
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
@@ -51,6 +56,7 @@ class AdminProcess:
         self._journal = Journal()
         self._table = TableReplica(self._on_change)
         self._control = ControlLink()
+        self._inspectors = Inspectors()
         self._facts: RouterFacts | None = None
         self._channel = Channel(
             end,
@@ -89,6 +95,8 @@ class AdminProcess:
                 self._journal.note(message, data={"level": Level(level).name.lower(), **told})
             case AdminBegin():
                 self._begin(order)
+            case InspectionEnd(worker):
+                self._inspectors.add(worker, take_end(self._channel))
             case TableLoaded():
                 assert self._facts is not None, "AdminBegin comes first"
                 # The table stays: the collector would walk over it again and again while pages are made.
@@ -111,6 +119,11 @@ class AdminProcess:
         self._logger = self._logger.child("admin")
         log_loop_faults(self._loop, self._logger)
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
+        counters = attach_route_counters(
+            self._channel.take_descriptor(), **msgspec.structs.asdict(begin.route_counters)
+        )
+        self._route_traffic = RouteTraffic(RouteCounterReader(counters), self._table)
+        self._route_traffic.start()
         states = EndpointStates(self._table, stats, begin.failure_memory)
         self._traffic = Traffic(stats, lambda: self._table.component_rows)
         self._traffic.start()
@@ -120,7 +133,9 @@ class AdminProcess:
         self._facts = RouterFacts(begin, self._table, self._traffic, certificates, self._control)
         endpoints: list[Endpoint] = [
             *self._facts.endpoints(),
-            *Routes(self._table, states, self._journal, self._control).endpoints(),
+            *Routes(self._table, states, self._journal, self._control, self._route_traffic).endpoints(),
+            *self._route_traffic.endpoints(),
+            *Requests(self._inspectors).endpoints(),
             *Apps(self._table, states).endpoints(),
             *certificates.endpoints(),
             *Events(self._journal).endpoints(),

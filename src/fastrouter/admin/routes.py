@@ -13,6 +13,7 @@ from fastrouter.admin.endpoint_state import EndpointState, EndpointStates, Failu
 from fastrouter.admin.journal import Event, Journal
 from fastrouter.admin.paging import PAGE_SIZE, Cursor, Limit, Page, SortKey, page_of
 from fastrouter.admin.problems import ProblemError
+from fastrouter.admin.route_traffic import RouteTraffic
 from fastrouter.admin.table_replica import ReplicaRoute, TableReplica, address_of
 from fastrouter.ipc.admin_messages import AskMembers, MemberFacts
 
@@ -59,13 +60,30 @@ class RouteEndpoint(msgspec.Struct, frozen=True):
     tags: dict[str, str]
 
 
+class RouteTotals(msgspec.Struct, frozen=True):
+    """What a route has been asked for. Latencies are seconds; `errors` are responses 5xx and those that broke off."""
+
+    requests: int
+    responses_2xx: int
+    responses_3xx: int
+    responses_4xx: int
+    responses_5xx: int
+    errors: int
+    retries: int
+    in_flight: int
+    mean: float
+    p50: float
+    p99: float
+
+
 class RouteDetail(msgspec.Struct, frozen=True):
-    """One route; `total` are its endpoints, of which not all may be in `endpoints`."""
+    """One route; `total` are its endpoints, of which not all may be in `endpoints`; `counts` are null at first."""
 
     route: str
     uri: str
     algorithm: str
     route_service_url: str
+    counts: RouteTotals | None
     total: int
     endpoints: list[RouteEndpoint]
 
@@ -98,11 +116,19 @@ class RouteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Routes:
     """Answers from the replica of the table, the shared counters, and what the registry says of single routes."""
 
-    def __init__(self, table: TableReplica, states: EndpointStates, journal: Journal, control: ControlLink) -> None:
+    def __init__(
+        self,
+        table: TableReplica,
+        states: EndpointStates,
+        journal: Journal,
+        control: ControlLink,
+        traffic: RouteTraffic,
+    ) -> None:
         self._table = table
         self._states = states
         self._journal = journal
         self._control = control
+        self._traffic = traffic
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints of the API."""
@@ -189,7 +215,23 @@ class Routes:
             raise ProblemError(404, f"there is no route {key}")
         facts = {member.address: member for member in members}
         shown = [self._endpoint(number, facts) for number in route.numbers[:MAX_SHOWN]]
-        return RouteDetail(key, route.uri, route.algorithm, route.route_service_url, len(route.numbers), shown)
+        counts = self._totals(key)
+        return RouteDetail(key, route.uri, route.algorithm, route.route_service_url, counts, len(route.numbers), shown)
+
+    def _totals(self, key: str) -> RouteTotals | None:
+        counts = self._traffic.counts(key)
+        if counts is None:
+            return None
+        return RouteTotals(
+            counts.requests,
+            *counts.responses[:4],
+            errors=counts.errors,
+            retries=counts.retries,
+            in_flight=counts.in_flight,
+            mean=counts.mean,
+            p50=counts.p50,
+            p99=counts.p99,
+        )
 
     def _endpoint(self, number: int, facts: dict[str, MemberFacts]) -> RouteEndpoint:
         endpoint = self._table.endpoint(number)

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from fastrouter.admin.access import Access, allows
+from fastrouter.admin.dashboard import Dashboard
 from fastrouter.admin.endpoint import CALLER, Endpoint, read_query
 from fastrouter.admin.openapi import openapi_document
 from fastrouter.admin.problems import ProblemError, problem_response
@@ -48,12 +49,15 @@ class AdminServer:
         self._document = _ENCODER.encode(openapi_document(self._endpoints, version))
         self._roles = {(endpoint.method, endpoint.path): endpoint.role for endpoint in self._endpoints}
         self._servers: list[asyncio.Server] = []
+        self._dashboard = Dashboard()
 
     async def start(self, unix: list[socket], tcp: list[socket], tls: ssl.SSLContext | None) -> None:
         """Serve on these listening sockets; those of TCP with `tls`."""
         application = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
         for endpoint in self._endpoints:
             application.router.add_route(endpoint.method, endpoint.path, _handler(endpoint))
+        for path in self._dashboard.paths:
+            application.router.add_get(path, self._dashboard.serve)
         # No access log: who has changed something is in the log of the control process.
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, logger=_silent_logger())
         await self._runner.setup()
@@ -83,6 +87,10 @@ class AdminServer:
         return response
 
     async def _answer(self, request: web.Request, handle: _Next) -> web.StreamResponse:
+        if request.path in self._dashboard.paths:
+            # Any page may link to it, so where the browser comes from does not matter.
+            self._access.check_host(request)
+            return await handle(request)
         caller = self._access.admit(request)
         request[CALLER] = caller.name
         resource = request.match_info.route.resource

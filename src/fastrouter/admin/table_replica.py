@@ -25,6 +25,8 @@ class ReplicaRoute(msgspec.Struct, gc=False, eq=False):
     numbers: list[int]
     route_service_url: str = ""
     algorithm: str = ""
+    # Where workers count for it, 0: nowhere.
+    slot: int = 0
 
 
 def address_of(endpoint: Introduce) -> str:
@@ -46,6 +48,8 @@ class TableReplica:
         self.routes: dict[str, ReplicaRoute] = {}
         self.endpoints: list[Introduce | None] = []
         self.draining: set[int] = set()
+        # Slot of the counters -> key of the route that has it.
+        self.slots: dict[int, str] = {}
         # Number of an endpoint -> the keys of the routes that have it.
         self.holders: dict[int, list[str]] = {}
         # Rows of the histogram `latency` that endpoints have, or have had.
@@ -62,8 +66,8 @@ class TableReplica:
         """Apply `changes` in their order."""
         for change in changes:
             match change:
-                case Put(uri, number):
-                    self._put(uri, number)
+                case Put(uri, number, slot):
+                    self._put(uri, number, slot)
                 case Introduce():
                     self._introduce(change)
                 case Remove(uri, address):
@@ -90,12 +94,14 @@ class TableReplica:
         """Return the endpoints of a route in order."""
         return map(self.endpoint, route.numbers)
 
-    def _put(self, uri: str, number: int) -> None:
+    def _put(self, uri: str, number: int, slot: int) -> None:
         endpoint = self.endpoint(number)
         key = route_key(uri)
         route = self.routes.get(key)
         if route is None:
-            self.routes[key] = ReplicaRoute(key if key == uri else uri, [number])
+            self.routes[key] = ReplicaRoute(key if key == uri else uri, [number], slot=slot)
+            if slot:
+                self.slots[slot] = key
             self._hold(number, key)
             self._on_change("route-added", key, None)
             self._on_change("endpoint-added", key, endpoint)
@@ -123,6 +129,8 @@ class TableReplica:
     def _drop(self, uri: str) -> None:
         key = route_key(uri)
         if (route := self.routes.pop(key, None)) is not None:
+            if self.slots.get(route.slot) == key:
+                del self.slots[route.slot]
             for number in route.numbers:
                 self._release(number, key)
             self._on_change("route-removed", key, None)

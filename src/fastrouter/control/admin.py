@@ -11,6 +11,7 @@ from fastrouter.control.admin_calls import AdminCalls, RouterParts
 from fastrouter.control.admin_events import EVENTS, event_data
 from fastrouter.control.admin_process import AdminProcess
 from fastrouter.control.options import AdminOptions, StartError
+from fastrouter.control.route_counting import RouteCounting
 from fastrouter.ipc.admin_messages import AdminBegin
 from fastrouter.ipc.messages import SharedColumns
 from fastrouter.ipc.shared_stats import SLOTS, SharedStats
@@ -33,18 +34,23 @@ class Admin:
         inherited: InheritedListeners,
         parts: RouterParts,
         shared: SharedStats,
+        *,
+        route_counting: RouteCounting,
     ) -> None:
         self._options = options
         self._logger = logger
         self._inherited = inherited
         self._parts = parts
         self._shared = shared
+        self._route_counting = route_counting
         self._started_at = time.time()
         self._socket: AdminSocket | None = None
         self._tcp: list[NamedListener] = []
         self._process: AdminProcess | None = None
         if options is not None:
-            self._process = AdminProcess(logger, parts.registry, self._new_begin, AdminCalls(parts, logger))
+            self._process = AdminProcess(
+                logger, parts.registry, self._new_begin, AdminCalls(parts, logger), parts.workers.offer_inspection
+            )
             logger.listen(self._on_line)
 
     def add_change(self, change: Change) -> None:
@@ -68,12 +74,17 @@ class Admin:
             raise self._failure(f"cannot serve the admin API at {error.filename}: {error.strerror}") from error
         if options.listen is not None:
             self._bind_tcp(options.listen)
-        self._logger.info("admin-listener-started", socket=self._socket.path, address=self._tcp_address())
+        address = self.address()
+        self._logger.info("admin-listener-started", socket=self._socket.path, address=address and str(address))
 
     def start(self) -> None:
         """Start the process that serves it."""
         if self._process is not None:
             self._process.start()
+
+    def address(self) -> Address | None:
+        """Return where it is served over TCP."""
+        return Address(*self._tcp[0].listener.getsockname()[:2]) if self._tcp else None
 
     def listeners(self) -> list[NamedListener]:
         """Return the listening sockets that a successor inherits."""
@@ -105,9 +116,6 @@ class Admin:
         self._logger.error("admin-listener-error", error=text)
         return StartError(text)
 
-    def _tcp_address(self) -> str | None:
-        return str(Address(*self._tcp[0].listener.getsockname()[:2])) if self._tcp else None
-
     def _on_line(self, level: int, message: str, data: dict[str, Any]) -> None:
         if message in EVENTS and self._process is not None:
             self._process.tell(level, message, event_data(data))
@@ -118,6 +126,7 @@ class Admin:
         assert self._socket is not None, "bind comes first"
         begin = AdminBegin(
             columns=SharedColumns(router.workers, SLOTS, 0, self._shared.bounds),
+            route_counters=msgspec.structs.replace(self._route_counting.block_of(0), block=-1),
             pid=os.getpid(),
             version=__version__,
             started_at=self._started_at,
@@ -133,4 +142,5 @@ class Admin:
             log_timestamps=self._logger.timestamps,
         )
         listeners = [self._socket.listener, *(listener for _, listener in self._tcp)]
-        return begin, [self._shared.descriptor, *(listener.fileno() for listener in listeners)]
+        mappings = [self._shared.descriptor, self._route_counting.descriptor]
+        return begin, [*mappings, *(listener.fileno() for listener in listeners)]

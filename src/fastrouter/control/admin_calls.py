@@ -178,7 +178,7 @@ class AdminCalls:
         return self._parts.static_routes.owned()
 
     async def _set_endpoint_state(self, address: str, *, is_draining: bool) -> int:
-        count = await self._parts.registry.held.set_draining([address], is_draining=is_draining)
+        count = self._parts.registry.held.set_draining(address, is_draining=is_draining)
         if not count:
             raise CallRefusedError(404, f"there is no endpoint {address}")
         # What comes after the answer is to find it so.

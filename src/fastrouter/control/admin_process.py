@@ -5,6 +5,7 @@ The router serves without it, and never waits for it: unlike a worker it may cra
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from fastrouter.control.admin_calls import AdminCalls, CallRefusedError
 from fastrouter.control.child_process import Child, end_cause, spawn
 from fastrouter.ipc.admin_messages import AdminBegin, Answer, Ask, Call, Do, Happened, Refusal, TableLoaded
 from fastrouter.ipc.channel import Channel
+from fastrouter.ipc.inspection import hand_over_end
 from fastrouter.ipc.table_changes import BatchEncoder, Change
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
@@ -42,7 +44,8 @@ _ENCODER = msgspec.msgpack.Encoder()
 class AdminProcess:
     """The admin process of a router, or the delay before the next one.
 
-    `new_begin` makes the first order and the descriptors that go with it.
+    `new_begin` makes the first order and the descriptors that go with it; `offer_inspection` has workers give the
+    process ends over which it asks them.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class AdminProcess:
         registry: RouteRegistry,
         new_begin: Callable[[], tuple[AdminBegin, list[int]]],
         calls: AdminCalls,
+        offer_inspection: Callable[[Callable[[int, socket.socket], object]], object],
     ) -> None:
         self._logger = logger
         self._registry = registry
         self._new_begin = new_begin
         self._calls = calls
+        self._offer_inspection = offer_inspection
         self._loop = asyncio.get_running_loop()
         self._decoder = msgspec.msgpack.Decoder(Call)
         self._is_replacing = False
@@ -117,10 +122,17 @@ class AdminProcess:
         self._channel = Channel(child.end, on_message=self._on_call, on_end=self._kill, on_fault=self._on_channel_fault)
         begin, descriptors = self._new_begin()
         self._channel.send_message(begin, descriptors)
+        self._offer_inspection(self._hand_over_end)
         self._encoder = BatchEncoder(self._send_frame, self._loop.call_soon)
         self._feed = TableFeed(self._registry, self._encoder.add)
         self._feeding = self._loop.create_task(self._load_table(self._feed))
         self._feeding.add_done_callback(self._on_loaded)
+
+    def _hand_over_end(self, worker: int, end: socket.socket) -> None:
+        if self._channel is None:
+            end.close()
+        else:
+            hand_over_end(self._channel, worker, end)
 
     async def _load_table(self, feed: TableFeed) -> None:
         await feed.run(self._until_taken)

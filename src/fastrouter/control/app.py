@@ -30,6 +30,7 @@ from fastrouter.control.preparation import open_access_log, raise_open_file_limi
 from fastrouter.control.pruning import Pruning
 from fastrouter.control.registration_sources import connect_bus, connect_routing_api
 from fastrouter.control.reload import Reload
+from fastrouter.control.route_counting import RouteCounting
 from fastrouter.control.static_route_sources import StaticRouteSources
 from fastrouter.control.succession import Succession
 from fastrouter.control.upgrade import Outcome, Presence, report_outcome
@@ -62,10 +63,11 @@ _CANCEL_AGAIN = 0.1
 
 
 class Addresses(NamedTuple):
-    """Where a running router is reached: by clients, and by those who ask for its routes (None: by nobody)."""
+    """Where a running router is reached: by clients, for its routes, and for its admin API over TCP (None: nowhere)."""
 
     clients: Address
     routes: Address | None
+    admin: Address | None
 
 
 def run(options: RouterOptions, logger: Logger, *, on_started: Callable[[Addresses], None] | None = None) -> bool:
@@ -124,13 +126,15 @@ class Router:
         self._manager = ServiceManager()
         self._predecessor = Predecessor(logger)
         self._shared = SharedStats(options.workers, options.histogram_bounds.of_workers())
+        self._route_counting = RouteCounting(options.workers, self._predecessor, logger)
         self._workers = Workers(
             options.workers,
             logger,
             on_crash_loop=lambda cause: self._fail(f"a worker crashed again and again, at last {cause}"),
             on_prune=self._prune_endpoint,
-            on_death=self._shared.stats.clear_worker,
+            on_death=self._on_worker_death,
             on_ready=lambda name, pid: self._admin.tell("worker-ready", name=name, pid=pid),
+            counter_block=self._route_counting.block_of,
         )
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
@@ -141,6 +145,7 @@ class Router:
             is_pruning_suspended=self._is_pruning_suspended,
             observe_latency=registration_latency.observe,
             on_number_reused=self._shared.clear_mark,
+            route_slots=self._route_counting.slots,
             **options.registry,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
@@ -198,7 +203,9 @@ class Router:
             has_successor=lambda: self._succession.has_begun,
             begin_drain=lambda: self._end(_Ending.DRAIN),
         )
-        self._admin = Admin(options.admin, logger, self._predecessor.listeners, parts, self._shared)
+        self._admin = Admin(
+            options.admin, logger, self._predecessor.listeners, parts, self._shared, route_counting=self._route_counting
+        )
 
     async def run(self) -> bool:
         """Start, serve, and end as the first signal or failure demands; False after a failure. Raises StartError."""
@@ -256,7 +263,7 @@ class Router:
     def _on_upgrade_signal(self) -> None:
         if self._is_started and not self._succession.has_begun and not self._ending.done():
             named = [*self._listeners.named, *self._observation.listeners(), *self._admin.listeners()]
-            self._succession.begin(named, self._predecessor.ticket_secret)
+            self._succession.begin(named, self._predecessor.ticket_secret, self._route_counting.memory)
         else:
             self._router_logger.info("gorouter.signal.ignored", signal=signals.NAMES[signals.UPGRADE])
             report_outcome(Outcome(None, "the signal was ignored: the router starts, ends or has a successor already"))
@@ -354,7 +361,9 @@ class Router:
         self._manager.feed_watchdog()
         self._predecessor.report_serving()
         if self._on_started is not None and self._listeners.named:
-            self._on_started(Addresses(self._listeners.client_address(), self._observation.routes_address()))
+            self._on_started(
+                Addresses(self._listeners.client_address(), self._observation.routes_address(), self._admin.address())
+            )
 
     async def _announce(self, bus: Bus) -> None:
         """Announce this router on the bus, and from now on publish which apps had requests."""
@@ -394,17 +403,23 @@ class Router:
             self._options,
             self._logger,
             self._shared,
+            self._route_counting.block_of(0),
             front_tls=front_tls,
             internal_tls=internal_tls,
             route_services=route_services,
         )
-        self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
+        descriptors = [self._shared.descriptor, self._route_counting.descriptor, *log_descriptors]
+        self._workers.start(begin, descriptors, self._registry.snapshot)
 
     def _with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
         """Return `tls` with a secret, by which all workers, later ones and the successor's too, resume its sessions."""
         if tls.ticket_secret:
             return tls
         return msgspec.structs.replace(tls, ticket_secret=self._predecessor.ticket_secret)
+
+    def _on_worker_death(self, worker: int) -> None:
+        self._shared.stats.clear_worker(worker)
+        self._route_counting.end(worker)
 
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # What one worker has seen of the endpoint holds for all workers.

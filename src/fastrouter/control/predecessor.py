@@ -32,6 +32,7 @@ class Predecessor:
         self._line = inheritance.predecessor
         self._table = inheritance.table
         self.listeners = inheritance.listeners
+        self.route_counters = inheritance.route_counters
         self.ticket_secret = inheritance.ticket_secret or secrets.token_bytes(SECRET_SIZE)
 
     @property
@@ -91,7 +92,8 @@ class Predecessor:
             # What was valid so far stays, and ages; the rest registers again.
             self._logger.error("table-refused", error=str(error), routes=len(registry))
         else:
-            await registry.held.set_draining(adoption.draining, is_draining=True)
+            for address in adoption.draining:
+                registry.held.set_draining(address, is_draining=True)
             self._logger.info("table-inherited", routes=len(registry), took=time.monotonic_ns() - started_at)
 
 

@@ -11,7 +11,7 @@ from fastrouter.control.upgrade import Outcome, Successor, UpgradeError, report_
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import Logger
-from fastrouter.net.handover import NamedListener
+from fastrouter.net.handover import CounterMemory, NamedListener
 from fastrouter.registry.handed_table import offer_table
 from fastrouter.registry.route_registry import RouteRegistry
 
@@ -50,9 +50,12 @@ class Succession:
         """Whether there is a successor, or one is on its way."""
         return self._task is not None
 
-    def begin(self, named: Sequence[NamedListener], ticket_secret: bytes) -> None:
-        """Start a successor with these listeners; if it never serves, all is as before."""
-        self._task = self._loop.create_task(self._hand_over(named, ticket_secret))
+    def begin(self, named: Sequence[NamedListener], ticket_secret: bytes, route_counters: CounterMemory) -> None:
+        """Start a successor with these listeners; if it never serves, all is as before.
+
+        `route_counters` is where routes count.
+        """
+        self._task = self._loop.create_task(self._hand_over(named, ticket_secret, route_counters))
 
     async def abandon(self) -> None:
         """End a successor that does not serve yet."""
@@ -60,11 +63,13 @@ class Succession:
             self._task.cancel()
             await asyncio.wait((self._task,))
 
-    async def _hand_over(self, named: Sequence[NamedListener], ticket_secret: bytes) -> None:
+    async def _hand_over(
+        self, named: Sequence[NamedListener], ticket_secret: bytes, route_counters: CounterMemory
+    ) -> None:
         started_at = time.monotonic_ns()
         self._logger.info("upgrade-started", listeners=[name for name, _ in named])
         try:
-            successor = Successor(named, ticket_secret)
+            successor = Successor(named, ticket_secret, route_counters)
             offer = self._loop.create_task(self._offer_table(successor.table))
             try:
                 self._logger.info("upgrade-successor-started", pid=successor.pid)

@@ -17,7 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from fastrouter.logs.error_text import error_text
-from fastrouter.net.handover import SERVING, NamedListener, handover_environment
+from fastrouter.net.handover import SERVING, CounterMemory, NamedListener, handover_environment
 from fastrouter.process.peer_credentials import CREDENTIALS_SIZE, credentials_pid, peer_pid
 
 # Variables that a service manager addresses to one process by its number.
@@ -90,8 +90,11 @@ class Outcome(msgspec.Struct, frozen=True):
 class Successor:
     """A process that is to succeed this one, until it serves or is given up."""
 
-    def __init__(self, named: Sequence[NamedListener], ticket_secret: bytes) -> None:
-        """Start it, with the listeners `named` and what makes session tickets go on. Raises UpgradeError."""
+    def __init__(self, named: Sequence[NamedListener], ticket_secret: bytes, route_counters: CounterMemory) -> None:
+        """Start it, with the listeners `named`, what makes session tickets go on, and where routes count.
+
+        Raises UpgradeError.
+        """
         self._line, theirs = _new_line()
         try:
             # On this line the successor asks for the routing table, if its version does so.
@@ -109,11 +112,12 @@ class Successor:
                 # current directory from being imported.
                 [sys.executable, "-P", "-m", "fastrouter", *sys.argv[1:]],
                 stdin=subprocess.DEVNULL,
-                env=environment | handover_environment(named, theirs, their_table, tickets),
+                env=environment | handover_environment(named, theirs, their_table, tickets, route_counters),
                 pass_fds=[
                     theirs.fileno(),
                     their_table.fileno(),
                     tickets,
+                    route_counters.descriptor,
                     *(listener.fileno() for _, listener in named),
                 ],
             )

@@ -2,6 +2,7 @@
 
 from fastrouter.control.options import RouterOptions
 from fastrouter.ipc.messages import Begin, RouteServicesOptions, ServerTLS, SharedColumns
+from fastrouter.ipc.route_counters import CounterBlock
 from fastrouter.ipc.shared_stats import SLOTS, SharedStats
 from fastrouter.logs.logger import Logger
 
@@ -10,6 +11,7 @@ def new_begin(
     options: RouterOptions,
     logger: Logger,
     shared: SharedStats,
+    counter_block: CounterBlock,
     *,
     front_tls: ServerTLS | None,
     internal_tls: ServerTLS | None,
@@ -18,6 +20,7 @@ def new_begin(
     """Return the first order; the arguments by name are what the options do not say as a whole."""
     return Begin(
         columns=SharedColumns(options.workers, SLOTS, 0, shared.bounds),
+        counter_block=counter_block,
         settings=options.settings,
         backend_tls=options.backend_tls,
         front_tls=front_tls,

@@ -6,6 +6,7 @@ by exec, so it inherits nothing but one end of a channel and the standard descri
 
 import asyncio
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ import msgspec
 from fastrouter.control.child_process import end_cause, spawn
 from fastrouter.ipc.admin_messages import WorkerFacts
 from fastrouter.ipc.channel import Channel
+from fastrouter.ipc.inspection import inspect_over
 from fastrouter.ipc.messages import (
     Begin,
     Confirm,
@@ -37,6 +39,7 @@ from fastrouter.ipc.messages import (
     SetLogLevel,
     TableEnd,
 )
+from fastrouter.ipc.route_counters import CounterBlock
 from fastrouter.ipc.table_changes import BatchEncoder, Change, encode_changes
 from fastrouter.logs.error_text import error_text, fault_text
 from fastrouter.logs.logger import Level, Logger
@@ -104,6 +107,7 @@ class Workers:
     `add_change` is where table changes go. `on_crash_loop` is called with worker and cause when one has crashed too
     often, `on_prune` with route and address when one has taken a TLS endpoint off its table, `on_death` with the number
     of one that ended, before it is replaced, `on_ready` with name and process id of one that has the whole table.
+    `counter_block` returns where the worker of a number counts by route.
     """
 
     def __init__(
@@ -115,8 +119,10 @@ class Workers:
         on_death: Callable[[int], object],
         *,
         on_ready: Callable[[str, int], object] = lambda _name, _pid: None,
+        counter_block: Callable[[int], CounterBlock],
     ) -> None:
         self._logger = logger
+        self._counter_block = counter_block
         self._on_crash_loop = on_crash_loop
         self._on_prune = on_prune
         self._on_death = on_death
@@ -129,6 +135,7 @@ class Workers:
         self._is_replacing = True
         self._is_degraded = False
         self._confirms = 0
+        self._take_inspection_end: Callable[[int, socket.socket], object] | None = None
         self._begin: Begin | None = None
         self._begin_descriptors: Sequence[int] = ()
         self._snapshot: Callable[[], Iterable[Change]] = tuple
@@ -230,6 +237,17 @@ class Workers:
             if slot.channel is not None:
                 slot.channel.send_message(ReplaceAccessLog(), [descriptor])
 
+    def offer_inspection(self, take: Callable[[int, socket.socket], object]) -> None:
+        """Give `take` the number of each worker and a socket over which it answers questions (ipc.inspection).
+
+        It gets those of workers that run now, and of those that are started later, and owns them. When this is called
+        again, for a new admin process, workers close their ends of the earlier ones.
+        """
+        self._take_inspection_end = take
+        for slot in self._slots:
+            if slot.channel is not None:
+                take(slot.index, inspect_over(slot.channel))
+
     def degrade(self) -> None:
         """Have all workers, and those that will take their places, respond to health checks with 503."""
         self._is_degraded = True
@@ -303,10 +321,16 @@ class Workers:
         )
         # The others get what has changed so far; this one finds it in the table.
         self._encoder.flush()
-        columns = msgspec.structs.replace(self._begin.columns, worker=slot.index)
-        channel.send_message(msgspec.structs.replace(self._begin, columns=columns), self._begin_descriptors)
+        begin = msgspec.structs.replace(
+            self._begin,
+            columns=msgspec.structs.replace(self._begin.columns, worker=slot.index),
+            counter_block=self._counter_block(slot.index),
+        )
+        channel.send_message(begin, self._begin_descriptors)
         for frame in encode_changes(self._snapshot()):
             channel.send(frame)
+        if self._take_inspection_end is not None:
+            self._take_inspection_end(slot.index, inspect_over(channel))
         channel.send_message(TableEnd())
         if self._is_degraded:
             channel.send_message(Degrade())

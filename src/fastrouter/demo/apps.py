@@ -2,10 +2,12 @@
 
 One application of three instances, each an aiohttp server on a free loopback port, and the NATS server where they
 register as real apps do: at once when a router starts, and then again and again. CHANNEL is the number of an inherited
-socket: the port of the NATS server is written to it, and its end is the order to stop.
+socket: the port of the NATS server is written to it, a line that comes is the URL of the dashboard, and its end is the
+order to stop.
 """
 
 import asyncio
+import html
 import signal
 import socket
 import subprocess
@@ -59,15 +61,41 @@ another of {count}.</p>
 <li><a href="http://{host}:{port}/">{host}</a>: which instance responds?</li>
 <li><a href="/echo">/echo</a>: the request as the app gets it, with what the router adds</li>
 <li><a href="/stream">/stream</a>: a response in pieces</li>
+<li><a href="/broken">/broken</a>: an error of the app</li>
 <li><a href="/events">/events</a>: Server-Sent Events; /ws is a WebSocket that echoes</li>
 <li><a href="http://nowhere.localhost:{port}/">nowhere.localhost</a>: a host that nobody has registered</li>
 </ul>
 <pre>curl -H 'Host: {host}' http://{origin}/
 curl -H 'Host: {host}' http://{origin}/echo -d 'hello'
 curl -N -H 'Host: {host}' http://{origin}/stream</pre>
+<h2>Watch</h2>
+<p>{watch}
+<button id="traffic">Live traffic</button> <output></output></p>
 <p>An app of your own registers over NATS: the terminal where this runs says where, and the README how.</p>
+<script>
+// Six clients, each of whom asks a few times a second; one of fifty requests meets an error.
+const button = document.getElementById("traffic");
+const output = document.querySelector("output");
+let isOn = false, sent = 0;
+async function client() {{
+  while (isOn) {{
+    try {{ await fetch(Math.random() < 0.02 ? "/broken" : Math.random() < 0.5 ? "/echo" : "/"); }} catch {{ break; }}
+    output.textContent = `${{++sent}} requests`;
+    await new Promise((go) => setTimeout(go, 400 * Math.random()));
+  }}
+}}
+button.onclick = () => {{
+  isOn = !isOn;
+  button.textContent = isOn ? "Stop the traffic" : "Live traffic";
+  for (let i = 0; isOn && i < 6; i++) client();
+}};
+</script>
 </html>
 """
+WATCHED = (
+    'See what the router does in its <a href="{dashboard}" rel="noopener">dashboard</a>, and give it something to show:'
+)
+UNWATCHED = "Without the admin API there is no dashboard, but there can be traffic:"
 
 
 class NatsServer:
@@ -133,9 +161,10 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
     loop = asyncio.get_running_loop()
     listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(INSTANCES)]
     runners = []
+    links = Links()
     for index, listener in enumerate(listeners):
         # An endless /events must not delay the end.
-        runner = web.AppRunner(_instance(index), access_log=None, shutdown_timeout=0.2)
+        runner = web.AppRunner(_instance(index, links), access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         runners.append(runner)
@@ -151,7 +180,11 @@ async def serve(channel: socket.socket, nats_server: NatsServer) -> None:
     await client.flush()
     registering = asyncio.create_task(register(client, is_asked, listeners))
     await loop.sock_sendall(channel, b"%d\n" % port)
-    await loop.sock_recv(channel, 1)
+    reader, writer = await asyncio.open_connection(sock=channel)
+    while line := await reader.readline():
+        # The router tells where its dashboard is when it has started.
+        links.watch = WATCHED.format(dashboard=html.escape(line.decode().strip()))
+    writer.close()
     registering.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
 
@@ -168,11 +201,20 @@ async def without_traceback(
         return web.Response()
 
 
-def _instance(index: int) -> web.Application:
+class Links:
+    """What the page says of the dashboard, as HTML."""
+
+    def __init__(self) -> None:
+        self.watch = UNWATCHED
+
+
+def _instance(index: int, links: Links) -> web.Application:
     async def greet(request: web.Request) -> web.Response:
         name, _, port = request.host.partition(":")
         if name in PAGE_HOSTS:
-            page = PAGE.format(host=HOST, origin=request.host, port=port or "80", index=index, count=INSTANCES)
+            page = PAGE.format(
+                host=HOST, origin=request.host, port=port or "80", index=index, count=INSTANCES, watch=links.watch
+            )
             return web.Response(text=page, content_type="text/html")
         return web.Response(text=f"Hello from instance {index} of {APP_ID}.\n")
 
@@ -190,6 +232,9 @@ def _instance(index: int) -> web.Application:
             option=orjson.OPT_APPEND_NEWLINE,
         )
         return web.Response(body=echoed, content_type="application/json", charset="utf-8")
+
+    async def fail(_: web.Request) -> web.Response:
+        return web.Response(status=500, text=f"Instance {index} was asked to fail.\n")
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
@@ -222,6 +267,7 @@ def _instance(index: int) -> web.Application:
     application = web.Application(client_max_size=MAX_ECHO_BODY, middlewares=[without_traceback])
     application.router.add_get("/", greet)
     application.router.add_route("*", "/echo", echo)
+    application.router.add_route("*", "/broken", fail)
     application.router.add_get("/stream", stream)
     application.router.add_get("/events", events)
     application.router.add_get("/ws", websocket)

@@ -3,10 +3,13 @@
 The apps and the NATS server where they register are in a process of their own, apps.py.
 """
 
+import hashlib
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from fastrouter.bus.connection import NatsServer
 from fastrouter.control import app
 from fastrouter.control.app import Addresses
 from fastrouter.control.options import AdminOptions, RouterOptions, StartError, usable_cpus
+from fastrouter.ipc.admin_messages import Token
 from fastrouter.logs.logger import STDOUT_WRITER, Logger
 from fastrouter.net.address import Address
 from fastrouter.observe.status_listeners import StatusOptions
@@ -32,6 +36,20 @@ STOP_PATIENCE = 3.0
 def run(listen: Address, logger: Logger, admin: AdminOptions | None) -> bool:
     """Serve the demo on `listen` until a signal ends it, with this admin API. Returns and raises as `app.run` does."""
     apps = Apps()
+    token = secrets.token_urlsafe(16)
+    if admin is not None:
+        admin = replace(
+            admin,
+            listen=Address("127.0.0.1", 0),
+            tokens=[Token(hashlib.sha256(token.encode()).digest(), "operate", "demo")],
+        )
+
+    def welcome(addresses: Addresses) -> None:
+        dashboard = None if addresses.admin is None else f"http://{addresses.admin}/#token={token}"
+        if dashboard is not None:
+            apps.link_to(dashboard)
+        _welcome(addresses, port, dashboard)
+
     try:
         port = apps.wait_for_bus()
         options = RouterOptions(
@@ -47,7 +65,7 @@ def run(listen: Address, logger: Logger, admin: AdminOptions | None) -> bool:
             admin=admin,
             status=StatusOptions(user=USER, password=PASSWORD, routes_port=0, health_port=None),
         )
-        return app.run(options, logger, on_started=lambda addresses: _welcome(addresses, port))
+        return app.run(options, logger, on_started=welcome)
     finally:
         apps.stop()
 
@@ -79,6 +97,10 @@ class Apps:
             raise StartError("the demo's apps do not start")
         return int(answer)
 
+    def link_to(self, dashboard: str) -> None:
+        """Have the page of the demo link to this URL."""
+        self._channel.sendall(f"{dashboard}\n".encode())
+
     def stop(self) -> None:
         """End the apps, and the NATS server with them."""
         self._channel.close()
@@ -95,10 +117,11 @@ def nats_server_binary() -> str | None:
     return str(beside) if beside.exists() else shutil.which("nats-server")
 
 
-def _welcome(addresses: Addresses, nats_port: int) -> None:
+def _welcome(addresses: Addresses, nats_port: int, dashboard: str | None) -> None:
     address = addresses.clients
     host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(address.host, address.host)
     url = f"http://{Address(host, address.port)}"
+    seen = "" if dashboard is None else f"\nWhat the router does can be watched at {dashboard}\n"
     welcome = f"""
 fastrouter listens on {address} and routes http://{HOST} to {INSTANCES} instances.
 Open {url}/ in a browser, or try in another terminal:
@@ -112,6 +135,7 @@ The instances register over NATS, every 20 s. So can yours, as the README shows:
 
   export NATS=nats://127.0.0.1:{nats_port}
 
+{seen}
 The routing table is at http://{USER}:{PASSWORD}@{addresses.routes}/routes. Ctrl-C stops everything.
 
 """

@@ -9,7 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from fastrouter.ipc.inspection import InspectionEnd
 from fastrouter.ipc.messages import ServerTLS, SharedColumns
+from fastrouter.ipc.route_counters import CounterBlock
 
 Role = Literal["read", "operate"]
 
@@ -25,12 +27,13 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
 class AdminBegin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """Everything that the admin process needs to start.
 
-    With it come the descriptor of the mapping where all workers count, and those of the listening sockets that
-    `listeners` names. `configuration` is JSON without secrets. `hosts` are names by which the TCP listener is known.
-    `client_role` is what a client certificate that `tls` asks for allows.
+    With it come the descriptors of the mappings where all workers count, in all and by route, and those of the
+    listening sockets that `listeners` names. `configuration` is JSON without secrets. `hosts` are names by which the
+    TCP listener is known. `client_role` is what a client certificate that `tls` asks for allows.
     """
 
     columns: SharedColumns
+    route_counters: CounterBlock
     pid: int
     version: str
     started_at: float
@@ -73,7 +76,7 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
     detail: str
 
 
-AdminOrder = AdminBegin | TableLoaded | Happened | Answer | Refusal
+AdminOrder = AdminBegin | TableLoaded | Happened | Answer | Refusal | InspectionEnd
 
 
 class AskState(msgspec.Struct, frozen=True, tag="ask-state"):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fastrouter.ipc.frames import MARK, next_frame, word_of
+from fastrouter.ipc.frames import MARK, MAX_FRAME, next_frame, word_of
 
 # Taken off the socket at a time. A worker handles that much in a millisecond or two, then looks at its clients again.
 _READ_SIZE = 64 * 1024
@@ -34,7 +34,8 @@ class Channel:
 
     `on_fault` is called instead, once, with the exception of a handler, or of a send that failed for another reason
     than the peer's end. Frames are useful only in order and without gaps, so no further one is handled or sent: the
-    owner of the channel must end its side.
+    owner of the channel must end its side. Frames with a body of more than `max_frame` bytes, and messages with more
+    than `max_descriptors` at once, are such faults.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Channel:
         on_end: Callable[[], None],
         on_fault: Callable[[Exception], None],
         on_batch: Callable[[bytes], None] | None = None,
+        max_frame: int = MAX_FRAME,
+        max_descriptors: int = _MAX_DESCRIPTORS,
     ) -> None:
         end.setblocking(False)
         self._end = end
@@ -52,8 +55,12 @@ class Channel:
         self._on_batch = on_batch
         self._on_end = on_end
         self._on_fault = on_fault
+        self._max_frame = max_frame
+        self._max_descriptors = max_descriptors
         self._loop = asyncio.get_running_loop()
         self._outgoing: deque[tuple[bytes | memoryview, Sequence[int]]] = deque()
+        # Descriptors to be closed as soon as they are sent.
+        self._lent: set[int] = set()
         self._is_waiting_to_send = False
         self._can_send = True
         self._is_closed = False
@@ -64,14 +71,20 @@ class Channel:
         self.unsent = 0
         self._loop.add_reader(end, self._receive)
 
-    def send_message(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send a message; `descriptors` must stay open until the peer has them, which is after its answer."""
+    def send_message(self, message: msgspec.Struct, descriptors: Sequence[int] = (), *, closes: bool = False) -> None:
+        """Send a message; `descriptors` must stay open until the peer has them, which is after its answer.
+
+        With `closes` they are the channel's from now on.
+        """
         body = _ENCODER.encode(message)
+        if closes:
+            self._lent.update(descriptors)
         self.send(word_of(len(body), MARK) + body, descriptors)
 
     def send(self, frame: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a whole frame. To a peer that is gone nothing is sent."""
         if not self._can_send:
+            self._close_lent(descriptors)
             return
         self._outgoing.append((frame, descriptors))
         self.unsent += len(frame)
@@ -133,6 +146,7 @@ class Channel:
                 self._fail(error)
                 return
             self.unsent -= sent
+            self._close_lent(rights)
             if sent < len(frame):
                 # The descriptors went with the first byte.
                 self._outgoing[0] = (memoryview(frame)[sent:], ())
@@ -143,8 +157,15 @@ class Channel:
     def _give_up_sending(self) -> None:
         self._can_send = False
         self._stop_waiting_to_send()
+        self._close_lent(list(self._lent))
         self._outgoing.clear()
         self.unsent = 0
+
+    def _close_lent(self, descriptors: Sequence[int]) -> None:
+        for descriptor in descriptors:
+            if descriptor in self._lent:
+                self._lent.remove(descriptor)
+                os.close(descriptor)
 
     def _stop_waiting_to_send(self) -> None:
         if self._is_waiting_to_send:
@@ -168,7 +189,7 @@ class Channel:
 
     def _take_in(self) -> None:
         try:
-            data, descriptors, flags, _ = socket.recv_fds(self._end, _READ_SIZE, _MAX_DESCRIPTORS)
+            data, descriptors, flags, _ = socket.recv_fds(self._end, _READ_SIZE, self._max_descriptors)
         except BlockingIOError:
             return
         except (ConnectionResetError, BrokenPipeError):
@@ -177,6 +198,8 @@ class Channel:
             # recv_fds has no argument for MSG_CMSG_CLOEXEC.
             os.set_inheritable(descriptor, False)
             self._descriptors.append(descriptor)
+        if flags & socket.MSG_CTRUNC and not self._max_descriptors:
+            raise ChannelError("a descriptor has come that nobody wants")
         if flags & socket.MSG_CTRUNC:
             # The kernel drops what a process at its limit has no room for, and goes on.
             raise ChannelError("descriptors were lost: too many open files")
@@ -191,7 +214,7 @@ class Channel:
         incoming = self._incoming
         at = 0
         while not self._is_closed and not self._has_failed:
-            frame = next_frame(incoming, at, "a frame", MARK)
+            frame = next_frame(incoming, at, "a frame", MARK, self._max_frame)
             if frame is None:
                 break
             if frame.is_marked:

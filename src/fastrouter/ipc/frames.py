@@ -30,10 +30,12 @@ def word_of(size: int, mark: int = 0) -> bytes:
     return (mark | size).to_bytes(WORD_SIZE, "big")
 
 
-def next_frame(buffer: bytearray | memoryview, at: int, name: str, mark: int = 0) -> Frame | None:
+def next_frame(
+    buffer: bytearray | memoryview, at: int, name: str, mark: int = 0, limit: int = MAX_FRAME
+) -> Frame | None:
     """Return the frame whose word is at `at`, None if not all of it is there.
 
-    Raises FrameError, which calls the frame `name`, for one that is longer than any. Without `mark`, the top bit
+    Raises FrameError, which calls the frame `name`, for a body of more than `limit` bytes. Without `mark`, the top bit
     belongs to the length.
     """
     start = at + WORD_SIZE
@@ -41,7 +43,7 @@ def next_frame(buffer: bytearray | memoryview, at: int, name: str, mark: int = 0
         return None
     word = int.from_bytes(buffer[at:start], "big")
     size = word & ~mark
-    if size > MAX_FRAME:
+    if size > limit:
         raise FrameError(f"{name} cannot have {size} bytes")
     end = start + size
     return Frame(start, end, bool(word & mark)) if end <= len(buffer) else None

@@ -2,13 +2,15 @@
 
 The control process sends orders, in this order: Begin, the table as it is, TableEnd, Listen when clients may come,
 Degrade when health checks are to fail, Drain when no more clients may come. From TableEnd on, table changes come at any
-time, and so do ReplaceTLS (when certificates have changed), SetLogLevel and Confirm. The end of the stream, whether the
-control process closes it or has ended, is the order to stop. A worker answers with reports.
+time, and so do ReplaceTLS (when certificates have changed), SetLogLevel, Inspect and Confirm. The end of the stream,
+whether the control process closes it or has ended, is the order to stop. A worker answers with reports.
 """
 
 from typing import Literal
 
 import msgspec
+
+from fastrouter.ipc.route_counters import CounterBlock
 
 # Arguments of `_core.Settings` by their names.
 SettingsValues = dict[str, bool | int | float | str | tuple[str, ...]]
@@ -156,11 +158,13 @@ class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """Everything that a worker needs to start. The fields of the log are those of `logger.Logger`.
 
-    With it come the descriptors of the mapping where all workers count, of the file of the access log and of its record
-    of lost lines, if there is a file, and of the connection to syslog and its record of lost lines, if there is syslog.
+    With it come the descriptors of the mappings where all workers count, and where they count by route, of the file of
+    the access log and of its record of lost lines, if there is a file, and of the connection to syslog and its record
+    of lost lines, if there is syslog.
     """
 
     columns: SharedColumns
+    counter_block: CounterBlock
     settings: SettingsValues
     backend_tls: BackendTLS
     front_tls: ServerTLS | None
@@ -217,13 +221,17 @@ class Degrade(msgspec.Struct, frozen=True, array_like=True, tag="degrade"):
     """Respond to health checks by User-Agent with 503 from now on."""
 
 
+class Inspect(msgspec.Struct, frozen=True, array_like=True, tag="inspect"):
+    """Answer the questions of `inspection` over the socket whose descriptor comes with this, and over no other."""
+
+
 class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
     """Report Confirmed with this number: all that was sent before has taken effect by then."""
 
     number: int
 
 
-Order = Begin | TableEnd | Listen | ReplaceTLS | ReplaceAccessLog | Drain | Degrade | SetLogLevel | Confirm
+Order = Begin | TableEnd | Listen | ReplaceTLS | ReplaceAccessLog | Drain | Degrade | SetLogLevel | Inspect | Confirm
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

@@ -42,10 +42,14 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
-    """Add an endpoint to the route `uri`, which is created if need be, or replace the one of the same address there."""
+    """Add an endpoint to the route `uri`, which is created if need be, or replace the one of the same address there.
+
+    A route that is created counts in `slot` of the mapping of route_counters; 0: nowhere.
+    """
 
     uri: str
     number: int
+    slot: int = 0
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -94,7 +98,7 @@ class Forget(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
 
 
 class SetDraining(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """The endpoint `number` gets no requests any more but those of its sticky sessions, or all it should again."""
+    """From now on the endpoint `number` gets no new requests, but for its sticky sessions; or it does again."""
 
     number: int
     is_draining: bool

@@ -8,7 +8,8 @@ to succeed (upgrade): descriptor 10 is a socket. One line on it says that the su
 the predecessor has ended. `FASTROUTER_TABLE=11:4242` names a socket over which process 4242 hands over its routing
 table (handed_table). An older version that does not know the variable passes it on to its own successor; so it is
 ignored unless 4242 is the predecessor. The same holds for `FASTROUTER_TICKETS=12:4242`, a pipe that holds the secret of
-the predecessor's session tickets (session_tickets).
+the predecessor's session tickets (session_tickets), and for `FASTROUTER_ROUTE_COUNTERS=13:4242:0`, the mapping where
+routes are counted (route_counters), with the half of it that the predecessor's workers have.
 
 `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` come from systemd (sd_listen_fds(3)): a descriptor with the
 name of one of the router's listeners is that listener; every other one is for clients.
@@ -26,6 +27,7 @@ LISTENERS = "FASTROUTER_LISTENERS"
 PREDECESSOR = "FASTROUTER_PREDECESSOR"
 TABLE = "FASTROUTER_TABLE"
 TICKETS = "FASTROUTER_TICKETS"
+ROUTE_COUNTERS = "FASTROUTER_ROUTE_COUNTERS"
 
 # Names of listeners.
 CLIENTS = "clients"
@@ -97,25 +99,36 @@ class InheritedListeners:
         self._named = []
 
 
+class CounterMemory(NamedTuple):
+    """The descriptor of the mapping where a router counts by route, and which half of it is its workers', 0 or 1."""
+
+    descriptor: int
+    half: int
+
+
 NOTHING_INHERITED = InheritedListeners([], is_strict=True)
 
 
 class Inheritance(NamedTuple):
     """What a router inherits; `predecessor` is a socket to the router that it is to succeed.
 
-    Over `table` the predecessor hands over its routing table; `ticket_secret` is that of its session tickets. Each is
-    empty if the predecessor does not offer it.
+    Over `table` the predecessor hands over its routing table; `ticket_secret` is that of its session tickets, and
+    `route_counters` is where it counts by route, whose descriptor the caller owns. Each is empty if the predecessor
+    does not offer it.
     """
 
     listeners: InheritedListeners
     predecessor: socket.socket | None
     table: socket.socket | None = None
     ticket_secret: bytes = b""
+    route_counters: CounterMemory | None = None
 
 
 def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> Inheritance:
     """Open the descriptors that `environment` names, and remove the variables. Raises HandoverError."""
-    listeners, line, table, tickets = (environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE, TICKETS))
+    listeners, line, table, tickets, counters = (
+        environment.pop(name, "") for name in (LISTENERS, PREDECESSOR, TABLE, TICKETS, ROUTE_COUNTERS)
+    )
     systemd = {name: environment.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     if line:
         named = [_parse(entry) for entry in listeners.split(",") if entry]
@@ -125,12 +138,17 @@ def receive_inheritance(environment: MutableMapping[str, str] = os.environ) -> I
             predecessor,
             _adopt_table(table, predecessor),
             _read_ticket_secret(tickets, predecessor),
+            _adopt_memory(counters, predecessor),
         )
     return Inheritance(InheritedListeners(_adopt_systemd(systemd), is_strict=False), None)
 
 
 def handover_environment(
-    named: Iterable[NamedListener], line: socket.socket, table: socket.socket, tickets: int
+    named: Iterable[NamedListener],
+    line: socket.socket,
+    table: socket.socket,
+    tickets: int,
+    route_counters: CounterMemory,
 ) -> dict[str, str]:
     """Return the variables that name a successor's inherited descriptors."""
     return {
@@ -138,6 +156,7 @@ def handover_environment(
         PREDECESSOR: str(line.fileno()),
         TABLE: f"{table.fileno()}:{os.getpid()}",
         TICKETS: f"{tickets}:{os.getpid()}",
+        ROUTE_COUNTERS: f"{route_counters.descriptor}:{os.getpid()}:{route_counters.half}",
     }
 
 
@@ -159,6 +178,18 @@ def _read_ticket_secret(text: str, predecessor: socket.socket) -> bytes:
             return pipe.read()
     except OSError as error:
         raise HandoverError(f"descriptor {descriptor} cannot be read: {error_text(error)}") from error
+
+
+def _adopt_memory(text: str, predecessor: socket.socket) -> CounterMemory | None:
+    owned, _, half = text.rpartition(":")
+    descriptor = _descriptor_from(predecessor, owned)
+    if descriptor is None:
+        return None
+    try:
+        os.set_inheritable(descriptor, False)
+    except OSError as error:
+        raise HandoverError(f"descriptor {descriptor} cannot be used: {error_text(error)}") from error
+    return CounterMemory(descriptor, 1 if half == "1" else 0)
 
 
 def _descriptor_from(predecessor: socket.socket, text: str) -> int | None:

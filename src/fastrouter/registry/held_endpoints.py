@@ -1,9 +1,8 @@
 """The endpoints that routes hold, the numbers by which table changes name them, and which of them drain."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from fastrouter.ipc.table_changes import Change, ChangeSink, Forget, SetDraining
-from fastrouter.process.slices import Pace
 from fastrouter.registry.endpoint import RegisteredEndpoint
 
 
@@ -28,8 +27,8 @@ class HeldEndpoints:
         # Free numbers are used first, so that the lists of the workers stay dense.
         self._free_numbers: list[int] = []
         self._by_number: list[RegisteredEndpoint | None] = []
-        # How many endpoints have an address.
-        self._addresses: dict[str, int] = {}
+        # The endpoints that have an address: mostly one.
+        self._addresses: dict[str, RegisteredEndpoint | tuple[RegisteredEndpoint, ...]] = {}
         # Addresses whose endpoints drain.
         self._draining: set[str] = set()
 
@@ -37,35 +36,31 @@ class HeldEndpoints:
         """Count the different addresses."""
         return len(self._addresses)
 
+    def at_address(self, address: str) -> tuple[RegisteredEndpoint, ...]:
+        """Return the endpoints at `address`."""
+        endpoints = self._addresses.get(address, ())
+        return endpoints if isinstance(endpoints, tuple) else (endpoints,)
+
     def draining(self) -> list[str]:
         """Return the addresses whose endpoints drain, sorted."""
         return sorted(self._draining)
 
     def is_draining(self, address: str) -> bool:
-        """Whether endpoints at this address drain."""
+        """Return whether the endpoints at `address` get no new requests."""
         return address in self._draining
 
-    async def set_draining(self, addresses: Collection[str], is_draining: bool) -> int:
-        """Have the endpoints at these addresses drain, or no more; returns how many there are.
+    def set_draining(self, address: str, *, is_draining: bool) -> int:
+        """Have the endpoints at `address` drain, or serve again; returns how many there are.
 
         An address drains until no route has an endpoint there any more: what is registered there later is another
-        instance. It takes several turns of the loop.
+        instance.
         """
-        wanted = {address for address in addresses if address in self._addresses}
-        if is_draining:
-            self._draining |= wanted
-        else:
-            self._draining -= wanted
-        pace = Pace()
-        count = 0
-        # Those that get a number meanwhile are introduced as what they are.
-        for number in range(len(self._by_number) if wanted else 0):
-            endpoint = self._by_number[number]
-            if endpoint is not None and endpoint.address in wanted:
-                self._emit(SetDraining(number, endpoint.address in self._draining))
-                count += 1
-            await pace.keep()
-        return count
+        endpoints = self.at_address(address)
+        if endpoints and is_draining != (address in self._draining):
+            (self._draining.add if is_draining else self._draining.discard)(address)
+            for endpoint in endpoints:
+                self._emit(SetDraining(endpoint.number, is_draining))
+        return len(endpoints)
 
     def by_number(self, number: int) -> RegisteredEndpoint | None:
         """Return the endpoint that has `number`, if there is one."""
@@ -82,7 +77,8 @@ class HeldEndpoints:
                 self.next_number += 1
                 self._by_number.append(None)
             self._by_number[endpoint.number] = endpoint
-            self._addresses[endpoint.address] = self._addresses.get(endpoint.address, 0) + 1
+            others = self.at_address(endpoint.address)
+            self._addresses[endpoint.address] = (*others, endpoint) if others else endpoint
             self._emit(self._introduce(endpoint))
         endpoint.uses += 1
 
@@ -92,9 +88,10 @@ class HeldEndpoints:
         if endpoint.uses == 0:
             self._by_number[endpoint.number] = None
             self._free_numbers.append(endpoint.number)
-            if self._addresses[endpoint.address] == 1:
+            others = tuple(other for other in self.at_address(endpoint.address) if other is not endpoint)
+            if others:
+                self._addresses[endpoint.address] = others if len(others) > 1 else others[0]
+            else:
                 del self._addresses[endpoint.address]
                 self._draining.discard(endpoint.address)
-            else:
-                self._addresses[endpoint.address] -= 1
             self._emit(Forget(endpoint.number))

@@ -20,7 +20,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
 
     `members` is the member itself if there is one, and None for a route that has lost its members and lingers.
     `changed_at` is the time of its last change, by the registry's clock. `algorithm` is empty as long as no endpoint
-    has asked for one; `hashing` goes with `hash`.
+    has asked for one; `hashing` goes with `hash`. `slot` is where its requests are counted; 0: nowhere.
     """
 
     uri: str
@@ -28,6 +28,7 @@ class Route(msgspec.Struct, gc=False, eq=False):
     route_service_url: str
     algorithm: str
     changed_at: float
+    slot: int = 0
     hashing: HashRule | None = None
 
     def find(self, address: str) -> Member | None:

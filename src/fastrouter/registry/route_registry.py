@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 
 from fastrouter._core import route_key
+from fastrouter.ipc.route_counters import RouteSlots
 from fastrouter.ipc.table_changes import Change, ChangeSink, Drop, Forget, HashRule, Introduce, Put, Remove, SetRoute
 from fastrouter.logs.logger import Level, Logger
 from fastrouter.registry.balancing import Balancing
@@ -64,7 +65,8 @@ class RouteRegistry:
     `is_pruning_suspended` says whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
     the update that an endpoint names and its registration. `on_number_reused` is called before an endpoint gets the
-    number that another has had. `clock` returns seconds that never go back.
+    number that another has had. Routes get places for their counters from `route_slots`. `clock` returns seconds that
+    never go back.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class RouteRegistry:
         is_observing_routes: bool = False,
         observe_latency: Callable[[float], None] | None = None,
         on_number_reused: Callable[[int], object] = lambda _: None,
+        route_slots: RouteSlots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger.child("registry")
@@ -94,6 +97,7 @@ class RouteRegistry:
         self._is_observing_apps = is_observing_apps
         self._is_observing_routes = is_observing_routes
         self._observe_latency = observe_latency
+        self._route_slots = route_slots
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
@@ -173,10 +177,7 @@ class RouteRegistry:
         route = self._routes.get(key)
         is_new = route is None
         if route is None:
-            # The key is mostly the URI itself: then it is kept once.
-            route = Route(key if key == uri else uri, None, "", "", now)
-            self._routes[key] = route
-            self._keys.add(key)
+            route = self._new_route(key, uri, now)
             self.routes_registered += 1
             self._logger.info("route-registered", uri=uri if self._is_current else key)
             self._logger.debug("uri-added", uri=key)
@@ -190,6 +191,14 @@ class RouteRegistry:
         label = (self._counted_component(endpoint), result.value)
         self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
         self._log_registration(uri, endpoint, result)
+
+    def _new_route(self, key: str, uri: str, changed_at: float) -> Route:
+        slot = self._route_slots.take(key) if self._route_slots is not None else 0
+        # The key is mostly the URI itself: then it is kept once.
+        route = Route(key if key == uri else uri, None, "", "", changed_at, slot)
+        self._routes[key] = route
+        self._keys.add(key)
+        return route
 
     def unregister(self, uri: str, endpoint: RegisteredEndpoint) -> None:
         """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
@@ -253,23 +262,23 @@ class RouteRegistry:
                     yield self._introduction(endpoint)
                     if endpoint.uses > 1:
                         introduced.add(endpoint.number)
-                yield Put(route.uri, endpoint.number)
+                yield Put(route.uri, endpoint.number, route.slot)
             yield from self.changes_of_whole(key, route)
 
     def changes_of_whole(self, key: str, route: Route) -> Iterator[Change]:
         """Return the changes that give a route what it has besides its members."""
         if route.members is None:
-            yield from self._empty_route(route.uri)
+            yield from self._empty_route(route)
         latency_row = self._latency_row(key)
         if route.route_service_url or route.algorithm or latency_row:
             yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing)
 
-    def _empty_route(self, uri: str) -> Iterator[Change]:
+    def _empty_route(self, route: Route) -> Iterator[Change]:
         # A route comes into being with its first endpoint, so an empty one gets a placeholder that is removed again.
         number = self.held.next_number
         yield Introduce(number, "", 0, "", "", "", False, "", "", "", "", "")
-        yield Put(uri, number)
-        yield Remove(uri, ":0")
+        yield Put(route.uri, number, route.slot)
+        yield Remove(route.uri, ":0")
         yield Forget(number)
 
     def hand_over(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
@@ -308,13 +317,11 @@ class RouteRegistry:
             return
         now = self._clock()
         if route is None:
-            route = Route(key if key == handed.uri else handed.uri, None, "", "", now - handed.unchanged_for)
-            self._routes[key] = route
-            self._keys.add(key)
+            route = self._new_route(key, handed.uri, now - handed.unchanged_for)
         for endpoint, age in adopted:
             self._put(route, endpoint, now - max(age, 0.0))
         if is_empty:
-            for change in self._empty_route(route.uri):
+            for change in self._empty_route(route):
                 self._emit(change)
         route.route_service_url = handed.route_service_url
         self.balancing.set(key, route, self.balancing.handed_over(handed.algorithm, handed.hashing))
@@ -351,7 +358,7 @@ class RouteRegistry:
         if member is None:
             self.held.hold(endpoint)
             route.add(Member(endpoint, now))
-            self._emit(Put(route.uri, endpoint.number))
+            self._emit(Put(route.uri, endpoint.number, route.slot))
             return PutResult.ADDED
         known = member.endpoint
         if known is endpoint or known.is_same_as(endpoint):
@@ -362,7 +369,7 @@ class RouteRegistry:
         self.held.hold(endpoint)
         member.endpoint = endpoint
         member.refreshed_at = now
-        self._emit(Put(route.uri, endpoint.number))
+        self._emit(Put(route.uri, endpoint.number, route.slot))
         self.held.release(known)
         return PutResult.UPDATED
 
@@ -394,6 +401,8 @@ class RouteRegistry:
         self.balancing.forget(key)
         self._keys.remove(key)
         self._emit(Drop(route.uri))
+        if self._route_slots is not None:
+            self._route_slots.give_back(key, route.slot)
 
     def _is_overdue(self, route: Route, now: float) -> bool:
         """Whether `route`, which is empty, has lingered long enough."""

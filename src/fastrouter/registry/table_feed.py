@@ -56,7 +56,7 @@ class TableFeed:
         for member in tuple(route.all_members()):
             # It may have been removed, or replaced, since the list was made.
             if route.find(member.endpoint.address) is member:
-                self.add(Put(route.uri, member.endpoint.number))
+                self.add(Put(route.uri, member.endpoint.number, route.slot))
             await pace.keep()
         if self._registry.find(key) is route:
             for change in self._registry.changes_of_whole(key, route):

@@ -31,6 +31,7 @@ from fastrouter.ipc.messages import (
     Drained,
     Draining,
     Failed,
+    Inspect,
     Listen,
     Listening,
     Order,
@@ -42,6 +43,7 @@ from fastrouter.ipc.messages import (
     SetLogLevel,
     TableEnd,
 )
+from fastrouter.ipc.route_counters import attach_route_counters
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile, FileSink, LineSink
@@ -56,6 +58,7 @@ from fastrouter.net.resolver import Resolver
 from fastrouter.process.child import become_child
 from fastrouter.tls.backends import backend_context
 from fastrouter.tls.server import client_check, server_context
+from fastrouter.worker.inspection import Inspection
 from fastrouter.worker.route_services import new_route_services
 from fastrouter.worker.table_applier import TableApplier
 
@@ -79,6 +82,7 @@ class Worker:
         self._data_plane: DataPlane | None = None
         self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._servers: list[asyncio.AbstractServer] = []
+        self._inspection: Inspection | None = None
         self._is_draining = False
         self._closes_idle = False
         self._channel = Channel(
@@ -97,6 +101,8 @@ class Worker:
         """
         await self._stopped
         self._stop_accepting()
+        if self._inspection is not None:
+            self._inspection.close()
         if self._data_plane is not None:
             self._data_plane.stop()
             # Connections hear of their ends in the next turn of the loop, and with them requests that were cut end.
@@ -139,6 +145,8 @@ class Worker:
                 self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
             case ReplaceAccessLog():
                 self._replace_access_log(self._channel.take_descriptor())
+            case Inspect():
+                self._inspect(socket.socket(fileno=self._channel.take_descriptor()))
             case Degrade():
                 assert self._data_plane is not None, "Begin comes first"
                 self._data_plane.set_health(False)
@@ -157,6 +165,9 @@ class Worker:
         log_loop_faults(self._loop, self._logger)
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
+        self._table.count_in(
+            attach_route_counters(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.counter_block))
+        )
         self._open_access_log(begin.access_log, stats)
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
@@ -241,6 +252,17 @@ class Worker:
         # A worker that cannot accept is of no use; the one that replaces it may be able to.
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
+
+    def _inspect(self, end: socket.socket) -> None:
+        assert self._data_plane is not None, "Begin comes first"
+        if self._inspection is not None:
+            self._inspection.close()
+        self._inspection = Inspection(end, self._data_plane, self._on_inspection_end)
+
+    def _on_inspection_end(self, error: str) -> None:
+        # Without a reason, the admin process has ended.
+        if error:
+            self._logger.warn("inspection-ended", error=error)
 
     def _drain(self, idle_grace: float) -> None:
         assert self._data_plane is not None, "Begin comes first"

@@ -59,8 +59,8 @@ class TableApplier:
     def apply(self, change: Change) -> None:
         """Apply one change. Raises ValueError for an endpoint that the data plane refuses or that is unknown."""
         match change:
-            case Put(uri, number):
-                self._table.register(uri, self._endpoint(number))
+            case Put(uri, number, slot):
+                self._table.register(uri, self._endpoint(number), slot)
             case Introduce():
                 self._introduce(change)
             case Remove(uri, address):
@@ -78,10 +78,10 @@ class TableApplier:
                     hash_name=rule.name,
                     hash_balance=rule.balance,
                 )
+            case SetDraining(number, is_draining):
+                self._endpoint(number).set_draining(is_draining)
             case Forget(number):
                 self._endpoints[number] = None
-            case SetDraining(number, is_draining):
-                self._endpoint(number).is_draining = is_draining
 
     def _introduce(self, change: Introduce) -> None:
         endpoints = self._endpoints
@@ -100,7 +100,7 @@ class TableApplier:
             process_id=change.process_id,
             component=change.component,
         )
-        endpoint.is_draining = change.is_draining
+        endpoint.set_draining(change.is_draining)
         if self.stats is not None:
             self._share(endpoint, change, self.stats)
         endpoints[change.number] = endpoint

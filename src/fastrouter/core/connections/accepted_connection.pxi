@@ -21,6 +21,12 @@ cdef class AcceptedConnection(Connection):
             self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
         return error
 
+    cdef int add_exchanges(self, list into) except -1:
+        """Append the exchanges that are under way."""
+        if self.exchange is not None:
+            into.append(self.exchange)
+        return 0
+
     cdef bint is_active(self) noexcept:
         """Whether a request is in progress: its head is on the way in, or its response on the way out."""
         return False

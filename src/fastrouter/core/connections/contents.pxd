@@ -34,6 +34,7 @@ cdef class AcceptedConnection(Connection):
     cdef ClientIdentity identity
     cdef int on_accepted(self) except -1
     cdef object on_lost(self, object error)
+    cdef int add_exchanges(self, list into) except -1
     cdef bint is_active(self) noexcept
     cdef bint is_idle(self) noexcept
     cdef int drain(self, bint closes_idle) except -1

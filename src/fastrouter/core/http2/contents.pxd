@@ -119,6 +119,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef flag is_working                        # what it says is gathered until the end of a wake-up
     cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
     cdef flag is_write_due                      # the data plane will ask for it
+    cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
     cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1
     cdef int on_body(self, uint32_t number, bytes data, bint is_last) except -1

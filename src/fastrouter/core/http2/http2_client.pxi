@@ -92,6 +92,13 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             self.arm(self.plane.stalls)
         return 0
 
+    cdef int add_exchanges(self, list into) except -1:
+        cdef HTTP2ClientSide side
+        for side in self.streams.values():
+            if side.exchange is not None:
+                into.append(side.exchange)
+        return 0
+
     # --- from the client
 
     cdef int _receive(self, bytes data) except -1:

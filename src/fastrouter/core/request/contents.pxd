@@ -26,7 +26,6 @@ cdef enum:
     FAILURE_NO_ENDPOINTS
     FAILURE_CLIENT_GONE
     FAILURE_KINDS
-    FAILURE_ROOM = 256                          # a kind fits into a byte
 
 cdef struct ChangedHeader:
     Slice value                 # in `ChangedHeaders.text`
@@ -245,7 +244,8 @@ cdef class Request:
     cdef int drop_held(self) except -1
 
 cdef class RoundTrip:
-    cdef EndpointPool pool
+    cdef EndpointPool route                     # in the table
+    cdef EndpointPool pool                      # of its endpoints, those that may serve: the same, but for requests of instances
     cdef RouteService service                   # it visits; None: it goes to a backend
     cdef Endpoint endpoint                      # of the current attempt
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
@@ -267,12 +267,17 @@ cdef class RoundTrip:
     cdef flag is_resent                         # over another connection, after a kept one was lost in this attempt
     cdef flag is_counted                        # in its endpoint's in_flight
     cdef flag has_response                      # a backend's response head has come
+    cdef flag is_on_route                       # counted as under way for its route
     cdef int go_to(self, EndpointPool pool) except -1
+    cdef int narrow_to(self, EndpointPool pool) except -1
+    cdef void enter_route(self, RouteCounters counters) noexcept
+    cdef void leave_route(self, RouteCounters counters) noexcept
     cdef int visit(self, RouteService service, Endpoint endpoint) except -1
     cdef int name_endpoint(self, Endpoint endpoint) except -1
     cdef void set_cursor(self, Py_ssize_t cursor) noexcept
     cdef void set_hash_slot(self, int slot) noexcept
     cdef int begin(self, Exchange exchange) except -1
+    cdef int respond_unserved(self, Exchange exchange) except -1
     cdef int _begin_visit(self, Exchange exchange) except -1
     cdef int _begin_sending(self, Exchange exchange) except -1
     cdef int send(self, Exchange exchange, bint is_turn) except -1
@@ -359,6 +364,7 @@ cdef class Exchange(Timed):
     cdef int on_client_gone(self, object error) except -1
     cdef int on_tunnel_end(self) except -1
     cdef int _log_broken_stream(self, object error) except -1
+    cdef str state(self)
     cdef str request_id_text(self)
     cdef int log(self, int level, str message, dict data) except -1
     cdef int detach_backend(self) except -1

@@ -18,25 +18,26 @@ cdef class Exchange(Timed):
         self.response = Response.__new__(Response)
 
     def __repr__(self):
-        # The states of docs/life-of-a-request.md.
         cdef Request request = self.request
         cdef bytes head = b"" if request.head is None else request.head
-        if self.is_finished:
-            state = "finished"
-        elif self.tunnel is not None:
-            state = "half-closed tunnel" if self.tunnel.is_half_closed else "tunnel"
-        elif self.response.is_started:
-            state = "relaying"
-        elif self.round_trip.is_head_sent:
-            state = "sent" if request.is_body_wanted else "sent without its body"
-        elif self.backend is not None:
-            state = "dialling"
-        else:
-            state = "waiting to dial" if self.round_trip.waits_to_dial else "new"
         method = head[request.method.start :][: request.method.length].decode()
         target = head[request.host.start :][: request.host.length] + head[request.path.start :][: request.path.length]
         where = "" if self.round_trip.endpoint is None else f" {self.round_trip.endpoint.address}"
-        return f"<Exchange {state}: {method} {target.decode('latin-1')}{where}>"
+        return f"<Exchange {self.state()}: {method} {target.decode('latin-1')}{where}>"
+
+    cdef str state(self):
+        """Where it is in its life, in the words of docs/life-of-a-request.md."""
+        if self.is_finished:
+            return "finished"
+        if self.tunnel is not None:
+            return "half-closed tunnel" if self.tunnel.is_half_closed else "tunnel"
+        if self.response.is_started:
+            return "relaying"
+        if self.round_trip.is_head_sent:
+            return "sent" if self.request.is_body_wanted else "sent without its body"
+        if self.backend is not None:
+            return "dialling"
+        return "waiting to dial" if self.round_trip.waits_to_dial else "new"
 
     # --- request: client -> backend ---------------------------------------------------------------------------------------
 
@@ -285,9 +286,12 @@ cdef class Exchange(Timed):
             else:
                 backend.abort()
         self.finished_ns = monotonic_ns()
+        self.round_trip.leave_route(self.plane.route_counters)
         self._count()
         if self.plane.access_log is not None:
             self.plane.access_log.record(self)
+        if self.plane.tails is not None:
+            record_tails(self)
         # Exchange and tunnel refer to each other.
         self.tunnel = None
         return self.client.finish(self.response.is_last)
@@ -305,6 +309,7 @@ cdef class Exchange(Timed):
             self.is_finished = True
             self.disarm()
             self.round_trip.release_count()
+            self.round_trip.leave_route(self.plane.route_counters)
             self.tunnel = None
             self.client.abort()
         return 0
@@ -315,8 +320,14 @@ cdef class Exchange(Timed):
         cdef RoundTrip trip = self.round_trip
         cdef Endpoint endpoint = trip.endpoint
         cdef int64_t total = self.finished_ns - self.request.received_ns
-        cdef int group
+        # 101 counts as xxx, as Gorouter has it (spec 5.8).
+        cdef int group = self.response.status // 100 - 2 if 200 <= self.response.status < 600 else STATUS_GROUPS - 1
         plane.counters[COUNTER_REQUESTS] += 1
+        if plane.route_counters is not None and trip.route is not None and trip.route.slot:
+            plane.route_counters.count(
+                trip.route.slot, group, max(0, trip.attempt - 1), -1 if self.response.status == 101 else total,
+                self.response.is_broken_off,
+            )
         if self.response.is_broken_off:
             # In Gorouter a panic leaves the handlers then, so nothing counts it.
             return 0
@@ -325,8 +336,6 @@ cdef class Exchange(Timed):
             plane.shared.observe(HISTOGRAM_HTTP, 0 if endpoint is None else endpoint.source_row, total / 1e9)
         if endpoint is None:
             return 0
-        # 101 counts as xxx, as Gorouter has it (spec 5.8).
-        group = self.response.status // 100 - 2 if 200 <= self.response.status < 600 else STATUS_GROUPS - 1
         plane.counters[COUNTERS_RESPONSES + STATUS_GROUPS * endpoint.component_row + group] += 1
         if trip.started_ns and plane.settings.observes_requests:
             plane.shared.observe(HISTOGRAM_LATENCY, endpoint.component_row, total / 1e6)

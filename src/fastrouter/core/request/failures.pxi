@@ -3,6 +3,21 @@
 cdef FailureRow _failure_rows[FAILURE_KINDS]
 
 
+# By FAILURE_*, for operators.
+FAILURES = (
+    "dial failed", "router out of descriptors", "no TLS spoken", "certificate of another instance",
+    "client certificate refused", "TLS handshake refused", "TLS handshake timed out", "certificate not trusted",
+    "connection incomplete", "TLS handshake reset", "connection reset", "connection closed", "connection closed",
+    "timed out", "bad response", "too many headers", "stream refused", "stream failed", "no endpoints", "client gone",
+)
+
+
+cdef str name_of_mark(int64_t mark):
+    """Why an endpoint was marked as failed; empty without a mark, or if nobody knows."""
+    cdef int kind = <int>(mark & (MARK_REASONS - 1))
+    return "" if mark == 0 or kind >= FAILURE_KINDS else FAILURES[kind]
+
+
 cdef void failure_row(
     int kind, int status, const char* body, bint retriable, bint failable, bint prunable, int counter
 ) noexcept:
@@ -51,15 +66,6 @@ failure_row(FAILURE_STREAM,               502, BAD_GATEWAY,          False, Fals
 failure_row(FAILURE_NO_ENDPOINTS,         502, BAD_GATEWAY,          False, False, False, COUNTER_BAD_GATEWAYS)
 # Nobody is there to read the response: only the log line has it.
 failure_row(FAILURE_CLIENT_GONE,          499, b"499 Request Cancelled\n",                  False, False, False, COUNTER_NONE)
-
-
-# By FAILURE_*, for operators.
-cdef tuple FAILURE_NAMES = (
-    "dial failed", "router out of descriptors", "no TLS spoken", "certificate of another instance",
-    "client certificate refused", "TLS handshake refused", "TLS handshake timed out", "certificate not trusted",
-    "connection incomplete", "TLS handshake reset", "connection reset", "connection closed", "connection closed",
-    "timed out", "bad response", "too many headers", "stream refused", "stream failed", "no endpoints", "client gone",
-)
 
 
 cdef class Failure:

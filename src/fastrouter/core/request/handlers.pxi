@@ -5,39 +5,45 @@
 cdef int serve(Exchange exchange, Head head) except -1:
     """Take a validated request through the handlers and into its first attempt."""
     try:                                                        #  1 panic check
-        if exchange.plane.settings.traces_zipkin:
-            trace_zipkin(exchange, head)                        #  4 Zipkin B3
-        if exchange.plane.settings.traces_w3c:
-            trace_w3c(exchange, head)                           #  5 W3C trace context
-        set_request_id(&exchange.request.trace)                                #  6 X-Vcap-Request-Id
-        if exchange.plane.logs_debug:
-            exchange.log(LOG_DEBUG, "vcap-request-id-header-set", {"VcapRequestIdHeader": exchange.request_id_text()})
-        warn_of_semicolon(exchange, head)                       # 10 query parameters
-        if not check_health(exchange):                          # 13 health check by User-Agent
-            return 0
-        if not check_protocol(exchange):                        # 14 protocol check
-            return 0
-        # Before the lookup, other than in Gorouter: what is too large is not looked at any closer.
-        if not check_request_size(exchange, head):              # 16 max request size
-            return 0
-        if not look_up(exchange, head):                         # 15 lookup
-            return 0
-        if not check_client_certificate(exchange, head):        # 17 X-Forwarded-Client-Cert
-            return 0
-        drop_hop_by_hop(exchange, head)                         # 18 hop-by-hop headers never leave (spec 4.4)
-        set_forwarded_proto(exchange, head)                     # 19 X-Forwarded-Proto
-        if not visit_route_service(exchange, head):             # 20 route service
-            return 0
-        prepare_request(exchange, head)                         # 22 reverse proxy
-        read_sticky(exchange, head)                             #    round plane: who should serve,
-        if exchange.round_trip.pool.hashing is not None and exchange.round_trip.service is None:
-            read_hash_key(exchange, head)
-        if exchange.plane.logs_debug:
-            exchange.round_trip.pool.log_algorithm(exchange)
-        exchange.round_trip.begin(exchange)                     #    and the first attempt
+        if pass_handlers(exchange, head):
+            if exchange.plane.logs_debug:
+                exchange.round_trip.pool.log_algorithm(exchange)
+            exchange.round_trip.begin(exchange)                 #    round plane: the first attempt
     except Exception as error:
         respond_panic(exchange, error)
     return 0
+
+
+cdef bint pass_handlers(Exchange exchange, Head head) except -1:
+    """Take it through the handlers. False: it was responded to."""
+    if exchange.plane.settings.traces_zipkin:
+        trace_zipkin(exchange, head)                            #  4 Zipkin B3
+    if exchange.plane.settings.traces_w3c:
+        trace_w3c(exchange, head)                               #  5 W3C trace context
+    set_request_id(&exchange.request.trace)                     #  6 X-Vcap-Request-Id
+    if exchange.plane.logs_debug:
+        exchange.log(LOG_DEBUG, "vcap-request-id-header-set", {"VcapRequestIdHeader": exchange.request_id_text()})
+    warn_of_semicolon(exchange, head)                           # 10 query parameters
+    if not check_health(exchange):                              # 13 health check by User-Agent
+        return False
+    if not check_protocol(exchange):                            # 14 protocol check
+        return False
+    # Before the lookup, other than in Gorouter: what is too large is not looked at any closer.
+    if not check_request_size(exchange, head):                  # 16 max request size
+        return False
+    if not look_up(exchange, head):                             # 15 lookup
+        return False
+    if not check_client_certificate(exchange, head):            # 17 X-Forwarded-Client-Cert
+        return False
+    drop_hop_by_hop(exchange, head)                             # 18 hop-by-hop headers never leave (spec 4.4)
+    set_forwarded_proto(exchange, head)                         # 19 X-Forwarded-Proto
+    if not visit_route_service(exchange, head):                 # 20 route service
+        return False
+    prepare_request(exchange, head)                             # 22 reverse proxy
+    read_sticky(exchange, head)                                 #    round plane: who should serve
+    if exchange.round_trip.pool.hashing is not None and exchange.round_trip.service is None:
+        read_hash_key(exchange, head)
+    return True
 
 
 cdef int warn_of_semicolon(Exchange exchange, Head head) except -1:

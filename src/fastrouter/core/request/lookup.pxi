@@ -68,6 +68,13 @@ cdef int respond_at_limit(Exchange exchange) except -1:
     )
 
 
+cdef int respond_drained(Exchange exchange) except -1:
+    """503: every endpoint is draining, and none of them is the one that the request wants."""
+    cdef bytes host = exchange.request.host_text()
+    exchange.log(LOG_INFO, "all-endpoints-draining", {"host": host.decode("latin-1")})
+    return respond_no_endpoints(exchange, host)
+
+
 cdef bint is_client_ip(Exchange exchange, const char* host) noexcept:
     """Whether Host and client address are equal up to their first colon.
 
@@ -105,13 +112,6 @@ cdef int respond_no_endpoints(Exchange exchange, bytes host) except -1:
         exchange, 503, b"no_endpoints", b"Cache-Control: public,max-age=2\r\n",
         b"Requested route ('%s') has no available endpoints." % host,
     )
-
-
-cdef int respond_drained(Exchange exchange) except -1:
-    """503: the operator has every endpoint of the route drain."""
-    cdef Slice host = exchange.request.host
-    cdef const char* base = PyBytes_AS_STRING(exchange.request.head)
-    return respond_no_endpoints(exchange, base[host.start : host.start + min(host.length, QUOTED_HOST_MAX)])
 
 
 # Bytes of a GUID, a colon and an index.
@@ -163,7 +163,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
                 chosen.append(endpoint)
     if not chosen:
         if pool is not None and pool.endpoints:
-            exchange.round_trip.go_to(None)
+            exchange.round_trip.narrow_to(None)
         return respond_unknown_route(exchange, 400, message)
     # Thrown away with the request: marks and prunes of it never reach the real pool.
     named = EndpointPool(pool.name, chosen)
@@ -171,7 +171,7 @@ cdef bint look_up_instance(Exchange exchange, Head head) except -1:
     named.algorithm = pool.algorithm
     named.latency_row = pool.latency_row
     named.is_thrown_away = True
-    exchange.round_trip.go_to(named)
+    exchange.round_trip.narrow_to(named)
     return check_connection_limit(exchange)
 
 

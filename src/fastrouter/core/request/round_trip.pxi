@@ -15,8 +15,26 @@ cdef class RoundTrip:
 
     cdef int go_to(self, EndpointPool pool) except -1:
         """The endpoints of this route may serve the request; None: there is no route."""
+        self.route = self.pool = pool
+        return 0
+
+    cdef int narrow_to(self, EndpointPool pool) except -1:
+        """Of the endpoints of its route only these may serve; None: none of them."""
         self.pool = pool
         return 0
+
+    cdef void enter_route(self, RouteCounters counters) noexcept:
+        """It is under way, to be counted by its route."""
+        if counters is not None and self.route.slot:
+            self.is_on_route = True
+            counters.enter(self.route.slot)
+
+    cdef void leave_route(self, RouteCounters counters) noexcept:
+        """It is over. A route that was dropped meanwhile has no slot any more."""
+        if self.is_on_route:
+            self.is_on_route = False
+            if self.route.slot:
+                counters.leave(self.route.slot)
 
     cdef int visit(self, RouteService service, Endpoint endpoint) except -1:
         """The request goes to a route service, which is dialled at `endpoint`."""
@@ -43,6 +61,7 @@ cdef class RoundTrip:
         cdef Endpoint endpoint
         if self.attempt == 0:
             self.started_ns = monotonic_ns()
+            self.enter_route(exchange.plane.route_counters)
         self.attempt += 1
         if self.service is not None:
             return self._begin_visit(exchange)
@@ -52,16 +71,7 @@ cdef class RoundTrip:
             if endpoint.address_bytes in self.tried:
                 return respond_failure(exchange, self.failure)
         if endpoint is None:
-            if self.failure is None and pool.is_drained():
-                return respond_drained(exchange)
-            if self.failure is None and pool.is_exhausted_for(exchange):
-                # Handler 15 has seen a place, and another worker has taken it meanwhile.
-                return respond_at_limit(exchange)
-            exchange.log(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
-            if self.failure is not None:
-                # The last endpoint was pruned for it.
-                return respond_failure(exchange, self.failure)
-            return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
+            return self.respond_unserved(exchange)
         if not endpoint.reserve(exchange.plane.settings.max_conns):
             # Another worker has taken the last place. The endpoint is at its limit now, so the next selection passes it over.
             self.attempt -= 1
@@ -74,6 +84,20 @@ cdef class RoundTrip:
         exchange.plane.counters[COUNTER_ATTEMPTS] += 1
         exchange.plane.counters[COUNTERS_NAMED + endpoint.component_row] += 1
         return self._begin_sending(exchange)
+
+    cdef int respond_unserved(self, Exchange exchange) except -1:
+        """No endpoint is to be had for the attempt."""
+        cdef EndpointPool pool = self.pool
+        if self.failure is None and not exchange.request.must_stick and pool.is_drained():
+            return respond_drained(exchange)
+        if self.failure is None and pool.is_exhausted_for(exchange):
+            # Handler 15 has seen a place: another worker has taken it meanwhile, or it is at an endpoint that is draining.
+            return respond_at_limit(exchange)
+        exchange.log(LOG_ERROR, "select-endpoint-failed", {"host": pool.host, "error": "No endpoints available"})
+        if self.failure is not None:
+            # The last endpoint was pruned for it.
+            return respond_failure(exchange, self.failure)
+        return respond_failure(exchange, Failure(FAILURE_NO_ENDPOINTS, "No endpoints available"))
 
     cdef int _begin_visit(self, Exchange exchange) except -1:
         """Make an attempt at the route service, over a connection that is used once (spec 5.6, 5.9.7)."""

@@ -1,6 +1,13 @@
 # routing: from Host and path to an endpoint.
 
 cdef enum:
+    FIT                         # to serve; otherwise it is
+    UNFIT_FULL                  # at `max_conns`
+    UNFIT_DRAINING
+    UNFIT_ELSEWHERE             # of another zone
+    UNFIT_FAILED                # marked
+
+cdef enum:
     MAGLEV_SLOTS = 3001         # as in Gorouter; a prime
     MAGLEV_FREE = 65535         # no endpoint has the slot yet
     LOOKS_AT_ONCE = 200000      # at slots, in half a millisecond; a thousand endpoints mostly need 30,000
@@ -19,6 +26,7 @@ cdef struct MaglevTurn:
     unsigned short at           # the slot that it wants next
     unsigned short step         # from one to the next
 
+
 cdef class Endpoint:
     cdef bytes address_bytes                    # host:port, its identity
     cdef bytes headers                          # the X-Cf-* lines of every request to it; the next three point into it
@@ -29,7 +37,7 @@ cdef class Endpoint:
     cdef readonly bint tls
     cdef readonly bint is_http2                 # it is spoken to in HTTP/2
     cdef bint is_route_service                  # no backend: dialled anew for each request
-    cdef public bint is_draining                # it gets no requests but those of its sticky sessions
+    cdef readonly bint is_draining              # it gets no requests but of sticky sessions, and those that name it
     cdef str san                                # server_cert_domain_san; None where it is the instance id
     cdef readonly str availability_zone
     cdef readonly str process_id
@@ -38,8 +46,8 @@ cdef class Endpoint:
     cdef Stats stats                            # keeps the mapping below alive; None: the counts are its own
     cdef int* total_in_flight                   # attempts of all workers that wait for their response head
     cdef int* own_in_flight                     # those of this worker
-    cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, 0 without one
-    cdef int64_t* last_failure                  # the mark that was set last, with its reason: see Stats
+    cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, its last bits why; 0 without one
+    cdef int64_t* last_failure                  # the mark that was set last, which stays when it is forgotten
     cdef short component_row                    # of its labels in the histograms
     cdef short source_row
     cdef int* used                              # set by every attempt
@@ -83,6 +91,7 @@ cdef class HashRouting:
     cdef int on_change(self) except -1
     cdef bint is_ready(self, EndpointPool pool) except -1
     cdef Endpoint select(self, EndpointPool pool, Exchange exchange)
+    cdef Endpoint choose(self, EndpointPool pool, Exchange exchange, bint is_logged, int* next_slot)
     cdef bint _may_take(self, EndpointPool pool, Exchange exchange, int index, bint is_logged) except -1
 
 cdef class EndpointPool:
@@ -93,19 +102,21 @@ cdef class EndpointPool:
     cdef HashRouting hashing                    # None unless that is `hash`
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
     cdef short latency_row                      # of the histogram by route; 0 for all that have none of their own
+    cdef int slot                               # of RouteCounters; 0: it is not counted, or not in the table any more
     cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
     cdef int _on_change(self) except -1
     cdef int set_hashing(self, HashRouting hashing) except -1
+    cdef bint hashes(self, Exchange exchange) except -1
     cdef Py_ssize_t find(self, bytes address) except -2
     cdef Endpoint select(self, Exchange exchange)
     cdef bint _is_least_connection(self, Settings settings) except -1
     cdef int log_algorithm(self, Exchange exchange) except -1
     cdef Endpoint find_sticky(self, bytes identity)
-    cdef Endpoint _round_robin(self, Exchange exchange, Settings settings)
-    cdef Endpoint _least_connection(self, Settings settings, bint is_first)
-    cdef bint is_available(self, Endpoint endpoint, Settings settings) noexcept
+    cdef Py_ssize_t _next_in_turn(self, Exchange exchange, Settings settings) noexcept
+    cdef Py_ssize_t next_turn(self) noexcept
+    cdef bint is_closed(self, Endpoint endpoint) noexcept
     cdef bint is_drained(self) noexcept
     cdef bint has_room(self, Settings settings) noexcept
     cdef bint is_exhausted_for(self, Exchange exchange) noexcept
@@ -117,6 +128,7 @@ cdef class RouteNode:
 
 cdef class RouteTable:
     cdef RouteNode root
+    cdef readonly RouteCounters counters        # where its routes count; None: nowhere
     cdef Py_ssize_t size                        # routes
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef EndpointPool _pool_of(self, str uri)

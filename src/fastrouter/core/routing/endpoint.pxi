@@ -79,6 +79,10 @@ cdef class Endpoint:
         self.last_failure = &stats.last_failures[slot]
         self.used = &stats.used[slot]
 
+    def set_draining(self, bint is_draining):
+        """Keep new requests away from it, but for those of its sticky sessions, and those that name it; or do so no longer."""
+        self.is_draining = is_draining
+
     @property
     def in_flight(self):
         """Attempts of all workers that wait for their response head."""
@@ -86,9 +90,7 @@ cdef class Endpoint:
 
     cdef void mark(self, int failure_kind) noexcept:
         """Pass it over for a while, because an attempt has failed so."""
-        cdef int64_t now = monotonic_ns()
-        self.failed_at_ns[0] = now
-        self.last_failure[0] = now - now % FAILURE_ROOM + failure_kind
+        self.failed_at_ns[0] = self.last_failure[0] = failure_mark(monotonic_ns(), failure_kind)
 
     cdef bint reserve(self, int64_t limit) noexcept:
         """Count one more request in flight, unless there are `limit` already (0: no limit)."""

@@ -67,9 +67,8 @@ cdef class EndpointPool:
         """The endpoint for the exchange's current attempt, or None: none is left, or all are at their limit."""
         cdef Settings settings = exchange.plane.settings
         cdef Endpoint endpoint
-        if exchange.request.sticky is not None and (
-            exchange.round_trip.attempt <= 1 or exchange.request.must_stick or settings.keeps_sticky_metadata
-        ):
+        cdef Py_ssize_t at
+        if sticks(exchange):
             endpoint = self.find_sticky(exchange.request.sticky)
             if exchange.plane.logs_debug:
                 log_stickiness(exchange, self, endpoint)
@@ -77,11 +76,17 @@ cdef class EndpointPool:
                 return endpoint
             if exchange.request.must_stick:
                 return None
-        if self.hashing is not None and exchange.round_trip.hash_slot >= 0 and self.hashing.is_ready(self):
+        if self.hashes(exchange):
             return self.hashing.select(self, exchange)
         if self._is_least_connection(settings):
-            return self._least_connection(settings, exchange.round_trip.attempt <= 1)
-        return self._round_robin(exchange, settings)
+            at = choose_least_busy(self, settings, settings.prefers_local and exchange.round_trip.attempt <= 1, None)
+        else:
+            at = self._next_in_turn(exchange, settings)
+        return None if at < 0 else <Endpoint>PyList_GET_ITEM(self.endpoints, at)
+
+    cdef inline bint hashes(self, Exchange exchange) except -1:
+        """Whether the hash of a request says who serves it."""
+        return self.hashing is not None and exchange.round_trip.hash_slot >= 0 and self.hashing.is_ready(self)
 
     cdef bint _is_least_connection(self, Settings settings) except -1:
         # Where a request has no hash, the router's own algorithm steps in.
@@ -106,77 +111,49 @@ cdef class EndpointPool:
         i = self.find(identity)
         return None if i < 0 else <Endpoint>self.endpoints[i]
 
-    cdef Endpoint _round_robin(self, Exchange exchange, Settings settings):
-        """The next endpoint from the exchange's cursor on that carries no failure mark (spec 5.2.2).
+    cdef Py_ssize_t _next_in_turn(self, Exchange exchange, Settings settings) noexcept:
+        """Where the next endpoint from the exchange's cursor on is: the pool's moves by one per request, its own by one per attempt."""
+        cdef Py_ssize_t start = exchange.round_trip.cursor
+        cdef Py_ssize_t at
+        cdef bint forgets_marks
+        if PyList_GET_SIZE(self.endpoints) == 0:
+            return -1
+        if start < 0:
+            start = self.next_turn()
+            if start < 0:
+                start = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>PyList_GET_SIZE(self.endpoints))
+            self.cursor = start
+        at = choose_in_turn(self, settings, start, settings.prefers_local and exchange.round_trip.attempt <= 1, &forgets_marks)
+        exchange.round_trip.set_cursor(start if at < 0 else at + 1)
+        if forgets_marks:
+            self._forget_marks()
+        return at
 
-        The pool's cursor moves by one per request, the exchange's own by one per attempt. After a full round without a result,
-        all marks and the zone are forgotten, unless all endpoints are overloaded: a pool that failed as a whole is tried again at
-        once.
+    cdef Py_ssize_t next_turn(self) noexcept:
+        """Where the next request begins to look for an endpoint; -1: by chance, as it is the first.
+
+        Those that are draining have no turn: otherwise whoever is behind one would get twice as much for a long time.
         """
         cdef Py_ssize_t size = PyList_GET_SIZE(self.endpoints)
-        cdef Py_ssize_t cursor = exchange.round_trip.cursor
+        cdef Py_ssize_t turn = self.cursor
         cdef Py_ssize_t i
-        cdef bint is_local = settings.prefers_local and exchange.round_trip.attempt <= 1
-        cdef bint has_room = False
-        cdef Endpoint endpoint
-        if size == 0:
-            return None
-        if cursor < 0:
-            if self.cursor < 0:
-                self.cursor = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>size)
-            else:
-                self.cursor += 1
-            if self.cursor >= size:
-                self.cursor = 0
-            cursor = self.cursor
-        for i in range(2 * size):
-            if cursor >= size:
-                cursor = 0
-            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, cursor)
-            cursor += 1
-            exchange.round_trip.set_cursor(cursor)
-            if self.is_available(endpoint, settings):
-                has_room = True
-                if not (is_local and endpoint.availability_zone != settings.zone) and not is_marked(endpoint, settings):
-                    return endpoint
-            if i == size - 1:
-                if not has_room:
-                    return None
-                self._forget_marks()
-                is_local = False
-        return None
+        if turn < 0:
+            return -1
+        for i in range(size):
+            turn = turn + 1 if turn + 1 < size else 0
+            if not self.is_closed(<Endpoint>PyList_GET_ITEM(self.endpoints, turn)):
+                break
+        return turn
 
-    cdef Endpoint _least_connection(self, Settings settings, bint is_first):
-        """The endpoint with the fewest requests in flight, by chance among equals; local ones may come first (spec 5.2.3)."""
-        cdef Endpoint best = None
-        cdef Endpoint best_local = None
-        cdef Endpoint endpoint
-        cdef uint32_t ties = 0
-        cdef uint32_t local_ties = 0
-        cdef Py_ssize_t i
-        for i in range(PyList_GET_SIZE(self.endpoints)):
-            endpoint = <Endpoint>PyList_GET_ITEM(self.endpoints, i)
-            if not self.is_available(endpoint, settings):
-                continue
-            if is_better(endpoint, best, &ties):
-                best = endpoint
-            if settings.prefers_local and is_first and endpoint.availability_zone == settings.zone:
-                if is_better(endpoint, best_local, &local_ties):
-                    best_local = endpoint
-        return best if best_local is None else best_local
-
-    cdef bint is_available(self, Endpoint endpoint, Settings settings) noexcept:
-        """Whether it may get a request that does not stick to it: it is not full, and does not drain.
-
-        Who names an instance gets it, as long as it is there.
-        """
-        return not (endpoint.is_draining and not self.is_thrown_away) and not is_overloaded(endpoint, settings)
+    cdef inline bint is_closed(self, Endpoint endpoint) noexcept:
+        """Whether an endpoint of this pool gets no new requests: it is draining, and not the only one that was asked for."""
+        return endpoint.is_draining and not (self.is_thrown_away and PyList_GET_SIZE(self.endpoints) == 1)
 
     cdef bint is_drained(self) noexcept:
-        """Whether there are endpoints, and all of them drain."""
+        """Whether none of its endpoints, of which there are some, gets new requests."""
         cdef Py_ssize_t i
         for i in range(PyList_GET_SIZE(self.endpoints)):
-            if not (<Endpoint>PyList_GET_ITEM(self.endpoints, i)).is_draining:
+            if not self.is_closed(<Endpoint>PyList_GET_ITEM(self.endpoints, i)):
                 return False
         return PyList_GET_SIZE(self.endpoints) > 0
 
@@ -223,28 +200,3 @@ cdef int log_stickiness(Exchange exchange, EndpointPool pool, Endpoint endpoint)
     elif is_overloaded(endpoint, exchange.plane.settings):
         exchange.log(LOG_DEBUG, "endpoint-overloaded-but-request-must-be-sticky", described_endpoint(endpoint, pool))
     return 0
-
-
-cdef inline bint is_overloaded(Endpoint endpoint, Settings settings) noexcept:
-    return settings.max_conns > 0 and endpoint.total_in_flight[0] >= settings.max_conns
-
-
-cdef inline bint is_marked(Endpoint endpoint, Settings settings) noexcept:
-    """Whether it failed so recently that it is passed over."""
-    if endpoint.failed_at_ns[0] == 0:
-        return False
-    if monotonic_ns() - endpoint.failed_at_ns[0] <= settings.failure_memory_ns:
-        return True
-    endpoint.failed_at_ns[0] = 0
-    return False
-
-
-cdef inline bint is_better(Endpoint endpoint, Endpoint best, uint32_t* ties) except -1:
-    """Whether `endpoint` replaces `best`; each of n equal endpoints is the result with the same probability."""
-    if best is None or endpoint.total_in_flight[0] < best.total_in_flight[0]:
-        ties[0] = 1
-        return True
-    if endpoint.total_in_flight[0] > best.total_in_flight[0]:
-        return False
-    ties[0] += 1
-    return (<const uint32_t*>random_bytes(4))[0] % ties[0] == 0

@@ -39,10 +39,18 @@ cdef class HashRouting:
         return self.table.fill()
 
     cdef Endpoint select(self, EndpointPool pool, Exchange exchange):
+        """What `choose` says; the next attempt begins behind its slot."""
+        cdef int slot = exchange.round_trip.hash_slot
+        cdef Endpoint endpoint = self.choose(pool, exchange, True, &slot)
+        if endpoint is not None:
+            exchange.round_trip.set_hash_slot(slot)
+        return endpoint
+
+    cdef Endpoint choose(self, EndpointPool pool, Exchange exchange, bint is_logged, int* next_slot):
         """The endpoint of the slot where the exchange is, or of the next slot whose endpoint may be taken; None without one.
 
-        An attempt begins behind the slot of the one before it, and passes over the endpoint that has just been tried. Failure
-        marks and zones do not count.
+        `next_slot` is the one behind it. An attempt begins behind the slot of the one before it, and passes over the endpoint that
+        has just been tried. Failure marks and zones do not count.
         """
         cdef RoundTrip trip = exchange.round_trip
         cdef Settings settings = exchange.plane.settings
@@ -54,11 +62,12 @@ cdef class HashRouting:
         cdef int i, index
         cdef int left
         if PyList_GET_SIZE(pool.endpoints) == 0:
-            exchange.log(LOG_WARN, "hash-based-routing-pool-empty", {"host": pool.host})
+            if is_logged:
+                exchange.log(LOG_WARN, "hash-based-routing-pool-empty", {"host": pool.host})
             return None
         if PyList_GET_SIZE(pool.endpoints) == 1:
             endpoint = <Endpoint>PyList_GET_ITEM(pool.endpoints, 0)
-            return None if is_overloaded(endpoint, settings) else endpoint
+            return None if is_overloaded(endpoint, settings) or pool.is_closed(endpoint) else endpoint
         left = table.count
         for i in range(MAGLEV_SLOTS):
             index = table.slots[slot]
@@ -67,9 +76,9 @@ cdef class HashRouting:
                 continue
             endpoint = <Endpoint>PyList_GET_ITEM(table.members, index)
             if not (tried is not None and endpoint.address_bytes == tried.address_bytes) and self._may_take(
-                pool, exchange, index, i == 0
+                pool, exchange, index, is_logged and i == 0
             ):
-                trip.set_hash_slot(slot)
+                next_slot[0] = slot
                 return endpoint
             if i == 0:
                 memset(passed, 0, table.count)
@@ -77,7 +86,8 @@ cdef class HashRouting:
             left -= 1
             if left == 0:
                 break
-        exchange.log(LOG_ERROR, "hash-based-routing-failed", {"host": pool.host, "error": "all endpoints are overloaded"})
+        if is_logged:
+            exchange.log(LOG_ERROR, "hash-based-routing-failed", {"host": pool.host, "error": "all endpoints are overloaded"})
         return None
 
     cdef bint _may_take(self, EndpointPool pool, Exchange exchange, int index, bint is_logged) except -1:
@@ -85,6 +95,8 @@ cdef class HashRouting:
         cdef MaglevTable table = self.table
         cdef Endpoint endpoint = <Endpoint>PyList_GET_ITEM(table.members, index)
         cdef int64_t total
+        if pool.is_closed(endpoint):
+            return False
         if is_overloaded(endpoint, exchange.plane.settings):
             if is_logged:
                 exchange.log(LOG_INFO, "hash-based-routing-endpoint-overloaded", {

@@ -25,8 +25,16 @@ cdef class RouteTable:
     def __len__(self):
         return self.size
 
-    def register(self, str uri, Endpoint endpoint not None):
-        """Put `endpoint` under the route `uri` (host[/path]): a new route, a new endpoint, or in place of its address."""
+    def count_in(self, RouteCounters counters not None):
+        """Count requests of the routes that are registered from now on, by the data planes that are made from now on."""
+        self.counters = counters
+
+    def register(self, str uri, Endpoint endpoint not None, int slot=0):
+        """Put `endpoint` under the route `uri` (host[/path]): a new route, a new endpoint, or in place of its address.
+
+        A new route counts in `slot` of the RouteCounters, which has been another's until now; 0: it does not count. Raises
+        ValueError if there is no such slot.
+        """
         cdef RouteNode node = self.root
         cdef RouteNode child
         cdef bytes key = _key_bytes(uri)
@@ -45,6 +53,9 @@ cdef class RouteTable:
             name = _without_query(uri).encode("utf-8", "replace")
             node.pool = EndpointPool(key if name == key else name, [endpoint])
             self.size += 1
+            if slot and self.counters is not None:
+                self.counters.claim(slot, key)
+                node.pool.slot = slot
         else:
             node.pool.put(endpoint)
 
@@ -65,6 +76,8 @@ cdef class RouteTable:
             node = node.children[segment]
         if node.pool is None:
             return False
+        # Its slot is another's soon, and requests that are under way must not count there.
+        node.pool.slot = 0
         node.pool = None
         self.size -= 1
         # Nodes without a route and without children are removed, so that the tree holds only its routes.

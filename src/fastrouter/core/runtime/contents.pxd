@@ -58,6 +58,50 @@ cdef enum:
     COLUMN_SIZE = 8 * (448 + 32 * 5186)
 
 cdef enum:
+    MARK_REASONS = 32           # the last bits of a failure mark, a power of two: FAILURE_*, or
+    MARK_UNEXPLAINED = 31       # nobody knows why
+
+cdef enum:
+    # Of a route, by the status of its responses first (STATUS_GROUPS), then
+    ROUTE_5XX = 3
+    ROUTE_RETRIES = 5           # attempts beyond the first
+    ROUTE_BROKEN_OFF            # responses that broke off in the middle
+    ROUTE_LATENCY_NS            # sum, of all but tunnels
+    ROUTE_SUMS
+    ROUTE_BUCKETS = 16          # of latencies
+    ROUTE_FIRST_BOUND = 19      # the bound of the first is 2^19 ns, and of each next twice as much
+
+cdef struct RoutesHead:         # of the mapping of RouteCounters
+    uint64_t magic
+    uint64_t layout
+    uint64_t blocks
+    uint64_t slots
+    uint64_t unused[4]
+
+cdef struct RouteBlock:         # head of one worker's block
+    uint64_t is_live            # it has a worker; written when one begins, and by the control process at its end
+    uint64_t used               # slots from 0 to before this have been in use
+    uint64_t unused[6]
+
+cdef struct RouteEntry:
+    uint64_t owner              # whose slot this is: `owner_of` the route's key; 0: nobody's
+    int in_flight
+    int is_used                 # the cell is not all zeros
+
+cdef struct RouteCell:
+    int64_t sums[8]             # by status group, then ROUTE_*
+    uint32_t latencies[16]      # by bucket; they wrap around
+
+cdef struct RouteRow:           # one slot, all blocks added up
+    uint64_t owner
+    int64_t in_flight
+    RouteCell cell
+
+cdef struct RouteRank:
+    Py_ssize_t slot
+    double weight
+
+cdef enum:
     LOG_DEBUG = 0               # spec 6.6
     LOG_INFO = 1
     LOG_WARN = 2
@@ -152,7 +196,7 @@ cdef class Stats:
     cdef int* in_flight                         # by slot, over all workers; changed atomically
     cdef int* own_in_flight                     # by slot, of this worker
     cdef int64_t* failed_at_ns                  # by slot
-    cdef int64_t* last_failures                 # by slot: CLOCK_MONOTONIC, whose last byte is the FAILURE_*; 0: none
+    cdef int64_t* last_failures                 # by slot: the last failure mark, which stays when it is forgotten; 0: none
     cdef int* used                              # by slot, 1 after an attempt until somebody asks
     cdef double bounds[HISTOGRAM_KINDS][HISTOGRAM_BOUNDS]
     cdef int bound_counts[HISTOGRAM_KINDS]
@@ -162,6 +206,31 @@ cdef class Stats:
     cdef int64_t _count_of(self, int worker, int index) noexcept
     cdef void observe(self, int kind, int row, double value) noexcept
     cdef int* _own(self, int worker) noexcept
+
+cdef class RouteCounters:
+    cdef unsigned char[::1] view                # the mapping
+    cdef char* base
+    cdef readonly int blocks
+    cdef readonly int slots                     # routes it has room for, and slot 0, which is nobody's
+    cdef readonly int block                     # that this process writes; -1: none
+    cdef RouteBlock* own                        # its head, entries and cells
+    cdef RouteEntry* entries
+    cdef RouteCell* cells
+
+    cdef RouteBlock* head_of(self, int block) noexcept nogil
+    cdef RouteCell* cells_of(self, int block) noexcept nogil
+    cdef RouteEntry* entries_of(self, int block) noexcept nogil
+    cdef int claim(self, int slot, bytes key) except -1
+    cdef void enter(self, int slot) noexcept
+    cdef void leave(self, int slot) noexcept
+    cdef void count(self, int slot, int group, int retries, int64_t latency_ns, bint is_broken_off) noexcept
+    cdef int _check(self, int block) except -1
+
+cdef class RouteSnapshot:
+    cdef RouteRow* rows                         # by slot
+    cdef readonly Py_ssize_t count
+    cdef readonly int64_t at_ns                 # CLOCK_MONOTONIC
+    cdef void subtract(self, Py_ssize_t slot, RouteSnapshot earlier, RouteRow* into) noexcept nogil
 
 cdef class DataPlane:
     cdef RouteTable table
@@ -210,6 +279,10 @@ cdef class DataPlane:
     cdef DeadlineQueue ping_answers
     cdef Stats shared                           # keeps `counters` alive
     cdef int64_t* counters                      # this worker's, by COUNTER_*
+    cdef RouteCounters route_counters           # None: routes are not counted
+    cdef list tails                             # of Tail; None: nobody listens
+    cdef DataPlane twin                         # on which requests are explained; None until one is
+    cdef DataPlane as_twin(self)
     cdef int _reset_delivered(self) except -1
     cdef int _look_for_descriptors(self) except -1
     cdef int on_starved_dial(self, int number) except -1

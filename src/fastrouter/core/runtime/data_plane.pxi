@@ -29,6 +29,7 @@ cdef class DataPlane:
         self.on_prune = on_prune
         self.shared = Stats.private() if stats is None else stats
         self.counters = self.shared.counters
+        self.route_counters = table.counters
         self.is_healthy = True
         self.clients = set()
         self.handshaking = set()
@@ -90,6 +91,7 @@ cdef class DataPlane:
         self.gathered.clear()
         self.poll.close()
         self.route_waits.clear()
+        self.tails = self.twin = None
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -136,6 +138,22 @@ cdef class DataPlane:
     def new_client(self):
         """Protocol factory for `loop.create_server`."""
         return ClientConnection(self)
+
+    def add_tail(self, Tail tail not None):
+        """Have `tail` record requests that end from now on."""
+        self.tails = [*(self.tails or ()), tail]
+
+    def remove_tail(self, Tail tail not None):
+        """Have `tail`, which was added, record no more."""
+        self.tails = [other for other in self.tails or () if other is not tail] or None
+
+    cdef DataPlane as_twin(self):
+        """A data plane with the same table, settings and health, whose exchanges go nowhere and count nowhere."""
+        if self.twin is None:
+            self.twin = DataPlane(self.table, self.settings)
+            self.twin.route_counters = None
+        self.twin.is_healthy = self.is_healthy
+        return self.twin
 
     def stats(self):
         """Counters of this data plane by name, and gauges of now."""

@@ -188,7 +188,7 @@ cdef class Stats:
         """When the endpoint of a slot was marked last, by the monotonic clock in ns, and why; None if it never was."""
         if not (0 <= slot < self.slots and self.last_failures[slot]):
             return None
-        return self.last_failures[slot], FAILURE_NAMES[self.last_failures[slot] % FAILURE_ROOM]
+        return self.last_failures[slot], name_of_mark(self.last_failures[slot])
 
     def failed_since(self, int64_t since_ns, Py_ssize_t slots):
         """Those of the first `slots` whose endpoints were marked after `since_ns`."""
@@ -199,10 +199,14 @@ cdef class Stats:
         """When the endpoint of a slot has failed, by the monotonic clock in ns; 0 if it has not."""
         return self.failed_at_ns[slot] if 0 <= slot < self.slots else 0
 
+    def failure_of(self, int slot):
+        """Why the endpoint of a slot has failed, one of FAILURES; empty if it has not, or nobody knows."""
+        return "" if not 0 <= slot < self.slots else name_of_mark(self.failed_at_ns[slot])
+
     def set_mark(self, int slot, int64_t failed_at_ns):
-        """Mark the endpoint of a slot as failed at this time of the monotonic clock."""
+        """Mark the endpoint of a slot as failed at this time of the monotonic clock, for a reason that nobody knows."""
         if 0 <= slot < self.slots:
-            self.failed_at_ns[slot] = failed_at_ns
+            self.failed_at_ns[slot] = failure_mark(failed_at_ns, MARK_UNEXPLAINED) if failed_at_ns else 0
 
     def take_used(self):
         """Slots whose endpoints had an attempt since the last call."""
@@ -233,6 +237,11 @@ cdef class Stats:
             if own[slot]:
                 atomic_add_int(&self.in_flight[slot], -own[slot])
                 own[slot] = 0
+
+
+cdef inline int64_t failure_mark(int64_t failed_at_ns, int kind) noexcept nogil:
+    """A failure mark: when, but for the last bits, which say why."""
+    return (failed_at_ns & ~<int64_t>(MARK_REASONS - 1)) | kind
 
 
 cdef inline Py_ssize_t _even(Py_ssize_t slots) noexcept nogil:

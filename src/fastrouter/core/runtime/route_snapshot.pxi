@@ -1,0 +1,181 @@
+# RouteSnapshot: the counters of all routes at one moment, added up over the workers; two of them make a window.
+
+cdef tuple ROUTE_ORDERS = ("requests", "errors", "p99", "inflight")
+
+
+cdef class RouteSnapshot:
+    """What `counters` says now. Made and compared without the GIL: 100,000 routes take some milliseconds."""
+
+    def __init__(self, RouteCounters counters not None):
+        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t slot
+        cdef int block
+        with nogil:
+            for block in range(counters.blocks):
+                count = max(count, <Py_ssize_t>min(observe_u64(&counters.head_of(block).used), <uint64_t>counters.slots))
+            free(self.rows)
+            self.rows = <RouteRow*>calloc(max(count, 1), sizeof(RouteRow))
+        if self.rows == NULL:
+            raise MemoryError
+        self.count = count
+        self.at_ns = monotonic_ns()
+        with nogil:
+            for slot in range(count):
+                add_up(counters, slot, 0, &self.rows[slot])
+
+    def __dealloc__(self):
+        free(self.rows)
+
+    def __len__(self):
+        return self.count
+
+    def read(self, int slot, uint64_t owner=0, RouteSnapshot earlier=None):
+        """(owner, in flight, seconds, sums, latencies) of a slot since `earlier`, else since ever; None if it is not `owner`'s.
+
+        `sums` are responses 2xx to 5xx and others, retries, broken responses and latency in ns; `latencies` count responses that
+        took less than 2^19 ns, 2^20 and so on, the last one those beyond.
+        """
+        cdef RouteRow row
+        cdef int i
+        if not 0 <= slot < self.count or self.rows[slot].owner == 0 or owner not in (0, self.rows[slot].owner):
+            return None
+        self.subtract(slot, earlier, &row)
+        return (
+            row.owner, row.in_flight, self.seconds_since(earlier), [row.cell.sums[i] for i in range(ROUTE_SUMS)],
+            [row.cell.latencies[i] for i in range(ROUTE_BUCKETS)],
+        )
+
+    def top(self, str by, int limit, RouteSnapshot earlier=None):
+        """The slots of at most `limit` routes with the most of `by` since `earlier`, the most first, and none that has nothing.
+
+        `by` is requests, errors (5xx and broken responses), p99 or inflight.
+        """
+        cdef int order = ROUTE_ORDERS.index(_one_of("by", by, ROUTE_ORDERS))
+        cdef RouteRank* ranks
+        cdef Py_ssize_t slot
+        cdef Py_ssize_t count = 0
+        cdef RouteRow row
+        if not 0 < limit <= 1000:
+            raise ValueError(f"limit must be 1..1000, not {limit}")
+        ranks = <RouteRank*>malloc(limit * sizeof(RouteRank))
+        if ranks == NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                for slot in range(self.count):
+                    if self.rows[slot].owner:
+                        self.subtract(slot, earlier, &row)
+                        count = rank_route(ranks, count, limit, slot, weight_of(&row, order))
+            return [ranks[slot].slot for slot in range(count)]
+        finally:
+            free(ranks)
+
+    def seconds_since(self, RouteSnapshot earlier=None):
+        """Seconds between `earlier` and this; 0 without it."""
+        return 0.0 if earlier is None else (self.at_ns - earlier.at_ns) / 1e9
+
+    @cython.overflowcheck(False)
+    cdef void subtract(self, Py_ssize_t slot, RouteSnapshot earlier, RouteRow* into) noexcept nogil:
+        """What a slot has counted since `earlier`; all of it if the slot was another route's then."""
+        cdef int i
+        into[0] = self.rows[slot]
+        if earlier is None or slot >= earlier.count or earlier.rows[slot].owner != into.owner:
+            return
+        for i in range(ROUTE_SUMS):
+            into.cell.sums[i] -= earlier.rows[slot].cell.sums[i]
+        for i in range(ROUTE_BUCKETS):
+            into.cell.latencies[i] -= earlier.rows[slot].cell.latencies[i]
+
+
+@cython.overflowcheck(False)
+cdef void add_up(RouteCounters counters, Py_ssize_t slot, uint64_t owner, RouteRow* into) noexcept nogil:
+    """Add the blocks up where `slot` is `owner`'s; 0: whose it is by the first live block that knows, or by any."""
+    cdef RouteBlock* head
+    cdef RouteEntry* entry
+    cdef RouteCell* cell
+    cdef int block, i
+    if owner == 0:
+        for block in range(counters.blocks):
+            head = counters.head_of(block)
+            entry = &counters.entries_of(block)[slot]
+            if <uint64_t>slot < head.used and entry.owner and (owner == 0 or head.is_live):
+                owner = entry.owner
+                if head.is_live:
+                    break
+    into.owner = owner
+    if owner == 0:
+        return
+    for block in range(counters.blocks):
+        head = counters.head_of(block)
+        entry = &counters.entries_of(block)[slot]
+        if <uint64_t>slot >= observe_u64(&head.used) or observe_u64(&entry.owner) != owner:
+            continue
+        if head.is_live:
+            into.in_flight += entry.in_flight
+        if entry.is_used:
+            cell = &counters.cells_of(block)[slot]
+            for i in range(ROUTE_SUMS):
+                into.cell.sums[i] += cell.sums[i]
+            for i in range(ROUTE_BUCKETS):
+                into.cell.latencies[i] += cell.latencies[i]
+
+
+cdef double weight_of(RouteRow* row, int order) noexcept nogil:
+    cdef int64_t requests = 0
+    cdef int i
+    if order == 3:
+        return row.in_flight
+    if order == 1:
+        return row.cell.sums[ROUTE_5XX] + row.cell.sums[ROUTE_BROKEN_OFF]
+    if order == 2:
+        return latency_quantile(row.cell.latencies, 0.99)
+    for i in range(STATUS_GROUPS):
+        requests += row.cell.sums[i]
+    return requests
+
+
+cdef Py_ssize_t rank_route(RouteRank* ranks, Py_ssize_t count, Py_ssize_t limit, Py_ssize_t slot, double weight) noexcept nogil:
+    """Put a slot in its place among `count` of `limit` ranks, if it has one; returns how many there are then."""
+    cdef Py_ssize_t at
+    if weight <= 0 or (count == limit and weight <= ranks[count - 1].weight):
+        return count
+    at = min(count, limit - 1)
+    while at > 0 and ranks[at - 1].weight < weight:
+        ranks[at] = ranks[at - 1]
+        at -= 1
+    ranks[at].slot = slot
+    ranks[at].weight = weight
+    return min(count + 1, limit)
+
+
+cdef double latency_quantile(const uint32_t* latencies, double quantile) noexcept nogil:
+    """Seconds within which so many of the responses came, as if they were spread evenly within a bucket; 0 without any."""
+    cdef int64_t total = 0
+    cdef double wanted
+    cdef double below = 0
+    cdef double lower = 0
+    cdef double upper
+    cdef int i
+    for i in range(ROUTE_BUCKETS):
+        total += latencies[i]
+    if total == 0:
+        return 0
+    wanted = quantile * total
+    for i in range(ROUTE_BUCKETS):
+        upper = <double>(<uint64_t>1 << (ROUTE_FIRST_BOUND + i)) / 1e9
+        if latencies[i] and below + latencies[i] >= wanted:
+            return lower + (upper - lower) * (wanted - below) / latencies[i]
+        below += latencies[i]
+        lower = upper
+    return lower
+
+
+def latency_at(latencies, double quantile):
+    """Seconds within which the fraction `quantile` of the responses came that `RouteSnapshot.read` has counted."""
+    cdef uint32_t counts[ROUTE_BUCKETS]
+    cdef int i
+    if len(latencies) != ROUTE_BUCKETS or not 0 <= quantile <= 1:
+        raise ValueError("not the counts of latencies, or no fraction")
+    for i in range(ROUTE_BUCKETS):
+        counts[i] = latencies[i]
+    return latency_quantile(counts, quantile)
