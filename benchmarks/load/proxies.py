@@ -83,7 +83,7 @@ class Fastrouter(Proxy):
 
     def command(self) -> list[str]:
         return [
-            *(_fastrouter_executable(), "run", "--listen", f"127.0.0.1:{self.port}"),
+            *(_fastrouter_executable(), "run", "--no-admin", "--listen", f"127.0.0.1:{self.port}"),
             *("--route", f"{HOST}={','.join(self.backends)}"),
             *("--access-log", str(self.access_log), "--workers", "1"),
         ]

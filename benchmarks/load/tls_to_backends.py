@@ -69,7 +69,7 @@ class _SecureFastrouter(Fastrouter):
         return [
             # Without a gorouter.yml the system's authorities are the ones it trusts.
             *("env", f"SSL_CERT_FILE={self.workdir.parent}/authority.pem"),
-            *(executable, "run", "--listen", f"127.0.0.1:{self.port}", "--routes", str(routes)),
+            *(executable, "run", "--no-admin", "--listen", f"127.0.0.1:{self.port}", "--routes", str(routes)),
             *("--access-log", str(self.access_log), "--workers", "1"),
         ]
 

@@ -113,3 +113,36 @@ def test_problems(admin: AdminClient, path: str, status: int, detail: str) -> No
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json")
     problem: dict[str, Any] = reply.document
     assert (problem["status"], problem["detail"], problem["type"]) == (status, detail, "about:blank")
+
+
+def test_the_document_describes_itself(admin: AdminClient) -> None:
+    document = admin.get("/v1/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    schemas = document["components"]["schemas"]
+    assert references_of(document) <= {f"#/components/schemas/{name}" for name in schemas}
+    # What a query may have is told as parameters.
+    assert not [name for name in schemas if name.endswith("Query")]
+    (routes,) = [operation for operation in operations if operation["operationId"] == "get_routes"]
+    assert [parameter["name"] for parameter in routes["parameters"]] == [
+        *("filter", "app", "state", "sort", "limit", "cursor"),
+    ]
+
+
+def references_of(value: Any) -> set[str]:
+    """Every reference in a document."""
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*map(references_of, value.values()))
+    return set().union(*map(references_of, value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize("path", ["/v1/overview", "/v1/routes", "/v1/routes/a.test", "/v1/apps", "/v1/workers"])
+def test_answers_have_the_fields_of_the_document(admin: AdminClient, path: str) -> None:
+    document = admin.get("/v1/openapi.json")
+    shown = path.replace("a.test", "{route}")
+    answer = document["paths"][shown]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    schema = document["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
+    assert set(admin.get(path)) == set(schema["properties"]) == set(schema["required"])

@@ -149,6 +149,17 @@ def test_a_successor_has_the_place_and_what_drains(
     assert not place.exists()
 
 
+def test_the_demo_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    demo = LoggingProcess("demo", "--listen", "127.0.0.1:0", access_log=tmp_path / "access.log")
+    try:
+        admin = admin_of(demo)
+        assert admin.get("/v1/nats")["connected"] is True
+        wait_for(lambda: admin.get("/v1/routes?filter=demo.localhost")["items"] or None, "the route")
+    finally:
+        demo.stop()
+
+
 def found(directory: Path, pid: int | None = None) -> str:
     """What `find_socket` says to another process."""
     statement = f"from fastrouter.net.admin_socket import find_socket; print(find_socket({pid}))"

@@ -147,6 +147,18 @@ BROKEN: dict[str, tuple[str, dict[str, str]]] = {
             "debug_addr": "port 8080 is taken by port: each listener needs a port of its own",
         },
     ),
+    "the admin API": (
+        "admin: {{listen: '0.0.0.0:8081', tokens: [{{token_file: {none}/token}}], routes_file: {here}}}\n",
+        {
+            "admin.tokens[0].token_file": "open {none}/token: no such file or directory",
+            "admin.listen": "0.0.0.0:8081 is not on loopback: there the admin API is served with admin.tls only",
+            "admin.routes_file": "open {here}: is a directory",
+        },
+    ),
+    "a port of the admin API": (
+        "admin: {listen: '127.0.0.1:8081', tokens: [{token: 0123456789abcdef}]}\n",
+        {"admin.listen": "port 8081 is taken by port: each listener needs a port of its own"},
+    ),
     "what Gorouter panics of": (
         "logging: {level: loud}\nroute_services_hairpinning_allowlist: [a b]\nport: 8080\n",
         {

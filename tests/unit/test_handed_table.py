@@ -19,6 +19,7 @@ from fastrouter.registry.endpoint import ModificationTag
 from fastrouter.registry.handed_table import (
     REQUEST,
     Handed,
+    HandedEnd,
     HandedEndpoint,
     HandedMember,
     HandedRoute,
@@ -394,9 +395,17 @@ async def need_not() -> None:
     pass
 
 
-async def received(line: socket.socket) -> list[Any]:
+async def received_with_end(line: socket.socket) -> list[Any]:
     async with asyncio.timeout(TIMEOUT):
         return [handed async for part in receive_table(line) for handed in part]
+
+
+async def received(line: socket.socket) -> list[Any]:
+    """The table without its end, which comes once, and last."""
+    *table, end = await received_with_end(line)
+    assert end == HandedEnd()
+    assert HandedEnd not in map(type, table)
+    return table
 
 
 class TestLine:
@@ -409,6 +418,15 @@ class TestLine:
         offer = asyncio.create_task(offer_table(lines[0], need_not, lambda: iter(())))
         assert await received(lines[1]) == []
         assert await offer
+
+    async def test_the_end_says_what_drains(self, lines: Lines) -> None:
+        offer = asyncio.create_task(offer_table(lines[0], need_not, lambda: iter(()), lambda: ["10.0.0.1:80"]))
+        handed = await received_with_end(lines[1])
+        assert handed == [HandedEnd(("10.0.0.1:80",))]
+        assert await offer
+        adoption = Adoption(Router().registry, lambda _number, _ago: None)
+        adoption.take(handed[0])
+        assert adoption.draining == ("10.0.0.1:80",)
 
     async def test_the_predecessor_catches_up_before_it_looks(self, lines: Lines) -> None:
         steps = []

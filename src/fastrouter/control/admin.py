@@ -71,7 +71,12 @@ class Admin:
         try:
             self._socket = AdminSocket(options.socket, is_successor=is_successor)
         except OSError as error:
-            raise self._failure(f"cannot serve the admin API at {error.filename}: {error.strerror}") from error
+            failure = self._failure(f"cannot serve the admin API at {error.filename}: {error.strerror}")
+            if options.socket is None and options.listen is None:
+                # Nobody has named a place, and the router serves without it.
+                self._process = None
+                return
+            raise failure from error
         if options.listen is not None:
             self._bind_tcp(options.listen)
         address = self.address()

@@ -31,6 +31,8 @@ _SENT_AHEAD = 1024 * 1024
 _MAX_UNSENT = 64 * 1024 * 1024
 # Seconds between two looks at whether it has taken what was sent to it.
 _SENT_POLL = 0.01
+# Seconds between two pieces of the table: a request that comes meanwhile needs several turns of the loop.
+_TABLE_REST = 0.002
 # Seconds that it has to stop by itself.
 _STOP_GRACE = 1.0
 # Calls that are worked on at a time; the admin process has a lower limit of its own.
@@ -145,6 +147,7 @@ class AdminProcess:
             self._on_channel_fault(error)
 
     async def _until_taken(self) -> None:
+        await asyncio.sleep(_TABLE_REST)
         # Channels have no event for this.
         while self._channel is not None and self._channel.unsent > _SENT_AHEAD:  # noqa: ASYNC110
             await asyncio.sleep(_SENT_POLL)

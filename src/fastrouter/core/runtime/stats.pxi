@@ -1,6 +1,7 @@
 # Stats: the counters of all workers, in memory that all processes of the router share (ADR 11).
 #
-#   per worker: counters, histograms | per slot: in flight (sum), failure mark, last failure, use mark | per worker and slot: in flight
+#   per worker: counters, histograms | per slot: in flight (sum), failure mark, last failure, use mark
+#   per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
 # also kept, because `max_conns` must hold at the moment a request is sent. Only this sum is changed atomically. When a worker
