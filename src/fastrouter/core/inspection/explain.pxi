@@ -95,6 +95,7 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
     cdef list chosen = []
     cdef Endpoint sticky = None
     cdef bint forgets_marks = False
+    cdef bytes error
     cdef dict told
     visits = trip.service is not None
     if goes_on and not visits:
@@ -103,10 +104,11 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         chosen = possible_choices(exchange, &forgets_marks)
         if not chosen:
             trip.respond_unserved(exchange)
+    error = exchange.response.router_error
     key = "" if route is None else route_key(route.uri)
     told = {
         "status": exchange.response.status,
-        "router_error": "" if exchange.response.router_error is None else exchange.response.router_error.decode("utf-8", "replace"),
+        "router_error": "" if error is None else error.decode("utf-8", "replace"),
         "message": body_of(side.written),
         "route": "" if route is None else route.uri,
         "host": key.partition("/")[0],

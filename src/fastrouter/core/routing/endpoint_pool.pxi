@@ -92,7 +92,10 @@ cdef class EndpointPool:
         return None if i < 0 else <Endpoint>self.endpoints[i]
 
     cdef Py_ssize_t _next_in_turn(self, Exchange exchange, Settings settings) noexcept:
-        """Where the next endpoint from the exchange's cursor on is: the pool's moves by one per request, its own by one per attempt."""
+        """Where the next endpoint from the exchange's cursor on is (spec 5.2.2); -1: there is none.
+
+        The pool's cursor moves by one per request, the exchange's own by one per attempt.
+        """
         cdef Py_ssize_t start = exchange.round_trip.cursor
         cdef Py_ssize_t at
         cdef bint forgets_marks

@@ -10,7 +10,7 @@ cdef bint sticks(Exchange exchange) noexcept:
 
 
 cdef list possible_choices(Exchange exchange, bint* forgets_marks):
-    """The endpoints of which `EndpointPool.select` takes one for this attempt: several where chance decides; none: there is none."""
+    """The endpoints of which `EndpointPool.select` takes one for this attempt, several where chance decides; or none."""
     cdef EndpointPool pool = exchange.round_trip.pool
     cdef Settings settings = exchange.plane.settings
     cdef bint is_local = settings.prefers_local and exchange.round_trip.attempt <= 1
