@@ -129,7 +129,7 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         "forgets_marks": bool(forgets_marks),
         "endpoints": 0 if route is None else PyList_GET_SIZE(route.endpoints),
         "candidates": [],
-        "chosen": [endpoint.address for endpoint in chosen],
+        "chosen": [endpoint.address for endpoint in chosen[:SHOWN_CANDIDATES_MAX]],
     }
     if route is not None:
         told["algorithm"] = route.algorithm or settings.balancing_algorithm
@@ -158,7 +158,7 @@ cdef dict candidate_of(Exchange exchange, Endpoint endpoint, list chosen, Endpoi
         verdict = "not_asked"
     elif endpoint in chosen:
         verdict = "chosen" if len(chosen) == 1 else "by_chance"
-    elif endpoint not in pool.endpoints:
+    elif pool is not exchange.round_trip.route and endpoint not in pool.endpoints:
         verdict = "other_instance"
     elif sticky is not None and (sticky in chosen or exchange.request.must_stick):
         verdict = "full" if endpoint is sticky else "not_sticky"

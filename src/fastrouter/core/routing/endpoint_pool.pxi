@@ -105,6 +105,9 @@ cdef class EndpointPool:
             start = self.next_turn()
             if start < 0:
                 start = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>PyList_GET_SIZE(self.endpoints))
+                if self.is_closed(<Endpoint>PyList_GET_ITEM(self.endpoints, start)):
+                    self.cursor = start
+                    start = self.next_turn()
             self.cursor = start
         at = choose_in_turn(self, settings, start, settings.prefers_local and exchange.round_trip.attempt <= 1, &forgets_marks)
         exchange.round_trip.set_cursor(start if at < 0 else at + 1)
