@@ -238,15 +238,21 @@ class Workers:
                 slot.channel.send_message(ReplaceAccessLog(), [descriptor])
 
     def offer_inspection(self, take: Callable[[int, socket.socket], object]) -> None:
-        """Give `take` the number of each worker and a socket over which it answers questions (ipc.inspection).
+        """Give `take` the number of each worker, now or when it starts, and a socket over which it answers questions.
 
-        It gets those of workers that run now, and of those that are started later, and owns them. When this is called
-        again, for a new admin process, workers close their ends of the earlier ones.
+        `take` owns it. When this is called again, for a new admin process, workers close their ends of earlier ones.
         """
         self._take_inspection_end = take
         for slot in self._slots:
-            if slot.channel is not None:
-                take(slot.index, inspect_over(slot.channel))
+            self._offer_inspection_of(slot, slot.channel)
+
+    def _offer_inspection_of(self, slot: _WorkerSlot, channel: Channel | None) -> None:
+        if self._take_inspection_end is None or channel is None:
+            return
+        try:
+            self._take_inspection_end(slot.index, inspect_over(channel))
+        except OSError as error:
+            self._logger.error("inspection-not-possible", name=slot.name, error=error_text(error))
 
     def degrade(self) -> None:
         """Have all workers, and those that will take their places, respond to health checks with 503."""
@@ -329,8 +335,7 @@ class Workers:
         channel.send_message(begin, self._begin_descriptors)
         for frame in encode_changes(self._snapshot()):
             channel.send(frame)
-        if self._take_inspection_end is not None:
-            self._take_inspection_end(slot.index, inspect_over(channel))
+        self._offer_inspection_of(slot, channel)
         channel.send_message(TableEnd())
         if self._is_degraded:
             channel.send_message(Degrade())

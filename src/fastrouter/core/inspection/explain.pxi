@@ -95,6 +95,7 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
     cdef list chosen = []
     cdef Endpoint sticky = None
     cdef bint forgets_marks = False
+    cdef bytes error
     cdef dict told
     visits = trip.service is not None
     if goes_on and not visits:
@@ -103,10 +104,11 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         chosen = possible_choices(exchange, &forgets_marks)
         if not chosen:
             trip.respond_unserved(exchange)
+    error = exchange.response.router_error
     key = "" if route is None else route_key(route.uri)
     told = {
         "status": exchange.response.status,
-        "router_error": "" if exchange.response.router_error is None else exchange.response.router_error.decode("utf-8", "replace"),
+        "router_error": "" if error is None else error.decode("utf-8", "replace"),
         "message": body_of(side.written),
         "route": "" if route is None else route.uri,
         "host": key.partition("/")[0],
@@ -127,7 +129,7 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         "forgets_marks": bool(forgets_marks),
         "endpoints": 0 if route is None else PyList_GET_SIZE(route.endpoints),
         "candidates": [],
-        "chosen": [endpoint.address for endpoint in chosen],
+        "chosen": [endpoint.address for endpoint in chosen[:SHOWN_CANDIDATES_MAX]],
     }
     if route is not None:
         told["algorithm"] = route.algorithm or settings.balancing_algorithm
@@ -157,7 +159,7 @@ cdef dict candidate_of(Exchange exchange, Endpoint endpoint, list chosen, Endpoi
         verdict = "not_asked"
     elif endpoint in chosen:
         verdict = "chosen" if len(chosen) == 1 else "by_chance"
-    elif endpoint not in pool.endpoints:
+    elif pool is not exchange.round_trip.route and endpoint not in pool.endpoints:
         verdict = "other_instance"
     elif sticky is not None and (sticky in chosen or exchange.request.must_stick):
         verdict = "full" if endpoint is sticky else "not_sticky"

@@ -112,7 +112,10 @@ cdef class EndpointPool:
         return None if i < 0 else <Endpoint>self.endpoints[i]
 
     cdef Py_ssize_t _next_in_turn(self, Exchange exchange, Settings settings) noexcept:
-        """Where the next endpoint from the exchange's cursor on is: the pool's moves by one per request, its own by one per attempt."""
+        """Where the next endpoint from the exchange's cursor on is (spec 5.2.2); -1: there is none.
+
+        The pool's cursor moves by one per request, the exchange's own by one per attempt.
+        """
         cdef Py_ssize_t start = exchange.round_trip.cursor
         cdef Py_ssize_t at
         cdef bint forgets_marks
@@ -122,6 +125,9 @@ cdef class EndpointPool:
             start = self.next_turn()
             if start < 0:
                 start = <Py_ssize_t>((<const uint32_t*>random_bytes(4))[0] % <uint32_t>PyList_GET_SIZE(self.endpoints))
+                if self.is_closed(<Endpoint>PyList_GET_ITEM(self.endpoints, start)):
+                    self.cursor = start
+                    start = self.next_turn()
             self.cursor = start
         at = choose_in_turn(self, settings, start, settings.prefers_local and exchange.round_trip.attempt <= 1, &forgets_marks)
         exchange.round_trip.set_cursor(start if at < 0 else at + 1)

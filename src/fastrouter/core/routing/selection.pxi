@@ -10,13 +10,14 @@ cdef bint sticks(Exchange exchange) noexcept:
 
 
 cdef list possible_choices(Exchange exchange, bint* forgets_marks):
-    """The endpoints of which `EndpointPool.select` takes one for this attempt: several where chance decides; none: there is none."""
+    """The endpoints of which `EndpointPool.select` takes one for this attempt, several where chance decides; or none."""
     cdef EndpointPool pool = exchange.round_trip.pool
     cdef Settings settings = exchange.plane.settings
     cdef bint is_local = settings.prefers_local and exchange.round_trip.attempt <= 1
-    cdef bint forgets
+    cdef bint is_first
     cdef Endpoint endpoint
     cdef Py_ssize_t start, at
+    cdef Py_ssize_t last = -1
     cdef list places = []
     cdef int slot
     if sticks(exchange):
@@ -32,11 +33,19 @@ cdef list possible_choices(Exchange exchange, bint* forgets_marks):
         choose_least_busy(pool, settings, is_local, places)
     else:
         start = exchange.round_trip.cursor if exchange.round_trip.cursor >= 0 else pool.next_turn()
-        for at in range(PyList_GET_SIZE(pool.endpoints)) if start < 0 else (start,):
-            at = choose_in_turn(pool, settings, at, is_local, &forgets)
-            forgets_marks[0] = forgets_marks[0] or forgets
-            if at >= 0 and at not in places:
-                places.append(at)
+        is_first = start < 0
+        start = max(start, 0)
+        # Where the first request begins is decided by chance, so any endpoint that is the next from somewhere may be taken.
+        while PyList_GET_SIZE(places) < SHOWN_CANDIDATES_MAX:
+            at = choose_in_turn(pool, settings, start, is_local, forgets_marks)
+            if at <= last:
+                # There is none, or the circle is closed.
+                break
+            places.append(at)
+            if not is_first:
+                break
+            last = at
+            start = at + 1
     return [pool.endpoints[at] for at in places]
 
 
@@ -92,6 +101,8 @@ cdef Py_ssize_t choose_least_busy(EndpointPool pool, Settings settings, bint is_
     cdef list equals_local = None if equals is None else []
     cdef uint32_t ties = 0
     cdef uint32_t local_ties = 0
+    cdef int least = 0
+    cdef int least_local = 0
     cdef Py_ssize_t i
     for i in range(PyList_GET_SIZE(pool.endpoints)):
         endpoint = <Endpoint>PyList_GET_ITEM(pool.endpoints, i)
@@ -101,13 +112,13 @@ cdef Py_ssize_t choose_least_busy(EndpointPool pool, Settings settings, bint is_
             best = endpoint
             at = i
         if equals is not None:
-            note_equal(equals, pool, i, best)
+            note_equal(equals, i, endpoint.total_in_flight[0], &least)
         if is_local and endpoint.availability_zone == settings.zone:
             if is_better(endpoint, best_local, &local_ties):
                 best_local = endpoint
                 local_at = i
             if equals is not None:
-                note_equal(equals_local, pool, i, best_local)
+                note_equal(equals_local, i, endpoint.total_in_flight[0], &least_local)
     if best_local is None:
         return at
     if equals is not None:
@@ -115,12 +126,12 @@ cdef Py_ssize_t choose_least_busy(EndpointPool pool, Settings settings, bint is_
     return local_at
 
 
-cdef int note_equal(list equals, EndpointPool pool, Py_ssize_t at, Endpoint best) except -1:
-    """Keep the places of those that have as few requests in flight as `best`, which has just been compared with `at`."""
-    cdef int64_t least = best.total_in_flight[0]
-    cdef Py_ssize_t i
-    equals[:] = [i for i in equals if (<Endpoint>pool.endpoints[i]).total_in_flight[0] == least]
-    if (<Endpoint>pool.endpoints[at]).total_in_flight[0] == least:
+cdef int note_equal(list equals, Py_ssize_t at, int in_flight, int* least) except -1:
+    """Keep the place of an endpoint in `equals` if none of those before it, who had `least`, has fewer requests in flight."""
+    if PyList_GET_SIZE(equals) == 0 or in_flight < least[0]:
+        equals.clear()
+        least[0] = in_flight
+    if in_flight == least[0]:
         equals.append(at)
     return 0
 
