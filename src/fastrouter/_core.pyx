@@ -18,7 +18,7 @@ from cpython.unicode cimport (
 from libc.errno cimport EADDRNOTAVAIL, EAGAIN, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
-from libc.string cimport memchr, memcmp, memcpy, memmove, strlen
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.unistd cimport close
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t
@@ -156,6 +156,12 @@ include "core/routing/route_waits.pxi"
 
 include "core/access_log/access_fields.pxi"
 include "core/access_log/access_record.pxi"
+include "core/access_log/bounded_record.pxi"
+
+include "core/metron/protobuf.pxi"
+include "core/metron/http_start_stop.pxi"
+include "core/metron/datagram_runs.pxi"
+include "core/metron/metron.pxi"
 
 include "core/request/failures.pxi"
 include "core/request/sides.pxi"

@@ -133,11 +133,11 @@ class Router:
             logger,
             self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
-            observe_latency=registration_latency.observe,
+            observe_latency=self._on_registration,
+            on_unregistration=self._on_unregistration,
             on_number_reused=self._shared.clear_mark,
             **options.registry,
         )
-        self._pruning = Pruning(self._registry, options.prune_interval)
         self._observation = Observation(
             options,
             logger,
@@ -149,6 +149,7 @@ class Router:
             workers=self._workers,
             bus=lambda: self._bus,
         )
+        self._pruning = Pruning(self._registry, options.prune_interval, self._observation.on_prune_pass)
         self._listeners = ClientListeners(
             options, logger, self._predecessor.listeners, on_failure=lambda: self._end(_Ending.DRAIN)
         )
@@ -271,6 +272,7 @@ class Router:
             self._bus = await self._connect_bus(options.bus)
         if options.routing_api is not None:
             self._route_fetcher = await self._connect_routing_api(options.routing_api)
+        await self._observation.connect_metron()
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)
@@ -396,6 +398,7 @@ class Router:
             log_level=int(self._logger.level),
             log_timestamps=self._logger.timestamps,
             access_log=self._options.access_log,
+            metron=self._observation.metron,
         )
         self._workers.start(begin, [self._shared.descriptor, *log_descriptors], self._registry.snapshot)
 
@@ -408,6 +411,12 @@ class Router:
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # What one worker has seen of the endpoint holds for all workers.
         self._registry.prune_endpoint(uri, address)
+
+    def _on_registration(self, milliseconds: float) -> None:
+        self._observation.on_registration(milliseconds)
+
+    def _on_unregistration(self, component: str) -> None:
+        self._observation.on_unregistration(component)
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended

@@ -101,10 +101,13 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
             return ""
         return texts[FIXED_TEXTS + self.tag_names.index(name)]
 
-    def introduction(self, texts: Sequence[str], component_row: int, source_row: int) -> Introduce:
+    def introduction(
+        self, texts: Sequence[str], component_row: int, source_row: int, envelope_tags: bytes
+    ) -> Introduce:
         """Return the change that introduces this endpoint to the workers; `texts` is what `texts` has returned.
 
-        The rows are those of its tags `component` and `source_id` in the histograms of the workers.
+        The rows are those of its tags `component` and `source_id` in the histograms of the workers; `envelope_tags` are
+        its tags for the agent.
         """
         host, _, port = self.address.rpartition(":")
         return Introduce(
@@ -122,6 +125,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
             self.tag("component", texts),
             component_row,
             source_row,
+            envelope_tags,
         )
 
     def log_fields(self, uri: str, texts: Sequence[str]) -> dict[str, object]:

@@ -79,6 +79,7 @@ class TableApplier:
             availability_zone=change.availability_zone,
             process_id=change.process_id,
             component=change.component,
+            envelope_tags=change.envelope_tags,
         )
         if self.stats is not None:
             self._share(endpoint, change, self.stats)
