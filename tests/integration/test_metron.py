@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from .gorouter_process import GorouterProcess, register, unregister
 from .nats_server import RawNatsClient
 from .raw_backend import AnsweringBackend
 from .router_process import START_PATIENCE, wait_for
+from .routing_api_servers import RoutingAPIFixture
 
 APP = "0b1c7a52-8c38-4bd2-9d1c-1c0c4b9a6a11"
 TAGS = {"component": "dea-7", "source_id": APP, "app_name": "täst"}
@@ -257,6 +259,27 @@ class TestRouter:
             assert each.event["unit"] == "ms"
             assert each.event["value"] == int(each.event["value"])
             assert 10_000 <= each.event["value"] <= 10_001 + 1000 * (time.monotonic() - begun)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[RoutingAPIFixture]:
+    fixture = RoutingAPIFixture(str(tmp_path / "uaa.pem"))
+    yield fixture
+    fixture.close()
+
+
+def test_errors_at_the_routing_api_are_told_of_at_once(
+    start_gorouter: StartGorouter, agent: Agent, servers: RoutingAPIFixture
+) -> None:
+    router = started(start_gorouter, agent, **servers.keys())
+    router.wait_for_event("Successfully-subscribed-to-routing-api-event-stream")
+    servers.api.disconnect()
+    assert agent.wait_for_named("subscribe_events_errors").event["delta"] == 1
+    # The token that is kept is refused, and there is no other.
+    servers.uaa.answers.extend([(401, b"")] * 100)
+    servers.api.refused = {"token-1", "token-2"}
+    servers.api.disconnect()
+    assert agent.wait_for_named("token_fetch_errors").event["delta"] == 1
 
 
 def test_an_agent_may_come_later(

@@ -128,13 +128,14 @@ class Router:
         )
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
+        self._observation: Observation
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
             self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
-            observe_latency=self._on_registration,
-            on_unregistration=self._on_unregistration,
+            observe_latency=lambda milliseconds: self._observation.on_registration(milliseconds),  # noqa: PLW0108 made later
+            on_unregistration=lambda component: self._observation.on_unregistration(component),  # noqa: PLW0108 likewise
             on_number_reused=self._shared.clear_mark,
             **options.registry,
         )
@@ -344,7 +345,13 @@ class Router:
         # With an HTTP client, which takes 200 ms, for few.
         from fastrouter.routing_api.route_fetcher import RouteFetcher, RouteFetcherError  # noqa: PLC0415
 
-        fetcher = RouteFetcher(options, self._logger, self._registry, until_sent=self._workers.until_sent)
+        fetcher = RouteFetcher(
+            options,
+            self._logger,
+            self._registry,
+            until_sent=self._workers.until_sent,
+            count_error=self._observation.count_error,
+        )
         try:
             await fetcher.connect()
         except RouteFetcherError as error:
@@ -411,12 +418,6 @@ class Router:
     def _prune_endpoint(self, uri: str, address: str) -> None:
         # What one worker has seen of the endpoint holds for all workers.
         self._registry.prune_endpoint(uri, address)
-
-    def _on_registration(self, milliseconds: float) -> None:
-        self._observation.on_registration(milliseconds)
-
-    def _on_unregistration(self, component: str) -> None:
-        self._observation.on_unregistration(component)
 
     def _is_pruning_suspended(self) -> bool:
         return self._bus is not None and self._bus.is_pruning_suspended

@@ -12,6 +12,7 @@ from fastrouter.ipc.messages import MetronOptions
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger
+from fastrouter.metron.options import AgentError
 from fastrouter.net.address import Address
 from fastrouter.net.handover import DEBUG, METRICS, InheritedListeners, NamedListener
 from fastrouter.observe.debug_server import new_debug_server
@@ -116,7 +117,7 @@ class Observation:
         if options is None:
             return
         # With protobuf, for routers that have an agent.
-        from fastrouter.metron.agent import ORIGIN, Agent, AgentError, find_agent  # noqa: PLC0415
+        from fastrouter.metron.agent import ORIGIN, Agent, find_agent  # noqa: PLC0415
         from fastrouter.metron.reporter import Reporter  # noqa: PLC0415
 
         try:
@@ -153,6 +154,11 @@ class Observation:
         """Note a message that takes an endpoint back."""
         if self._reporter is not None:
             self._reporter.on_unregistration(component)
+
+    def count_error(self, name: str) -> None:
+        """Note an error of the routing API's client, by the name of its counter."""
+        if self._reporter is not None:
+            self._reporter.count_error(name)
 
     def on_prune_pass(self) -> None:
         """Note that a pruning pass is over."""

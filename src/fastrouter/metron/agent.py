@@ -5,6 +5,7 @@ import time
 from typing import NamedTuple
 
 from fastrouter.metron.envelopes import counter_envelope, value_envelope
+from fastrouter.metron.options import AgentError, check_address
 
 # What all envelopes say they come from: Gorouter's name for its job.
 ORIGIN = "gorouter"
@@ -15,23 +16,6 @@ class AgentAddress(NamedTuple):
 
     host: str
     port: int
-
-
-class AgentError(Exception):
-    """The agent's address is none, or is not found; the text is Gorouter's."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"Failed to initialize dropsonde: {reason}")
-
-
-def check_address(address: str) -> tuple[str, str]:
-    """Return host and port of `address`, as they stand there. Raises AgentError."""
-    if not address:
-        raise AgentError("destination variable not set")
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        raise AgentError(f"address {address}: missing port in address")
-    return host.removeprefix("[").removesuffix("]"), port
 
 
 def find_agent(address: str) -> AgentAddress:

@@ -19,3 +19,20 @@ class AgentOptions:
     sends_server_events: bool = False
     sends_client_events: bool = False
     has_records: bool = False
+
+
+class AgentError(Exception):
+    """The agent's address is none, or is not found; the text is Gorouter's."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Failed to initialize dropsonde: {reason}")
+
+
+def check_address(address: str) -> tuple[str, str]:
+    """Return host and port of `address`, as they stand there. Raises AgentError."""
+    if not address:
+        raise AgentError("destination variable not set")
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        raise AgentError(f"address {address}: missing port in address")
+    return host.removeprefix("[").removesuffix("]"), port

@@ -66,6 +66,10 @@ class Reporter(BackgroundTask):
         """Tell of a message that takes an endpoint back."""
         self._agent.send_counter(_with_component("unregistry_message", component), 1)
 
+    def count_error(self, name: str) -> None:
+        """Tell of an error that has a counter."""
+        self._agent.send_counter(name, 1)
+
     def on_prune_pass(self) -> None:
         """Tell how many routes there are."""
         self._agent.send_value("total_routes", float(len(self._registry)), "")
