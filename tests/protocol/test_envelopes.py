@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dropsonde import CLIENT, SERVER, Envelope, read_envelope, uuid_halves
-from fastrouter._core import AccessLog, Endpoint, Metron, RouteServices, Settings
+from fastrouter._core import AccessLog, DataPlane, Endpoint, Metron, RouteServices, RouteTable, Settings
 from fastrouter.metron.envelopes import envelope_tags
 
 from .conversation import Conversation
@@ -417,3 +417,11 @@ class TestAgent:
                 names = [read_envelope(agent.recv(65536)).event["name"] for _ in range(4)]
                 assert names == ["route_lookup_time", "route_lookup_time", "latency", "gorouter_time"]
             conversation.end()
+
+
+def test_all_logs_have_the_same_headers() -> None:
+    """A request keeps the values of one list of headers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ours:
+        metron = Metron(ours.fileno(), origin="gorouter", log=AccessLog(ignore, extra_headers=("a",)))
+        with pytest.raises(ValueError, match="the same extra headers"):
+            DataPlane(RouteTable(), None, AccessLog(ignore, extra_headers=("b",)), metron=metron)
