@@ -311,6 +311,7 @@ class Router:
         if self._listeners.named:
             await self._workers.listen(self._listeners.named)
         self._router_logger.info("gorouter.started")
+        self._observation.on_started()
         self._health.set_healthy()
         if self._predecessor.is_there:
             # Not earlier: until now the predecessor, which is healthy, has responded to these requests.

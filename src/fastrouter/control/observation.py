@@ -70,6 +70,11 @@ class Observation:
         """Begin to look at the process every few seconds."""
         self._monitor.start()
 
+    def on_started(self) -> None:
+        """Note that the router serves from now on."""
+        if self._reporter is not None:
+            self._reporter.on_started()
+
     async def serve_debug(self) -> None:
         """Serve the debug server, if there is to be one and it can be."""
         if not self._options.debug_address:
@@ -140,7 +145,8 @@ class Observation:
             self._shared.stats,
             self._registry,
             self._monitor,
-            registration_muzzle=options.registration_muzzle,
+            # In Gorouter this time begins together with the delay of the start.
+            registration_muzzle=max(0.0, options.registration_muzzle - self._options.start_delay),
         )
         self._reporter.start()
 

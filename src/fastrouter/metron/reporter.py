@@ -1,6 +1,7 @@
 """What the router as a whole tells the agent: counters every five seconds, values when they are there (spec 7.5)."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 
@@ -34,7 +35,7 @@ _APP_PREFIX = "dea-"
 class Reporter(BackgroundTask):
     """Tells `agent` of the router from `start` on.
 
-    `registration_muzzle` is seconds from the start in which registrations are not timed: routes that were there before
+    Registrations are not timed until `registration_muzzle` seconds behind `on_started`: routes that were there before
     are registered then.
     """
 
@@ -46,7 +47,8 @@ class Reporter(BackgroundTask):
         self._stats = stats
         self._registry = registry
         self._monitor = monitor
-        self._unmuzzled_at = time.monotonic() + registration_muzzle
+        self._registration_muzzle = registration_muzzle
+        self._unmuzzled_at = math.inf
         # By name, as they were told.
         self._told: dict[str, int] = {}
         monitor.on_interval.append(self._send_measurements)
@@ -56,6 +58,10 @@ class Reporter(BackgroundTask):
         super().stop()
         self._send_counters()
         self._agent.close()
+
+    def on_started(self) -> None:
+        """Note that the router serves from now on."""
+        self._unmuzzled_at = time.monotonic() + self._registration_muzzle
 
     def on_registration(self, milliseconds: float) -> None:
         """Tell how long ago the update was that an endpoint, which is new, was registered for."""
