@@ -68,16 +68,16 @@ cdef class Metron:
         """An attempt has a response, whose Content-Length is `length` (-1: none), or has failed: both are 0 then."""
         cdef Request request = exchange.request
         cdef RoundTrip trip = exchange.round_trip
-        cdef int64_t started_ns = trip.attempt_ns
         cdef int64_t offset_ns = request.received_wall_ns - request.received_ns
-        cdef int64_t now_ns = monotonic_ns() + offset_ns
+        cdef int64_t now_ns
         cdef Py_ssize_t begun
         if not self.sends_client_events or not self.is_wanted():
             return 0
+        now_ns = monotonic_ns() + offset_ns
         self._begin()
         try:
             begun = self._begin_envelope(self.event_start, now_ns)
-            put_start_stop(exchange, PEER_CLIENT, started_ns + offset_ns, now_ns, status, length)
+            put_start_stop(exchange, PEER_CLIENT, trip.attempt_ns + offset_ns, now_ns, status, length)
             self._end_envelope(begun)
         finally:
             self._end()
