@@ -34,12 +34,13 @@ IMPORTS = {
     "bus": "logs process registry tls",
     "routing_api": "logs process registry tls",
     "observe": "_core logs net process registry tls",
+    "metron": "_core observe process registry",
     "admin": "_core ipc logs process tls",
-    "control": "_core bus ipc logs net observe process registry routing_api tls",
+    "control": "_core bus ipc logs metron net observe process registry routing_api tls",
     "testing": "_core net registry tls",
     "demo": "bus control logs net observe process",
-    "cli": "_core bus config control demo gotemplate ipc logs net observe process registry route_services routing_api "
-    "tls",
+    "cli": "_core bus config control demo gotemplate ipc logs metron net observe process registry route_services "
+    "routing_api tls",
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # Lines of a file of ours; one that has more holds more than one noun, but for those with a reason.
@@ -186,9 +187,9 @@ def test_a_part_can_be_read_at_a_stretch() -> None:
 
 def test_a_worker_loads_nothing_that_only_the_control_process_needs() -> None:
     loaded = modules_after("import fastrouter.worker.process")
-    theirs = {"bus", "cli", "config", "control", "demo", "observe", "registry"}
+    theirs = {"bus", "cli", "config", "control", "demo", "metron", "observe", "registry"}
     assert loaded.isdisjoint({f"fastrouter.{name}" for name in theirs})
-    assert loaded.isdisjoint({"aiohttp", "click", "cryptography", "nats", "yaml"})
+    assert loaded.isdisjoint({"aiohttp", "click", "cryptography", "google.protobuf", "nats", "yaml"})
 
 
 def test_importing_the_package_imports_nothing() -> None:

@@ -303,6 +303,7 @@ class Endpoint:
         availability_zone: str = "",
         process_id: str = "",
         component: str = "",
+        envelope_tags: bytes = b"",
     ) -> None: ...
 
 class EndpointPool:
@@ -358,7 +359,8 @@ class AccessLog:
 
     `sink` gets bytes ending in a newline: at 64 KiB, and from the tick at most 0.5 s after the first line.
     It must not block and must not raise. `extra_fields` are of spec 6.2, others are ignored; `extra_headers` are names of
-    request headers. `logs_refused` gives lines to requests that came to no handler. `hides_forwarded_for`, `hides_source` and `redaction` (of the queries of GET requests) leave out what must
+    request headers. `logs_refused` gives lines to requests that came to no handler. What it makes for a Metron is cut (spec 6.3),
+    with `has_whole` only where the whole record, which another log has, is too long. `hides_forwarded_for`, `hides_source` and `redaction` (of the queries of GET requests) leave out what must
     not be kept. Raises ValueError for a redaction that is none.
     """
 
@@ -367,12 +369,39 @@ class AccessLog:
         sink: Callable[[bytes], None],
         *,
         is_json: bool = False,
+        has_whole: bool = False,
         logs_refused: bool = False,
         extra_fields: Iterable[str] = (),
         extra_headers: Iterable[str] = (),
         hides_forwarded_for: bool = False,
         hides_source: bool = False,
         redaction: str = "none",
+    ) -> None: ...
+    def flush(self) -> None: ...
+
+class Metron:
+    """Sends envelopes of dropsonde about requests to the Loggregator agent of the machine (spec 6.5, 7.5, 7.6).
+
+    `descriptor`, which stays the caller's, is a datagram socket that is connected to the agent. `origin` is what all envelopes
+    name as theirs. `sends_values` is for the times of each request, `sends_server_events` for an event about it and
+    `sends_client_events` for one about each attempt; with `log` each request of an app has a record, as this log makes it, of
+    the router that is number `source_instance`. Nothing is made, but for an envelope a second, while the agent does not listen.
+    """
+
+    sends_values: bool
+    sends_server_events: bool
+    sends_client_events: bool
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        origin: str,
+        sends_values: bool = False,
+        sends_server_events: bool = False,
+        sends_client_events: bool = False,
+        log: AccessLog | None = None,
+        source_instance: str = "0",
     ) -> None: ...
     def flush(self) -> None: ...
 
@@ -398,6 +427,7 @@ class DataPlane:
         stats: Stats | None = None,
         *,
         table_log: EventLog | None = None,
+        metron: Metron | None = None,
     ) -> None: ...
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...

@@ -162,6 +162,12 @@ include "core/routing/route_waits.pxi"
 
 include "core/access_log/access_fields.pxi"
 include "core/access_log/access_record.pxi"
+include "core/access_log/bounded_record.pxi"
+
+include "core/metron/protobuf.pxi"
+include "core/metron/http_start_stop.pxi"
+include "core/metron/datagram_runs.pxi"
+include "core/metron/metron.pxi"
 
 include "core/request/failures.pxi"
 include "core/request/sides.pxi"

@@ -139,6 +139,10 @@ BROKEN: dict[str, tuple[str, dict[str, str]]] = {
             "access_log.file": "open {here}: is a directory",
         },
     ),
+    "no agent": (
+        "logging: {metron_address: nowhere}\n",
+        {"logging.metron_address": "Failed to initialize dropsonde: address nowhere: missing port in address"},
+    ),
     "one port for two": (
         "port: 8080\nprometheus: {enabled: true, port: 8082}\ndebug_addr: 127.0.0.1:8080\n",
         {

@@ -187,11 +187,11 @@ class TestStart:
         assert "local-az-set" not in router.messages()
 
     def test_keys_without_effect_are_named_once(self, start_gorouter: StartGorouter) -> None:
-        router = start_gorouter(route_latency_metric_muzzle_duration="9s", pid_file="/nowhere/pid")
+        router = start_gorouter(domains=[], pid_file="/nowhere/pid")
         router.wait_until_started()
         (warning,) = router.events("config-keys-without-effect")
         assert warning["log_level"] == 2
-        assert "route_latency_metric_muzzle_duration" in warning["data"]["keys"]
+        assert "domains" in warning["data"]["keys"]
         assert "pid_file" not in warning["data"]["keys"], "it has none in Gorouter either"
 
     def test_the_first_line_waits_for_nothing_that_it_does_not_need(self, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrouter._core import AccessLog, DataPlane, Endpoint, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, Endpoint, Metron, RouteTable, Settings, Stats
 
 from .fake_network import FakeLoop, FakeTransport
 
@@ -39,6 +39,8 @@ class Conversation:
         stats: Stats | None = None,
         access_log: AccessLog | None = None,
         event_log: "EventLog | None" = None,
+        *,
+        metron: Metron | None = None,
     ) -> None:
         self.table = RouteTable()
         for endpoint in endpoints or [Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one", instance_index="0")]:
@@ -51,6 +53,7 @@ class Conversation:
             access_log or AccessLog(self.log.append),
             event_log or (lambda *event: self.events.append(event)),
             stats=stats,
+            metron=metron,
         )
         self.loop = FakeLoop()
         loop: Any = self.loop

@@ -22,40 +22,41 @@ class Drained:
     def unregister(self, uri: str, registration: Registration) -> None:
         self.registry.unregister(uri, self.registry.new_endpoint(registration))
 
-    async def drain(self, *, is_draining: bool = True) -> int:
-        return await self.registry.held.set_draining(["10.0.0.1:1", "10.0.0.1:9"], is_draining=is_draining)
+    def drain(self, *, is_draining: bool = True) -> int:
+        held = self.registry.held
+        return sum(held.set_draining(address, is_draining=is_draining) for address in ("10.0.0.1:1", "10.0.0.1:9"))
 
     def introductions(self) -> list[bool]:
         return [change.is_draining for change in self.changes if isinstance(change, Introduce)]
 
 
-async def test_every_endpoint_at_the_address_drains() -> None:
+def test_every_endpoint_at_the_address_drains() -> None:
     drained = Drained()
     drained.register("b.test", "other")
     drained.register("c.test", "app", port=2)
-    assert await drained.drain() == 2
+    assert drained.drain() == 2
     assert [change for change in drained.changes if isinstance(change, SetDraining)] == [
         SetDraining(0, True),
         SetDraining(1, True),
     ]
     assert drained.registry.held.draining() == ["10.0.0.1:1"]
-    assert await drained.drain(is_draining=False) == 2
+    assert drained.drain(is_draining=False) == 2
     assert drained.registry.held.draining() == []
     assert drained.changes[-1] == SetDraining(1, False)
 
 
-async def test_what_takes_its_place_drains_as_well() -> None:
+def test_what_takes_its_place_drains_as_well() -> None:
     drained = Drained()
-    await drained.drain()
+    drained.drain()
     drained.register("a.test", "next version")
     assert drained.introductions() == [False, True]
     assert [change.is_draining for change in drained.registry.snapshot() if isinstance(change, Introduce)] == [True]
 
 
-async def test_it_ends_with_the_last_registration_of_the_address() -> None:
+def test_it_ends_with_the_last_registration_of_the_address() -> None:
     drained = Drained()
     other = drained.register("b.test", "app")
-    await drained.drain()
+    drained.drain()
     drained.unregister("a.test", drained.first)
     assert drained.registry.held.is_draining("10.0.0.1:1")
     drained.unregister("b.test", other)
@@ -64,7 +65,7 @@ async def test_it_ends_with_the_last_registration_of_the_address() -> None:
     assert drained.introductions()[-1] is False
 
 
-async def test_an_address_that_nobody_has_does_not_drain() -> None:
+def test_an_address_that_nobody_has_does_not_drain() -> None:
     drained = Drained()
-    assert await drained.registry.held.set_draining(["10.0.0.9:1"], is_draining=True) == 0
+    assert drained.registry.held.set_draining("10.0.0.9:1", is_draining=True) == 0
     assert drained.registry.held.draining() == []

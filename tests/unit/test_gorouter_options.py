@@ -9,6 +9,8 @@ from fastrouter.cli.gorouter_options import YEAR, options_of, settings_of
 from fastrouter.config import Config, parse
 from fastrouter.control.options import usable_cpus
 from fastrouter.ipc.messages import BackendTLS, ProxyProtocol, RouteServicesOptions, RouteServiceTLS, SyslogOptions
+from fastrouter.metron.envelopes import envelope_tags
+from fastrouter.metron.options import AgentOptions
 from fastrouter.net.address import Address
 from fastrouter.route_services.signature import derive_key
 
@@ -312,3 +314,33 @@ class TestRouteServices:
         assert hairpin is not None
         assert (hairpin.port, hairpin.allow_list) == (7171, ("*.apps.test",))
         assert hairpin.tls.ca_cert == options.internal_tls.client_ca_certs
+
+
+def test_an_agent_is_told_of_everything_by_default() -> None:
+    options = options_of(Config())
+    assert options.metron == AgentOptions(
+        address="localhost:3457",
+        registration_muzzle=20.0,
+        sends_values=True,
+        sends_server_events=True,
+        sends_client_events=True,
+    )
+    assert options.registry["encode_tags"] is envelope_tags
+
+
+def test_what_an_agent_is_told_of_may_be_less() -> None:
+    text = """
+        index: 3
+        logging: {metron_address: "10.0.0.1:1", loggregator_enabled: true}
+        per_request_metrics_reporting: false
+        send_http_start_stop_server_event: false
+        send_http_start_stop_client_event: false
+        route_latency_metric_muzzle_duration: 1s
+    """
+    options = options_of(parse(text.encode()))
+    assert options.metron == AgentOptions(address="10.0.0.1:1", index=3, registration_muzzle=1.0, has_records=True)
+    assert "encode_tags" in options.registry
+    without = options_of(parse(text.replace("loggregator_enabled: true", "loggregator_enabled: false").encode()))
+    assert "encode_tags" not in without.registry
+    off = options_of(parse(b"enable_envelope_v1_metrics: false\nlogging: {loggregator_enabled: true}"))
+    assert off.metron is None

@@ -20,6 +20,7 @@ from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.gotemplate.parser import ErrorTemplateError
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
+from fastrouter.metron.options import AgentError, check_address
 from fastrouter.net.address import Address, parse_listen_address
 from fastrouter.net.listeners import try_to_bind
 from fastrouter.observe.metrics_listener import MetricsTLS, try_metrics_tls
@@ -77,6 +78,7 @@ def prepare_start(config: Config, routes_file: str | None = None) -> Start:
     faults += _access_log_faults(config)
     faults += _metrics_faults(config)
     faults += _tls_faults(config)
+    faults += _metron_faults(config)
     faults += _faults_of_equal_ports(config)
     admin, admin_faults = admin_of(config)
     faults += [_logged(fault, "admin-listener-error") for fault in admin_faults]
@@ -228,6 +230,15 @@ def _metrics_faults(config: Config) -> Iterator[StartFault]:
 def _tls_faults(config: Config) -> Iterator[StartFault]:
     for fault in tls_faults(options_of(config)):
         yield _logged(_fault(config, fault.text, KEYS_OF_TLS[fault.message]), fault.message, fault.component)
+
+
+def _metron_faults(config: Config) -> Iterator[StartFault]:
+    if not config.enable_envelope_v1_metrics:
+        return
+    try:
+        check_address(config.logging.metron_address)
+    except AgentError as error:
+        yield _logged(_fault(config, str(error), "logging.metron_address"), "dropsonde-initialize-error")
 
 
 def _faults_of_equal_ports(config: Config) -> Iterator[StartFault]:

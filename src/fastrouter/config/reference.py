@@ -19,12 +19,6 @@ MASK = "********"
 # the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
 WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
     "domains": None,
-    "enable_envelope_v1_metrics": None,
-    "logging.loggregator_enabled": None,
-    "logging.metron_address": None,
-    "route_latency_metric_muzzle_duration": None,
-    "send_http_start_stop_client_event": None,
-    "send_http_start_stop_server_event": None,
 }
 
 

@@ -36,7 +36,7 @@ from fastrouter.control.succession import Succession
 from fastrouter.control.upgrade import Outcome, Presence, report_outcome
 from fastrouter.control.worker_begin import new_begin
 from fastrouter.control.workers import Workers
-from fastrouter.ipc.messages import RouteServicesOptions, ServerTLS
+from fastrouter.ipc.messages import RouteServicesOptions
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change
 from fastrouter.logs.access import AccessLogFile
@@ -138,19 +138,20 @@ class Router:
         )
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
+        self._observation: Observation
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
             self._add_change if options.admin is not None else self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
-            observe_latency=registration_latency.observe,
+            observe_latency=lambda milliseconds: self._observation.on_registration(milliseconds),  # noqa: PLW0108 made later
+            on_unregistration=lambda component: self._observation.on_unregistration(component),  # noqa: PLW0108 likewise
             on_number_reused=self._shared.clear_mark,
             route_slots=self._route_counting.slots,
             **options.registry,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
         self._log_level = TimedLogLevel(logger, self._workers.set_log_level)
-        self._pruning = Pruning(self._registry, options.prune_interval)
         self._observation = Observation(
             options,
             logger,
@@ -163,6 +164,7 @@ class Router:
             bus=lambda: self._bus,
             set_log_level=self._log_level.set,
         )
+        self._pruning = Pruning(self._registry, options.prune_interval, self._observation.on_prune_pass)
         self._listeners = ClientListeners(
             options, logger, self._predecessor.listeners, on_failure=lambda: self._end(_Ending.DRAIN)
         )
@@ -172,7 +174,7 @@ class Router:
             manager=self._manager,
             static_routes=self._static_routes,
             workers=self._workers,
-            prepare_tls=self._with_ticket_secret,
+            prepare_tls=self._predecessor.with_ticket_secret,
         )
         self._succession = Succession(
             logger,
@@ -304,8 +306,9 @@ class Router:
             )
         if options.routing_api is not None:
             self._route_fetcher = await connect_routing_api(
-                options.routing_api, self._logger, self._registry, self._workers
+                options.routing_api, self._logger, self._registry, self._workers, self._observation.count_error
             )
+        await self._observation.connect_metron()
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)
@@ -346,6 +349,7 @@ class Router:
         if self._listeners.named:
             await self._workers.listen(self._listeners.named)
         self._router_logger.info("gorouter.started")
+        self._observation.on_started()
         self._health.set_healthy()
         if self._predecessor.is_there:
             # Not earlier: until now the predecessor, which is healthy, has responded to these requests.
@@ -396,26 +400,17 @@ class Router:
             # Gorouter's name for it, and its words.
             text = f"Values over {self._options.oversized_head} are limited by http.Server"
             self._logger.warn("innefectual-max-header-bytes-value", error=text)
-        front_tls, internal_tls = (
-            tls and self._with_ticket_secret(tls) for tls in (self._options.front_tls, self._options.internal_tls)
-        )
         begin = new_begin(
             self._options,
             self._logger,
             self._shared,
             self._route_counting.block_of(0),
-            front_tls=front_tls,
-            internal_tls=internal_tls,
+            prepare_tls=self._predecessor.with_ticket_secret,
             route_services=route_services,
+            metron=self._observation.metron,
         )
         descriptors = [self._shared.descriptor, self._route_counting.descriptor, *log_descriptors]
         self._workers.start(begin, descriptors, self._registry.snapshot)
-
-    def _with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
-        """Return `tls` with a secret, by which all workers, later ones and the successor's too, resume its sessions."""
-        if tls.ticket_secret:
-            return tls
-        return msgspec.structs.replace(tls, ticket_secret=self._predecessor.ticket_secret)
 
     def _on_worker_death(self, worker: int) -> None:
         self._shared.stats.clear_worker(worker)

@@ -1,14 +1,18 @@
-"""The debug server, metrics and status listeners of a router, and the sources of what they show."""
+"""The debug server, metrics and status listeners of a router, what the agent is told, and the sources of all that."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastrouter.bus.bus import Bus
 from fastrouter.control.options import RouterOptions, StartError, usable_cpus
 from fastrouter.control.workers import Workers
+from fastrouter.ipc.messages import MetronOptions
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Level, Logger
+from fastrouter.metron.options import AgentError
 from fastrouter.net.address import Address
 from fastrouter.net.handover import DEBUG, METRICS, InheritedListeners, NamedListener
 from fastrouter.observe.debug_server import new_debug_server
@@ -22,6 +26,9 @@ from fastrouter.observe.status_server import StatusServer
 from fastrouter.observe.traffic import TrafficReader
 from fastrouter.observe.varz import Varz
 from fastrouter.registry.route_registry import RouteRegistry
+
+if TYPE_CHECKING:
+    from fastrouter.metron.reporter import Reporter
 
 
 class Observation:
@@ -60,10 +67,18 @@ class Observation:
         self._debug: StatusServer | None = None
         self._metrics: StatusServer | None = None
         self._status: StatusListeners | None = None
+        self._reporter: Reporter | None = None
+        # For the workers.
+        self.metron: MetronOptions | None = None
 
     def start_monitor(self) -> None:
         """Begin to look at the process every few seconds."""
         self._monitor.start()
+
+    def on_started(self) -> None:
+        """Note that the router serves from now on."""
+        if self._reporter is not None:
+            self._reporter.on_started()
 
     async def serve_debug(self) -> None:
         """Serve the debug server, if there is to be one and it can be."""
@@ -105,6 +120,61 @@ class Observation:
             raise StartError(f"cannot serve metrics: {error_text(error)}") from error
         self._metrics = server
         self._logger.info("metrics-listener-started", port=server.port)
+
+    async def connect_metron(self) -> None:
+        """Find the Loggregator agent and begin to tell it of the router, if it is to be. Raises StartError."""
+        options = self._options.metron
+        if options is None:
+            return
+        # With protobuf, for routers that have an agent.
+        from fastrouter.metron.agent import ORIGIN, Agent, find_agent  # noqa: PLC0415
+        from fastrouter.metron.reporter import Reporter  # noqa: PLC0415
+
+        try:
+            address = await asyncio.to_thread(find_agent, options.address)
+        except AgentError as error:
+            self._logger.error("dropsonde-initialize-error", error=str(error))
+            raise StartError(f"cannot use the Loggregator agent: {error}") from error
+        self.metron = MetronOptions(
+            address.host,
+            address.port,
+            ORIGIN,
+            index=options.index,
+            sends_values=options.sends_values,
+            sends_server_events=options.sends_server_events,
+            sends_client_events=options.sends_client_events,
+            has_records=options.has_records,
+        )
+        self._reporter = Reporter(
+            Agent(address),
+            self._shared.stats,
+            self._registry,
+            self._monitor,
+            # In Gorouter this time begins together with the delay of the start.
+            registration_muzzle=max(0.0, options.registration_muzzle - self._options.start_delay),
+        )
+        self._reporter.start()
+
+    def on_registration(self, milliseconds: float) -> None:
+        """Note how long ago the update was that an endpoint, which is new, was registered for."""
+        self._registration_latency.observe(milliseconds)
+        if self._reporter is not None:
+            self._reporter.on_registration(milliseconds)
+
+    def on_unregistration(self, component: str) -> None:
+        """Note a message that takes an endpoint back."""
+        if self._reporter is not None:
+            self._reporter.on_unregistration(component)
+
+    def count_error(self, name: str) -> None:
+        """Note an error of the routing API's client, by the name of its counter."""
+        if self._reporter is not None:
+            self._reporter.count_error(name)
+
+    def on_prune_pass(self) -> None:
+        """Note that a pruning pass is over."""
+        if self._reporter is not None:
+            self._reporter.on_prune_pass()
 
     async def serve_status(self) -> None:
         """Serve health and routes, if they are to be. Raises StartError."""
@@ -159,6 +229,8 @@ class Observation:
     async def stop(self) -> None:
         """Close all listeners and their connections."""
         self._monitor.stop()
+        if self._reporter is not None:
+            self._reporter.stop()
         for server in (self._debug, self._metrics, self._status):
             if server is not None:
                 await server.stop()

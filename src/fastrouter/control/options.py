@@ -15,6 +15,7 @@ from fastrouter.ipc.messages import (
     ServerTLS,
     SettingsValues,
 )
+from fastrouter.metron.options import AgentOptions
 from fastrouter.net.address import Address
 from fastrouter.observe.histogram import DEFAULT_BOUNDS, HistogramBounds
 from fastrouter.observe.metrics_listener import MetricsOptions
@@ -74,9 +75,9 @@ class RouterOptions:
     if `expected_endpoints` is not 0, the delay ends when so many are known. `routes` are always there; `file_routes`
     come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
     without `routing_api` no routes of the routing API, without `status` no status listeners, without `metrics` no
-    `/metrics`, without `route_services` no route services, without `admin` no admin API. `error_template` is the text
-    of a template that has been parsed successfully. `debug_address` is where the debug server listens, as the operator
-    has written it; empty for none.
+    `/metrics`, without `route_services` no route services, without `admin` no admin API, without `metron` nothing for
+    the Loggregator agent. `error_template` is the text of a template that has been parsed successfully.
+    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
     listen: Address | None
@@ -106,6 +107,7 @@ class RouterOptions:
     routing_api: RoutingAPIOptions | None = None
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None
+    metron: AgentOptions | None = None
     debug_address: str = ""
     admin: AdminOptions | None = None
     histogram_bounds: HistogramBounds = DEFAULT_BOUNDS

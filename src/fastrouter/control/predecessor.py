@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 
+import msgspec
+
 from fastrouter.bus.bus import Bus
 from fastrouter.control.options import StartError
 from fastrouter.control.workers import Workers
+from fastrouter.ipc.messages import ServerTLS
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.logger import Logger
 from fastrouter.net.handover import SERVING, HandoverError, Inheritance, receive_inheritance
@@ -57,6 +60,10 @@ class Predecessor:
             with suppress(OSError):
                 self._line.send(SERVING)
             self._line.close()
+
+    def with_ticket_secret(self, tls: ServerTLS) -> ServerTLS:
+        """Return `tls` with a secret, by which all workers, later ones and a successor's too, resume its sessions."""
+        return tls if tls.ticket_secret else msgspec.structs.replace(tls, ticket_secret=self.ticket_secret)
 
     async def start_bus(self, bus: Bus, registry: RouteRegistry, shared: SharedStats, workers: Workers) -> None:
         """Subscribe to registrations, and take over the table of the predecessor.

@@ -1,17 +1,19 @@
 """Pruning passes, one after the other."""
 
 import asyncio
+from collections.abc import Callable
 
 from fastrouter.process.slices import in_slices
 from fastrouter.registry.route_registry import RouteRegistry
 
 
 class Pruning:
-    """Has `registry` prune every `interval` seconds; 0: never."""
+    """Has `registry` prune every `interval` seconds; 0: never. `on_pass` is called after each pass."""
 
-    def __init__(self, registry: RouteRegistry, interval: float) -> None:
+    def __init__(self, registry: RouteRegistry, interval: float, on_pass: Callable[[], None]) -> None:
         self._registry = registry
         self._interval = interval
+        self._on_pass = on_pass
         self._timer: asyncio.TimerHandle | None = None
         self._pass: asyncio.Task[None] | None = None
 
@@ -31,4 +33,8 @@ class Pruning:
         # Before the pass: a bug in it costs one pass, not all that follow.
         self.start()
         if self._pass is None or self._pass.done():
-            self._pass = asyncio.get_running_loop().create_task(in_slices(self._registry.prune()))
+            self._pass = asyncio.get_running_loop().create_task(self._run_pass())
+
+    async def _run_pass(self) -> None:
+        await in_slices(self._registry.prune())
+        self._on_pass()

@@ -29,13 +29,17 @@ async def connect_bus(
 
 
 async def connect_routing_api(
-    options: RoutingAPIOptions, logger: Logger, registry: RouteRegistry, workers: Workers
+    options: RoutingAPIOptions,
+    logger: Logger,
+    registry: RouteRegistry,
+    workers: Workers,
+    count_error: Callable[[str], object],
 ) -> "RouteFetcher":
     """Connect. Raises StartError."""
     # With an HTTP client, which takes 200 ms, for few.
     from fastrouter.routing_api.route_fetcher import RouteFetcher, RouteFetcherError  # noqa: PLC0415
 
-    fetcher = RouteFetcher(options, logger, registry, until_sent=workers.until_sent)
+    fetcher = RouteFetcher(options, logger, registry, until_sent=workers.until_sent, count_error=count_error)
     try:
         await fetcher.connect()
     except RouteFetcherError as error:

@@ -125,7 +125,8 @@ class Candidate(msgspec.Struct, frozen=True):
     It is one of several that chance decides between (`by_chance`), at its `max_conns` (`full`), `draining`, of another
     zone than the router where there are some of its own, marked as `failed` for the reason `failure`, which is one of
     `_core.FAILURES`, not the instance that a header names, or that the session is of; it has more requests in flight
-    than others (`busier`), comes later in the round (`not_its_turn`), is not the one that the hash names (`other_hash`), or was `not_asked` about. Times are seconds.
+    than others (`busier`), comes later in the round (`not_its_turn`), is not the one that the hash names
+    (`other_hash`), or was `not_asked` about. Times are seconds.
     """
 
     address: str

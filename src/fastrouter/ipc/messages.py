@@ -89,6 +89,23 @@ class SyslogOptions(msgspec.Struct, frozen=True, array_like=True):
     truncate: int = 0
 
 
+class MetronOptions(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker tells the Loggregator agent (spec 6.5, 7.5, 7.6).
+
+    The agent is at `address`, of IPv4, and `port`; envelopes are those of `origin`. `index` is the router's number,
+    `has_records` whether the lines of the access log are sent; the other three are arguments of `_core.Metron`.
+    """
+
+    address: str
+    port: int
+    origin: str
+    index: int = 0
+    sends_values: bool = False
+    sends_server_events: bool = False
+    sends_client_events: bool = False
+    has_records: bool = False
+
+
 class AccessLogOptions(msgspec.Struct, frozen=True, array_like=True):
     """Where the lines of the access log go, and what is in them (`line`). With neither place there is none."""
 
@@ -176,6 +193,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     log_level: int
     log_timestamps: Literal["rfc3339", "unix-epoch"]
     access_log: AccessLogOptions
+    metron: MetronOptions | None = None
 
 
 class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):

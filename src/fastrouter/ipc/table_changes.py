@@ -22,7 +22,10 @@ _ARRAY_MARK = 0xDD
 
 
 class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
-    """From now on `number` is this endpoint; the rows are those of its labels in histograms (label_rows)."""
+    """From now on `number` is this endpoint; the rows are those of its labels in histograms (label_rows).
+
+    `envelope_tags` are its tags as `metron.envelopes` writes them, if the agent is told of requests.
+    """
 
     number: int
     host: str
@@ -39,6 +42,7 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     component_row: int = 0
     source_row: int = 0
     is_draining: bool = False
+    envelope_tags: bytes = b""
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

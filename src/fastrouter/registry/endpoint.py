@@ -107,11 +107,12 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
         return texts[FIXED_TEXTS + self.tag_names.index(name)]
 
     def introduction(
-        self, texts: Sequence[str], component_row: int, source_row: int, *, is_draining: bool
+        self, texts: Sequence[str], component_row: int, source_row: int, envelope_tags: bytes, *, is_draining: bool
     ) -> Introduce:
         """Return the change that introduces this endpoint to the workers; `texts` is what `texts` has returned.
 
-        The rows are those of its tags `component` and `source_id` in the histograms of the workers.
+        The rows are those of its tags `component` and `source_id` in the histograms of the workers; `envelope_tags` are
+        its tags for the agent.
         """
         host, _, port = self.address.rpartition(":")
         return Introduce(
@@ -130,6 +131,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
             component_row,
             source_row,
             is_draining,
+            envelope_tags,
         )
 
     def log_fields(self, uri: str, texts: Sequence[str]) -> dict[str, object]:

@@ -8,7 +8,7 @@ is an iterator with small steps, between which the registry may change (see `pro
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from fastrouter._core import route_key
@@ -64,9 +64,10 @@ class RouteRegistry:
     results, logs and algorithms are those of Gorouters after April 2025 (spec 9.1, 9.2).
     `is_pruning_suspended` says whether the source of registrations is out of reach. Apps get rows of their own in
     histograms if `is_observing_apps`, routes if `is_observing_routes`; `observe_latency` gets the milliseconds between
-    the update that an endpoint names and its registration. `on_number_reused` is called before an endpoint gets the
-    number that another has had. Routes get places for their counters from `route_slots`. `clock` returns seconds that
-    never go back.
+    the update that an endpoint names and its registration. `on_unregistration` is called with the component of an
+    endpoint that a message takes back, `on_number_reused` before an endpoint gets the number that another has had.
+    `encode_tags` makes of the tags of an endpoint what the workers put into envelopes. Routes get places for their
+    counters from `route_slots`. `clock` returns seconds that never go back.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class RouteRegistry:
         is_observing_apps: bool = False,
         is_observing_routes: bool = False,
         observe_latency: Callable[[float], None] | None = None,
+        on_unregistration: Callable[[str], object] = lambda _: None,
         on_number_reused: Callable[[int], object] = lambda _: None,
         route_slots: RouteSlots | None = None,
+        encode_tags: Callable[[Mapping[str, str]], bytes] = lambda _: b"",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger.child("registry")
@@ -98,6 +101,8 @@ class RouteRegistry:
         self._is_observing_routes = is_observing_routes
         self._observe_latency = observe_latency
         self._route_slots = route_slots
+        self._on_unregistration = on_unregistration
+        self._encode_tags = encode_tags
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
@@ -206,6 +211,7 @@ class RouteRegistry:
             return
         component = self._counted_component(endpoint)
         self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
+        self._on_unregistration(component)
         key = route_key(uri)
         route = self._routes.get(key)
         if route is None:
@@ -447,9 +453,9 @@ class RouteRegistry:
         texts = self._endpoints.texts(endpoint)
         component_row = self.component_rows.row(endpoint.tag("component", texts))
         source_row = self.source_rows.row(endpoint.tag("source_id", texts)) if self._is_observing_apps else 0
-        return endpoint.introduction(
-            texts, component_row, source_row, is_draining=self.held.is_draining(endpoint.address)
-        )
+        tags = self._encode_tags(endpoint.tags(texts) or {})
+        is_draining = self.held.is_draining(endpoint.address)
+        return endpoint.introduction(texts, component_row, source_row, tags, is_draining=is_draining)
 
     def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
         """Return the component as a label of counters, whose number is limited."""

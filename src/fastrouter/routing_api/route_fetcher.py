@@ -28,11 +28,16 @@ class RouteFetcherError(Exception):
     """The start cannot go on without the routing API; the process log has why, the text too."""
 
 
+# Counters of what fails, as Gorouter has them (spec 7.5).
+_TOKEN_ERRORS = "token_fetch_errors"
+_SUBSCRIPTION_ERRORS = "subscribe_events_errors"
+
+
 class RouteFetcher:
     """Registers what the routing API lists, and what its events say, in `registry`.
 
     `until_sent` waits until the workers have taken most of the changes so far. Failures after the start are logged, and
-    leave all routes as they are: they age like others.
+    leave all routes as they are: they age like others; `count_error` gets the name of the counter of each that has one.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class RouteFetcher:
         registry: RouteRegistry,
         *,
         until_sent: Callable[[], Awaitable[None]],
+        count_error: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._options = options
         self._logger = logger
         self._fetcher_logger = logger.child("route-fetcher")
         self._registry = registry
         self._until_sent = until_sent
+        self._count_error = count_error
         self._client: RoutingAPIClient | None = None
         self._tokens: TokenSource = NoTokens()
         # The list that was applied last, and that of the start until it is applied.
@@ -135,6 +142,7 @@ class RouteFetcher:
             try:
                 token = await self._tokens.token(force_update=force_update)
             except TokenError as error:
+                self._count_error(_TOKEN_ERRORS)
                 logger.error("failed-to-fetch-token", error=str(error))
             else:
                 logger.debug("token-fetched-successfully")
@@ -149,6 +157,7 @@ class RouteFetcher:
         try:
             stream = await client.subscribe()
         except RoutingAPIError as error:
+            self._count_error(_SUBSCRIPTION_ERRORS)
             logger.error("failed-subscribing-to-routing-api-event-stream", error=str(error))
             return isinstance(error, UnauthorizedError)
         logger.info("Successfully-subscribed-to-routing-api-event-stream")
@@ -161,6 +170,7 @@ class RouteFetcher:
                     async with self._applying:
                         self._apply_event(event)
         except RoutingAPIError as error:
+            self._count_error(_SUBSCRIPTION_ERRORS)
             logger.error("failed-getting-next-event: ", error=str(error))
         finally:
             stream.close()
@@ -189,7 +199,11 @@ class RouteFetcher:
     async def _fetch_once(self, *, force_update: bool) -> list[Route]:
         client = self._connected()
         self._fetcher_logger.debug("syncer-fetching-token")
-        client.token = await self._tokens.token(force_update=force_update)
+        try:
+            client.token = await self._tokens.token(force_update=force_update)
+        except TokenError:
+            self._count_error(_TOKEN_ERRORS)
+            raise
         self._fetcher_logger.debug("syncer-fetching-routes")
         return await client.routes()
 

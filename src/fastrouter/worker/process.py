@@ -18,7 +18,7 @@ from typing import NoReturn
 import msgspec
 import uvloop
 
-from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, Metron, RouteTable, Settings, Stats
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
@@ -34,6 +34,7 @@ from fastrouter.ipc.messages import (
     Inspect,
     Listen,
     Listening,
+    MetronOptions,
     Order,
     Pruned,
     Ready,
@@ -79,6 +80,7 @@ class Worker:
         log_loop_faults(self._loop, self._logger)
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
+        self._metron: Metron | None = None
         self._data_plane: DataPlane | None = None
         self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._servers: list[asyncio.AbstractServer] = []
@@ -109,6 +111,8 @@ class Worker:
             await asyncio.sleep(0)
         if self._access_log is not None:
             self._access_log.flush()
+        if self._metron is not None:
+            self._metron.flush()
         for sink in self._sinks:
             sink.close()
 
@@ -169,6 +173,8 @@ class Worker:
             attach_route_counters(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.counter_block))
         )
         self._open_access_log(begin.access_log, stats)
+        if begin.metron is not None:
+            self._connect_metron(begin.metron, begin.access_log)
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
             backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
@@ -187,6 +193,7 @@ class Worker:
             self._on_prune,
             stats,
             table_log=self._logger.child("registry").event,
+            metron=self._metron,
         )
         self._data_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
         self._data_plane.start(self._loop)
@@ -223,6 +230,21 @@ class Worker:
             self._sinks.append(SyslogSink(options.syslog, connection, take(), logger, on_lost=stats.count_lost_lines))
         if self._sinks:
             self._access_log = AccessLog(self._log_lines, **options.line)  # type: ignore[arg-type]  # they have been checked
+
+    def _connect_metron(self, options: MetronOptions, access_log: AccessLogOptions) -> None:
+        self._metron_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._metron_socket.connect((options.address, options.port))
+        # Its lines are Gorouter's, whatever those of the other places are.
+        line = {**access_log.line, "is_json": False, "has_whole": bool(self._sinks)}
+        self._metron = Metron(
+            self._metron_socket.fileno(),
+            origin=options.origin,
+            sends_values=options.sends_values,
+            sends_server_events=options.sends_server_events,
+            sends_client_events=options.sends_client_events,
+            log=AccessLog(lambda _: None, **line) if options.has_records else None,  # type: ignore[arg-type]  # as above
+            source_instance=str(options.index),
+        )
 
     def _replace_access_log(self, descriptor: int) -> None:
         for sink in self._sinks:

@@ -99,6 +99,7 @@ class TableApplier:
             availability_zone=change.availability_zone,
             process_id=change.process_id,
             component=change.component,
+            envelope_tags=change.envelope_tags,
         )
         endpoint.set_draining(change.is_draining)
         if self.stats is not None:

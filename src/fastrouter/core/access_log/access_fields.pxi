@@ -125,19 +125,28 @@ cdef class LoggedHeader:
         return none
 
 
+cdef list logged_headers_of(AccessLog log, AccessLog other):
+    """The extra headers of logs, either of which may be None. Raises ValueError if they log different ones."""
+    cdef LoggedHeader header
+    if log is not None and other is not None:
+        if [header.name for header in log.extra_headers] != [header.name for header in other.extra_headers]:
+            raise ValueError("all logs of a data plane must have the same extra headers")
+    return [] if log is None and other is None else other.extra_headers if log is None else log.extra_headers
+
+
 # For the heads of requests that have more fields than the handlers read: the log line has all of them.
 cdef Head crowded_head = Head()
 
-cdef bytes logged_values(AccessLog log, Head head):
-    """The slices of a head that the log line needs: one for each of `extra_headers`."""
-    cdef Py_ssize_t count = PyList_GET_SIZE(log.extra_headers)
+cdef bytes logged_values(list headers, Head head):
+    """The slices of a head that the log line needs: one for each of `headers`."""
+    cdef Py_ssize_t count = PyList_GET_SIZE(headers)
     cdef bytes values = PyBytes_FromStringAndSize(NULL, count * sizeof(Slice))
     cdef Py_ssize_t i
     if head.is_crowded:
         crowded_head.scan(head.base, head.length, LOGGED_FIELDS_MAX)
         head = crowded_head
     for i in range(count):
-        (<Slice*>PyBytes_AS_STRING(values))[i] = (<LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)).find(head)
+        (<Slice*>PyBytes_AS_STRING(values))[i] = (<LoggedHeader>PyList_GET_ITEM(headers, i)).find(head)
     return values
 
 
@@ -145,15 +154,21 @@ cdef int put_extra_headers(AccessLog log, Exchange exchange) except -1:
     """The configured request headers as the handlers left them; in JSON an object of its own, whose keys cannot collide."""
     cdef const Slice* values = <const Slice*>PyBytes_AS_STRING(exchange.request.logged_values)
     cdef LoggedHeader header
-    cdef Py_ssize_t i
+    cdef Py_ssize_t first = message_size()
+    cdef Py_ssize_t i, begun
     if log.is_json:
         put_text(b',"headers":{')
     for i in range(PyList_GET_SIZE(log.extra_headers)):
         header = <LoggedHeader>PyList_GET_ITEM(log.extra_headers, i)
         if log.is_json and i:
             put_byte(c",")
+        begun = message_size()
         put_bytes(header.key if log.is_json else header.label)
         put_logged_header(log.is_json, header.kind, values[i], exchange)
+        if log.is_bounded and message_size() - first >= BOUNDED_LONG:
+            cut_message(begun)
+            put_text(b" ...EXTRA-REQUEST-HEADERS-TOO-LONG-TO-LOG--TRUNCATED")
+            break
     if log.is_json:
         put_byte(c"}")
     return 0

@@ -13,10 +13,11 @@ cdef tuple REDACTIONS = ("none", "all", "hash")
 cdef class AccessLog:
     """Renders lines into a batch and hands batches to `sink` (bytes ending in a newline), which must neither block nor raise."""
 
-    def __init__(self, sink not None, *, bint is_json=False, bint logs_refused=False, extra_fields=(), extra_headers=(),
-                 bint hides_forwarded_for=False, bint hides_source=False, str redaction="none"):
+    def __init__(self, sink not None, *, bint is_json=False, bint has_whole=False, bint logs_refused=False, extra_fields=(),
+                 extra_headers=(), bint hides_forwarded_for=False, bint hides_source=False, str redaction="none"):
         self.sink = sink
         self.is_json = is_json
+        self.has_whole = has_whole
         self.logs_refused = logs_refused
         self.hides_forwarded_for = hides_forwarded_for
         self.hides_source = hides_source
@@ -43,11 +44,7 @@ cdef class AccessLog:
         else:
             begin_message()
         try:
-            if self.is_json:
-                put_request_json(self, exchange)
-            else:
-                put_request_text(self, exchange)
-            self._put_named(exchange)
+            self.put_record(exchange)
             put_text(b"}\n" if self.is_json else b"\n")
             self.size = end_message()
         finally:
@@ -56,6 +53,28 @@ cdef class AccessLog:
             swap_memory(&self.batch)
         if self.size >= ACCESS_BATCH:
             self.flush()
+        return 0
+
+    cdef int put_record(self, Exchange exchange) except -1:
+        """Append a line without its end."""
+        if self.is_json:
+            put_request_json(self, exchange)
+        else:
+            put_request_text(self, exchange)
+        return self._put_named(exchange)
+
+    cdef int put_bounded_record(self, Exchange exchange) except -1:
+        """Append a line without its end that fits into an envelope (spec 6.3).
+
+        The limits of fields hold for every line, or, if there is another log with the whole of it, for long lines only.
+        """
+        cdef Py_ssize_t begun = message_size()
+        self.is_bounded = not self.has_whole
+        self.put_record(exchange)
+        if self.has_whole and message_size() - begun > WHOLE_RECORD_MAX:
+            cut_message(begun)
+            self.is_bounded = True
+            self.put_record(exchange)
         return 0
 
     cdef int _put_named(self, Exchange exchange) except -1:
@@ -72,14 +91,14 @@ cdef class AccessLog:
         if self.hides_forwarded_for:
             put_nothing(is_json)
         elif request.prepared is not None and request.sent_forwarded_for.length:
-            put_field(is_json, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for)
+            put_bounded(self, PyBytes_AS_STRING(request.prepared), request.sent_forwarded_for, b"X-FORWARDED-FOR")
         else:
-            put_field(is_json, head, request.forwarded_for)
+            put_bounded(self, head, request.forwarded_for, b"X-FORWARDED-FOR")
         put_name(is_json, b',"x_forwarded_proto":', b" x_forwarded_proto:")
         if request.is_proto_set:
             put_set_proto(exchange)
         else:
-            put_field(is_json, head, request.forwarded_proto)
+            put_bounded(self, head, request.forwarded_proto, b"X-FORWARDED-PROTO")
         put_name(is_json, b',"vcap_request_id":', b" vcap_request_id:")
         put_request_id(is_json, exchange)
         put_name(is_json, b',"response_time":', b" response_time:")
@@ -141,6 +160,8 @@ cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
     cdef const char* head = PyBytes_AS_STRING(request.head)
     cdef Endpoint endpoint = logged_endpoint(exchange)
     cdef bytes uri
+    cdef const char* target
+    cdef Py_ssize_t length
     if request.refused_protocol is None or has_only(_is_host, head + request.host.start, request.host.length):
         put(head + request.host.start, min(request.host.length, LOGGED_MAX))
     else:
@@ -155,11 +176,17 @@ cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
         and is_word(head, request.method, b"GET")
     ):
         uri = redacted_uri(exchange, log.redaction)
-        put_escaped(PyBytes_AS_STRING(uri), PyBytes_GET_SIZE(uri))
+        target = PyBytes_AS_STRING(uri)
+        length = PyBytes_GET_SIZE(uri)
     else:
         if request.path.length == 0 or head[request.path.start] == c"?":
             put_byte(c"/")
-        put_escaped(head + request.path.start, request.path.length)
+        target = head + request.path.start
+        length = request.path.length
+    if log.is_bounded and length > BOUNDED_LONG:
+        put_cut(target, length, BOUNDED_LONG, b"REQUEST-URI")
+    else:
+        put_escaped(target, length)
     put_byte(c" ")
     put_protocol(exchange)
     put_text(b"\" ")
@@ -172,9 +199,9 @@ cdef int put_request_text(AccessLog log, Exchange exchange) except -1:
     put_byte(c" ")
     put_decimal(exchange.response.bytes_sent)
     put_byte(c" ")
-    put_quoted(head, request.referer)
+    put_bounded(log, head, request.referer, b"REFERER")
     put_byte(c" ")
-    put_quoted(head, request.user_agent)
+    put_bounded(log, head, request.user_agent, b"USER-AGENT")
     put_text(b" \"")
     put_bytes(b"-" if log.hides_source else exchange.client.identity.address)
     put_text(b"\" \"")

@@ -3,6 +3,10 @@
 cdef enum:
     ACCESS_BATCH = 131072       # bytes of log lines handed over at once
     LOGGED_FIELDS_MAX = 1 << 24  # more fields than a head has room for
+    # Bytes for Loggregator, whose records must fit into a datagram (spec 6.3):
+    WHOLE_RECORD_MAX = 65400    # of a record that goes on as it is,
+    BOUNDED_SHORT = 1000        # of a header, and of
+    BOUNDED_LONG = 20000        # a URI, or all extra headers
 
 cdef enum:
     # In the order of EXTRA_FIELDS.
@@ -19,6 +23,8 @@ cdef class AccessLog:
     cdef RenderMemory batch
     cdef Py_ssize_t size                        # bytes of whole lines in it
     cdef bint is_json
+    cdef bint has_whole                         # a log of its own has the whole of what is bounded here
+    cdef bint is_bounded                        # long values are cut as Loggregator needs it
     cdef bint logs_refused                      # requests that came to no handler have lines
     cdef bint hides_forwarded_for
     cdef bint hides_source
@@ -27,6 +33,8 @@ cdef class AccessLog:
     cdef list extra_headers                     # of LoggedHeader
     cdef int _put_named(self, Exchange exchange) except -1
     cdef int record(self, Exchange exchange) except -1
+    cdef int put_record(self, Exchange exchange) except -1
+    cdef int put_bounded_record(self, Exchange exchange) except -1
 
 cdef class LoggedHeader:
     cdef bytes name                             # lower case

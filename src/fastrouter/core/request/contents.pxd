@@ -253,6 +253,7 @@ cdef class RoundTrip:
     cdef set tried                              # addresses of failed attempts
     cdef Failure failure                        # of the last failed attempt
     cdef int64_t started_ns                     # CLOCK_MONOTONIC, begin of the first attempt; 0 without one
+    cdef int64_t attempt_ns                     # begin of the current one
     cdef int64_t last_failed_ns                 # end of the last failed attempt
     cdef int64_t dial_started_ns                # of the current attempt; 0 where it needed no dial
     cdef int64_t dialled_ns
@@ -366,6 +367,7 @@ cdef class Exchange(Timed):
     cdef int _log_broken_stream(self, object error) except -1
     cdef str state(self)
     cdef str request_id_text(self)
+    cdef const Trace* named_trace(self) except NULL
     cdef int log(self, int level, str message, dict data) except -1
     cdef int detach_backend(self) except -1
     cdef int finish(self) except -1

@@ -114,6 +114,8 @@ cdef class Exchange(Timed):
         """Door 7: a message begins with the final response head; its body is the backend's to add."""
         self.response.start(head.status)
         self.round_trip.on_success(self, head.status)
+        if self.plane.metron is not None:
+            self.plane.metron.on_attempt(self, head.status, announced_length(self.request.is_head, head, framing))
         self._end_continue_wait()
         if self.plane.is_draining or (not self.request.is_body_wanted and not self.request.is_done):
             # A final response instead of 100: the client may or may not send its body now, so nothing can follow.
@@ -131,6 +133,8 @@ cdef class Exchange(Timed):
         self.response.start(101)
         self.response.close_after()
         self.round_trip.on_success(self, 101)
+        if self.plane.metron is not None:
+            self.plane.metron.on_attempt(self, 101, 0)
         self.disarm()
         # Nothing of the router's own may get into the tunnel.
         self._end_continue_wait()
@@ -149,6 +153,8 @@ cdef class Exchange(Timed):
         puts 502 in its place without asking Gorouter's error handler.
         """
         self.round_trip.on_success(self, 101)
+        if self.plane.metron is not None:
+            self.plane.metron.on_attempt(self, 101, 0)
         self.detach_backend()
         return respond(self, 502, b"", b"")
 
@@ -248,12 +254,17 @@ cdef class Exchange(Timed):
     cdef str request_id_text(self):
         return self.request.trace.request_id[:36].decode("ascii")
 
+    cdef const Trace* named_trace(self) except NULL:
+        """Its trace, which has ids from now on."""
+        name_trace(&self.request.trace)
+        return &self.request.trace
+
     cdef int log(self, int level, str message, dict data) except -1:
         """Write a line of this request to the process log, if there is one: with the ids of its trace (spec 6.6)."""
         cdef object event_log = self.plane.event_log
-        cdef Trace* trace = &self.request.trace
+        cdef const Trace* trace
         if event_log is not None:
-            name_trace(trace)
+            trace = self.named_trace()
             event_log(level, message, {
                 "trace-id": trace.id[: trace.id_length].decode("ascii"), "span-id": trace.span_id[:16].decode("ascii"), **data,
             })
@@ -290,6 +301,8 @@ cdef class Exchange(Timed):
         self._count()
         if self.plane.access_log is not None:
             self.plane.access_log.record(self)
+        if self.plane.metron is not None:
+            self.plane.metron.on_request(self)
         if self.plane.tails is not None:
             record_tails(self)
         # Exchange and tunnel refer to each other.
@@ -343,3 +356,10 @@ cdef class Exchange(Timed):
         if plane.settings.observes_routes:
             plane.shared.observe(HISTOGRAM_ROUTE, trip.pool.latency_row, total / 1e9)
         return 0
+
+
+cdef int64_t announced_length(bint is_head, Head head, int framing) noexcept:
+    """The length of a response's body as Go knows it from the head: -1 if it is not known."""
+    if framing == FRAMING_LENGTH or (is_head and head.status != 204 and head.status != 304):
+        return head.content_length()
+    return 0 if framing == FRAMING_NONE else -1

@@ -59,8 +59,8 @@ cdef class Request:
             self.upgrade = head.value_of(HEADER_UPGRADE)
             self.wants_websocket = head.value_is(HEADER_UPGRADE, b"websocket")
         self.closes_backend = not plane.settings.backend_keep_alive
-        if plane.access_log is not None and plane.access_log.extra_headers:
-            self.logged_values = logged_values(plane.access_log, head)
+        if plane.logged_headers:
+            self.logged_values = logged_values(plane.logged_headers, head)
         return 0
 
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1:

@@ -59,8 +59,9 @@ cdef class RoundTrip:
         """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
         cdef EndpointPool pool = self.pool
         cdef Endpoint endpoint
+        self.attempt_ns = monotonic_ns()
         if self.attempt == 0:
-            self.started_ns = monotonic_ns()
+            self.started_ns = self.attempt_ns
             self.enter_route(exchange.plane.route_counters)
         self.attempt += 1
         if self.service is not None:
@@ -226,6 +227,8 @@ cdef class RoundTrip:
         self.failure = failure
         self.failed_attempts += 1
         self.last_failed_ns = monotonic_ns()
+        if exchange.plane.metron is not None:
+            exchange.plane.metron.on_attempt(exchange, 0, 0)
         return log_failed_attempt(exchange, was_reused)
 
 

@@ -42,6 +42,7 @@ cdef class Endpoint:
     cdef readonly str availability_zone
     cdef readonly str process_id
     cdef readonly str component
+    cdef bytes envelope_tags                    # its tags as fields of an envelope of dropsonde; None without any
     cdef ConnectionPool connections             # None until the first request
     cdef Stats stats                            # keeps the mapping below alive; None: the counts are its own
     cdef int* total_in_flight                   # attempts of all workers that wait for their response head

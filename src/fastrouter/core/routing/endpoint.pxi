@@ -25,6 +25,7 @@ cdef class Endpoint:
         str availability_zone="",
         str process_id="",
         str component="",
+        bytes envelope_tags=b"",
     ):
         cdef bytes app, identity, index
         for name, text in (
@@ -59,6 +60,7 @@ cdef class Endpoint:
         self.availability_zone = intern(availability_zone)
         self.process_id = process_id
         self.component = intern(component)
+        self.envelope_tags = envelope_tags or None
 
     def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
         """Count in `slot` of the memory that all workers share, not for this process alone. Raises ValueError beyond it.

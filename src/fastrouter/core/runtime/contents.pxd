@@ -236,6 +236,8 @@ cdef class DataPlane:
     cdef RouteTable table
     cdef Settings settings
     cdef AccessLog access_log
+    cdef list logged_headers                    # of LoggedHeader, that either of them logs
+    cdef Metron metron                          # None: no agent is told of requests
     cdef object event_log                       # callable(level, message, data) or None
     cdef object table_log                       # the same, for what is about the pools of the table
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good
@@ -283,6 +285,7 @@ cdef class DataPlane:
     cdef list tails                             # of Tail; None: nobody listens
     cdef DataPlane twin                         # on which requests are explained; None until one is
     cdef DataPlane as_twin(self)
+    cdef bint tells_times(self) noexcept
     cdef int _reset_delivered(self) except -1
     cdef int _look_for_descriptors(self) except -1
     cdef int on_starved_dial(self, int number) except -1

@@ -18,12 +18,14 @@ cdef double LINGER_SECONDS = 1.0
 
 cdef class DataPlane:
     def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None, Stats stats=None, *, table_log=None):
+                 on_prune=None, Stats stats=None, *, table_log=None, Metron metron=None):
         if settings is None:
             settings = Settings()
         self.table = table
         self.settings = settings
         self.access_log = access_log
+        self.metron = metron
+        self.logged_headers = logged_headers_of(access_log, None if metron is None else metron.log)
         self.event_log = event_log
         self.table_log = event_log if table_log is None else table_log
         self.on_prune = on_prune
@@ -94,6 +96,8 @@ cdef class DataPlane:
         self.tails = self.twin = None
         if self.access_log is not None:
             self.access_log.flush()
+        if self.metron is not None:
+            self.metron.flush()
 
     def drain(self, *, bint closes_idle=True):
         """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
@@ -170,6 +174,8 @@ cdef class DataPlane:
             self._reset_delivered()
         if self.access_log is not None:
             self.access_log.flush()
+        if self.metron is not None:
+            self.metron.tick(now)
         # Timers come before sockets in a turn of the loop. If this process was held up, the awaited bytes may be in the sockets
         # already, and reading them may take several turns. So deadlines are left to the next tick, unless all ticks are late.
         if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:
@@ -237,6 +243,10 @@ cdef class DataPlane:
 
     # --- lookup
 
+    cdef inline bint tells_times(self) noexcept:
+        """Whether somebody listens to the times of requests."""
+        return self.metron is not None and self.metron.sends_values and self.metron.is_wanted()
+
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length,
                            bint is_final=True):
         """The pool of a route, or None. Every lookup is counted, whatever it is for and whether it finds anything (spec 3.7).
@@ -244,11 +254,15 @@ cdef class DataPlane:
         A lookup that is not final and finds no endpoint is not counted: it is repeated later, and counted then.
         """
         cdef EndpointPool pool
-        cdef int64_t begun_ns
-        if not self.settings.observes_requests:
+        cdef int64_t took_ns
+        if not (self.settings.observes_requests or self.tells_times()):
             return self.table.find(host, host_length, path, path_length)
-        begun_ns = monotonic_ns()
+        took_ns = -monotonic_ns()
         pool = self.table.find(host, host_length, path, path_length)
         if is_final or (pool is not None and PyList_GET_SIZE(pool.endpoints) > 0):
-            self.shared.observe(HISTOGRAM_LOOKUP, 0, monotonic_ns() - begun_ns)
+            took_ns += monotonic_ns()
+            if self.settings.observes_requests:
+                self.shared.observe(HISTOGRAM_LOOKUP, 0, took_ns)
+            if self.tells_times():
+                self.metron.on_lookup(took_ns)
         return pool

@@ -1,0 +1,1 @@
+"""The router at the Loggregator agent, metron: envelopes with its counters and values, and where they go."""
