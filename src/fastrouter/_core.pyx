@@ -191,6 +191,7 @@ include "core/connections/backend.pxi"
 include "core/connections/backend_side.pxi"
 
 include "core/http2/nghttp2.pxi"
+include "core/http2/engine_memory.pxi"
 include "core/http2/fields.pxi"
 include "core/http2/field_lines.pxi"
 include "core/http2/frames.pxi"

@@ -11,8 +11,7 @@ cdef enum:
     HTTP2_FRAME_MAX = 16384             # bytes of payload of one frame
     HTTP2_LARGE_UPDATE = 1073741824     # that may overflow a window: the engine is to know what came before
     HTTP2_ENDS_KEPT = 8                 # streams that a client has ended last, whose frames are at an end
-    EVENTS_KEPT = 8                     # places for events that stay between two wake-ups
-    FIELDS_KEPT = 65536                 # bytes for header blocks, likewise
+    FIELDS_KEPT = 65536                 # bytes of memory for a header block that stay for the next one
     HTTP2_WRITES_AT_ONCE = 4            # before others get their turn
     HTTP2_SLICE = 65536                 # bytes given to the engine at once
     HTTP2_HEADS_AT_ONCE = 4             # and header blocks: each may unpack to a whole header list

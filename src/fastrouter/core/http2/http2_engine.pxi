@@ -17,19 +17,28 @@ cdef class HTTP2Engine:
 
     cdef int open(self, bint is_server, Py_ssize_t largest_sent, Py_ssize_t continuations) except -1:
         """Begin. A header block to the peer has `largest_sent` bytes at most; one from it, so many CONTINUATION frames."""
+        global _lends_frame_buffer
         cdef void* option = NULL
         cdef int error = nghttp2.option_new(&option)
         if error == 0:
             nghttp2.set_no_auto_window_update(option, 1)
             nghttp2.set_max_continuations(option, continuations)
             nghttp2.set_max_send_header_block_length(option, largest_sent)
+            _lends_frame_buffer = is_server
             if is_server:
                 # Resets have an allowance of their own, whose end is ENHANCE_YOUR_CALM.
                 nghttp2.set_stream_reset_rate_limit(option, <uint64_t>1 << 62, <uint64_t>1 << 62)
                 nghttp2.set_builtin_recv_extension_type(option, FRAME_PRIORITY_UPDATE)
-                error = nghttp2.session_server_new(&self.engine, _server_callbacks, <void*>self, option)
+                # What a table of ours would save of the next responses costs 2 KiB of every idle connection.
+                nghttp2.set_max_deflate_dynamic_table_size(option, 0)
+                error = nghttp2.session_server_new(
+                    &self.engine, _server_callbacks, <void*>self, option, &_engine_memory
+                )
             else:
-                error = nghttp2.session_client_new(&self.engine, _client_callbacks, <void*>self, option)
+                error = nghttp2.session_client_new(
+                    &self.engine, _client_callbacks, <void*>self, option, &_engine_memory
+                )
+            _lends_frame_buffer = False
             nghttp2.option_del(option)
         return self.expect(error)
 
@@ -123,10 +132,10 @@ cdef class HTTP2Engine:
     cdef bint take_event(self, HTTP2Event* event) noexcept:
         """Take the oldest event, whose `text` is the caller's to release. False: there is none."""
         if self.at == self.count:
-            if self.places > EVENTS_KEPT:
-                free(self.events)
-                self.events = NULL
-                self.at = self.count = self.places = 0
+            # A connection that waits keeps no memory for them.
+            free(self.events)
+            self.events = NULL
+            self.at = self.count = self.places = 0
             return False
         event[0] = self.events[self.at]
         self.at += 1

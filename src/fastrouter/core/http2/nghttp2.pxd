@@ -9,9 +9,9 @@ cdef extern from "dlfcn.h" nogil:
 
 cdef enum:
     # What its functions return and callbacks may return.
-    NGHTTP2_WOULDBLOCK = -504
     NGHTTP2_DEFERRED = -508
     NGHTTP2_STREAM_FAILURE = -521       # "temporal callback failure": it ends the stream
+    NGHTTP2_PAUSE = -526
     NGHTTP2_NO_MEMORY = -901
     NGHTTP2_CALLBACK_FAILURE = -902     # it ends the session
     NGHTTP2_FLOODED = -904
@@ -124,6 +124,13 @@ ctypedef int (*NGSendBody)(
 ) noexcept
 ctypedef void (*NGRandom)(uint8_t* into, size_t size) noexcept
 
+cdef struct NGMemory:
+    void* user
+    void* (*malloc)(size_t size, void* user) noexcept
+    void (*free)(void* memory, void* user) noexcept
+    void* (*calloc)(size_t count, size_t size, void* user) noexcept
+    void* (*realloc)(void* memory, size_t size, void* user) noexcept
+
 # Its functions, by their names without `nghttp2_`. NGHTTP2_FUNCTIONS has them in the same order.
 cdef struct NGHTTP2:
     const char* (*strerror)(int error) noexcept
@@ -145,8 +152,12 @@ cdef struct NGHTTP2:
     void (*set_max_send_header_block_length)(void* option, size_t value) noexcept
     void (*set_max_deflate_dynamic_table_size)(void* option, size_t value) noexcept
     void (*set_builtin_recv_extension_type)(void* option, uint8_t kind) noexcept
-    int (*session_server_new)(void** session, const void* callbacks, void* user, const void* option) noexcept
-    int (*session_client_new)(void** session, const void* callbacks, void* user, const void* option) noexcept
+    int (*session_server_new)(
+        void** session, const void* callbacks, void* user, const void* option, NGMemory* memory
+    ) noexcept
+    int (*session_client_new)(
+        void** session, const void* callbacks, void* user, const void* option, NGMemory* memory
+    ) noexcept
     void (*session_del)(void* session) noexcept
     Py_ssize_t (*mem_recv)(void* session, const char* data, size_t size) noexcept
     Py_ssize_t (*mem_send)(void* session, const char** data) noexcept

@@ -12,7 +12,7 @@ cdef tuple NGHTTP2_FUNCTIONS = (
     b"option_new", b"option_del", b"option_set_no_auto_window_update", b"option_set_stream_reset_rate_limit",
     b"option_set_max_continuations", b"option_set_max_send_header_block_length",
     b"option_set_max_deflate_dynamic_table_size", b"option_set_builtin_recv_extension_type",
-    b"session_server_new2", b"session_client_new2", b"session_del", b"session_mem_recv2", b"session_mem_send2",
+    b"session_server_new3", b"session_client_new3", b"session_del", b"session_mem_recv2", b"session_mem_send2",
     b"session_want_read", b"session_consume", b"session_set_local_window_size",
     b"session_set_stream_user_data", b"session_get_stream_user_data",
     b"session_get_stream_local_close", b"session_get_stream_remote_close", b"session_get_stream_remote_window_size",

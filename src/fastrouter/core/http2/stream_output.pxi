@@ -131,12 +131,10 @@ cdef Py_ssize_t on_read_body(
 
 
 cdef int on_send_body(void* session, NGFrame* frame, const char* head, size_t size, NGSource* source, void* user) noexcept:
-    """The frame goes out."""
+    """The frame goes out, and with it those behind it, until there is enough."""
     cdef StreamOutput output = <StreamOutput>source.pointer
-    if _output_size >= _output_wanted:
-        return NGHTTP2_WOULDBLOCK
     if not put_output(head, FRAME_HEAD) or not put_output(output.data + output.start, size):
         return NGHTTP2_CALLBACK_FAILURE
     output.take(size)
     (<HTTP2Engine>user).unsent -= size
-    return 0
+    return NGHTTP2_PAUSE if _output_size >= _output_wanted else 0
