@@ -69,7 +69,8 @@ def test_connections_that_write_at_the_same_time_have_their_own_frames(start: Ca
         front = start(serving)
         clients = [front.connect2() for _ in range(4)]
         numbers = [
-            [client.send_request(get(b"/%d%d" % (index, at))) for at in range(4)] for index, client in enumerate(clients)
+            [client.send_request(get(b"/%d%d" % (index, at))) for at in range(4)]
+            for index, client in enumerate(clients)
         ]
         for index, client in enumerate(clients):
             for at, number in enumerate(numbers[index]):

@@ -33,7 +33,7 @@ cdef class HTTP2BackendSession(HTTP2Engine):
         values[2].value = <uint32_t>settings.max_response_head
         self.expect(nghttp2.submit_settings(self.engine, FRAME_FLAG_NONE, values, 3))
         self.expect(nghttp2.set_local_window_size(self.engine, FRAME_FLAG_NONE, 0, BACKEND_WINDOW))
-        self.chatter = Allowance(HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
+        allow(&self.chatter, HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
 
     # --- what comes
 
@@ -43,7 +43,7 @@ cdef class HTTP2BackendSession(HTTP2Engine):
             &self.walk, <const unsigned char*>PyBytes_AS_STRING(data), at, PyBytes_GET_SIZE(data)
         )
         cdef Py_ssize_t result
-        if not self.chatter.spend(self.walk.chatter):
+        if not spend(&self.chatter, self.walk.chatter):
             nghttp2.terminate(self.engine, HTTP2_ENHANCE_YOUR_CALM)
             raise BrokenSessionError("ENHANCE_YOUR_CALM")
         self.walk.chatter = 0

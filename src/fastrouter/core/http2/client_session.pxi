@@ -10,8 +10,8 @@ cdef class ClientSession(HTTP2Engine):
         self.max_list_count = max(<int>HTTP2_FIELDS_MAX, settings.max_request_headers + 64)
         self.open(True, max(65536, 2 * settings.max_response_head), settings.max_received_head // 16384 + 1)
         self.connection = connection
-        self.resets = Allowance(HTTP2_RESETS, HTTP2_RESETS_PER_SECOND)
-        self.chatter = Allowance(HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
+        allow(&self.resets, HTTP2_RESETS, HTTP2_RESETS_PER_SECOND)
+        allow(&self.chatter, HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
         self.walk.engine = self.engine
         self.walk.left = PREFACE_SIZE
         self.walk.kind = FRAME_DATA
@@ -43,7 +43,7 @@ cdef class ClientSession(HTTP2Engine):
             &self.walk, <const unsigned char*>PyBytes_AS_STRING(data), at, PyBytes_GET_SIZE(data)
         )
         cdef Py_ssize_t result
-        if not self.resets.spend(self.walk.resets) or not self.chatter.spend(self.walk.chatter):
+        if not spend(&self.resets, self.walk.resets) or not spend(&self.chatter, self.walk.chatter):
             self._give_up(HTTP2_ENHANCE_YOUR_CALM)
             return end
         self.walk.resets = self.walk.chatter = 0
@@ -91,7 +91,7 @@ cdef class ClientSession(HTTP2Engine):
         if event.kind == EVENT_CLOSED:
             connection.on_stream_closed(event.stream, <uint32_t>event.code)
             # Streams that the client makes us reset cost as much as those that it resets.
-            if event.code and not self.resets.spend(1):
+            if event.code and not spend(&self.resets, 1):
                 self._give_up(HTTP2_ENHANCE_YOUR_CALM)
             return 0
         if event.kind == EVENT_DATA:

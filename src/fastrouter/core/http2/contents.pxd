@@ -132,12 +132,11 @@ cdef struct FrameWalk:
     int64_t resets              # RST_STREAM frames so far
     int64_t chatter             # frames so far that move nothing: PING, SETTINGS, PRIORITY, empty DATA, unknown ones
 
-cdef class Allowance:
-    cdef int64_t size
-    cdef int64_t per_second
-    cdef int64_t left
-    cdef int64_t since_ns       # CLOCK_MONOTONIC_COARSE
-    cdef bint spend(self, int64_t amount) noexcept
+cdef struct Allowance:
+    int size
+    int per_second
+    int64_t left
+    int64_t since_ns            # CLOCK_MONOTONIC_COARSE
 
 cdef class HTTP2Engine:
     cdef void* engine           # libnghttp2's session; NULL once the connection is gone
@@ -213,7 +212,7 @@ cdef class ClientSession(HTTP2Engine):
 cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef ClientSession session                  # None at the end
     cdef dict streams                           # by number -> HTTP2ClientSide, while they are open
-    cdef set unsent                             # those of them that have given the session something since it was looked at
+    cdef dict unsent                            # those of them (keys) that have given the session something to be looked at
     cdef int exchanges                          # under way
     cdef int drain_stage                        # DRAIN_*
     cdef Py_ssize_t discarded                   # bytes thrown away since the end

@@ -112,25 +112,28 @@ cdef bint overflows(FrameWalk* walk, unsigned char byte) noexcept:
     return walk.overfull != 0
 
 
-cdef class Allowance:
-    """What a peer may do of something for free, so much at once and so much per second."""
+cdef void allow(Allowance* allowance, int size, int per_second) noexcept:
+    """Let a peer do `size` of something for free at once, and so much more per second."""
+    allowance.size = size
+    allowance.left = size
+    allowance.per_second = per_second
+    allowance.since_ns = coarse_ns()
 
-    def __cinit__(self, int64_t size, int64_t per_second):
-        self.size = self.left = size
-        self.per_second = per_second
-        self.since_ns = coarse_ns()
 
-    cdef bint spend(self, int64_t amount) noexcept:
-        """Whether there was so much left."""
-        cdef int64_t now
-        if amount == 0:
-            return True
-        self.left -= amount
-        if self.left < 0:
-            now = coarse_ns()
-            self.left = min(self.size, self.left + (now - self.since_ns) * self.per_second // 1000000000)
-            self.since_ns = now
-        return self.left >= 0
+cdef bint spend(Allowance* allowance, int64_t amount) noexcept:
+    """Whether there was so much left."""
+    cdef int64_t now
+    if amount == 0:
+        return True
+    allowance.left -= amount
+    if allowance.left < 0:
+        now = coarse_ns()
+        allowance.left = min(
+            <int64_t>allowance.size,
+            allowance.left + (now - allowance.since_ns) * allowance.per_second // 1000000000,
+        )
+        allowance.since_ns = now
+    return allowance.left >= 0
 
 
 cdef bytes goaway_frame(uint32_t last_stream, int code):

@@ -8,7 +8,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         self.plane = plane
         self.identity = identity
         self.streams = {}
-        self.unsent = set()
+        self.unsent = {}
         self.session = ClientSession(self)
 
     def __repr__(self):
@@ -168,7 +168,11 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         cdef HTTP2ClientSide side = self.streams.pop(number, None)
         if side is None:
             return 0
-        self.unsent.discard(side)
+        self.unsent.pop(side, None)
+        if not self.streams:
+            # Otherwise both would keep the memory of what they held, and most connections are idle.
+            self.streams.clear()
+            self.unsent.clear()
         try:
             if code and not side.is_gone and side.exchange is not None:
                 # Not the client's reset, so one of the engine's: DATA that is not what content-length says, above all.
@@ -236,7 +240,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             except Exception as error:
                 side.on_panic(error)
             if side.unsent() == 0 and not side.is_held and not side.awaits_end():
-                self.unsent.discard(side)
+                self.unsent.pop(side, None)
         return 0
 
     cdef int hold_all_back(self) except -1:
@@ -247,7 +251,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             for side in list(self.streams.values()):
                 # One that is still dialled for cannot be held yet; its first bytes do that.
                 if side.exchange is not None and side.exchange.round_trip.is_head_sent:
-                    self.unsent.add(side)
+                    self.unsent[side] = None
                     side.hold_back()
         return 0
 

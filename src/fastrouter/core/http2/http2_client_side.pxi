@@ -273,7 +273,7 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0 if self.output is None else self.output.waiting()
 
     cdef int _note_written(self) except -1:
-        self.connection.unsent.add(self)
+        self.connection.unsent[self] = None
         return self.connection.gather()
 
     cdef int hold_back(self) except -1:
@@ -397,7 +397,7 @@ cdef class HTTP2ClientSide(ClientSide):
                 self.is_gone = True
             self.stage = RESPONSE_ENDED
         if self.awaits_end():
-            self.connection.unsent.add(self)
+            self.connection.unsent[self] = None
         return self.connection.on_exchange_end()
 
     cdef int break_off(self, bint needs_reset) except -1:
