@@ -8,6 +8,9 @@ cdef char* _output = NULL
 cdef Py_ssize_t _output_size = 0
 cdef Py_ssize_t _output_room = 0
 cdef Py_ssize_t _output_wanted = 0
+# Memory of a large body that was written last, for the next one: fresh memory costs a page fault for every 4 KiB.
+cdef char* _spare = NULL
+cdef Py_ssize_t _spare_room = 0
 
 
 @cython.final
@@ -23,6 +26,7 @@ cdef class StreamOutput:
         return self.end - self.start
 
     cdef int append(self, const char* data, Py_ssize_t size) except -1:
+        global _spare, _spare_room
         cdef Py_ssize_t room
         cdef void* grown
         if size > self.room - self.end and self.start > 0:
@@ -30,23 +34,37 @@ cdef class StreamOutput:
             memmove(self.data, self.data + self.start, self.end)
             self.start = 0
         if size > self.room - self.end:
-            room = max(self.end + size, min(2 * self.room, self.end + size + HTTP2_UNSENT_MAX))
-            grown = realloc(self.data, room)
-            if grown == NULL:
-                raise MemoryError()
-            self.data = <char*>grown
-            self.room = room
+            room = self.end + size
+            if self.data == NULL and HTTP2_FRAME_MAX < room <= _spare_room:
+                self.data = _spare
+                self.room = _spare_room
+                _spare = NULL
+                _spare_room = 0
+            else:
+                # What a large body has left, when its backend is read again, has room in front of what comes.
+                room += HTTP2_UNSENT_MAX if room > HTTP2_FRAME_MAX else self.room
+                grown = realloc(self.data, room)
+                if grown == NULL:
+                    raise MemoryError()
+                self.data = <char*>grown
+                self.room = room
         memcpy(self.data + self.end, data, size)
         self.end += size
         return 0
 
     cdef void take(self, Py_ssize_t size) noexcept:
         """So many bytes are written."""
+        global _spare, _spare_room
         self.start += size
         if self.start == self.end:
             self.start = self.end = 0
             if self.room > HTTP2_FRAME_MAX:
-                free(self.data)
+                if _spare_room < self.room <= RENDER_KEEP:
+                    free(_spare)
+                    _spare = self.data
+                    _spare_room = self.room
+                else:
+                    free(self.data)
                 self.data = NULL
                 self.room = 0
 
