@@ -203,7 +203,7 @@ def test_every_part_is_included_once() -> None:
 
 def test_the_contents_of_every_folder_are_included_once() -> None:
     text = ASSEMBLER.with_suffix(".pxd").read_text()
-    included = re.findall(r'^include "core/(\w+/contents\.pxd)"', text, re.MULTILINE)
+    included = re.findall(r'^include "core/(\w+/\w+\.pxd)"', text, re.MULTILINE)
     assert sorted(included) == [str(contents.relative_to(CORE)) for contents in CONTENTS]
     assert "cdef class" not in text
 
@@ -216,6 +216,10 @@ def test_a_part_is_named_once() -> None:
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_a_part_imports_nothing(part: Path) -> None:
     assert re.findall(r"^\s*(?:from\s+\S+\s+)?c?import\b.*", code_of(part), re.MULTILINE) == []
+
+
+def test_one_part_knows_where_libnghttp2_comes_from() -> None:
+    assert [part.name for part in PARTS if re.search(r"\bngh2|\bdl(?:open|sym)\b", code_of(part))] == ["nghttp2.pxi"]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)

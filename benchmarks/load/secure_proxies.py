@@ -41,6 +41,8 @@ class SecureFastrouter(Fastrouter):
             "go_max_procs": 1,
             "start_response_delay_interval": "0s",
             "disable_keep_alives": False,
+            # Both: the smaller one counts, as in Gorouter, and the default of the first is 100.
+            "max_idle_conns": 500,
             "max_idle_conns_per_host": 500,
             "access_log": {"file": str(self.access_log)},
             **_tls_keys(self),

@@ -5,12 +5,14 @@ Cython turns calls between classes into direct C calls only inside one module.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport (
     PyUnicode_AsUTF8AndSize, PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
@@ -43,13 +45,7 @@ from urllib.parse import quote, quote_from_bytes, unquote, urlsplit
 
 import ngh2
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
-from ngh2 import Configuration as NGH2Configuration, Connection as NGH2Connection, Role as NGH2Role, Setting as NGH2Setting
-from ngh2.events import (
-    ConnectionClosed as NGH2ConnectionClosed, DataReceived as NGH2DataReceived, PingAcknowledged as NGH2PingAcknowledged,
-    RequestReceived as NGH2RequestReceived, StreamClosed as NGH2StreamClosed, StreamReset as NGH2StreamReset,
-    TrailersReceived as NGH2TrailersReceived,
-)
-from ngh2.exceptions import DenialOfServiceError as NGH2DenialOfServiceError, NGH2Error
+from ngh2 import _core as ngh2_core
 
 # Cython's own hints to the C compiler.
 cdef extern from *:
@@ -207,8 +203,13 @@ include "core/connections/transport_errors.pxi"
 include "core/connections/backend.pxi"
 include "core/connections/backend_side.pxi"
 
+include "core/http2/nghttp2.pxi"
+include "core/http2/engine_memory.pxi"
 include "core/http2/fields.pxi"
+include "core/http2/field_lines.pxi"
 include "core/http2/frames.pxi"
+include "core/http2/stream_output.pxi"
+include "core/http2/http2_engine.pxi"
 include "core/http2/client_session.pxi"
 include "core/http2/http2_client.pxi"
 include "core/http2/http2_client_side.pxi"

@@ -57,6 +57,28 @@ def front(start: Callable[..., Front], backend: RawBackend) -> Front:
     return start(backend)
 
 
+def answer_at_length(stream: BackendStream) -> None:
+    """Answer with a field and a body that consist of the target, the field longer than a frame is."""
+    target = stream.read_request().target
+    fields = b"Content-Length: %d\r\nX-Filler: %b" % (30_000 * len(target), target * 6000)
+    stream.send(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % fields + target * 30_000)
+
+
+def test_connections_that_write_at_the_same_time_have_their_own_frames(start: Callable[..., Front]) -> None:
+    with ServingBackend(answer_at_length) as serving:
+        front = start(serving)
+        clients = [front.connect2() for _ in range(4)]
+        numbers = [
+            [client.send_request(get(b"/%d%d" % (index, at))) for at in range(4)]
+            for index, client in enumerate(clients)
+        ]
+        for index, client in enumerate(clients):
+            for at, number in enumerate(numbers[index]):
+                answer = client.answer(number)
+                assert answer.value(b"x-filler") == b"/%d%d" % (index, at) * 6000
+                assert answer.body == b"/%d%d" % (index, at) * 30_000
+
+
 class TestRequests:
     def test_a_get(self, front: Front, backend: RawBackend) -> None:
         client = front.connect2()

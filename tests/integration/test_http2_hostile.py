@@ -219,6 +219,8 @@ CONNECTION_ERRORS = {
         Frame(Kind.HEADERS, Flag.END_HEADERS | Flag.PADDED, 1, b"\xff" + frames.block(GET)).encode(),
         Code.PROTOCOL_ERROR,
     ),
+    "a priority of no stream": (Frame(Kind.PRIORITY, 0, 0, b"\0\0\0\1\x10").encode(), Code.PROTOCOL_ERROR),
+    "a stream that depends on itself": (Frame(Kind.PRIORITY, 0, 3, b"\x80\0\0\3\x10").encode(), Code.PROTOCOL_ERROR),
     "a header block that is none": (
         Frame(Kind.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, b"\xff\xff\xff\xff\xff\xff\xff").encode(),
         Code.COMPRESSION_ERROR,
@@ -248,6 +250,57 @@ class TestConnectionErrors:
             client.send(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n")
             assert last_words(client) in (Code.PROTOCOL_ERROR, None)
         assert bystander.ask(get()).status == 200
+
+
+# What comes in two pieces, the second behind the answer to stream 1, if there is one.
+FRAMES_AFTER_THE_END = {
+    "DATA behind an answer": (frames.headers(1, GET), frames.data(1, b"x"), Code.STREAM_CLOSED),
+    "HEADERS behind an answer": (frames.headers(1, GET), frames.headers(1, GET), Code.STREAM_CLOSED),
+    "DATA behind RST_STREAM": (
+        b"",
+        frames.headers(1, POST, ends=False) + frames.reset(1) + frames.data(1, b"x"),
+        Code.STREAM_CLOSED,
+    ),
+    "HEADERS behind RST_STREAM": (
+        b"",
+        frames.headers(1, POST, ends=False) + frames.reset(1) + frames.headers(1, GET),
+        Code.STREAM_CLOSED,
+    ),
+    "a number that was left out": (b"", frames.headers(5, GET) + frames.headers(3, GET), Code.PROTOCOL_ERROR),
+}
+
+
+class TestEndedStreams:
+    @pytest.mark.parametrize("name", FRAMES_AFTER_THE_END)
+    def test_their_frames_end_the_connection(self, name: str, attacker: RawClient, bystander: Http2Client) -> None:
+        first, second, code = FRAMES_AFTER_THE_END[name]
+        if first:
+            attacker.send(first)
+            while not next_of(attacker, 1).flags & Flag.END_STREAM:
+                pass
+        attacker.send(second)
+        assert last_words(attacker) == code
+        assert bystander.ask(get()).status == 200
+
+    def test_frames_on_their_way_to_one_that_the_router_has_ended_are_no_fault(self, attacker: RawClient) -> None:
+        attacker.send(frames.headers(1, [*POST, (b"content-length", b"1")], ends=False) + frames.data(1, b"ab"))
+        assert next_of(attacker, 1).code == Code.PROTOCOL_ERROR
+        attacker.send(frames.data(1, b"c") + frames.headers(1, [(b"x", b"y")]) + frames.headers(3, GET))
+        assert next_of(attacker, 3).kind == Kind.HEADERS
+
+    def test_numbers_may_be_left_out(self, attacker: RawClient) -> None:
+        attacker.send(frames.headers(7, POST, ends=False) + frames.headers(11, GET) + frames.headers(7, [(b"x", b"y")]))
+        assert next_of(attacker, 7).kind == Kind.HEADERS
+
+
+def test_a_window_that_overflows_ends_its_stream(attacker: RawClient) -> None:
+    update = frames.window_update(1, 0x7FFFFFFF)
+    attacker.send(frames.headers(1, POST, ends=False) + update[:-1])
+    attacker.send(update[-1:] + update)
+    reset = next_of(attacker, 1)
+    assert (reset.kind, reset.code) == (Kind.RST_STREAM, Code.FLOW_CONTROL_ERROR)
+    attacker.send(frames.headers(3, GET) + frames.window_update(3, 1 << 30))
+    assert next_of(attacker, 3).kind == Kind.HEADERS
 
 
 class TestManyStreams:

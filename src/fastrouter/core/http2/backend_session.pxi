@@ -1,188 +1,139 @@
-# HTTP2BackendSession: the protocol of one connection to a backend. Nothing else towards backends knows which library speaks it.
-#
-# ngh2 is libnghttp2 without sockets (ADR 16): it is given bytes, reports events, and gives bytes back. It sees to frames, HPACK,
-# states of streams, both directions of flow control, and the rules that fields and DATA must keep.
-
-cdef object RESPONSE_RECEIVED = ngh2.ResponseReceived
-cdef object INTERIM_RECEIVED = ngh2.InformationalResponseReceived
-cdef object DATA_RECEIVED = ngh2.DataReceived
-cdef object TRAILERS_RECEIVED = ngh2.TrailersReceived
-cdef object STREAM_RESET = ngh2.StreamReset
-cdef object STREAM_CLOSED = ngh2.StreamClosed
-cdef object SETTINGS_RECEIVED = ngh2.SettingsReceived
-cdef object GOAWAY_RECEIVED = ngh2.GoAwayReceived
-# As in HPACK's tables, each field costs its peer this much of a list (RFC 9113 section 6.5.2).
-cdef int FIELD_OVERHEAD = 32
-
+# HTTP2BackendSession: the protocol of one connection to a backend. What libnghttp2 tells becomes calls, requests become frames.
 
 class BrokenSessionError(Exception):
     """The peer has broken the protocol, or ended it: nothing goes on here. The text is the name of an error code."""
 
 
-cdef str error_name(int code):
+# By number (RFC 9113 section 7).
+cdef tuple ERROR_NAMES = (
+    "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
+)
+
+
+cdef str error_name(uint32_t code):
     """An error code of RST_STREAM or GOAWAY as Go prints it."""
-    try:
-        return ngh2.ErrorCode(code).name
-    except ValueError:
-        return f"unknown error code 0x{code:x}"
+    return ERROR_NAMES[code] if code < <uint32_t>PyTuple_GET_SIZE(ERROR_NAMES) else f"unknown error code 0x{code:x}"
 
 
-cdef class HTTP2BackendSession:
+cdef class HTTP2BackendSession(HTTP2Engine):
     def __cinit__(self, Settings settings):
+        cdef NGSetting[3] values
         # A head beyond the limit ends its stream only. One that is far beyond ends the connection.
-        largest = 2 * settings.max_response_head
-        self.engine = ngh2.Connection(ngh2.Role.CLIENT, ngh2.Configuration(
-            auto_window_update=False,
-            max_inbound_header_list_size=largest,
-            max_inbound_header_count=largest // FIELD_OVERHEAD + 1,
-            max_continuations=largest // 16384 + 8,
-            max_send_header_block_length=2 * settings.max_received_head,
-        ))
-        self.engine.initiate_connection({
-            ngh2.Setting.ENABLE_PUSH: 0,
-            ngh2.Setting.INITIAL_WINDOW_SIZE: BACKEND_STREAM_WINDOW,
-            ngh2.Setting.MAX_HEADER_LIST_SIZE: settings.max_response_head,
-        })
-        self.engine.set_local_window_size(BACKEND_WINDOW)
-        self.receive_data = self.engine.receive_data
-        self.data_to_send = self.engine.data_to_send
-        self.events = []
-        self.chatter = Allowance(HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
+        self.max_list_size = 2 * settings.max_response_head
+        # As in HPACK's tables, each field costs its peer 32 bytes of a list (RFC 9113 section 6.5.2).
+        self.max_list_count = <int>(self.max_list_size // 32 + 1)
+        self.open(False, 2 * settings.max_received_head, self.max_list_size // 16384 + 8)
+        values[0].identifier = SETTING_ENABLE_PUSH
+        values[0].value = 0
+        values[1].identifier = SETTING_INITIAL_WINDOW_SIZE
+        values[1].value = BACKEND_STREAM_WINDOW
+        values[2].identifier = SETTING_MAX_HEADER_LIST_SIZE
+        values[2].value = <uint32_t>settings.max_response_head
+        self.expect(nghttp2.submit_settings(self.engine, FRAME_FLAG_NONE, values, 3))
+        self.expect(nghttp2.set_local_window_size(self.engine, FRAME_FLAG_NONE, 0, BACKEND_WINDOW))
+        allow(&self.chatter, HTTP2_CHATTER, HTTP2_CHATTER_PER_SECOND)
 
     # --- what comes
 
     cdef Py_ssize_t receive(self, bytes data, Py_ssize_t at) except -1:
         """Take in `data[at:]`, as much as may be at once. Returns where that ends. Raises BrokenSessionError."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t end = walk_frames(&self.walk, <const unsigned char*>PyBytes_AS_STRING(data), at, size)
-        try:
-            if not self.chatter.spend(self.walk.chatter):
-                self.engine.terminate_connection(HTTP2_ENHANCE_YOUR_CALM)
-                raise BrokenSessionError("ENHANCE_YOUR_CALM")
-            self.walk.chatter = 0
-            self.receive_data(data if end - at == size else memoryview(data)[at:end])
-        except ngh2.DenialOfServiceError as error:
-            raise BrokenSessionError("ENHANCE_YOUR_CALM") from error
-        except ngh2.NGH2Error as error:
-            raise BrokenSessionError(str(error)) from error
-        self.collect()
+        cdef Py_ssize_t end = walk_frames(
+            &self.walk, <const unsigned char*>PyBytes_AS_STRING(data), at, PyBytes_GET_SIZE(data)
+        )
+        cdef Py_ssize_t result
+        if not spend(&self.chatter, self.walk.chatter):
+            nghttp2.terminate(self.engine, HTTP2_ENHANCE_YOUR_CALM)
+            raise BrokenSessionError("ENHANCE_YOUR_CALM")
+        self.walk.chatter = 0
+        result = self.feed(data, at, end)
+        if self.is_flooded or result == NGHTTP2_FLOODED or result == NGHTTP2_TOO_MANY_CONTINUATIONS:
+            raise BrokenSessionError("ENHANCE_YOUR_CALM")
+        if result < 0:
+            raise BrokenSessionError((<bytes>nghttp2.strerror(<int>result)).decode())
         return end
 
     cdef bint has_head_last(self) noexcept:
         """Whether what is left is a response head only, whose DATA may come with the next bytes."""
-        return self.at == PyList_GET_SIZE(self.events) - 1 and (
-            type(<object>PyList_GET_ITEM(self.events, self.at)) is RESPONSE_RECEIVED
-        )
+        return self.at == self.count - 1 and self.events[self.at].kind == EVENT_RESPONSE
 
-    cdef bint collect(self) except -1:
-        """Take over what the engine reports; some streams end when it writes. Returns whether there is something."""
-        cdef list reported = self.engine.events()
-        if PyList_GET_SIZE(reported) == 0:
-            return self.has_events()
-        self.events = self.events[self.at :] + reported if self.has_events() else reported
-        self.at = 0
-        return True
-
-    cdef bint has_events(self) noexcept:
-        """Whether something of what has come is not worked off."""
-        return self.at < PyList_GET_SIZE(self.events)
-
-    cdef int take_event(self, HTTP2BackendConnection connection) except -1:
-        """Work off the next one: tell the side whose stream it is about, or the connection."""
-        cdef object event = <object>PyList_GET_ITEM(self.events, self.at)
-        cdef object kind = type(event)
-        cdef HTTP2BackendSide side
-        cdef int code
-        self.at += 1
-        if kind is SETTINGS_RECEIVED:
-            return connection.on_settings(event.settings.get(ngh2.Setting.MAX_CONCURRENT_STREAMS, -1))
-        if kind is GOAWAY_RECEIVED:
-            return connection.on_farewell(event.last_stream_id, event.error_code, event.debug_data)
-        if not (
-            kind is DATA_RECEIVED or kind is RESPONSE_RECEIVED or kind is STREAM_CLOSED or kind is TRAILERS_RECEIVED
-            or kind is INTERIM_RECEIVED or kind is STREAM_RESET
-        ):
-            # PING and SETTINGS are answered already, and what a window allows goes out in any case.
+    cdef int work_off(self, HTTP2BackendConnection connection) except -1:
+        """Take the next event: tell the side whose stream it is about, or the connection."""
+        cdef HTTP2Event event
+        if not self.take_event(&event):
             return 0
-        side = connection.sides.get(event.stream_id)
+        try:
+            return self._tell(connection, &event)
+        finally:
+            Py_XDECREF(event.text)
+
+    cdef int _tell(self, HTTP2BackendConnection connection, HTTP2Event* event) except -1:
+        cdef HTTP2BackendSide side
+        if event.kind == EVENT_SETTINGS:
+            return connection.on_settings(event.code)
+        if event.kind == EVENT_GOAWAY:
+            return connection.on_farewell(event.stream, <uint32_t>event.code, <bytes>event.text)
+        side = connection.sides.get(event.stream)
         if side is None:
             # Its exchange has ended meanwhile.
-            return connection.on_data_ignored(event.stream_id, len(event.data)) if kind is DATA_RECEIVED else 0
+            return connection.on_data_ignored(event.stream, event.size) if event.kind == EVENT_DATA else 0
         try:
-            if kind is DATA_RECEIVED:
-                return side.on_data(event.data, event.end_stream)
-            if kind is RESPONSE_RECEIVED:
-                return self._take_response(side, event)
-            if kind is INTERIM_RECEIVED:
-                return side.on_interim(event.headers)
-            if kind is TRAILERS_RECEIVED:
-                return side.on_trailers(event.headers)
-            code = event.error_code
-            return side.on_reset(code) if kind is STREAM_RESET else side.on_closed(code)
+            if event.kind == EVENT_DATA:
+                return side.on_data(event.data, event.size, event.is_last)
+            if event.kind == EVENT_RESPONSE:
+                return self._tell_response(side, <bytes>event.text, event.is_last)
+            if event.kind == EVENT_INTERIM:
+                return side.on_interim(<bytes>event.text)
+            if event.kind == EVENT_TRAILERS:
+                return side.on_trailers(<bytes>event.text)
+            if event.kind == EVENT_MALFORMED:
+                return side.on_malformed(<str>event.text)
+            if event.kind == EVENT_RESET:
+                return side.on_reset(<uint32_t>event.code)
+            return side.on_closed(<uint32_t>event.code)
         except Exception as error:
             return side.on_panic(error)
 
-    cdef int _take_response(self, HTTP2BackendSide side, object event) except -1:
+    cdef int _tell_response(self, HTTP2BackendSide side, bytes head, bint is_last) except -1:
         """A final head, and its first DATA if that is here already: they go out in one write."""
-        cdef object following
-        side.on_response(event.headers, event.end_stream)
+        cdef HTTP2Event following
+        side.on_response(head, is_last)
         if side.exchange is None:
             return 0
-        if not event.end_stream and self.has_events():
-            following = <object>PyList_GET_ITEM(self.events, self.at)
-            if type(following) is DATA_RECEIVED and following.stream_id == side.stream:
-                self.at += 1
-                return side.on_data(following.data, following.end_stream)
-        return side.on_bare_head()
+        if is_last or not self.has_events():
+            return side.on_bare_head()
+        following = self.events[self.at]
+        if following.kind != EVENT_DATA or following.stream != side.stream:
+            return side.on_bare_head()
+        self.at += 1
+        try:
+            return side.on_data(following.data, following.size, following.is_last)
+        finally:
+            Py_XDECREF(following.text)
 
-    cdef bint is_over(self) except -1:
+    cdef bint is_over(self) noexcept:
         """Whether nothing more is to come."""
-        return not self.engine.want_read
+        return not self.wants_input()
 
     # --- what goes
 
-    cdef int submit(self, list fields, bint is_last) except -1:
-        """Begin a stream with a request head; `is_last`: that is all. Returns its number."""
-        return self.engine.send_request(fields, end_stream=is_last)
-
-    cdef int send(self, int stream, object data, bint is_last) except -1:
-        self.engine.send_data(stream, data, end_stream=is_last)
-        return 0
-
-    cdef int send_trailers(self, int stream, list fields) except -1:
-        """End the request, with these fields behind its body if there are any."""
-        if fields:
-            self.engine.send_trailers(stream, fields)
-        else:
-            self.engine.end_stream(stream)
-        return 0
-
-    cdef Py_ssize_t queued(self, int stream) except -1:
-        """Bytes of request body that wait in here for the peer's windows, or for the next write."""
-        return self.engine.queued_body_size(stream)
-
-    cdef int reset(self, int stream, int code) except -1:
-        """End a stream, if it is not over in both directions."""
-        if not self.is_over():
-            self.engine.reset_stream(stream, code)
-        return 0
-
-    cdef int acknowledge(self, int stream, Py_ssize_t size) except -1:
-        """Let the peer send as much again."""
-        if not self.is_over():
-            self.engine.acknowledge_received_data(size, stream)
-        return 0
-
-    cdef int ping(self) except -1:
-        self.engine.ping()
-        return 0
+    cdef int submit(self, StreamOutput output) except -1:
+        """Begin a stream with a request head, whose fields have been read, and a body or None. Returns its number."""
+        cdef NGBody body
+        cdef int stream
+        if output is not None:
+            body.source.pointer = <void*>output
+            body.read = on_read_body
+        stream = nghttp2.submit_request(
+            self.engine, NULL, _lines, _line_count, NULL if output is None else &body,
+            NULL if output is None else <void*>output,
+        )
+        self.expect(stream)
+        if output is not None:
+            list_output(self, output, stream)
+        return stream
 
     cdef int leave(self) except -1:
         """Say that this connection ends, and that nothing is wrong, unless the peer has ended it already."""
-        if not self.is_over():
-            self.engine.send_goaway(HTTP2_NO_ERROR)
-        return 0
-
-    cdef bytes output(self):
-        """The next bytes for the peer, at most OUTPUT_SLICE; empty if there are none, or its windows are closed."""
-        return self.data_to_send(OUTPUT_SLICE)
+        return 0 if self.is_over() else self.say_goodbye(HTTP2_NO_ERROR)

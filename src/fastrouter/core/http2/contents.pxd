@@ -8,6 +8,10 @@ cdef enum:
     HTTP2_ALL_UNSENT_MAX = 2097152      # of all responses of a connection; with more, none of their backends is
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
+    HTTP2_FRAME_MAX = 16384             # bytes of payload of one frame
+    HTTP2_LARGE_UPDATE = 1073741824     # that may overflow a window: the engine is to know what came before
+    HTTP2_ENDS_KEPT = 8                 # streams that a client has ended last, whose frames are at an end
+    FIELDS_KEPT = 65536                 # bytes of memory for a header block that stay for the next one
     HTTP2_WRITES_AT_ONCE = 4            # before others get their turn
     HTTP2_SLICE = 65536                 # bytes given to the engine at once
     HTTP2_HEADS_AT_ONCE = 4             # and header blocks: each may unpack to a whole header list
@@ -21,10 +25,16 @@ cdef enum:
 cdef enum:
     FRAME_DATA = 0
     FRAME_HEADERS = 1
+    FRAME_PRIORITY = 2
     FRAME_RST_STREAM = 3
+    FRAME_SETTINGS = 4
+    FRAME_PING = 6
     FRAME_GOAWAY = 7
     FRAME_WINDOW_UPDATE = 8
     FRAME_CONTINUATION = 9
+    FRAME_PRIORITY_UPDATE = 16
+    FRAME_FLAG_NONE = 0
+    FRAME_FLAG_ACK = 1
     FRAME_FLAG_END_STREAM = 1
     FRAME_FLAG_END_HEADERS = 4
     FRAME_HEAD = 9                      # bytes
@@ -35,6 +45,8 @@ cdef enum:
     HTTP2_NO_ERROR = 0
     HTTP2_PROTOCOL_ERROR = 1
     HTTP2_INTERNAL_ERROR = 2
+    HTTP2_FLOW_CONTROL_ERROR = 3
+    HTTP2_STREAM_CLOSED = 5
     HTTP2_REFUSED_STREAM = 7
     HTTP2_CANCEL = 8
     HTTP2_ENHANCE_YOUR_CALM = 11
@@ -58,59 +70,149 @@ cdef struct HeadNotes:
     int64_t length              # what Content-Length says, -1 without one
     bint is_chunked
 
+cdef enum:
+    # What libnghttp2 tells of a connection.
+    EVENT_REQUEST               # `text`: its head
+    EVENT_RESPONSE              # the same
+    EVENT_INTERIM               # the same
+    EVENT_TRAILERS              # `text`: their lines
+    EVENT_MALFORMED             # `text`, a str: why a head, or trailers, are not what HTTP allows
+    EVENT_DATA                  # `data`, of `text`
+    EVENT_RESET                 # by the peer, for the reason `code`
+    EVENT_CLOSED                # the stream is over, likewise
+    EVENT_PONG
+    EVENT_SETTINGS              # `code`: how many streams the peer carries at a time, -1: as many as before
+    EVENT_GOAWAY                # `stream`: the last one that counts; `code`; `text`: what it says
+
+cdef struct HTTP2Event:
+    int kind                    # EVENT_*
+    int32_t stream
+    int64_t code
+    bint is_last                # END_STREAM
+    const char* data
+    Py_ssize_t size
+    PyObject* text              # bytes, or str, with a reference of the event's own
+
+cdef struct Text:
+    const char* start           # NULL: there is none
+    Py_ssize_t size
+
+cdef struct FieldEntry:
+    # Where it stands in the text of its list.
+    Py_ssize_t name
+    Py_ssize_t name_size
+    Py_ssize_t value
+    Py_ssize_t value_size
+
+cdef struct FieldList:
+    char* text
+    Py_ssize_t size
+    Py_ssize_t room
+    FieldEntry* fields
+    int count
+    int places
+
 cdef struct FrameWalk:
+    void* engine                # of a client's connection, whose frames are checked; NULL for a backend's
     unsigned char head[9]       # of the next frame, as far as it has come
     int head_size
     int kind                    # FRAME_*, of the frame that `left` is about
+    uint32_t stream             # its stream
+    uint32_t number             # that the payload of PRIORITY or WINDOW_UPDATE begins with, as far as it has come
+    uint32_t overfull           # the stream whose window the next byte would overflow; 0: none
+    uint32_t last_stream        # that the client has opened
+    uint32_t gap_begin          # the numbers between these two were left out last
+    uint32_t gap_end
+    uint32_t ends[8]            # HTTP2_ENDS_KEPT: streams that the client has ended
+    bint is_reset[8]            # with RST_STREAM
+    int end_at                  # the oldest of them
+    int fault                   # HTTP2_* error that the last frame is; 0: none
     uint32_t left               # bytes of it that have not come
     bint is_head_open           # a header block goes on in another frame
     int64_t resets              # RST_STREAM frames so far
     int64_t chatter             # frames so far that move nothing: PING, SETTINGS, PRIORITY, empty DATA, unknown ones
 
-cdef class Allowance:
-    cdef int64_t size
-    cdef int64_t per_second
-    cdef int64_t left
-    cdef int64_t since_ns       # CLOCK_MONOTONIC_COARSE
-    cdef bint spend(self, int64_t amount) noexcept
+cdef struct Allowance:
+    int size
+    int per_second
+    int64_t left
+    int64_t since_ns            # CLOCK_MONOTONIC_COARSE
 
-cdef class ClientSession:
-    cdef HTTP2ClientConnection connection
-    cdef object engine
-    cdef object receive_data    # bound methods of `engine`
-    cdef object events
-    cdef object data_to_send
+cdef class HTTP2Engine:
+    cdef void* engine           # libnghttp2's session; NULL once the connection is gone
     cdef FrameWalk walk
-    cdef Allowance resets
     cdef Allowance chatter
+    cdef HTTP2Event* events     # `events[at:count]` are to be told
+    cdef int at
+    cdef int count
+    cdef int places
+    cdef int max_list_count     # fields that a header block may have; with more, the connection ends
+    cdef Py_ssize_t max_list_size   # and bytes, as HPACK counts them
+    cdef FieldList* block       # of a header block that is not complete; NULL: there is none
+    cdef void* outputs          # the first StreamOutput of those that are listed; NULL: there is none
+    cdef Py_ssize_t unsent      # bytes in all of them
+    cdef bytes input            # that is worked on
+    cdef object fault           # what a callback could not raise; None
+    cdef flag is_in_block       # a header block has begun that is not complete
+    cdef flag is_flooded        # by a header list beyond the limit
+    cdef int open(self, bint is_server, Py_ssize_t largest_sent, Py_ssize_t continuations) except -1
+    cdef int expect(self, Py_ssize_t result) except -1
+    cdef void close(self) noexcept
+    cdef void _free(self) noexcept
+    cdef bint is_in_head(self) noexcept
+    cdef Py_ssize_t feed(self, bytes data, Py_ssize_t at, Py_ssize_t end) except? -1
+    cdef HTTP2Event* add_event(self, int kind, int32_t stream) noexcept
+    cdef bint take_event(self, HTTP2Event* event) noexcept
+    cdef bint has_events(self) noexcept
+    cdef void note_fault(self, object error) noexcept
+    cdef bint wants_input(self) noexcept
+    cdef bytes output(self, Py_ssize_t wanted)
+    cdef int send(self, StreamOutput output, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef int send_trailers(self, StreamOutput output, bytes text) except -1
+    cdef int _go_on(self, StreamOutput output) except -1
+    cdef int reset(self, int32_t stream, uint32_t code) except -1
+    cdef int acknowledge(self, int32_t stream, Py_ssize_t size) except -1
+    cdef int ping(self) except -1
+    cdef int say_goodbye(self, uint32_t code) except -1
+
+cdef class StreamOutput:
+    cdef char* data             # `data[start:end]` waits
+    cdef Py_ssize_t start
+    cdef Py_ssize_t end
+    cdef Py_ssize_t room
+    cdef bytes trailers         # the last chunk, if fields come behind the body; None
+    cdef void* next             # StreamOutput of the same engine
+    cdef void* previous
+    cdef int32_t stream
+    cdef flag is_listed         # its stream has not ended, and its engine holds it
+    cdef flag is_ended          # there is no more body
+    cdef flag is_deferred       # libnghttp2 has asked for more and is to be told when there is some
+    cdef flag is_large          # it takes turns with others
+    cdef Py_ssize_t waiting(self) noexcept
+    cdef int append(self, const char* data, Py_ssize_t size) except -1
+    cdef void take(self, Py_ssize_t size) noexcept
+
+cdef class ClientSession(HTTP2Engine):
+    cdef HTTP2ClientConnection connection
+    cdef Allowance resets
     cdef uint32_t last_stream   # that the client has opened
     cdef bytes last_words       # of ours, when the engine says no more; None before
     cdef flag is_over           # nothing comes or goes any more
-    cdef Py_ssize_t end_of_slice(self, bytes data, Py_ssize_t at) except -1
-    cdef bint is_in_head(self) noexcept
     cdef int begin(self) except -1
-    cdef int receive(self, bytes data) except -1
+    cdef Py_ssize_t receive(self, bytes data, Py_ssize_t at) except -1
     cdef int dispatch(self) except -1
-    cdef bytes take(self)
+    cdef int _end_overfull(self, int32_t stream) except -1
+    cdef int _tell(self, HTTP2Event* event) except -1
     cdef int _give_up(self, int code) except -1
-    cdef int respond(self, uint32_t stream, list fields, bint is_last) except -1
-    cdef int inform(self, uint32_t stream, list fields) except -1
-    cdef int send(self, uint32_t stream, object data, bint is_last) except -1
-    cdef int send_trailers(self, uint32_t stream, list fields) except -1
-    cdef int end(self, uint32_t stream) except -1
-    cdef int reset(self, uint32_t stream, int code) except -1
-    cdef int acknowledge(self, uint32_t stream, Py_ssize_t size) except -1
-    cdef Py_ssize_t unsent_of(self, uint32_t stream) except -1
-    cdef Py_ssize_t unsent(self) except -1
+    cdef bytes take(self)
+    cdef StreamOutput respond(self, int32_t stream, bint is_last)
+    cdef int inform(self, int32_t stream) except -1
     cdef int notify_shutdown(self) except -1
-    cdef int say_goodbye(self, int code) except -1
-    cdef int forget(self) except -1
 
 cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef ClientSession session                  # None at the end
     cdef dict streams                           # by number -> HTTP2ClientSide, while they are open
-    cdef set unsent                             # those of them that have given the session something since it was looked at
-    cdef int64_t unsent_bytes                   # of body, then, and since then
+    cdef dict unsent                            # those of them (keys) that have given the session something to be looked at
     cdef int exchanges                          # under way
     cdef int drain_stage                        # DRAIN_*
     cdef Py_ssize_t discarded                   # bytes thrown away since the end
@@ -121,9 +223,10 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef flag is_write_due                      # the data plane will ask for it
     cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
-    cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1
-    cdef int on_body(self, uint32_t number, bytes data, bint is_last) except -1
-    cdef int on_trailers(self, uint32_t number, tuple fields) except -1
+    cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1
+    cdef int on_malformed(self, uint32_t number) except -1
+    cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef int on_trailers(self, uint32_t number, bytes lines) except -1
     cdef int on_reset(self, uint32_t number) except -1
     cdef int on_stream_closed(self, uint32_t number, int code) except -1
     cdef int on_ping_answered(self) except -1
@@ -151,7 +254,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int64_t discarded                      # bytes of body that nobody wants
     cdef int stage                              # RESPONSE_*
     cdef int64_t left                           # bytes of response body, or of its chunk
-    cdef int64_t unsent                         # bytes of it that wait for the client
+    cdef StreamOutput output                    # what of it waits for the client; None: there is no body
     cdef Tunnel tunnel                          # what the exchange has become, or None
     cdef StreamWatch watch                      # None while it has not been needed
     cdef flag wants_tunnel                      # extended CONNECT
@@ -164,12 +267,12 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int _serve(self, Exchange exchange, Head head) except -1
     cdef bint _awaits_route(self, Exchange exchange, Head head) except -1
     cdef int on_route_wait_over(self) except -1
-    cdef int on_body(self, bytes data, bint is_last) except -1
-    cdef int on_trailers(self, tuple fields) except -1
-    cdef int _hand_over(self, bytes data, bint is_last) except -1
-    cdef int _break(self) except -1
+    cdef int on_body(self, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef int on_trailers(self, bytes lines) except -1
+    cdef int _hand_over(self, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef int break_body(self) except -1
     cdef bint _can_hand_over(self) noexcept
-    cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1
+    cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef StreamWatch _watch(self)
     cdef int _end_watch(self) except -1
     cdef int give_up(self) except -1
@@ -178,7 +281,8 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int _take(self, const char* text, Py_ssize_t size) except -1
     cdef Py_ssize_t _take_head(self, const char* text, Py_ssize_t size) except -1
     cdef Py_ssize_t _take_chunk_line(self, const char* text, Py_ssize_t size) except -1
-    cdef int _send(self, object data, Py_ssize_t size, bint is_last) except -1
+    cdef int _send(self, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef Py_ssize_t unsent(self) noexcept
     cdef int look(self) except -1
     cdef bint awaits_end(self) noexcept
     cdef int _note_written(self) except -1
@@ -212,32 +316,17 @@ cdef enum:
     BACKEND_STREAMS_MAX = 1000          # at a time on one connection, whatever the peer would allow
     BACKEND_STREAMS_TOTAL = 1000000000  # in the life of one; stream numbers end at 2^31
     WAITING_MAX = 100                   # exchanges that wait for one dial
-    OUTPUT_SLICE = 65536                # and that it gives at once
+    OUTPUT_SLICE = 65536                # bytes that are written at once
 
-cdef class HTTP2BackendSession:
-    cdef object engine                          # ngh2.Connection
-    cdef object receive_data                    # bound methods of it
-    cdef object data_to_send
-    cdef list events                            # that it has reported, and that are not worked off
-    cdef Py_ssize_t at                          # how far they are
-    cdef FrameWalk walk
-    cdef Allowance chatter
+cdef class HTTP2BackendSession(HTTP2Engine):
     cdef Py_ssize_t receive(self, bytes data, Py_ssize_t at) except -1
     cdef bint has_head_last(self) noexcept
-    cdef bint collect(self) except -1
-    cdef bint has_events(self) noexcept
-    cdef int take_event(self, HTTP2BackendConnection connection) except -1
-    cdef int _take_response(self, HTTP2BackendSide side, object event) except -1
-    cdef bint is_over(self) except -1
-    cdef int submit(self, list fields, bint is_last) except -1
-    cdef int send(self, int stream, object data, bint is_last) except -1
-    cdef int send_trailers(self, int stream, list fields) except -1
-    cdef Py_ssize_t queued(self, int stream) except -1
-    cdef int reset(self, int stream, int code) except -1
-    cdef int acknowledge(self, int stream, Py_ssize_t size) except -1
-    cdef int ping(self) except -1
+    cdef int work_off(self, HTTP2BackendConnection connection) except -1
+    cdef int _tell(self, HTTP2BackendConnection connection, HTTP2Event* event) except -1
+    cdef int _tell_response(self, HTTP2BackendSide side, bytes head, bint is_last) except -1
+    cdef bint is_over(self) noexcept
+    cdef int submit(self, StreamOutput output) except -1
     cdef int leave(self) except -1
-    cdef bytes output(self)
 
 cdef class HTTP2ConnectionPool(ConnectionPool):
     cdef list shared                            # of HTTP2BackendConnection: dialling, or open for further streams
@@ -263,14 +352,14 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef str farewell                           # what its GOAWAY said, as Go prints it
     cdef bint has_room(self) except -1
     cdef int join(self, HTTP2BackendSide side) except -1
-    cdef int begin_stream(self, HTTP2BackendSide side, list fields, bint is_last) except -1
+    cdef int begin_stream(self, HTTP2BackendSide side) except -1
     cdef int drop(self, HTTP2BackendSide side, int code) except -1
     cdef int _on_stream_over(self) except -1
     cdef int _become_idle(self) except -1
     cdef int _leave_idle(self) except -1
     cdef int _turn_away(self) except -1
     cdef int on_settings(self, int64_t limit) except -1
-    cdef int on_farewell(self, int last, int code, bytes text) except -1
+    cdef int on_farewell(self, int last, uint32_t code, bytes text) except -1
     cdef int on_data_ignored(self, int stream, Py_ssize_t size) except -1
     cdef int _consume(self, bytes data) except -1
     cdef bint _work_off(self, bint has_more) except -1
@@ -290,6 +379,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef HTTP2BackendConnection connection
     cdef Exchange exchange                      # None once it is let go
     cdef int stream                             # 0 before the head of the request
+    cdef StreamOutput output                    # what of the request's body waits for the backend; None: there is none
     cdef Framing request_framing                # of the body being sent
     cdef bytearray request_trailer
     cdef list sent                              # of the body, framed, as long as a refused stream can be tried again; None after
@@ -311,20 +401,21 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int _begin(self, const char* head, Py_ssize_t size) except -1
     cdef int _send_body(self, bytes data) except -1
     cdef int _send_chunks(self, HTTP2BackendSession session, bytes data) except -1
-    cdef list _trailer_fields(self)
+    cdef Py_ssize_t queued(self) noexcept
     cdef int _keep_sent(self, bytes data) except -1
     cdef int on_room(self) except -1
-    cdef int on_interim(self, tuple fields) except -1
-    cdef int on_response(self, tuple fields, bint is_last) except -1
+    cdef int on_interim(self, bytes head) except -1
+    cdef int on_response(self, bytes head, bint is_last) except -1
     cdef int on_bare_head(self) except -1
-    cdef bint _scan(self, tuple fields, bint is_last) except -1
-    cdef int on_data(self, bytes data, bint is_last) except -1
-    cdef int on_trailers(self, tuple fields) except -1
-    cdef int _relay(self, bytes data) except -1
+    cdef bint _scan(self, bytes head, bint is_last) except -1
+    cdef int on_malformed(self, str reason) except -1
+    cdef int on_data(self, const char* data, Py_ssize_t size, bint is_last) except -1
+    cdef int on_trailers(self, bytes lines) except -1
+    cdef int _relay(self, const char* data, Py_ssize_t size) except -1
     cdef int _end(self) except -1
     cdef int _take_from_held(self, Py_ssize_t size) except -1
-    cdef int on_reset(self, int code) except -1
-    cdef int on_closed(self, int code) except -1
+    cdef int on_reset(self, uint32_t code) except -1
+    cdef int on_closed(self, uint32_t code) except -1
     cdef int reject(self, str what) except -1
     cdef int lose(self, Failure failure, int code) except -1
     cdef int on_panic(self, object error) except -1

@@ -41,12 +41,12 @@ cdef class HTTP2BackendConnection(DialledConnection):
         exchange.round_trip.on_dial()
         return self.dial() if self.dialling is None and self.transport is None else 0
 
-    cdef int begin_stream(self, HTTP2BackendSide side, list fields, bint is_last) except -1:
-        """Send the head of a request, which is all of it if `is_last`."""
+    cdef int begin_stream(self, HTTP2BackendSide side) except -1:
+        """Send the head of a request, whose fields have been read; its body goes through the side's `output`."""
         if self.is_idle:
             self._leave_idle()
         side.was_kept = self.served > 0
-        side.stream = self.session.submit(fields, is_last)
+        side.stream = self.session.submit(side.output)
         self.sides[side.stream] = side
         self.served += 1
         self.is_probed = False
@@ -267,7 +267,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
             if has_more and self.session.has_head_last():
                 # With what follows it goes out in one write.
                 break
-            self.session.take_event(self)
+            self.session.work_off(self)
             if self.session.has_events() and self.transport is not None and self.is_share_spent():
                 self.wait_for_turn()
                 return False
@@ -281,7 +281,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         self._watch()
         return self._write_out()
 
-    cdef int on_farewell(self, int last, int code, bytes text) except -1:
+    cdef int on_farewell(self, int last, uint32_t code, bytes text) except -1:
         """GOAWAY: streams beyond `last` were not looked at, which the session tells each of them; the others go on."""
         self.is_leaving = True
         (<HTTP2ConnectionPool>self.connection_pool).forget(self)
@@ -328,13 +328,13 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _write_out(self) except -1:
         cdef bytes data
         while not self.is_write_paused and self.transport is not None:
-            data = self.session.output()
+            data = self.session.output(OUTPUT_SLICE)
             if PyBytes_GET_SIZE(data) == 0:
                 break
             self.write_out(data)
         if PyList_GET_SIZE(self.full) > 0:
             self._look_for_room()
-        if self.session.collect() or self.session.is_over():
+        if self.session.has_events() or self.session.is_over():
             # A stream, or a peer, that has broken the rules ends with the frame that says so.
             self.write_soon()
         return 0
@@ -342,7 +342,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _look_for_room(self) except -1:
         cdef HTTP2BackendSide side
         for side in list(self.full):
-            if side.is_request_full and self.session.queued(side.stream) <= self.plane.settings.max_buffered // 2:
+            if side.is_request_full and side.queued() <= self.plane.settings.max_buffered // 2:
                 self.full.remove(side)
                 try:
                     side.on_room()
@@ -403,7 +403,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
         """Write what the session has left to say, such as the reason, and close."""
         cdef bytes last_words
         if self.transport is not None:
-            last_words = self.session.output()
+            last_words = self.session.output(OUTPUT_SLICE)
             if PyBytes_GET_SIZE(last_words):
                 self.write_out(last_words)
             self.arm(self.plane.closings)

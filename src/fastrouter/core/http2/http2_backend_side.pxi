@@ -43,7 +43,7 @@ cdef class HTTP2BackendSide(BackendSide):
             if PyByteArray_GET_SIZE(self.held) == 0:
                 self.held = None
             begin_message()
-            self._relay(data)
+            self._relay(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
             self._take_from_held(PyBytes_GET_SIZE(data))
         return self._end() if self.has_ended and self.held is None and self.exchange is exchange else 0
 
@@ -89,12 +89,16 @@ cdef class HTTP2BackendSide(BackendSide):
     # --- the request
 
     cdef int _begin(self, const char* head, Py_ssize_t size) except -1:
-        cdef list fields = request_fields_of(head, size, self.connection.endpoint.tls)
-        cdef int64_t length = 0
-        if self.exchange.request.framing == FRAMING_LENGTH:
-            length = length_of(dict(fields)[b"content-length"])
-        framing_start(&self.request_framing, self.exchange.request.framing, length)
-        return self.connection.begin_stream(self, fields, self.request_framing.is_done)
+        cdef HeadNotes notes
+        read_request_head(head, size, self.connection.endpoint.tls, &notes)
+        framing_start(&self.request_framing, self.exchange.request.framing, max(<int64_t>0, notes.length))
+        if not self.request_framing.is_done:
+            self.output = StreamOutput()
+        return self.connection.begin_stream(self)
+
+    cdef Py_ssize_t queued(self) noexcept:
+        """Bytes of request body that wait for the backend's windows, or for the next write."""
+        return 0 if self.output is None else self.output.waiting()
 
     cdef int _send_body(self, bytes data) except -1:
         """Send bytes of the body, framed as its head says."""
@@ -106,11 +110,11 @@ cdef class HTTP2BackendSide(BackendSide):
         elif not self.request_framing.is_done:
             self.request_framing.remaining -= PyBytes_GET_SIZE(data)
             self.request_framing.is_done = self.request_framing.remaining <= 0
-            session.send(self.stream, data, self.request_framing.is_done)
-        if session.queued(self.stream) > connection.plane.settings.max_buffered:
+            session.send(self.output, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), self.request_framing.is_done)
+        if self.queued() > connection.plane.settings.max_buffered:
             # Most of it may go out at once.
             connection._write_out()
-            if not self.is_request_full and session.queued(self.stream) > connection.plane.settings.max_buffered:
+            if not self.is_request_full and self.queued() > connection.plane.settings.max_buffered:
                 self.is_request_full = True
                 connection.full.append(self)
             return 0
@@ -119,9 +123,8 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int _send_chunks(self, HTTP2BackendSession session, bytes data) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
-        cdef Py_ssize_t used
+        cdef Py_ssize_t used, length
         cdef int64_t payload
-        cdef bytes body
         if self.request_trailer is None:
             self.request_trailer = bytearray()
         while at < size and not self.request_framing.is_done:
@@ -130,23 +133,18 @@ cdef class HTTP2BackendSide(BackendSide):
             used = walk_chunked(
                 &self.request_framing, PyBytes_AS_STRING(data) + at, size - at, False, &payload, self.request_trailer
             )
-            body = take_message()
+            length = end_message()
             assert used >= 0, "the client's side frames the body"
             at += used
             if payload:
-                session.send(self.stream, body, self.request_framing.is_done and not self.request_trailer)
+                session.send(self.output, _message, length, self.request_framing.is_done and not self.request_trailer)
                 if self.request_framing.is_done and not self.request_trailer:
                     return 0
-        if self.request_framing.is_done:
-            session.send_trailers(self.stream, self._trailer_fields())
+        if self.request_framing.is_done and self.request_trailer:
+            session.send_trailers(self.output, b"0\r\n" + bytes(self.request_trailer) + b"\r\n")
+        elif self.request_framing.is_done:
+            session.send(self.output, NULL, 0, True)
         return 0
-
-    cdef list _trailer_fields(self):
-        cdef bytes text
-        if not self.request_trailer:
-            return []
-        text = b"0\r\n" + bytes(self.request_trailer) + b"\r\n"
-        return trailer_fields_of(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
     cdef int _keep_sent(self, bytes data) except -1:
         """Keep what a stream that is refused needs again, as long as that is little and nothing has been answered."""
@@ -165,18 +163,18 @@ cdef class HTTP2BackendSide(BackendSide):
 
     # --- the response
 
-    cdef int on_interim(self, tuple fields) except -1:
-        if not self._scan(fields, False):
+    cdef int on_interim(self, bytes head) except -1:
+        if not self._scan(head, False):
             return 0
         if not self.exchange.response.count_interim():
             return self.reject("http2: too many 1xx informational responses")
         return self.exchange.on_interim(response_head)
 
-    cdef int on_response(self, tuple fields, bint is_last) except -1:
-        """The fields of the final response, which is all of it if `is_last`. A message begins, for DATA that came with them."""
+    cdef int on_response(self, bytes text, bint is_last) except -1:
+        """The head of the final response, which is all of it if `is_last`. A message begins, for DATA that came with it."""
         cdef Exchange exchange = self.exchange
         cdef Head head = response_head
-        if not self._scan(fields, is_last):
+        if not self._scan(text, is_last):
             return 0
         self.has_begun = True
         self.has_ended = is_last
@@ -196,18 +194,14 @@ cdef class HTTP2BackendSide(BackendSide):
         exchange.client.write_rendered()
         return exchange.on_response_end() if self.has_ended and self.exchange is exchange else 0
 
-    cdef bint _scan(self, tuple fields, bint is_last) except -1:
-        """Make a head of fields, `response_head`. Returns whether it is one; otherwise the exchange is given up."""
+    cdef bint _scan(self, bytes text, bint is_last) except -1:
+        """Scan a head, as `response_head`. Returns whether it is one; otherwise the exchange is given up."""
         cdef Settings settings = self.connection.plane.settings
         cdef Head head = response_head
         self.connection.is_probed = False
         self.has_bytes = True
         self.sent = None
-        try:
-            self.head = response_head_of(fields, False)
-        except MalformedFieldsError as error:
-            self.reject(f"malformed HTTP response: {error}")
-            return False
+        self.head = text
         if PyBytes_GET_SIZE(self.head) > settings.max_response_head:
             self.reject("http2: response header list larger than advertised limit")
             return False
@@ -222,58 +216,64 @@ cdef class HTTP2BackendSide(BackendSide):
             return False
         return True
 
-    cdef int on_data(self, bytes data, bint is_last) except -1:
+    cdef int on_malformed(self, str reason) except -1:
+        """A head is none, or what comes behind the body are no trailers."""
+        self.connection.is_probed = False
+        self.has_bytes = True
+        self.sent = None
+        return self.reject(f"malformed HTTP response: {reason}")
+
+    cdef int on_data(self, const char* data, Py_ssize_t size, bint is_last) except -1:
         """DATA, which may end the response. A message may be under construction: the head in front of it."""
         cdef Exchange exchange = self.exchange
         cdef HTTP2BackendConnection connection = self.connection
         connection.is_probed = False
         self.has_ended = is_last
-        if self.framing == FRAMING_NONE and PyBytes_GET_SIZE(data):
+        if self.framing == FRAMING_NONE and size:
             drop_message()
             return self.reject("http2: DATA of a response without a body")
         if self.held is not None or (self.is_paused and not _is_open):
             if self.held is None:
                 self.held = bytearray()
-            self.held += data
-            connection.held += PyBytes_GET_SIZE(data)
+            self.held += data[:size]
+            connection.held += size
             return 0
         if not _is_open:
             begin_message()
-        self._relay(data)
+        self._relay(data, size)
         if not connection.is_closed:
-            connection.session.acknowledge(self.stream, PyBytes_GET_SIZE(data))
+            connection.session.acknowledge(self.stream, size)
         return self._end() if is_last and self.exchange is exchange else 0
 
-    cdef int on_trailers(self, tuple fields) except -1:
+    cdef int on_trailers(self, bytes lines) except -1:
         """The fields behind the body, which are its end."""
-        try:
-            self.trailer = bytearray(trailer_lines_of(fields))
-        except MalformedFieldsError as error:
-            return self.reject(f"malformed HTTP response: {error}")
+        if not self.has_begun:
+            return self.on_malformed("no status")
+        self.trailer = bytearray(lines)
         self.connection.is_probed = False
         self.has_ended = True
         return self._end() if self.held is None else 0
 
-    cdef int _relay(self, bytes data) except -1:
+    cdef int _relay(self, const char* data, Py_ssize_t size) except -1:
         """Write DATA to the client, behind the message under construction."""
         cdef ClientSide client = self.exchange.client
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef bint is_chunked = self.exchange.response.framing == FRAMING_CHUNKED and size > 0
-        cdef bytes prefix
+        cdef bytes prefix, body
         self.exchange.response.count_body(size)
         self.remaining -= size
         if is_chunked:
             put_hex(size)
             put_text(b"\r\n")
         if size <= RELAY_COPY_MAX:
-            put_bytes(data)
+            put(data, size)
             if is_chunked:
                 put_text(b"\r\n")
             return client.write_rendered()
         prefix = take_message()
+        body = data[:size]
         if is_chunked:
-            return client.write_parts([prefix, data, b"\r\n"])
-        return client.write_parts([prefix, data]) if PyBytes_GET_SIZE(prefix) else client.write(data)
+            return client.write_parts([prefix, body, b"\r\n"])
+        return client.write_parts([prefix, body]) if PyBytes_GET_SIZE(prefix) else client.write(body)
 
     cdef int _end(self) except -1:
         """All of the response is with the client's side."""
@@ -291,7 +291,7 @@ cdef class HTTP2BackendSide(BackendSide):
 
     # --- endings
 
-    cdef int on_reset(self, int code) except -1:
+    cdef int on_reset(self, uint32_t code) except -1:
         """RST_STREAM of the backend."""
         cdef str text = f"stream error: stream ID {self.stream}; {error_name(code)}; received from peer"
         if self.has_ended:
@@ -299,7 +299,7 @@ cdef class HTTP2BackendSide(BackendSide):
             return 0
         return self.lose(Failure(FAILURE_REFUSED if code == HTTP2_REFUSED_STREAM else FAILURE_STREAM, text), HTTP2_NO_ERROR)
 
-    cdef int on_closed(self, int code) except -1:
+    cdef int on_closed(self, uint32_t code) except -1:
         """The session has given the stream up: it is beyond what a GOAWAY lets be, or its response breaks the rules."""
         if self.has_ended:
             return 0

@@ -8,7 +8,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         self.plane = plane
         self.identity = identity
         self.streams = {}
-        self.unsent = set()
+        self.unsent = {}
         self.session = ClientSession(self)
 
     def __repr__(self):
@@ -57,7 +57,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             # What the loop makes of a fault of ours.
             log_panic(self.plane, error)
         if self.session is not None:
-            self.session.forget()
+            self.session.close()
             self.session = None
 
     cdef on_deadline(self, DeadlineQueue queue):
@@ -104,13 +104,10 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int _receive(self, bytes data) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef Py_ssize_t at = 0
-        cdef Py_ssize_t end
         self.is_working = True
         try:
             while at < size and not self.session.is_over:
-                end = self.session.end_of_slice(data, at)
-                self.session.receive(data if end - at == size else data[at:end])
-                at = end
+                at = self.session.receive(data, at)
                 if at < size and self.is_share_spent():
                     self.keep_for_turn(data[at:])
                     break
@@ -121,38 +118,44 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             self._look_at_waits()
         return 0
 
-    cdef int open_stream(self, uint32_t number, tuple fields, bint is_last) except -1:
+    cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1:
         """A request has come; `is_last`: it has no body."""
-        cdef HTTP2ClientSide side
-        cdef bytes raw
-        try:
-            raw = request_head_of(fields, not is_last)
-        except MalformedFieldsError:
-            count_refusal(self.plane, REFUSAL_MALFORMED)
-            return self.session.reset(number, HTTP2_PROTOCOL_ERROR)
-        side = HTTP2ClientSide(self.identity, self, number)
+        cdef HTTP2ClientSide side = HTTP2ClientSide(self.identity, self, number)
         self.streams[number] = side
         try:
-            side.begin(raw, not is_last)
+            side.begin(head, not is_last)
         except Exception as error:
             side.on_panic(error)
         return 0
 
-    cdef int on_body(self, uint32_t number, bytes data, bint is_last) except -1:
+    cdef int on_malformed(self, uint32_t number) except -1:
+        """A request is none, or what comes behind its body are no trailers."""
+        cdef HTTP2ClientSide side = self.streams.get(number)
+        self.session.reset(number, HTTP2_PROTOCOL_ERROR)
+        if side is None:
+            count_refusal(self.plane, REFUSAL_MALFORMED)
+            return 0
+        try:
+            side.break_body()
+        except Exception as error:
+            side.on_panic(error)
+        return 0
+
+    cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1:
         cdef HTTP2ClientSide side = self.streams.get(number)
         if side is None:
-            return self.session.acknowledge(number, PyBytes_GET_SIZE(data))
+            return self.session.acknowledge(number, size)
         try:
-            side.on_body(data, is_last)
+            side.on_body(data, size, is_last)
         except Exception as error:
             side.on_panic(error)
         return 0
 
-    cdef int on_trailers(self, uint32_t number, tuple fields) except -1:
+    cdef int on_trailers(self, uint32_t number, bytes lines) except -1:
         cdef HTTP2ClientSide side = self.streams.get(number)
         if side is not None:
             try:
-                side.on_trailers(fields)
+                side.on_trailers(lines)
             except Exception as error:
                 side.on_panic(error)
         return 0
@@ -172,7 +175,11 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         cdef HTTP2ClientSide side = self.streams.pop(number, None)
         if side is None:
             return 0
-        self.unsent.discard(side)
+        self.unsent.pop(side, None)
+        if not self.streams:
+            # Otherwise both would keep the memory of what they held, and most connections are idle.
+            self.streams.clear()
+            self.unsent.clear()
         try:
             if code and not side.is_gone and side.exchange is not None:
                 # Not the client's reset, so one of the engine's: DATA that is not what content-length says, above all.
@@ -231,24 +238,16 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int _look_at_unsent(self) except -1:
         """Let those go on whose responses the client has taken, and hold those back of which too much waits."""
         cdef HTTP2ClientSide side
-        cdef list sides
-        cdef bint is_nothing
         if not self.unsent:
             return 0
-        sides = list(self.unsent)
-        is_nothing = self.session.unsent() == 0
-        self.unsent_bytes = 0
-        for side in sides:
-            side.unsent = 0 if is_nothing else self.session.unsent_of(side.number)
-            self.unsent_bytes += side.unsent
-        self.is_overfull = self.unsent_bytes > HTTP2_ALL_UNSENT_MAX
-        for side in sides:
+        self.is_overfull = self.session.unsent > HTTP2_ALL_UNSENT_MAX
+        for side in list(self.unsent):
             try:
                 side.look()
             except Exception as error:
                 side.on_panic(error)
-            if side.unsent == 0 and not side.is_held and not side.awaits_end():
-                self.unsent.discard(side)
+            if side.unsent() == 0 and not side.is_held and not side.awaits_end():
+                self.unsent.pop(side, None)
         return 0
 
     cdef int hold_all_back(self) except -1:
@@ -259,7 +258,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             for side in list(self.streams.values()):
                 # One that is still dialled for cannot be held yet; its first bytes do that.
                 if side.exchange is not None and side.exchange.round_trip.is_head_sent:
-                    self.unsent.add(side)
+                    self.unsent[side] = None
                     side.hold_back()
         return 0
 

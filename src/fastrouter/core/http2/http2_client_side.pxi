@@ -65,31 +65,27 @@ cdef class HTTP2ClientSide(ClientSide):
 
     # --- its body
 
-    cdef int on_body(self, bytes data, bint is_last) except -1:
+    cdef int on_body(self, const char* data, Py_ssize_t size, bint is_last) except -1:
         """The next DATA, perhaps without a byte; `is_last`: END_STREAM."""
         if is_last:
             self.is_request_over = True
         if self.exchange is None and self.route_wait is None:
-            self.discarded += PyBytes_GET_SIZE(data)
+            self.discarded += size
             if self.discarded > DISCARD_MAX and not self.is_gone:
                 self.is_gone = True
                 self.connection.session.reset(self.number, HTTP2_NO_ERROR)
-            return self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
+            return self.connection.session.acknowledge(self.number, size)
         if self.waiting is not None or not self._can_hand_over():
             if self.waiting is None:
                 self.waiting = bytearray()
-            self.waiting += data
+            self.waiting += data[:size]
             return 0
-        return self._hand_over(data, is_last)
+        return self._hand_over(data, size, is_last)
 
-    cdef int on_trailers(self, tuple fields) except -1:
+    cdef int on_trailers(self, bytes lines) except -1:
         """The fields behind the body, which end it."""
-        try:
-            self.trailer = trailer_lines_of(fields)
-        except MalformedFieldsError:
-            self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
-            return self._break()
-        return self.on_body(b"", True)
+        self.trailer = lines
+        return self.on_body(b"", 0, True)
 
     cdef bint _can_hand_over(self) noexcept:
         """Whether the exchange can take what comes."""
@@ -97,18 +93,18 @@ cdef class HTTP2ClientSide(ClientSide):
             return False
         return self.exchange.can_take_body()
 
-    cdef int _hand_over(self, bytes data, bint is_last) except -1:
+    cdef int _hand_over(self, const char* data, Py_ssize_t size, bint is_last) except -1:
         """Give the exchange a piece of body, which it can take."""
         cdef Exchange exchange = self.exchange
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef bytes framed = data
+        cdef bytes framed = b""
         if self.tunnel is not None:
-            return self._hand_to_tunnel(data, is_last)
+            return self._hand_to_tunnel(data, size, is_last)
         if self.framing == FRAMING_LENGTH:
             if size > self.remaining or (is_last and size < self.remaining):
                 self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
-                return self._break()
+                return self.break_body()
             self.remaining -= size
+            framed = data[:size]
             # END_STREAM may come behind the last byte.
             is_last = self.remaining == 0
         elif self.framing == FRAMING_CHUNKED:
@@ -116,20 +112,20 @@ cdef class HTTP2ClientSide(ClientSide):
             if size:
                 put_hex(size)
                 put_text(b"\r\n")
-                put_bytes(data)
+                put(data, size)
                 put_text(b"\r\n")
             if is_last:
                 put_bytes(last_chunk(None if self.trailer is None else bytearray(self.trailer)))
             framed = take_message()
         elif size:
             self.connection.session.reset(self.number, HTTP2_PROTOCOL_ERROR)
-            return self._break()
+            return self.break_body()
         if not self.is_body_handed:
             self.is_body_handed = is_last
             exchange.on_body(framed, size, is_last)
         return self.connection.session.acknowledge(self.number, size)
 
-    cdef int _break(self) except -1:
+    cdef int break_body(self) except -1:
         """The body is not what its head announced. The stream is reset, or is about to be."""
         self.is_gone = True
         self._drop_waiting()
@@ -147,7 +143,9 @@ cdef class HTTP2ClientSide(ClientSide):
             del self.waiting[:RELAY_COPY_MAX]
             if PyByteArray_GET_SIZE(self.waiting) == 0:
                 self.waiting = None
-            self._hand_over(piece, self.is_request_over and self.waiting is None)
+            self._hand_over(
+                PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), self.is_request_over and self.waiting is None
+            )
         if self.connection.session is not None:
             # The client may send as much again.
             return self.connection.gather()
@@ -164,14 +162,16 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0 if self.is_gone else self._take(_message, size)
 
     cdef int write(self, object data) except -1:
-        cdef bytes text
+        cdef Py_buffer view
         if self.is_gone:
             return 0
-        if self.stage == RESPONSE_UNTIL_END or (self.stage == RESPONSE_LENGTH and len(data) < self.left):
-            self.left -= len(data)
-            return self._send(data, len(data), False)
-        text = data if type(data) is bytes else bytes(data)
-        return self._take(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        if type(data) is bytes:
+            return self._take(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            return self._take(<const char*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
 
     cdef int write_parts(self, list parts) except -1:
         for part in parts:
@@ -191,23 +191,23 @@ cdef class HTTP2ClientSide(ClientSide):
                 at += 2
                 self.stage = RESPONSE_CHUNK_LINE
             elif self.stage == RESPONSE_UNTIL_END:
-                self._send(text[at:size], size - at, False)
+                self._send(text + at, size - at, False)
                 at = size
             else:
                 step = min(self.left, size - at)
                 self.left -= step
                 if self.left > 0:
-                    self._send(text[at : at + step], step, False)
+                    self._send(text + at, step, False)
                 elif self.stage == RESPONSE_LENGTH:
                     self.stage = RESPONSE_ENDED
-                    self._send(text[at : at + step], step, True)
+                    self._send(text + at, step, True)
                 elif size - at - step == 7 and memcmp(text + at + step, b"\r\n0\r\n\r\n", 7) == 0:
                     # No other frame is needed for the end.
                     self.stage = RESPONSE_ENDED
-                    self._send(text[at : at + step], step, True)
+                    self._send(text + at, step, True)
                 else:
                     self.stage = RESPONSE_CHUNK_END
-                    self._send(text[at : at + step], step, False)
+                    self._send(text + at, step, False)
                 at += step
         return 0
 
@@ -215,25 +215,26 @@ cdef class HTTP2ClientSide(ClientSide):
         """Send the head at the beginning of `text`. Returns its size."""
         cdef Py_ssize_t end = find_head_end(text, size, 0)
         cdef HeadNotes notes
-        cdef list fields = response_fields_of(text, end, &notes)
         cdef int status = (text[9] - 48) * 100 + (text[10] - 48) * 10 + text[11] - 48
+        read_response_head(text, end, &notes)
         if status == 101:
             # What HTTP/1.1 switches protocols with is a success here, and the stream is the tunnel (RFC 8441 section 5).
-            fields = [(b":status", b"200"), *[field for field in fields[1:] if field[0] != b"sec-websocket-accept"]]
+            _lines[0].value = b"200"
+            drop_line(b"sec-websocket-accept", 20)
             self.stage = RESPONSE_UNTIL_END
-            self.connection.session.respond(self.number, fields, False)
+            self.output = self.connection.session.respond(self.number, False)
         elif status < 200:
-            self.connection.session.inform(self.number, fields)
+            self.connection.session.inform(self.number)
         elif self.is_head or status == 204 or status == 304 or notes.length == 0:
             self.stage = RESPONSE_ENDED
-            self.connection.session.respond(self.number, fields, True)
+            self.connection.session.respond(self.number, True)
         else:
             self.left = notes.length
             if notes.is_chunked:
                 self.stage = RESPONSE_CHUNK_LINE
             else:
                 self.stage = RESPONSE_UNTIL_END if notes.length < 0 else RESPONSE_LENGTH
-            self.connection.session.respond(self.number, fields, False)
+            self.output = self.connection.session.respond(self.number, False)
         self._note_written()
         return end
 
@@ -241,7 +242,6 @@ cdef class HTTP2ClientSide(ClientSide):
         """Begin with a chunk, or end with the last one. Returns how many bytes that took."""
         cdef const char* newline = <const char*>memchr(text, c"\n", size)
         cdef const char* at = text
-        cdef list fields
         self.left = 0
         while hex_digit(at[0]) >= 0:
             self.left = self.left * 16 + hex_digit(at[0])
@@ -250,29 +250,30 @@ cdef class HTTP2ClientSide(ClientSide):
             self.stage = RESPONSE_CHUNK
             return newline + 1 - text
         self.stage = RESPONSE_ENDED
-        fields = trailer_fields_of(text, size)
-        if fields:
-            self.connection.session.send_trailers(self.number, fields)
+        if newline[1] == c"\r":
+            self.connection.session.send(self.output, NULL, 0, True)
         else:
-            self.connection.session.end(self.number)
+            self.connection.session.send_trailers(self.output, text[:size])
         self._note_written()
         return size
 
-    cdef int _send(self, object data, Py_ssize_t size, bint is_last) except -1:
+    cdef int _send(self, const char* data, Py_ssize_t size, bint is_last) except -1:
         cdef HTTP2ClientConnection connection = self.connection
-        connection.session.send(self.number, data, is_last)
-        self.unsent += size
-        connection.unsent_bytes += size
+        connection.session.send(self.output, data, size, is_last)
         self._note_written()
-        if connection.unsent_bytes > HTTP2_ALL_UNSENT_MAX:
+        if connection.session.unsent > HTTP2_ALL_UNSENT_MAX:
             connection.hold_all_back()
             return self.hold_back()
-        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused:
+        if self.unsent() > HTTP2_UNSENT_MAX or connection.is_write_paused:
             return self.hold_back()
         return 0
 
+    cdef Py_ssize_t unsent(self) noexcept:
+        """Bytes of response that wait for the client."""
+        return 0 if self.output is None else self.output.waiting()
+
     cdef int _note_written(self) except -1:
-        self.connection.unsent.add(self)
+        self.connection.unsent[self] = None
         return self.connection.gather()
 
     cdef int hold_back(self) except -1:
@@ -285,16 +286,16 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0
 
     cdef int look(self) except -1:
-        """What could be written is written; `unsent` waits."""
+        """What could be written is written."""
         cdef HTTP2ClientConnection connection = self.connection
         if self.awaits_end():
-            if self.unsent == 0 and not connection.is_write_paused and not connection.is_write_due:
+            if self.unsent() == 0 and not connection.is_write_paused and not connection.is_write_due:
                 # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).
                 self.is_gone = True
                 connection.session.reset(self.number, HTTP2_NO_ERROR)
                 return connection.gather()
             return 0
-        if self.unsent > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.is_overfull:
+        if self.unsent() > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.is_overfull:
             return self.hold_back()
         if self.is_held:
             self.is_held = False
@@ -319,10 +320,10 @@ cdef class HTTP2ClientSide(ClientSide):
         self._drop_waiting()
         return early
 
-    cdef int _hand_to_tunnel(self, bytes data, bint is_last) except -1:
-        if PyBytes_GET_SIZE(data):
-            self.tunnel.on_client_data(data)
-            self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
+    cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1:
+        if size:
+            self.tunnel.on_client_data(data[:size])
+            self.connection.session.acknowledge(self.number, size)
         if is_last and self.tunnel is not None:
             self.tunnel.on_client_half_close()
         return 0
@@ -390,13 +391,13 @@ cdef class HTTP2ClientSide(ClientSide):
         self._drop_waiting()
         if not self.is_gone and self.stage != RESPONSE_ENDED:
             if self.stage == RESPONSE_UNTIL_END:
-                self.connection.session.end(self.number)
+                self.connection.session.send(self.output, NULL, 0, True)
             else:
                 self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
                 self.is_gone = True
             self.stage = RESPONSE_ENDED
         if self.awaits_end():
-            self.connection.unsent.add(self)
+            self.connection.unsent[self] = None
         return self.connection.on_exchange_end()
 
     cdef int break_off(self, bint needs_reset) except -1:
@@ -411,7 +412,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int close(self) except -1:
         if not self.is_gone and self.stage != RESPONSE_ENDED:
             self.stage = RESPONSE_ENDED
-            self.connection.session.end(self.number)
+            self.connection.session.send(self.output, NULL, 0, True)
             return self._note_written()
         return 0
 

@@ -13,7 +13,7 @@ cdef class StreamWatch(Timed):
 
     cdef int watch_stall(self) except -1:
         """Let the wait for a client that takes nothing begin anew."""
-        self.unsent = self.side.unsent
+        self.unsent = self.side.unsent()
         self.arm(self.side.connection.plane.stalls)
         return 0
 
@@ -21,7 +21,7 @@ cdef class StreamWatch(Timed):
         cdef HTTP2ClientSide side = self.side
         if queue is side.connection.plane.tunnel_silences:
             side.tunnel.on_silence()
-        elif side.unsent < self.unsent:
+        elif side.unsent() < self.unsent:
             self.watch_stall()
         else:
             side.give_up()
