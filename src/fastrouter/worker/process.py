@@ -158,12 +158,12 @@ class Worker:
         stats = attach_stats(self._channel.take_descriptor(), **msgspec.structs.asdict(begin.columns))
         self._applier.stats = stats
         self._open_access_log(begin.access_log, stats)
+        tls = msgspec.structs.asdict(begin.backend_tls)
+        backend_tls = backend_context(**tls)
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
-            backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
-            backend_http2_tls=backend_context(
-                **msgspec.structs.asdict(begin.backend_tls), protocols=("h2", "http/1.1")
-            ),
+            backend_tls=backend_tls,
+            backend_http2_tls=backend_context(**tls, protocols=("h2", "http/1.1"), trusts_like=backend_tls),
             route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),
