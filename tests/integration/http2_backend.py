@@ -83,6 +83,16 @@ class Http2Peer:
                     return bytes(body)
             self.read_events()
 
+    def read_part(self, stream_id: int, size: int) -> bytes:
+        """So many bytes of a request's body."""
+        body = bytearray()
+        while len(body) < size:
+            event = self.wait_for(DataReceived, stream_id)
+            body += event.data or b""
+            self.h2.acknowledge_received_data(event.flow_controlled_length or 0, stream_id)
+            self.flush()
+        return bytes(body)
+
     def read_trailers(self, stream_id: int) -> Headers:
         return list(self.wait_for(TrailersReceived, stream_id).headers or [])
 

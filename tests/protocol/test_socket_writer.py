@@ -30,8 +30,9 @@ class WaitingTransport(SocketTransport):
     def get_write_buffer_size(self) -> int:
         return len(self.waiting)
 
-    def set_write_buffer_limits(self, high: int = 65536) -> None:
-        self.high = high
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert low is None
+        high = self.high = 65536 if high is None else high
         if len(self.waiting) > high and not self.is_writing_paused:
             self.is_writing_paused = True
             self._protocol.pause_writing()

@@ -38,6 +38,7 @@ cdef enum:
     HTTP2_REFUSED_STREAM = 7
     HTTP2_CANCEL = 8
     HTTP2_ENHANCE_YOUR_CALM = 11
+    HTTP2_INADEQUATE_SECURITY = 12
 
 cdef enum:
     # What the next bytes of a response are, as the exchange writes them.
@@ -137,6 +138,9 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int shut(self, int code) except -1
     cdef int _linger(self) except -1
     cdef int _leave_streams(self, object error) except -1
+
+cdef class InadequateHTTP2Connection(HTTP2ClientConnection):
+    pass
 
 cdef class HTTP2ClientSide(ClientSide):
     cdef HTTP2ClientConnection connection
@@ -291,8 +295,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int stream                             # 0 before the head of the request
     cdef Framing request_framing                # of the body being sent
     cdef bytearray request_trailer
-    cdef list sent                              # of the body, framed, as long as a refused stream can be tried again; None after
-    cdef Py_ssize_t sent_size
+    cdef bytearray sent                         # of the body, framed, as long as a refused stream can be tried again; None after
     cdef bytes head                             # of the response, as text
     cdef int framing                            # of the response, FRAMING_*
     cdef int64_t remaining                      # bytes of body it has announced and not brought
@@ -319,7 +322,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef bint _scan(self, tuple fields, bint is_last) except -1
     cdef int on_data(self, bytes data, bint is_last) except -1
     cdef int on_trailers(self, tuple fields) except -1
-    cdef int _relay(self, bytes data) except -1
+    cdef int _relay(self, bytes data, bint is_last) except -1
     cdef int _end(self) except -1
     cdef int _take_from_held(self, Py_ssize_t size) except -1
     cdef int on_reset(self, int code) except -1

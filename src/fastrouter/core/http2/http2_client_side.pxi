@@ -170,6 +170,11 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.stage == RESPONSE_UNTIL_END or (self.stage == RESPONSE_LENGTH and len(data) < self.left):
             self.left -= len(data)
             return self._send(data, len(data), False)
+        if self.stage == RESPONSE_CHUNK and 0 < len(data) <= self.left:
+            self.left -= len(data)
+            if self.left == 0:
+                self.stage = RESPONSE_CHUNK_END
+            return self._send(data, len(data), False)
         text = data if type(data) is bytes else bytes(data)
         return self._take(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
@@ -224,7 +229,7 @@ cdef class HTTP2ClientSide(ClientSide):
             self.connection.session.respond(self.number, fields, False)
         elif status < 200:
             self.connection.session.inform(self.number, fields)
-        elif self.is_head or status == 204 or status == 304 or notes.length == 0:
+        elif self.is_head or status == 204 or status == 304 or (notes.length == 0 and not notes.is_chunked):
             self.stage = RESPONSE_ENDED
             self.connection.session.respond(self.number, fields, True)
         else:
