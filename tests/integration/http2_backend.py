@@ -168,5 +168,5 @@ class H2cBackend(RawBackend):
     def endpoint(self) -> Endpoint:
         return Endpoint("127.0.0.1", self.port, protocol="h2c")
 
-    def accept_http2(self, **settings: int) -> Http2Peer:
-        return Http2Peer(self.accept(), validates=True, **settings)
+    def accept_http2(self, *, validates: bool = True, **settings: int) -> Http2Peer:
+        return Http2Peer(self.accept(), validates=validates, **settings)
