@@ -5,7 +5,8 @@ cdef enum:
     HTTP2_WINDOW = 262144               # bytes of body that a stream may send ahead of what its backend takes
     HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
     HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
-    HTTP2_ALL_UNSENT_MAX = 2097152      # of all responses of a connection; with more, none of their backends is
+    HTTP2_SMALL = 1024                  # bytes of DATA; of less than that, one goes on by itself in a wake-up
+    HTTP2_ALL_UNSENT_MAX = 1048576      # of all responses of a connection; with more, none of their backends is
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
     HTTP2_WRITES_AT_ONCE = 4            # before others get their turn
@@ -158,6 +159,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef Tunnel tunnel                          # what the exchange has become, or None
     cdef StreamWatch watch                      # None while it has not been needed
     cdef flag wants_tunnel                      # extended CONNECT
+    cdef flag is_gathering                      # small DATA has gone on in this wake-up; what comes behind it waits for the end
     cdef flag is_request_over                   # the client has sent END_STREAM
     cdef flag is_body_handed                    # and the exchange knows
     cdef flag is_head                           # the response has no body, whatever it says

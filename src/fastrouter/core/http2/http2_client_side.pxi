@@ -75,11 +75,15 @@ cdef class HTTP2ClientSide(ClientSide):
                 self.is_gone = True
                 self.connection.session.reset(self.number, HTTP2_NO_ERROR)
             return self.connection.session.acknowledge(self.number, PyBytes_GET_SIZE(data))
-        if self.waiting is not None or not self._can_hand_over():
+        if self.waiting is not None or self.is_gathering or not self._can_hand_over():
             if self.waiting is None:
                 self.waiting = bytearray()
             self.waiting += data
             return 0
+        if not is_last and PyBytes_GET_SIZE(data) < HTTP2_SMALL:
+            # There may be thousands like it in what was read, each of which would be a write: they go on as one behind it.
+            self.is_gathering = True
+            self.connection.unsent.add(self)
         return self._hand_over(data, is_last)
 
     cdef int on_trailers(self, tuple fields) except -1:
@@ -290,8 +294,11 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0
 
     cdef int look(self) except -1:
-        """What could be written is written; `unsent` waits."""
+        """What has been read is worked off; what could be written is written, and `unsent` waits."""
         cdef HTTP2ClientConnection connection = self.connection
+        if self.is_gathering:
+            self.is_gathering = False
+            self.resume()
         if self.awaits_end():
             if self.unsent == 0 and not connection.is_write_paused and not connection.is_write_due:
                 # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).
