@@ -185,4 +185,8 @@ cdef class HTTP2BackendSession:
 
     cdef bytes output(self):
         """The next bytes for the peer, at most OUTPUT_SLICE; empty if there are none, or its windows are closed."""
-        return self.data_to_send(OUTPUT_SLICE)
+        try:
+            return self.data_to_send(OUTPUT_SLICE)
+        except ngh2.NGH2Error:
+            # It has ended in a way that leaves it no last word.
+            return b""

@@ -237,6 +237,9 @@ cdef class HTTP2BackendConnection(DialledConnection):
         """A fault of ours in what is about the connection ends it, and every exchange on it."""
         self.is_working = False
         log_panic(self.plane, error)
+        if self.is_closed and self.transport is not None:
+            # It was about to end, and would be read for ever.
+            self.abort_transport()
         self.abort()
         return self._lose(Failure(FAILURE_EOF, "EOF"))
 
