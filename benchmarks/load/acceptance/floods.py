@@ -728,7 +728,8 @@ def replying(*frames: tuple[int, int, bytes], settings: bytes = b"") -> Backend:
         spoken = Spoken(connection, settings)
         while True:
             stream = spoken.read_request()
-            connection.send(b"".join(frame(kind, flags, stream, payload) for kind, flags, payload in frames))
+            said = ((kind, flags, 0 if kind == _GOAWAY else stream, payload) for kind, flags, payload in frames)
+            connection.send(b"".join(frame(*one) for one in said))
 
     return run
 
