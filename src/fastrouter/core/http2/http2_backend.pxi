@@ -237,9 +237,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
         """A fault of ours in what is about the connection ends it, and every exchange on it."""
         self.is_working = False
         log_panic(self.plane, error)
-        if self.is_closed and self.transport is not None:
-            # It was about to end, and would be read for ever.
-            self.abort_transport()
         self.abort()
         return self._lose(Failure(FAILURE_EOF, "EOF"))
 
@@ -415,7 +412,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int abort(self) except -1:
         if self.is_closed:
-            return 0
+            return 0 if self.transport is None else self.abort_transport()
         self._end()
         if self.dialling is not None:
             self.dialling.cancel()
