@@ -83,6 +83,16 @@ class Http2Peer:
                     return bytes(body)
             self.read_events()
 
+    def read_part(self, stream_id: int, size: int) -> bytes:
+        """So many bytes of a request's body."""
+        body = bytearray()
+        while len(body) < size:
+            event = self.wait_for(DataReceived, stream_id)
+            body += event.data or b""
+            self.h2.acknowledge_received_data(event.flow_controlled_length or 0, stream_id)
+            self.flush()
+        return bytes(body)
+
     def read_trailers(self, stream_id: int) -> Headers:
         return list(self.wait_for(TrailersReceived, stream_id).headers or [])
 
@@ -158,5 +168,5 @@ class H2cBackend(RawBackend):
     def endpoint(self) -> Endpoint:
         return Endpoint("127.0.0.1", self.port, protocol="h2c")
 
-    def accept_http2(self, **settings: int) -> Http2Peer:
-        return Http2Peer(self.accept(), validates=True, **settings)
+    def accept_http2(self, *, validates: bool = True, **settings: int) -> Http2Peer:
+        return Http2Peer(self.accept(), validates=validates, **settings)

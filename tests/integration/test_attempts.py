@@ -277,7 +277,7 @@ def _rows() -> Iterator[Row]:
     # TLS the backend does not want.
     remote = "remote error: tls: "
     refusal: dict[str, Any] = {"fate": "pruned", "body": CERTIFICATE_REQUIRED}
-    unknown = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
+    unknown: dict[str, Any] = dict(zip(("cert_chain", "private_key"), THEIRS.pair("router.internal"), strict=True))
     introduced = {"backend_tls": backend_context(ca_certs=[OURS.pem], **unknown)}
     yield Row(
         "alert: bad certificate",

@@ -1,5 +1,7 @@
 """Calls of gRPC through the router, by grpcio on both sides, and errors of the router's own (docs/grpc.md)."""
 
+import datetime
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
@@ -7,21 +9,28 @@ from typing import Any
 
 import grpc
 import pytest
+from h2.errors import ErrorCodes
 
-from fastrouter._core import Endpoint
+import gorouter_signature
+from fastrouter._core import Endpoint, RouteServices
+from fastrouter.route_services.signature import RouteServiceSigner, derive_key
 from fastrouter.tls.backends import backend_context
 
 from .byte_stream import PATIENCE
 from .grpc_service import GrpcChannel, GrpcService
+from .http2_backend import H2cBackend, Http2Backend
 from .http2_client import Answer, Http2Client, get
 from .in_process import HOST
 from .issuer import Issuer
 from .raw_backend import ClosedPort, FullBacklog, RawBackend
+from .tls_backend import SAN, Authority, TlsBackend
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
 Start = Callable[..., FrontRouter]
 GRPC = (b"content-type", b"application/grpc")
 TRAILERS = (b"te", b"trailers")
+THEIRS = Authority()
+NOW = datetime.datetime.now(datetime.UTC)
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def start(issuer: Issuer) -> Iterator[Start]:
 
     def start(*endpoints: Endpoint, **settings: Any) -> FrontRouter:
         tls = server_tls(issuer.pair(HOST), protocols=("h2", "http/1.1"))
-        routers.append(FrontRouter(*endpoints, tls=tls, **contexts, **settings))
+        routers.append(FrontRouter(*endpoints, tls=tls, **{**contexts, **settings}))
         return routers[-1]
 
     yield start
@@ -99,6 +108,25 @@ class TestCalls:
     def test_both_sides_send_at_once(self, channel: GrpcChannel) -> None:
         sent = [bytes([65 + number % 26]) * 30_000 for number in range(400)]
         assert list(channel.both()(iter(sent))) == sent
+
+    def test_both_sides_send_for_long(self, channel: GrpcChannel, router: FrontRouter) -> None:
+        """Many thousand messages each way, on one stream that neither side waits on."""
+        count = 5_000
+        sent = threading.Semaphore(0)
+
+        def messages() -> Iterator[bytes]:
+            for number in range(count):
+                sent.release()
+                yield b"message %d" % number
+
+        answers = channel.both()(messages())
+        for number, answer in enumerate(answers):
+            assert answer == b"MESSAGE %d" % number
+        assert number == count - 1
+        assert answers.code() == grpc.StatusCode.OK
+        # The same call, from its first byte to its last.
+        assert len(router.log_lines()) <= 1
+        assert '"POST /test.Echo/Both HTTP/2.0" 200 ' in router.wait_for_log_line()
 
     def test_large_messages(self, channel: GrpcChannel) -> None:
         message = b"X" * 3_000_000
@@ -290,3 +318,113 @@ class TestErrorsOfTheRouter:
             with pytest.raises(grpc.RpcError):
                 next(answers)
             messages.put(None)
+
+
+class TestTheTable:
+    """Each row of docs/grpc.md that has no test above."""
+
+    def status(
+        self,
+        router: FrontRouter,
+        issuer: Issuer,
+        *fields: tuple[bytes, bytes],
+        act: Callable[[], object] = lambda: None,
+    ) -> tuple[bytes, bytes]:
+        """`grpc-status` and router error of a call; `act` is the backend's part in it."""
+        context = client_context(issuer, protocols=("h2",))
+        with Http2Client(TlsClient(router.port, context)) as client:
+            number = client.send_request(
+                get(b"/test.Echo/Unary", GRPC, TRAILERS, *fields, method=b"POST"), b"\0\0\0\0\3abc"
+            )
+            act()
+            answer = client.answer(number)
+        assert (answer.status, bytes(answer.body)) == (200, b"")
+        return answer.value(b"grpc-status"), dict(answer.fields).get(b"x-cf-routererror", b"")
+
+    @pytest.mark.parametrize(
+        ("instance", "error"),
+        [
+            (b"none", b"invalid_cf_app_instance_header"),
+            (b"00000000-0000-0000-0000-000000000000:0", b"unknown_route"),
+        ],
+    )
+    def test_an_instance(
+        self, instance: bytes, error: bytes, start: Start, issuer: Issuer, closed_port: ClosedPort
+    ) -> None:
+        """400."""
+        router = start(Endpoint("127.0.0.1", int(closed_port.address.rpartition(":")[2]), protocol="h2c"))
+        assert self.status(router, issuer, (b"x-cf-app-instance", instance)) == (b"13", error)
+
+    @pytest.mark.parametrize(
+        ("key", "at", "status", "error"),
+        [
+            ("another", NOW, b"13", b"invalid_route_service_signature"),
+            ("rs-secret", NOW - datetime.timedelta(hours=1), b"4", b"expired_route_service_signature"),
+        ],
+    )
+    def test_signatures(
+        self,
+        *,
+        key: str,
+        at: datetime.datetime,
+        status: bytes,
+        error: bytes,
+        start: Start,
+        issuer: Issuer,
+        closed_port: ClosedPort,
+    ) -> None:
+        """400 and 504."""
+        services = RouteServices(RouteServiceSigner(derive_key("rs-secret"), b"", lifetime=60.0), is_strict=True)
+        router = start(Endpoint("127.0.0.1", int(closed_port.address.rpartition(":")[2])), route_services=services)
+        signature, metadata = gorouter_signature.sign(derive_key(key), f"http://{HOST}/", at=at)
+        signed = ((b"x-cf-proxy-signature", signature), (b"x-cf-proxy-metadata", metadata))
+        assert self.status(router, issuer, *signed) == (status, error)
+
+    def test_a_route_service_that_is_none(self, start: Start, issuer: Issuer, closed_port: ClosedPort) -> None:
+        """502 where there are no route services, 500 where this one cannot be visited."""
+        endpoint = Endpoint("127.0.0.1", int(closed_port.address.rpartition(":")[2]))
+        for signer, expected in (
+            (None, (b"14", b"route_service_unsupported")),
+            (RouteServiceSigner(derive_key("rs-secret"), b"", lifetime=60.0), (b"13", b"")),
+        ):
+            router = start(endpoint, route_services=RouteServices(signer))
+            router.call(lambda router=router: router.table.set_route(HOST, route_service_url="ftp://service.test"))
+            assert self.status(router, issuer) == expected
+
+    def test_an_app_whose_identity_is_wrong(self, start: Start, issuer: Issuer) -> None:
+        """503 and 526; and 503 of another kind when no endpoint is left."""
+        for authority, san in ((Authority(), SAN), (THEIRS, "another.internal")):
+            with Http2Backend(authority) as backend:
+                tls = backend_context(ca_certs=[THEIRS.pem], protocols=("h2", "http/1.1"))
+                router = start(backend.endpoint(san), backend_http2_tls=tls, empty_pool_503=True)
+                status, error = self.status(router, issuer, act=backend.refuse)
+                assert (status, error[:16]) == (b"14", b"endpoint_failure")
+                assert self.status(router, issuer) == (b"14", b"no_endpoints")
+
+    def test_an_app_that_wants_another_client(self, start: Start, issuer: Issuer) -> None:
+        """496."""
+        context = THEIRS.server(version=ssl.TLSVersion.TLSv1_2, client_authority=THEIRS)
+        with TlsBackend(context) as backend:
+            tls = backend_context(ca_certs=[THEIRS.pem], protocols=("h2", "http/1.1"))
+            router = start(backend.endpoint(protocol="http2"), backend_http2_tls=tls)
+            status, error = self.status(router, issuer, act=backend.refuse)
+        assert status == b"14"
+        assert error.startswith(b"endpoint_failure (remote error: tls: ")
+
+    @pytest.mark.parametrize("act", ["leaves", "resets", "answers nonsense"])
+    def test_an_app_that_breaks_off(self, act: str, start: Start, issuer: Issuer) -> None:
+        """502."""
+        with H2cBackend() as backend:
+
+            def break_off() -> None:
+                peer = backend.accept_http2(validates=False)
+                stream, _ = peer.read_request()
+                if act == "leaves":
+                    peer.stream.close()
+                elif act == "resets":
+                    peer.reset(stream, ErrorCodes.INTERNAL_ERROR)
+                else:
+                    peer.send_head(stream, (b"connection", b"close"))
+
+            status, error = self.status(start(backend.endpoint()), issuer, act=break_off)
+        assert (status, error[:16]) == (b"14", b"endpoint_failure")

@@ -454,12 +454,15 @@ class TestEndings:
         peer = backend.accept_http2()
         peer.read_request()
         with contextlib.suppress(OSError):
-            for _ in range(200):
-                peer.stream.send(PingFrame(0, b"12345678").serialize() * 100)
+            # Far more than are answered before the end, none of whose answers is read.
+            for _ in range(20):
+                peer.stream.send(PingFrame(0, b"12345678").serialize() * 10_000)
         assert client.read_response().status == 502
         assert router.wait_for_event("backend-endpoint-failed")["error"] == (
             "http2: connection error: ENHANCE_YOUR_CALM"
         )
+        peer.stream.wait_closed()
+        assert router.events_of("panic-check") == []
 
     def test_silence_in_place_of_settings(self) -> None:
         with H2cBackend() as backend, router_to(backend, tls_handshake_timeout=0.1) as router:

@@ -607,20 +607,22 @@ class TestHostilePeers:
 
     def test_rapid_reset(self, front: Front) -> None:
         client = front.connect2()
-        engine = client.engine
-        with contextlib.suppress(OSError):
-            for number in range(1, 4001, 2):
-                engine.send_headers(number, get(host=b"unknown.test"), end_stream=True)
-                engine.reset_stream(number)
-                client.flush()
+        with contextlib.suppress(OSError, AssertionError):
+            for _ in range(50):
+                for _ in range(100):
+                    client.reset(client.send_request(get(host=b"unknown.test")))
+                client.settle()
         client.wait_closed()
         assert client.goaways[-1][0] == ErrorCodes.ENHANCE_YOUR_CALM
 
     def test_streams_that_it_makes_the_router_reset(self, front: Front) -> None:
         client = front.connect2(is_careless=True)
-        with contextlib.suppress(OSError):
-            for _ in range(2000):
-                client.send_request(get(b"no path"))
+        with contextlib.suppress(OSError, AssertionError):
+            for _ in range(50):
+                for _ in range(100):
+                    client.send_request(get(b"no path"))
+                # Whoever does not read when the router goes may not hear its last word.
+                client.settle()
         client.wait_closed()
         assert client.goaways[-1][0] == ErrorCodes.ENHANCE_YOUR_CALM
 

@@ -16,7 +16,7 @@ from .http2_client import Http2Client, get
 from .http2_frames import Code, Fields, Flag, Frame, Kind, Setting
 from .in_process import HOST
 from .issuer import Issuer
-from .raw_backend import AnsweringBackend
+from .raw_backend import AnsweringBackend, RawBackend
 from .raw_client import RawClient
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
@@ -467,6 +467,24 @@ class TestSmuggling:
         assert frame.kind == Kind.HEADERS, frame
         assert serving.requests[0].target == b"/a%20b;c?d=\xc3\xa9"
         assert serving.requests[0].value(b"X") == b"a b\tc"
+
+
+def test_data_of_a_byte_goes_on_together(issuer: Issuer, context: ssl.SSLContext) -> None:
+    """The backend gets what was read at once, and not a chunk for each frame."""
+    tls = server_tls(issuer.pair(HOST), protocols=("h2", "http/1.1"))
+    with (
+        RawBackend() as backend,
+        FrontRouter(Endpoint("127.0.0.1", backend.port), tls=tls) as router,
+        TlsClient(router.port, context) as client,
+    ):
+        client.send(frames.PREFACE + frames.settings() + frames.headers(1, POST, ends=False))
+        stream = backend.accept()
+        stream.read_request_head()
+        client.send(frames.data(1, b"x") * 5000 + frames.data(1, ends=True))
+        body = stream.read_until(b"\r\n0\r\n\r\n")
+    chunks = body.split(b"\r\n")[1::2]
+    assert sum(len(chunk) for chunk in chunks) == 5000
+    assert len(chunks) < 500
 
 
 def test_bytes_in_pieces(router: FrontRouter, context: ssl.SSLContext, serving: AnsweringBackend) -> None:

@@ -22,6 +22,7 @@ class WaitingTransport(SocketTransport):
     def __init__(self, loop: FakeLoop, protocol: Any, near: socket.socket) -> None:
         super().__init__(loop, protocol, near)
         self.waiting = bytearray()
+        self.high = 65536
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.waiting += data
@@ -29,11 +30,21 @@ class WaitingTransport(SocketTransport):
     def get_write_buffer_size(self) -> int:
         return len(self.waiting)
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert low is None
+        high = self.high = 65536 if high is None else high
+        if len(self.waiting) > high and not self.is_writing_paused:
+            self.is_writing_paused = True
+            self._protocol.pause_writing()
+
     def go_on(self) -> None:
         """Send what waits as far as the socket takes it, as the event loop would."""
         with contextlib.suppress(BlockingIOError):
             while self.waiting:
                 del self.waiting[: self._near.send(self.waiting)]
+        if not self.waiting and self.is_writing_paused:
+            self.is_writing_paused = False
+            self._protocol.resume_writing()
 
 
 class Client:
@@ -103,6 +114,24 @@ def test_nothing_overtakes_what_waits(size: int) -> None:
         conversation.from_backend(b"b" * size)
         arrived += client.read_rest()
         assert arrived.partition(b"\r\n\r\n")[2] == filling + b"a" * size + b"b" * size
+
+
+def test_many_small_pieces_are_much_for_a_transport() -> None:
+    """It asks for a pause by bytes only, and each piece costs it many times what is in it."""
+    with connected() as (conversation, client):
+        conversation.from_backend(_HEAD % 1_000_000 + b"f" * 300_000)
+        arrived = client.read(1 << 20)
+        sent = 0
+        while conversation.backend.is_read():
+            conversation.from_backend(b"x")
+            sent += 1
+        assert (client.transport.high, sent) == (0, 510)
+        arrived += client.read_rest()
+        assert arrived.endswith(b"f" + b"x" * sent)
+        assert conversation.backend.is_read()
+        conversation.from_backend(b"y")
+        assert client.read(1) == b"y"
+        assert client.transport.high == 65536
 
 
 _STEPS = st.lists(

@@ -106,6 +106,8 @@ start_response_delay_interval                                 | d    | 5s
 endpoint_timeout                                              | d    | 60s
 http_1_endpoint_timeout                                       | d    | 0s
 http_2_endpoint_timeout                                       | d    | 0s
+http2_ping_interval                                           | d    | 30s
+http2_ping_timeout                                            | d    | 15s
 endpoint_dial_timeout                                         | d    | 5s
 websocket_dial_timeout                                        | d    | 0s
 endpoint_keep_alive_probe_interval                            | d    | 1s

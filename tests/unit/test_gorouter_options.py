@@ -125,7 +125,7 @@ def test_the_data_plane_takes_whatever_number_is_valid_there(key: str, number: i
     "key",
     [
         *("endpoint_timeout", "http_1_endpoint_timeout", "http_2_endpoint_timeout", "endpoint_dial_timeout"),
-        *("frontend_idle_timeout", "read_header_timeout"),
+        *("frontend_idle_timeout", "read_header_timeout", "http2_ping_interval", "http2_ping_timeout"),
         *("tls_handshake_timeout", "endpoint_keep_alive_probe_interval", "droplet_stale_threshold"),
     ],
 )
@@ -158,6 +158,19 @@ def test_a_router_without_http_listens_nowhere() -> None:
 def test_timeouts_by_protocol(text: str, http1: float, http2: float) -> None:
     given = settings(text)
     assert (given["endpoint_timeout"], given["http2_endpoint_timeout"]) == (http1, http2)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval", "timeout"),
+    [
+        ("", 30, 15),
+        ("{http2_ping_interval: 5s, http2_ping_timeout: 1s}", 5, 1),
+        ("{http2_ping_interval: 0s, http2_ping_timeout: 0s}", 0, YEAR),
+    ],
+)
+def test_pings_of_backends(text: str, interval: float, timeout: float) -> None:
+    given = settings(text)
+    assert (given["http2_ping_interval"], given["http2_ping_timeout"]) == (interval, timeout)
 
 
 @pytest.mark.parametrize(

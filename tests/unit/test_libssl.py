@@ -52,6 +52,32 @@ def test_addresses_that_lead_nowhere() -> None:
     assert not any(libssl._is_readable(address) for address in (0, 8, 2**47, 2**64 - 8))
 
 
+class TestStore:
+    """Two contexts that trust the same."""
+
+    def test_it_is_shared(self) -> None:
+        first = backend_context(ca_certs=[ISSUER.pem])
+        second = backend_context(ca_certs=[ISSUER.pem], trusts_like=first)
+        assert second.cert_store_stats() == first.cert_store_stats()
+        # What one learns is the other's, too.
+        first.load_verify_locations(cadata=Issuer().pem)
+        assert second.cert_store_stats() == first.cert_store_stats()
+        del first
+        Wire(second, server_side(ISSUER.pair(SAN), ssl.TLSVersion.TLSv1_3), SAN).shake_hands()
+
+    def test_it_cannot_be_shared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = backend_context(ca_certs=[ISSUER.pem])
+
+        def fail(*_: object) -> None:
+            raise LibsslError("not here")
+
+        monkeypatch.setattr(libssl, "pointer_of", fail)
+        second = backend_context(ca_certs=[ISSUER.pem], trusts_like=first)
+        assert second.cert_store_stats() == first.cert_store_stats()
+        first.load_verify_locations(cadata=Issuer().pem)
+        assert second.cert_store_stats() != first.cert_store_stats()
+
+
 class TestPurpose:
     """Where OpenSSL cannot be told to leave usages alone, it looks at them as it always did."""
 

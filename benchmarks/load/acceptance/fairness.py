@@ -113,6 +113,7 @@ class _FloodedRouter(Fastrouter):
         self._nats_port = nats_port
         self._pem = pem
         self.configuration: dict[str, Any] = {}
+        self.protocol = ""
 
     def command(self) -> list[str]:
         key, _, chain = self._pem.read_text().partition("-----BEGIN CERTIFICATE-----")
@@ -135,9 +136,9 @@ class _FloodedRouter(Fastrouter):
             **self.configuration,
         }
         (self.workdir / "gorouter.yml").write_text(yaml.safe_dump(configuration))
-        routes = {_BYSTANDER_HOST: self.backends, HOST: self._flooding}
         rows = [
-            {"route": host, "endpoints": [{"address": one} for one in addresses]} for host, addresses in routes.items()
+            {"route": _BYSTANDER_HOST, "endpoints": [{"address": one} for one in self.backends]},
+            {"route": HOST, "endpoints": [{"address": one, "protocol": self.protocol} for one in self._flooding]},
         ]
         (self.workdir / "routes.yml").write_text(yaml.safe_dump({"routes": rows}))
         executable, *_ = super().command()
@@ -291,7 +292,7 @@ def _measure(flood: Flood, workdir: Path, backend: str, *, nats_port: int, pem: 
     with _Generator(flood) as generator:
         flooding = [f"127.0.0.1:{port}" for port in generator.ports]
         router = _FloodedRouter(workdir, backend, flooding, nats_port, pem)
-        router.configuration = flood.configuration
+        router.configuration, router.protocol = flood.configuration, flood.protocol
         with router.started() as process, contextlib.closing(_Bystander(router.port, backend, process, 30.0)) as client:
             client.settle()
             client.run(_WARM_UP_SECONDS)

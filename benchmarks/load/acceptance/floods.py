@@ -17,7 +17,7 @@ import ssl
 import struct
 import sys
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -114,7 +114,7 @@ Backend = Callable[[Connection], None]
 
 @dataclass(frozen=True)
 class Flood:
-    """One flood. `configuration` is what the router needs besides.
+    """One flood. `configuration` is what the router needs besides, `protocol` what its backends speak.
 
     A bystander's requests may take `max_p99_ms`, and the router may grow by `max_growth` bytes.
     """
@@ -123,6 +123,7 @@ class Flood:
     client: Client
     backend: Backend | None = None
     configuration: dict[str, Any] = field(default_factory=dict)
+    protocol: str = ""
     max_p99_ms: float = 8.0
     max_growth: float = math.inf
 
@@ -392,7 +393,8 @@ def key_updates(*, reads: bool) -> Client:
 
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _PING = range(7)
+_GOAWAY, _WINDOW_UPDATE, _CONTINUATION = range(7, 10)
 _END_STREAM, _END_HEADERS = 1, 4
 _INITIAL_WINDOW = 4
 # Of one connection; whoever may have more opens another one.
@@ -638,6 +640,110 @@ def resetting(answer: bytes) -> Backend:
     return run
 
 
+# What backends that speak HTTP/2 do, in the clear.
+
+
+def _answer_block(*fields: tuple[str, str], status: int = 200) -> bytes:
+    encoded: bytes = hpack.Encoder().encode(
+        [hpack.NeverIndexedHeaderTuple(name, value) for name, value in ((":status", str(status)), *fields)]
+    )
+    return encoded
+
+
+class Spoken:
+    """The backend's end of a connection of HTTP/2."""
+
+    def __init__(self, connection: Connection, settings: bytes = b"") -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+        # What the router lets be sent at first on a stream, and what it has let be sent besides, by stream; 0 is all.
+        self.window = 65535
+        self.updates: dict[int, int] = defaultdict(int)
+        while len(self._buffer) < len(_PREFACE):
+            self._buffer += connection.receive()
+        del self._buffer[: len(_PREFACE)]
+        connection.send(frame(_SETTINGS, payload=settings) + frame(_SETTINGS, 1))
+
+    def read(self) -> tuple[int, int, bytes]:
+        """Kind, stream and payload of the next frame."""
+        while len(self._buffer) < 9 or len(self._buffer) < 9 + int.from_bytes(self._buffer[:3], "big"):
+            self._buffer += self._connection.receive()
+        size = 9 + int.from_bytes(self._buffer[:3], "big")
+        kind, stream, payload = self._buffer[3], int.from_bytes(self._buffer[5:9], "big"), bytes(self._buffer[9:size])
+        del self._buffer[:size]
+        if kind == _WINDOW_UPDATE:
+            self.updates[stream] += int.from_bytes(payload, "big")
+        elif kind == _SETTINGS:
+            self.window = dict(struct.iter_unpack(">HI", payload)).get(_INITIAL_WINDOW, self.window)
+        return kind, stream, payload
+
+    def read_request(self) -> int:
+        """The stream of the next request."""
+        while True:
+            kind, stream, _ = self.read()
+            if kind == _HEADERS:
+                return stream
+
+
+def speaking(repeats: bytes, *opening: tuple[int, int, bytes], settings: bytes = b"") -> Backend:
+    """Begin to answer the first request with frames by kind, flags and payload; then send `repeats` without end.
+
+    `repeats` is what it says of the first stream, or of none.
+    """
+    burst = repeated(repeats)
+
+    def run(connection: Connection) -> None:
+        stream = Spoken(connection, settings).read_request()
+        connection.drain_beside()
+        connection.send(b"".join(frame(kind, flags, stream, payload) for kind, flags, payload in opening))
+        connection.send_for_ever(burst)
+
+    return run
+
+
+def speaking_within_windows(repeats: bytes, size: int) -> Backend:
+    """Answer the first request with a body without end, of DATA of `size` bytes, as fast as windows let it."""
+
+    def run(connection: Connection) -> None:
+        spoken = Spoken(connection)
+        stream = spoken.read_request()
+        connection.send(frame(_HEADERS, _END_HEADERS, stream, _answer_block()))
+        sent = 0
+        while True:
+            room = min(65535 + spoken.updates[0], spoken.window + spoken.updates[stream]) - sent
+            if room < size:
+                spoken.read()
+                continue
+            count = min(room, 65536) // size
+            connection.send(repeats * count)
+            sent += count * size
+
+    return run
+
+
+def replying(*frames: tuple[int, int, bytes], settings: bytes = b"") -> Backend:
+    """Reply to each request with these frames, by kind, flags and payload, on its stream."""
+
+    def run(connection: Connection) -> None:
+        spoken = Spoken(connection, settings)
+        while True:
+            stream = spoken.read_request()
+            said = ((kind, flags, 0 if kind == _GOAWAY else stream, payload) for kind, flags, payload in frames)
+            connection.send(b"".join(frame(*one) for one in said))
+
+    return run
+
+
+def stalling(settings: bytes = b"") -> Backend:
+    """Take the first request, and nothing more."""
+
+    def run(connection: Connection) -> None:
+        Spoken(connection, settings).read_request()
+        threading.Event().wait()
+
+    return run
+
+
 # The catalogue.
 
 
@@ -663,6 +769,16 @@ def _padded(target: str, *fields: str, **options: Any) -> Client:
 
 
 _LARGE_ANSWER = answering(_HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)
+
+_OPEN_BODIES = frame(_SETTINGS) + on_some_streams(100, _BEGUN)
+# A byte on each of a hundred streams, again and again.
+_BYTES_FOR_ALL = on_some_streams(100, (_DATA, 0, b"x"))
+
+
+def silent(_connection: Connection) -> None:
+    """Take nothing at all."""
+    threading.Event().wait()
+
 
 _OF_CLIENTS = (
     # Requests that the router answers by itself.
@@ -791,6 +907,7 @@ _OF_CLIENTS = (
             Flood("settings-unread", spoken(without_pause(window(65535)), reads=False)),
             Flood("empty-data", spoken(without_pause(frame(_DATA, 0, 1)), _OPEN_BODY)),
             Flood("tiny-data", spoken(without_pause(frame(_DATA, 0, 1, b"x")), _OPEN_BODY)),
+            Flood("tiny-data-stalled", spoken(without_pause(_BYTES_FOR_ALL), _OPEN_BODIES), silent),
             Flood("unknown-frames", spoken(without_pause(frame(0xFA, payload=b"x")))),
             Flood("priorities", spoken(without_pause(frame(_PRIORITY, 0, 1, b"\0\0\0\0\x10")))),
             Flood("window-updates", spoken(without_pause(frame(_WINDOW_UPDATE, 0, 1, _ONE_BYTE)), _OPEN_BODY)),
@@ -867,7 +984,53 @@ _OF_BACKENDS = (
     Flood("tunnel-of-large-frames-both-ways", tunnel_of_large_frames, flooding_tunnel(repeated(_LARGE_FRAME))),
 )
 
-FLOODS = {flood.name: flood for flood in itertools.chain(_OF_CLIENTS, _OF_BACKENDS)}
+_ANSWERED = (_HEADERS, _END_HEADERS, _answer_block())
+_MENTIONED_ANSWER = _answer_block() + b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12000
+_CANCELLED = (_RST_STREAM, 0, struct.pack(">I", 8))
+_REFUSED = (_RST_STREAM, 0, struct.pack(">I", 7))
+_NO_WINDOW = struct.pack(">HI", _INITIAL_WINDOW, 0)
+_OF_HTTP2_BACKENDS = tuple(
+    replace(flood, name=f"http2-backend-{flood.name}", protocol="h2c", max_p99_ms=5.0, max_growth=8 << 20)
+    for flood in (
+        Flood("pings", in_turn(_GET), speaking(frame(_PING, payload=b"fastrout"))),
+        Flood("settings", in_turn(_GET), speaking(window(65535))),
+        Flood("priorities", in_turn(_GET), speaking(frame(_PRIORITY, 0, 1, b"\0\0\0\0\x10"))),
+        Flood("unknown-frames", in_turn(_GET), speaking(frame(0xFA, payload=b"x"))),
+        Flood("window-updates", in_turn(_GET), speaking(frame(_WINDOW_UPDATE, 0, 1, _ONE_BYTE))),
+        Flood("goaways", in_turn(_GET), speaking(frame(_GOAWAY, payload=struct.pack(">II", 1, 0)))),
+        Flood("goaways-for-requests", exchanges(_GET), replying((_GOAWAY, 0, bytes(8)))),
+        Flood("promises", in_turn(_GET), speaking(frame(_PUSH_PROMISE, _END_HEADERS, 1, b"\0\0\0\2\x82"))),
+        Flood("resets", pipeline(_GET), replying(_CANCELLED)),
+        Flood("refusals", pipeline(_GET), replying(_REFUSED)),
+        Flood("resets-of-nothing", in_turn(_GET), speaking(frame(_RST_STREAM, 0, 1, struct.pack(">I", 8)), _CANCELLED)),
+        Flood("answers-and-resets", pipeline(_GET), replying(_ANSWERED, (_DATA, 0, b"begin"), _CANCELLED)),
+        Flood(
+            "malformed-answers", pipeline(_GET), replying((_HEADERS, _WHOLE, _answer_block(("connection", "close"))))
+        ),
+        Flood(
+            "continuations", in_turn(_GET), speaking(frame(_CONTINUATION, 0, 1, b"\x88" * 16384), (_HEADERS, 0, b""))
+        ),
+        Flood("tiny-continuations", in_turn(_GET), speaking(frame(_CONTINUATION, 0, 1, b"\x88"), (_HEADERS, 0, b""))),
+        Flood("empty-continuations", in_turn(_GET), speaking(frame(_CONTINUATION, 0, 1), (_HEADERS, 0, b""))),
+        Flood("fields-from-the-table", exchanges(_GET), replying((_HEADERS, _WHOLE, _MENTIONED_ANSWER))),
+        Flood("interims", in_turn(_GET), speaking(frame(_HEADERS, _END_HEADERS, 1, _answer_block(status=103)))),
+        Flood("empty-data", in_turn(_GET), speaking(frame(_DATA, 0, 1), _ANSWERED)),
+        Flood("empty-heads", in_turn(_GET), speaking(frame(_HEADERS, _END_HEADERS, 1))),
+        Flood("tiny-data", in_turn(_GET), speaking_within_windows(frame(_DATA, 0, 1, b"x"), 1)),
+        Flood("tiny-data-unread", in_turn(_GET, reads=False), speaking_within_windows(frame(_DATA, 0, 1, b"x"), 1)),
+        Flood("data-beyond-windows", in_turn(_GET), speaking(frame(_DATA, 0, 1, b"x" * 16384), _ANSWERED)),
+        Flood("no-window", pipeline(b"x", _ENDLESS_UPLOAD), stalling(_NO_WINDOW)),
+        Flood(
+            "windows-of-a-byte",
+            pipeline(b"x", _ENDLESS_UPLOAD),
+            speaking(frame(_WINDOW_UPDATE, 0, 1, _ONE_BYTE), settings=_NO_WINDOW),
+        ),
+        Flood("tiny-data-stalled", spoken(without_pause(_BYTES_FOR_ALL), _OPEN_BODIES), stalling(_NO_WINDOW)),
+        Flood("no-streams", pipeline(_GET), stalling(struct.pack(">HI", 3, 0))),
+    )
+)
+
+FLOODS = {flood.name: flood for flood in itertools.chain(_OF_CLIENTS, _OF_BACKENDS, _OF_HTTP2_BACKENDS)}
 
 
 # The process.

@@ -146,6 +146,8 @@ def settings_of(config: Config) -> SettingsValues:
         "dial_timeout": _limit(config.endpoint_dial_timeout),
         "endpoint_timeout": _limit(config.http_1_endpoint_timeout or config.endpoint_timeout),
         "http2_endpoint_timeout": _limit(config.http_2_endpoint_timeout or config.endpoint_timeout) or YEAR,
+        "http2_ping_interval": _limit(config.http2_ping_interval),
+        "http2_ping_timeout": _limit(config.http2_ping_timeout) or YEAR,
         "frontend_idle_timeout": _limit(config.frontend_idle_timeout),
         "read_header_timeout": _limit(config.read_header_timeout),
         "backend_keep_alive": not config.disable_keep_alives,

@@ -170,6 +170,15 @@ class Config(Section, frozen=True, kw_only=True):
     http_2_endpoint_timeout: Annotated[Duration, Key("The same for HTTP/2 clients; 0: `endpoint_timeout`")] = Duration(
         0
     )
+    http2_ping_interval: Annotated[
+        Duration,
+        Key(
+            "Silence of an HTTP/2 backend that owes a response until it is sent a PING; 0: none (a key of fastrouter's)"
+        ),
+    ] = Duration.of(30)
+    http2_ping_timeout: Annotated[Duration, Key("For it to say anything then; 0: no limit (a key of fastrouter's)")] = (
+        Duration.of(15)
+    )
     endpoint_dial_timeout: Annotated[Duration, Key("For a connection to a backend")] = Duration.of(5)
     websocket_dial_timeout: Annotated[Duration, Key("Unused; 0: `endpoint_dial_timeout`", inert=True)] = Duration(0)
     endpoint_keep_alive_probe_interval: Annotated[

@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import time
 from typing import Any, Self
 
-from fastrouter.tls.libssl import LibsslError, accept_any_purpose
+from fastrouter.tls.libssl import LibsslError, accept_any_purpose, share_store
 from fastrouter.tls.peer_certificate import (
     HOSTNAME_MISMATCH,
     INVALID_PURPOSE,
@@ -225,18 +225,21 @@ def backend_context(
     private_key: str = "",
     ciphers: Iterable[str] = (),
     protocols: Sequence[str] = (),
+    trusts_like: BackendContext | None = None,
 ) -> BackendContext:
     """Make the context for connections to TLS endpoints; certificates and key are PEM texts.
 
     The system's roots and `ca_certs` are trusted; as in Go, any of these ends a chain, even if it is no root. Only the
     alternative names of a certificate count, never its CommonName. `cert_chain` is sent to backends that ask for a
     certificate. `ciphers` are OpenSSL's names for TLS 1.2, none for its defaults; TLS 1.3 has all of its suites anyway.
-    `protocols` are offered by ALPN, the first one preferably.
+    `protocols` are offered by ALPN, the first one preferably. `trusts_like` is a context with the same `ca_certs`,
+    which need not be read again then.
 
     Raises ssl.SSLError for a text without a certificate, a key that is not the certificate's, and unknown ciphers.
     """
     context = _new_context("TLSv1.2", "TLSv1.3", tuple(ciphers) or None, cert_chain, private_key)
-    _trust_system_and(ca_certs, context)
+    if trusts_like is None or not _shares_store(context, trusts_like):
+        _trust_system_and(ca_certs, context)
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context
@@ -298,6 +301,15 @@ def _new_context(
     if cert_chain:
         load_identity(context, cert_chain, private_key)
     return context
+
+
+def _shares_store(context: BackendContext, other: BackendContext) -> bool:
+    """Return whether `context` trusts now whom `other` trusts: not every libssl can be asked for that."""
+    try:
+        share_store(context, other)
+    except LibsslError:
+        return False
+    return True
 
 
 def _trust_system_and(ca_certs: Iterable[str], context: ssl.SSLContext) -> None:

@@ -175,12 +175,12 @@ class Worker:
         self._open_access_log(begin.access_log, stats)
         if begin.metron is not None:
             self._connect_metron(begin.metron, begin.access_log)
+        tls = msgspec.structs.asdict(begin.backend_tls)
+        backend_tls = backend_context(**tls)
         settings = Settings(
             **begin.settings,  # type: ignore[arg-type]  # the control process has tried them
-            backend_tls=backend_context(**msgspec.structs.asdict(begin.backend_tls)),
-            backend_http2_tls=backend_context(
-                **msgspec.structs.asdict(begin.backend_tls), protocols=("h2", "http/1.1")
-            ),
+            backend_tls=backend_tls,
+            backend_http2_tls=backend_context(**tls, protocols=("h2", "http/1.1"), trusts_like=backend_tls),
             route_services=new_route_services(begin.route_services, self._logger.child("proxy").event),
             render_error=ErrorTemplate(begin.error_template).render if begin.error_template is not None else None,
             resolve=Resolver(),

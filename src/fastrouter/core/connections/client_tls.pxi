@@ -68,7 +68,11 @@ cdef class ClientTLSTransport(TLSTransport):
         self._leave()
         client.identity.set_secured(self.tls.getpeercert(True))
         if self.takes_http2 and self.tls.selected_alpn_protocol() == "h2":
-            self.owner = HTTP2ClientConnection(self.plane, client.identity)
+            if has_forbidden_suite(self.tls):
+                count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
+                self.owner = InadequateHTTP2Connection(self.plane, client.identity)
+            else:
+                self.owner = HTTP2ClientConnection(self.plane, client.identity)
         return self.open()
 
     cdef int on_handshake_failed(self, object error) except -1:

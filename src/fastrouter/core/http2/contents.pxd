@@ -5,7 +5,8 @@ cdef enum:
     HTTP2_WINDOW = 262144               # bytes of body that a stream may send ahead of what its backend takes
     HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
     HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
-    HTTP2_ALL_UNSENT_MAX = 2097152      # of all responses of a connection; with more, none of their backends is
+    HTTP2_SMALL = 1024                  # bytes of DATA; of less than that, one goes on by itself in a wake-up
+    HTTP2_ALL_UNSENT_MAX = 1048576      # of all responses of a connection; with more, none of their backends is
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
     HTTP2_FRAME_MAX = 16384             # bytes of payload of one frame
@@ -50,6 +51,7 @@ cdef enum:
     HTTP2_REFUSED_STREAM = 7
     HTTP2_CANCEL = 8
     HTTP2_ENHANCE_YOUR_CALM = 11
+    HTTP2_INADEQUATE_SECURITY = 12
 
 cdef enum:
     # What the next bytes of a response are, as the exchange writes them.
@@ -242,6 +244,9 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int _linger(self) except -1
     cdef int _leave_streams(self, object error) except -1
 
+cdef class InadequateHTTP2Connection(HTTP2ClientConnection):
+    pass
+
 cdef class HTTP2ClientSide(ClientSide):
     cdef HTTP2ClientConnection connection
     cdef uint32_t number                        # of the stream
@@ -258,6 +263,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef Tunnel tunnel                          # what the exchange has become, or None
     cdef StreamWatch watch                      # None while it has not been needed
     cdef flag wants_tunnel                      # extended CONNECT
+    cdef flag is_gathering                      # small DATA has gone on in this wake-up; what comes behind it waits for the end
     cdef flag is_request_over                   # the client has sent END_STREAM
     cdef flag is_body_handed                    # and the exchange knows
     cdef flag is_head                           # the response has no body, whatever it says
@@ -382,8 +388,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef StreamOutput output                    # what of the request's body waits for the backend; None: there is none
     cdef Framing request_framing                # of the body being sent
     cdef bytearray request_trailer
-    cdef list sent                              # of the body, framed, as long as a refused stream can be tried again; None after
-    cdef Py_ssize_t sent_size
+    cdef bytearray sent                         # of the body, framed, as long as a refused stream can be tried again; None after
     cdef bytes head                             # of the response, as text
     cdef int framing                            # of the response, FRAMING_*
     cdef int64_t remaining                      # bytes of body it has announced and not brought
@@ -411,7 +416,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int on_malformed(self, str reason) except -1
     cdef int on_data(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int on_trailers(self, bytes lines) except -1
-    cdef int _relay(self, const char* data, Py_ssize_t size) except -1
+    cdef int _relay(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int _end(self) except -1
     cdef int _take_from_held(self, Py_ssize_t size) except -1
     cdef int on_reset(self, uint32_t code) except -1

@@ -412,7 +412,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     cdef int abort(self) except -1:
         if self.is_closed:
-            return 0
+            return 0 if self.transport is None else self.abort_transport()
         self._end()
         if self.dialling is not None:
             self.dialling.cancel()

@@ -7,7 +7,7 @@
 cdef class HTTP2BackendSide(BackendSide):
     def __cinit__(self, HTTP2BackendConnection connection):
         self.connection = connection
-        self.sent = []
+        self.sent = bytearray()
 
     # --- what the exchange asks for
 
@@ -43,7 +43,7 @@ cdef class HTTP2BackendSide(BackendSide):
             if PyByteArray_GET_SIZE(self.held) == 0:
                 self.held = None
             begin_message()
-            self._relay(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            self._relay(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), False)
             self._take_from_held(PyBytes_GET_SIZE(data))
         return self._end() if self.has_ended and self.held is None and self.exchange is exchange else 0
 
@@ -57,7 +57,7 @@ cdef class HTTP2BackendSide(BackendSide):
         return self.connection.local_address
 
     cdef int64_t missing(self) noexcept:
-        return self.remaining if self.has_begun and self.framing == FRAMING_LENGTH else -1
+        return max(self.remaining, <int64_t>-1) if self.has_begun and self.framing != FRAMING_NONE else -1
 
     cdef int release(self) except -1:
         return self._drop()
@@ -149,11 +149,10 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int _keep_sent(self, bytes data) except -1:
         """Keep what a stream that is refused needs again, as long as that is little and nothing has been answered."""
         if self.sent is not None:
-            self.sent_size += PyBytes_GET_SIZE(data)
-            if self.sent_size > self.connection.plane.settings.max_buffered:
+            if PyByteArray_GET_SIZE(self.sent) + PyBytes_GET_SIZE(data) > self.connection.plane.settings.max_buffered:
                 self.sent = None
             else:
-                self.sent.append(data)
+                self.sent += data
         return 0
 
     cdef int on_room(self) except -1:
@@ -181,8 +180,9 @@ cdef class HTTP2BackendSide(BackendSide):
         self.remaining = head.content_length()
         if exchange.request.is_head or head.status == 204 or head.status == 304:
             self.framing = FRAMING_NONE
-        elif self.remaining < 0 or head.has(HEADER_TRAILER):
-            # Only chunks have a trailer behind them, and the length tells the client nothing that it could not do without.
+        elif not is_last and (self.remaining < 0 or exchange.request.is_http2):
+            # A client of HTTP/2 sees none of the chunks, and gets a trailer behind a length, too. In HTTP/1.1 a length leaves no
+            # room for one, and Go keeps the length.
             self.framing = FRAMING_CHUNKED
         else:
             self.framing = FRAMING_LENGTH
@@ -240,10 +240,10 @@ cdef class HTTP2BackendSide(BackendSide):
             return 0
         if not _is_open:
             begin_message()
-        self._relay(data, size)
+        self._relay(data, size, is_last)
         if not connection.is_closed:
             connection.session.acknowledge(self.stream, size)
-        return self._end() if is_last and self.exchange is exchange else 0
+        return exchange.on_response_end() if is_last and self.exchange is exchange else 0
 
     cdef int on_trailers(self, bytes lines) except -1:
         """The fields behind the body, which are its end."""
@@ -254,11 +254,18 @@ cdef class HTTP2BackendSide(BackendSide):
         self.has_ended = True
         return self._end() if self.held is None else 0
 
-    cdef int _relay(self, const char* data, Py_ssize_t size) except -1:
-        """Write DATA to the client, behind the message under construction."""
+    cdef int _relay(self, const char* data, Py_ssize_t size, bint is_last) except -1:
+        """Write DATA, which may be the last of the response, to the client, behind the message under construction."""
         cdef ClientSide client = self.exchange.client
-        cdef bint is_chunked = self.exchange.response.framing == FRAMING_CHUNKED and size > 0
+        cdef bint is_chunked = self.exchange.response.framing == FRAMING_CHUNKED
+        cdef bytes end = b""
         cdef bytes prefix, body
+        if is_chunked:
+            end = b"\r\n0\r\n\r\n" if is_last else b"\r\n"
+            if size == 0:
+                # A chunk of that size would be the last one.
+                is_chunked = False
+                end = b"0\r\n\r\n" if is_last else b""
         self.exchange.response.count_body(size)
         self.remaining -= size
         if is_chunked:
@@ -266,17 +273,16 @@ cdef class HTTP2BackendSide(BackendSide):
             put_text(b"\r\n")
         if size <= RELAY_COPY_MAX:
             put(data, size)
-            if is_chunked:
-                put_text(b"\r\n")
+            put_bytes(end)
             return client.write_rendered()
         prefix = take_message()
         body = data[:size]
         if is_chunked:
-            return client.write_parts([prefix, body, b"\r\n"])
+            return client.write_parts([prefix, body, end])
         return client.write_parts([prefix, body]) if PyBytes_GET_SIZE(prefix) else client.write(body)
 
     cdef int _end(self) except -1:
-        """All of the response is with the client's side."""
+        """All DATA of the response is with the client's side: what remains is the last chunk."""
         cdef Exchange exchange = self.exchange
         if exchange.response.framing == FRAMING_CHUNKED:
             exchange.client.write(last_chunk(self.trailer))
@@ -317,7 +323,7 @@ cdef class HTTP2BackendSide(BackendSide):
 
     cdef int lose(self, Failure failure, int code) except -1:
         """Give up the exchange; the stream, if there is one still, is reset with this code."""
-        cdef list sent = self.sent
+        cdef bytearray sent = self.sent
         cdef Exchange exchange = self.let_go()
         self.connection.drop(self, code)
         if exchange is None:
@@ -325,9 +331,8 @@ cdef class HTTP2BackendSide(BackendSide):
         if failure.kind == FAILURE_REFUSED:
             if sent is None:
                 failure = Failure(FAILURE_STREAM, failure.text)
-            else:
-                for data in sent:
-                    exchange.request.hold(data)
+            elif sent:
+                exchange.request.hold(bytes(sent))
         return exchange.on_backend_lost(failure, self.was_kept, self.has_bytes)
 
     cdef int on_panic(self, object error) except -1:

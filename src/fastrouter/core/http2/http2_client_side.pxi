@@ -75,11 +75,15 @@ cdef class HTTP2ClientSide(ClientSide):
                 self.is_gone = True
                 self.connection.session.reset(self.number, HTTP2_NO_ERROR)
             return self.connection.session.acknowledge(self.number, size)
-        if self.waiting is not None or not self._can_hand_over():
+        if self.waiting is not None or self.is_gathering or not self._can_hand_over():
             if self.waiting is None:
                 self.waiting = bytearray()
             self.waiting += data[:size]
             return 0
+        if not is_last and size < HTTP2_SMALL:
+            # There may be thousands like it in what was read, each of which would be a write: they go on as one behind it.
+            self.is_gathering = True
+            self.connection.unsent.add(self)
         return self._hand_over(data, size, is_last)
 
     cdef int on_trailers(self, bytes lines) except -1:
@@ -225,7 +229,7 @@ cdef class HTTP2ClientSide(ClientSide):
             self.output = self.connection.session.respond(self.number, False)
         elif status < 200:
             self.connection.session.inform(self.number)
-        elif self.is_head or status == 204 or status == 304 or notes.length == 0:
+        elif self.is_head or status == 204 or status == 304 or (notes.length == 0 and not notes.is_chunked):
             self.stage = RESPONSE_ENDED
             self.connection.session.respond(self.number, True)
         else:
@@ -286,8 +290,11 @@ cdef class HTTP2ClientSide(ClientSide):
         return 0
 
     cdef int look(self) except -1:
-        """What could be written is written."""
+        """What has been read is worked off; what could be written is written, and `unsent` waits."""
         cdef HTTP2ClientConnection connection = self.connection
+        if self.is_gathering:
+            self.is_gathering = False
+            self.resume()
         if self.awaits_end():
             if self.unsent() == 0 and not connection.is_write_paused and not connection.is_write_due:
                 # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).

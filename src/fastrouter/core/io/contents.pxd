@@ -64,10 +64,14 @@ cdef class Turns(LoopCall):
     cdef int add_new_connection(self, FairReader reader) except -1
     cdef int clear(self) except -1
 
+cdef enum:
+    PIECES_MAX = 512            # that wait in a transport, however small they are: each takes it some 150 bytes more
+
 cdef class SocketWriter(FairReader):
     cdef int descriptor         # of the TCP socket below it, -1 for none
     cdef flag is_direct         # there is nothing between the two
     cdef flag may_wait          # bytes may wait in `transport`
+    cdef int pieces             # that may
     cdef object error           # that a write to the socket has met
     cdef int attach(self, object tcp) except -1
     cdef object detach(self, object error)
@@ -76,6 +80,7 @@ cdef class SocketWriter(FairReader):
     cdef int write_parts(self, list parts) except -1
     cdef int write_gathered(self) except -1
     cdef int _leave_to_transport(self, object data) except -1
+    cdef int _count_pieces(self, Py_ssize_t count) except -1
     cdef Py_ssize_t _write_now(self, const char* data, Py_ssize_t size) except -1
     cdef int fail(self, object error) except -1
     cdef int close_transport(self) except -1

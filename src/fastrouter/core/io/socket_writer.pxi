@@ -49,7 +49,7 @@ cdef class SocketWriter(FairReader):
         """Write pieces without copying them together."""
         self.may_wait = True
         self.transport.writelines(parts)
-        return 0
+        return self._count_pieces(PyList_GET_SIZE(parts))
 
     cdef int write_gathered(self) except -1:
         """Write what has been gathered in this turn of the loop (GatheredWrites)."""
@@ -58,6 +58,14 @@ cdef class SocketWriter(FairReader):
     cdef int _leave_to_transport(self, object data) except -1:
         self.may_wait = True
         self.transport.write(data)
+        return self._count_pieces(1)
+
+    cdef int _count_pieces(self, Py_ssize_t count) except -1:
+        """The transport knows how many bytes wait in it, and asks for a pause when they are many. So do too many pieces."""
+        if self.is_direct and self.pieces < PIECES_MAX:
+            self.pieces += <int>min(count, <Py_ssize_t>PIECES_MAX)
+            if self.pieces >= PIECES_MAX:
+                self.transport.set_write_buffer_limits(0)
         return 0
 
     cdef Py_ssize_t _write_now(self, const char* data, Py_ssize_t size) except -1:
@@ -67,6 +75,9 @@ cdef class SocketWriter(FairReader):
             self.may_wait = self.transport.get_write_buffer_size() > 0
             if self.may_wait:
                 return 0
+            if self.pieces >= PIECES_MAX:
+                self.transport.set_write_buffer_limits()
+            self.pieces = 0
         sent = send(self.descriptor, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
             return sent

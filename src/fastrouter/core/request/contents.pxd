@@ -214,7 +214,7 @@ cdef class Request:
     cdef flag is_body_wanted                    # False while `Expect: 100-continue` holds the body back
     cdef flag is_done                           # the client sent all of it
     cdef int64_t bytes_received                 # of body
-    cdef list held                              # framed body bytes no backend has taken yet
+    cdef bytearray held                         # framed body bytes no backend has taken yet
     cdef Py_ssize_t held_size
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1

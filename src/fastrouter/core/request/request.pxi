@@ -188,14 +188,15 @@ cdef class Request:
     cdef int hold(self, bytes framed) except -1:
         """Keep a piece of body that no backend can take yet."""
         if self.held is None:
-            self.held = []
-        self.held.append(framed)
+            # Not a list of them: pieces of a byte would cost many times what is in them.
+            self.held = bytearray()
+        self.held += framed
         self.held_size += PyBytes_GET_SIZE(framed)
         return 0
 
     cdef bytes take_held(self):
         """Give up the body bytes that were held back, of which there must be some, and return them."""
-        cdef bytes body = b"".join(self.held)
+        cdef bytes body = bytes(self.held)
         self.drop_held()
         return body
 

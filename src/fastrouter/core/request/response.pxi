@@ -118,12 +118,14 @@ cdef class Response:
         if not is_dated:
             put_bytes(date_line())
         # HEAD keeps the length its GET would have had; 204 and 304 have none (RFC 9110 section 8.6, and as Go does for 304).
-        if framing == FRAMING_LENGTH or (
-            exchange.request.is_head and head.status not in (204, 304) and head.content_length() >= 0
-        ):
+        # Chunks in front of a stream of HTTP/2 are no contradiction to it.
+        if framing == FRAMING_LENGTH or (head.content_length() >= 0 and (
+            exchange.request.is_http2 if framing == FRAMING_CHUNKED
+            else exchange.request.is_head and head.status not in (204, 304)
+        )):
             put_framing(head, FRAMING_LENGTH)
-        else:
-            put_framing(head, self.framing)
+        if self.framing == FRAMING_CHUNKED:
+            put_framing(head, FRAMING_CHUNKED)
         put_persistence(exchange.request.minor, self.is_last)
         put_text(b"\r\n")
         return 0

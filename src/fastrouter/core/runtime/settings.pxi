@@ -77,7 +77,7 @@ cdef class Settings:
         self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)
         self.keep_alive_probe_interval = keep_alive_probe_interval
         self.http2_ping_interval = _at_least("http2_ping_interval", http2_ping_interval, 0)
-        self.http2_ping_timeout = _at_least("http2_ping_timeout", http2_ping_timeout, 0.001)
+        self.http2_ping_timeout = _at_least("http2_ping_timeout", http2_ping_timeout, 0)
         self.backend_keep_alive = backend_keep_alive
         self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
         self.max_request_head = _at_least("max_request_head", max_request_head, 1)
