@@ -83,7 +83,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if not is_last and size < HTTP2_SMALL:
             # There may be thousands like it in what was read, each of which would be a write: they go on as one behind it.
             self.is_gathering = True
-            self.connection.unsent.add(self)
+            self.connection.unsent[self] = None
         return self._hand_over(data, size, is_last)
 
     cdef int on_trailers(self, bytes lines) except -1:
