@@ -184,7 +184,7 @@ async def run(count: int, logger: Logger, port: int) -> None:
     before = {"control": own_memory(), "worker": own_memory(worker)}
 
     def handled() -> int:
-        return sum(registry.registry_messages.values())
+        return sum(registry.report.registrations.values())
 
     for number, what in enumerate(("new", "repeated"), 1):
         started_at, cpu_at = time.perf_counter(), time.process_time()

@@ -120,7 +120,7 @@ async def run(count: int, events: int, logger: Logger, port: int, authority: str
     fetcher = RouteFetcher(options, logger, registry, until_sent=writer.drain)
 
     def handled() -> int:
-        return sum(registry.registry_messages.values())
+        return sum(registry.report.registrations.values())
 
     watching = asyncio.create_task(longest_turn())
     started_at, cpu_at = time.perf_counter(), time.process_time()

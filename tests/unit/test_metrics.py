@@ -210,7 +210,7 @@ def test_apps_without_a_label_are_counted_as_gorouter() -> None:
     router.register("c", tags={"source_id": "gorouter"}, app="c")
     found = [one.source_row for one in router.changes if isinstance(one, Introduce)]
     assert found == [0, 1, 0]
-    assert router.registry.source_rows.labels() == ["gorouter", "app-1"]
+    assert router.registry.rows.sources.labels() == ["gorouter", "app-1"]
 
 
 def test_rows_of_routes_travel_with_the_route() -> None:

@@ -73,7 +73,7 @@ class Harness:
 
     @property
     def actions(self) -> dict[str, int]:
-        return {action: count for (_, action), count in self.registry.registry_messages.items()}
+        return {action: count for (_, action), count in self.registry.report.registrations.items()}
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ class TestPut:
             "isTLS": False,
         }
         assert harness.new_lines() == [(1, "route-registered"), (0, "uri-added"), (1, "endpoint-registered")]
-        assert harness.registry.registry_messages == {("c", "added"): 1}
+        assert harness.registry.report.registrations == {("c", "added"): 1}
 
     def test_the_source_is_the_registry(self, harness: Harness) -> None:
         harness.register("a")
@@ -452,7 +452,7 @@ class TestUnregister:
         harness.register("a")
         harness.unregister("a", tags={"component": "c"})
         harness.unregister("a")
-        assert harness.registry.unregistry_messages == {"c": 1, "": 1}
+        assert harness.registry.report.unregistrations == {"c": 1, "": 1}
 
     @pytest.mark.parametrize(
         ("tag", "is_removed"),
@@ -613,7 +613,7 @@ class TestSharding:
         for segment in ("", "is1", "is2"):
             harness.unregister(".a", isolation_segment=segment, port=99)
         assert harness.actions == {"added": len(served)}
-        assert harness.registry.unregistry_messages == {"": len(served)}
+        assert harness.registry.report.unregistrations == {"": len(served)}
 
     def test_an_unregister_of_another_segment_does_nothing(self) -> None:
         harness = Harness(sharding_mode=ShardingMode.SEGMENTS, isolation_segments=["is1"])
@@ -784,8 +784,8 @@ class TestFigures:
         for number in range(100):
             harness.register("a", tags={"component": str(number)}, port=number + 1)
             harness.unregister("a", tags={"component": str(number)}, port=number + 1)
-        assert len(harness.registry.registry_messages) == len(harness.registry.unregistry_messages) == 64
-        assert harness.registry.registry_messages["", "added"] == harness.registry.unregistry_messages[""] == 37
+        assert len(harness.registry.report.registrations) == len(harness.registry.report.unregistrations) == 64
+        assert harness.registry.report.registrations["", "added"] == harness.registry.report.unregistrations[""] == 37
 
     def test_time_since_the_last_update(self, harness: Harness) -> None:
         assert harness.registry.ms_since_last_update == -1

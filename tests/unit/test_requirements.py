@@ -78,5 +78,5 @@ def test_make_installs_from_the_locks() -> None:
     """But for the project itself, without its dependencies, and for `make test-newest`, which asks for what is new."""
     lines = (ROOT / "Makefile").read_text().splitlines()
     installs = [line.strip() for line in lines if re.match(r"\t@\$\((PIP|INSTALL_PROJECT)\)", line)]
-    assert len(installs) == 4
-    assert [line for line in installs if not re.search(r"LOCKED|--no-deps$|--upgrade", line)] == []
+    assert len(installs) == 6
+    assert [line for line in installs if not re.search(r"LOCKED|--require-hashes|--no-deps( |$)|--upgrade", line)] == []

@@ -128,8 +128,8 @@ class AdminCalls:
             has_successor=parts.has_successor(),
             nats=self._nats(),
             workers=parts.workers.facts(),
-            registrations=sum(registry.registry_messages.values()),
-            unregistrations=sum(registry.unregistry_messages.values()),
+            registrations=sum(registry.report.registrations.values()),
+            unregistrations=sum(registry.report.unregistrations.values()),
             pruned=registry.routes_pruned,
             ms_since_last_registration=since if since >= 0 else None,
         )

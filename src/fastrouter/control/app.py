@@ -14,7 +14,6 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import msgspec
 import uvloop
 
 from fastrouter.bus.bus import Bus
@@ -318,7 +317,7 @@ class Router:
         try_shared_sessions(options, self._logger)
         if not is_successor:
             self._admin.bind(is_successor=False)
-        self._start_workers(log_descriptors, self._bind_internal_listener())
+        self._start_workers(log_descriptors, self._listeners.bind_internal())
         if not is_successor:
             self._admin.start()
             await self._observation.serve_status()
@@ -383,17 +382,6 @@ class Router:
             async with asyncio.timeout(self._options.start_delay):
                 while not 0 < expected <= self._registry.count_endpoints():  # noqa: ASYNC110
                     await asyncio.sleep(_PRELOAD_POLL)
-
-    def _bind_internal_listener(self) -> RouteServicesOptions | None:
-        """Bind the internal listener, if there is to be one: its port is among the settings of the workers.
-
-        Returns the workers' settings for route services.
-        """
-        address, services = self._options.internal_listen, self._options.route_services
-        if address is None or services is None or services.hairpin is None:
-            return services
-        port = self._listeners.bind_internal(address)
-        return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
         if self._options.oversized_head:

@@ -3,7 +3,10 @@
 import socket
 from collections.abc import Callable
 
+import msgspec
+
 from fastrouter.control.options import RouterOptions, StartError
+from fastrouter.ipc.messages import RouteServicesOptions
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
 from fastrouter.net.address import Address
@@ -28,11 +31,17 @@ class ClientListeners:
         self._watch: ListenerWatch | None = None
         self.named: list[NamedListener] = []
 
-    def bind_internal(self, address: Address) -> int:
-        """Bind where the router connects to itself, and return the port. Raises StartError."""
+    def bind_internal(self) -> RouteServicesOptions | None:
+        """Bind where the router connects to itself, if there is to be such a place. Raises StartError.
+
+        Returns the workers' options for route services, which have its port.
+        """
+        address, services = self._options.internal_listen, self._options.route_services
+        if address is None or services is None or services.hairpin is None:
+            return services
         self._bind(INTERNAL, address, "internal-listener", failure="new-route-services-server")
         port: int = self.named[-1].listener.getsockname()[1]
-        return port
+        return msgspec.structs.replace(services, hairpin=msgspec.structs.replace(services.hairpin, port=port))
 
     def bind_public(self) -> None:
         """Bind where clients connect, and begin to watch everything that is bound. Raises StartError."""

@@ -62,7 +62,7 @@ class Observation:
         self._bus = bus
         self._set_log_level = set_log_level
         self._monitor = Monitor(self._pids, self._bus_message_counts)
-        self._traffic = TrafficReader(shared.stats, registry.component_rows, INTERVAL)
+        self._traffic = TrafficReader(shared.stats, registry.rows.components, INTERVAL)
         self._monitor.on_interval.append(self._traffic.tick)
         self._debug: StatusServer | None = None
         self._metrics: StatusServer | None = None

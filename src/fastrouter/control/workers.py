@@ -7,15 +7,14 @@ by exec, so it inherits nothing but one end of a channel and the standard descri
 import asyncio
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 import msgspec
 
 from fastrouter.control.child_process import end_cause, spawn
+from fastrouter.control.worker_slot import MAX_UNSENT, DrainCounts, WorkerSlot
 from fastrouter.ipc.admin_messages import WorkerFacts
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.inspection import inspect_over
@@ -62,43 +61,8 @@ APPLY_PATIENCE = 1.0
 # Seconds that workers have to stop by themselves; the router must have ended 5 s after the signal (spec 1.5).
 STOP_GRACE = 3.0
 
-# Bytes of table changes, besides the table itself, that may wait for one worker. At 5,000 registrations a second, that
-# is a worker that has stood still for more than half a minute.
-MAX_UNSENT = 64 * 1024 * 1024
 # Seconds between two looks at whether workers have taken what was sent to them.
 _SENT_POLL = 0.005
-
-
-class DrainCounts(NamedTuple):
-    """Client connections when a drain began: with a request in progress, and without."""
-
-    active: int
-    idle: int
-
-
-class _WorkerSlot:
-    """One worker: its process while there is one, and what the next process will need."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.name = f"worker-{index}"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: Channel | None = None
-        self.exit_watch = -1
-        self.listeners: list[NamedListener] = []
-        self.is_ready = False
-        self.is_listening = False
-        # The last Confirm that it has answered, or that was before its table.
-        self.confirmed = 0
-        self.drain_counts: DrainCounts | None = None
-        self.is_drained = False
-        # Why it ends, if it has said so.
-        self.failure = ""
-        self.max_unsent = MAX_UNSENT
-        self.started_at = 0.0
-        self.crashes = 0
-        self.starts = 0
-        self.restart: asyncio.TimerHandle | None = None
 
 
 class Workers:
@@ -128,7 +92,7 @@ class Workers:
         self._on_death = on_death
         self._on_ready = on_ready
         self._loop = asyncio.get_running_loop()
-        self._slots = [_WorkerSlot(index) for index in range(count)]
+        self._slots = [WorkerSlot(index) for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
         self._encoder = BatchEncoder(self._broadcast, self._loop.call_soon)
         self._progress = asyncio.Event()
@@ -164,7 +128,7 @@ class Workers:
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """Return what is known of each worker."""
-        return tuple(map(_facts_of, self._slots))
+        return tuple(slot.facts() for slot in self._slots)
 
     @property
     def front_tls(self) -> ServerTLS | None:
@@ -246,7 +210,7 @@ class Workers:
         for slot in self._slots:
             self._offer_inspection_of(slot, slot.channel)
 
-    def _offer_inspection_of(self, slot: _WorkerSlot, channel: Channel | None) -> None:
+    def _offer_inspection_of(self, slot: WorkerSlot, channel: Channel | None) -> None:
         if self._take_inspection_end is None or channel is None:
             return
         try:
@@ -308,7 +272,7 @@ class Workers:
             self._progress.clear()
             await self._progress.wait()
 
-    def _start(self, slot: _WorkerSlot) -> None:
+    def _start(self, slot: WorkerSlot) -> None:
         assert self._begin is not None, "start comes first"
         slot.restart = None
         slot.started_at = time.monotonic()
@@ -353,11 +317,11 @@ class Workers:
                 slot.channel.stop_sending()
                 self._kill(slot)
 
-    def _on_report(self, slot: _WorkerSlot, body: bytes) -> None:
+    def _on_report(self, slot: WorkerSlot, body: bytes) -> None:
         self._apply_report(slot, self._reports.decode(body))
         self._progress.set()
 
-    def _apply_report(self, slot: _WorkerSlot, report: Report) -> None:
+    def _apply_report(self, slot: WorkerSlot, report: Report) -> None:
         match report:
             case Ready():
                 slot.is_ready = True
@@ -378,25 +342,25 @@ class Workers:
             case Confirmed(number):
                 slot.confirmed = number
 
-    def _send_listeners(self, slot: _WorkerSlot) -> None:
+    def _send_listeners(self, slot: WorkerSlot) -> None:
         assert slot.channel is not None
         names = tuple(name for name, _ in slot.listeners)
         slot.channel.send_message(Listen(names), [listener.fileno() for _, listener in slot.listeners])
 
-    def _on_channel_end(self, slot: _WorkerSlot) -> None:
+    def _on_channel_end(self, slot: WorkerSlot) -> None:
         # The worker is ending, or it has closed its channel by mistake and cannot go on.
         self._kill(slot)
 
-    def _on_channel_fault(self, slot: _WorkerSlot, error: Exception) -> None:
+    def _on_channel_fault(self, slot: WorkerSlot, error: Exception) -> None:
         # A report or an order is lost, so this worker's state is unknown. A new worker starts from a complete one.
         self._logger.error("worker-channel-failed", name=slot.name, error=fault_text(error))
         self._kill(slot)
 
-    def _kill(self, slot: _WorkerSlot) -> None:
+    def _kill(self, slot: WorkerSlot) -> None:
         if slot.process is not None:
             slot.process.kill()
 
-    def _on_exit(self, slot: _WorkerSlot) -> None:
+    def _on_exit(self, slot: WorkerSlot) -> None:
         assert slot.process is not None
         self._loop.remove_reader(slot.exit_watch)
         os.close(slot.exit_watch)
@@ -415,7 +379,7 @@ class Workers:
             self._replace(slot, cause)
         self._progress.set()
 
-    def _replace(self, slot: _WorkerSlot, cause: str) -> None:
+    def _replace(self, slot: WorkerSlot, cause: str) -> None:
         """Decide when a worker that ended because of `cause` gets a successor."""
         is_crash = time.monotonic() - slot.started_at < CRASH_WINDOW
         slot.crashes = slot.crashes + 1 if is_crash else 1
@@ -435,17 +399,3 @@ class Workers:
             if slot.restart is not None:
                 slot.restart.cancel()
                 slot.restart = None
-
-
-def _facts_of(slot: _WorkerSlot) -> WorkerFacts:
-    if slot.process is None:
-        return WorkerFacts(slot.name, "ended", None, None, slot.starts, slot.crashes, 0)
-    return WorkerFacts(
-        slot.name,
-        "serving" if slot.is_listening else "ready" if slot.is_ready else "starting",
-        slot.process.pid,
-        time.time() - (time.monotonic() - slot.started_at),
-        slot.starts,
-        slot.crashes,
-        slot.channel.unsent if slot.channel is not None else 0,
-    )

@@ -115,7 +115,7 @@ class Reporter(BackgroundTask):
         yield "routes_pruned", self._registry.routes_pruned, True
         attempts = {
             component: self._stats.attempts(row)
-            for row, component in enumerate(self._registry.component_rows.labels())
+            for row, component in enumerate(self._registry.rows.components.labels())
             if component
         }
         of_apps = sum(count for component, count in attempts.items() if component.startswith(_APP_PREFIX))
@@ -124,7 +124,7 @@ class Reporter(BackgroundTask):
             yield f"requests.{component}", count, False
         yield "empty_content_length_header", counts["empty_content_length_header"], False
         registered: dict[str, int] = {}
-        for (component, _), count in self._registry.registry_messages.items():
+        for (component, _), count in self._registry.report.registrations.items():
             registered[component] = registered.get(component, 0) + count
         for component, count in registered.items():
             yield _with_component("registry_message", component), count, False

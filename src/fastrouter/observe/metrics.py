@@ -85,7 +85,7 @@ class Metrics:
         page.histogram(
             "fastrouter_route_latency_seconds",
             "time from a request to the end of its response, in seconds",
-            self._by_label("fastrouter_route_latency_seconds", "route", self._registry.route_rows.labels()),
+            self._by_label("fastrouter_route_latency_seconds", "route", self._registry.rows.routes.labels()),
         )
         self._add_process(page)
         self._add_workers(page)
@@ -98,13 +98,13 @@ class Metrics:
             "number of route registration messages",
             [
                 Sample(count, (("action", action), ("component", component)))
-                for (component, action), count in registry.registry_messages.items()
+                for (component, action), count in registry.report.registrations.items()
             ],
         )
         page.counter(
             "unregistry_message",
             "number of unregister messages",
-            [Sample(count, _component(component)) for component, count in registry.unregistry_messages.items()],
+            [Sample(count, _component(component)) for component, count in registry.report.unregistrations.items()],
         )
         page.counter("routes_pruned", "number of pruned routes", [Sample(registry.routes_pruned)])
         page.counter("routes_registered", "number of registered routes", [Sample(registry.routes_registered)])
@@ -130,7 +130,7 @@ class Metrics:
             page.counter(name, meaning, [Sample(counts[name])])
         attempts = [
             Sample(count, _component(component))
-            for row, component in enumerate(self._registry.component_rows.labels())
+            for row, component in enumerate(self._registry.rows.components.labels())
             if (count := self._stats.attempts(row))
         ]
         page.counter("total_requests", "number of routing requests", attempts)
@@ -166,12 +166,12 @@ class Metrics:
         yield _Latency(
             "latency",
             "routing response latency in ms",
-            self._by_label("latency", "component", self._registry.component_rows.labels()),
+            self._by_label("latency", "component", self._registry.rows.components.labels()),
         )
         yield _Latency(
             "http_latency_seconds",
             "the latency of http requests from gorouter and back in sec",
-            self._by_label("http_latency_seconds", "source_id", self._registry.source_rows.labels()),
+            self._by_label("http_latency_seconds", "source_id", self._registry.rows.sources.labels()),
         )
 
     def _by_label(self, name: str, label: str, values: Sequence[str]) -> Iterator[HistogramSample | None]:

@@ -35,3 +35,25 @@ class LabelRows:
     def labels(self) -> list[str]:
         """Return the labels by their rows."""
         return list(self._rows)
+
+
+class HistogramRows:
+    """The rows of the histograms of the workers: those of components, of apps (sources), and of routes.
+
+    Apps get rows of their own if `is_observing_apps`, routes if `is_observing_routes`.
+    """
+
+    def __init__(self, logger: Logger, *, is_observing_apps: bool, is_observing_routes: bool) -> None:
+        self._is_observing_apps = is_observing_apps
+        self._is_observing_routes = is_observing_routes
+        self.components = LabelRows(logger, "latency")
+        self.sources = LabelRows(logger, "http_latency_seconds", unlabelled="gorouter")
+        self.routes = LabelRows(logger, "fastrouter_route_latency_seconds")
+
+    def of_source(self, source: str) -> int:
+        """Return the row of the app `source`."""
+        return self.sources.row(source) if self._is_observing_apps else 0
+
+    def of_route(self, key: str) -> int:
+        """Return the row of a route; one that had a row gets it again."""
+        return self.routes.row(key) if self._is_observing_routes else 0

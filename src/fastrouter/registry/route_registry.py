@@ -9,7 +9,6 @@ is an iterator with small steps, between which the registry may change (see `pro
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from enum import StrEnum
 
 from fastrouter._core import route_key
 from fastrouter.ipc.route_counters import RouteSlots
@@ -27,8 +26,10 @@ from fastrouter.registry.endpoint import (
 from fastrouter.registry.freshness import Freshness
 from fastrouter.registry.handed_table import HandedEndpoint, HandedRoute
 from fastrouter.registry.held_endpoints import HeldEndpoints
-from fastrouter.registry.label_rows import LabelRows
+from fastrouter.registry.introductions import Introductions
+from fastrouter.registry.label_rows import HistogramRows
 from fastrouter.registry.registration import Registration
+from fastrouter.registry.registration_report import PutResult, RegistrationReport
 from fastrouter.registry.route import Member, Route
 from fastrouter.registry.routes_page import render_routes
 from fastrouter.registry.sharding import Segments, ShardingMode
@@ -38,22 +39,6 @@ from fastrouter.registry.succession import hand_over_routes, registration_of
 # Routes that are looked at, and endpoints of a route that are pruned, in one step.
 _ROUTES_AT_ONCE = 128
 _ENDPOINTS_AT_ONCE = 64
-
-
-class PutResult(StrEnum):
-    """The result of a registration; the label `action` of its metric."""
-
-    ADDED = "added"
-    UPDATED = "updated"
-    UNMODIFIED = "unmodified"
-    REFRESHED = "refreshed"
-
-
-# What the log calls the results that are not `endpoint-registered`.
-_MESSAGES_BY_RESULT = {
-    PutResult.UNMODIFIED: "endpoint-not-registered",
-    PutResult.REFRESHED: "endpoint-refreshed",
-}
 
 
 class RouteRegistry:
@@ -97,12 +82,7 @@ class RouteRegistry:
         self._empty_pool_timeout = empty_pool_timeout
         self._is_current = is_current
         self._segments = Segments(sharding_mode, isolation_segments)
-        self._is_observing_apps = is_observing_apps
-        self._is_observing_routes = is_observing_routes
-        self._observe_latency = observe_latency
         self._route_slots = route_slots
-        self._on_unregistration = on_unregistration
-        self._encode_tags = encode_tags
         self._clock = clock
 
         self._routes: dict[str, Route] = {}
@@ -114,19 +94,22 @@ class RouteRegistry:
             default_algorithm=balancing_algorithm if is_current else "",
             knows_hash=is_current,
         )
+        self.rows = HistogramRows(logger, is_observing_apps=is_observing_apps, is_observing_routes=is_observing_routes)
+        self.report = RegistrationReport(
+            self._logger,
+            self._endpoints,
+            self.rows,
+            observe_latency=observe_latency,
+            on_unregistration=on_unregistration,
+            is_current=is_current,
+        )
+        self._introductions = Introductions(self._endpoints, self.rows, encode_tags)
         self.held = HeldEndpoints(emit, self._introduction, on_number_reused)
         self._freshness = Freshness(self._logger, clock, is_pruning_suspended)
 
-        # Counters for the metrics of spec 7.4, by (component, action) and by component.
-        self.registry_messages: dict[tuple[str, str], int] = {}
-        self.unregistry_messages: dict[str, int] = {}
         self.routes_pruned = 0
         self.routes_registered = 0
         self.routes_unregistered = 0
-        # Rows of the labels of endpoints, and of routes, in the histograms of the workers.
-        self.component_rows = LabelRows(logger, "latency")
-        self.source_rows = LabelRows(logger, "http_latency_seconds", unlabelled="gorouter")
-        self.route_rows = LabelRows(logger, "fastrouter_route_latency_seconds")
         self._updated_at: float | None = None
 
     def __len__(self) -> int:
@@ -191,11 +174,7 @@ class RouteRegistry:
             route.changed_at = now
         if result in (PutResult.ADDED, PutResult.UPDATED):
             self._set_route(key, route, endpoint.traits, is_new=is_new)
-        if result is PutResult.ADDED and self._observe_latency is not None:
-            self._observe_latency_of(endpoint, self._observe_latency)
-        label = (self._counted_component(endpoint), result.value)
-        self.registry_messages[label] = self.registry_messages.get(label, 0) + 1
-        self._log_registration(uri, endpoint, result)
+        self.report.on_registration(uri, endpoint, result)
 
     def _new_route(self, key: str, uri: str, changed_at: float) -> Route:
         slot = self._route_slots.take(key) if self._route_slots is not None else 0
@@ -209,9 +188,7 @@ class RouteRegistry:
         """Take the endpoint of the same address off the route `uri` by the rules of spec 3.5."""
         if not self._is_ours(endpoint):
             return
-        component = self._counted_component(endpoint)
-        self.unregistry_messages[component] = self.unregistry_messages.get(component, 0) + 1
-        self._on_unregistration(component)
+        self.report.on_unregistration(endpoint)
         key = route_key(uri)
         route = self._routes.get(key)
         if route is None:
@@ -275,7 +252,7 @@ class RouteRegistry:
         """Return the changes that give a route what it has besides its members."""
         if route.members is None:
             yield from self._empty_route(route)
-        latency_row = self._latency_row(key)
+        latency_row = self.rows.of_route(key)
         if route.route_service_url or route.algorithm or latency_row:
             yield SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing)
 
@@ -331,7 +308,7 @@ class RouteRegistry:
                 self._emit(change)
         route.route_service_url = handed.route_service_url
         self.balancing.set(key, route, self.balancing.handed_over(handed.algorithm, handed.hashing))
-        latency_row = self._latency_row(key)
+        latency_row = self.rows.of_route(key)
         if route.route_service_url or route.algorithm or latency_row:
             self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing))
 
@@ -379,10 +356,6 @@ class RouteRegistry:
         self.held.release(known)
         return PutResult.UPDATED
 
-    def _latency_row(self, key: str) -> int:
-        """Return the row of the route in the histogram by route; one that had a row gets it again."""
-        return self.route_rows.row(key) if self._is_observing_routes else 0
-
     def _set_route(self, key: str, route: Route, traits: Traits, *, is_new: bool) -> None:
         """Set the attributes of the route as a whole; the last registration wins."""
         wanted = self.balancing.wanted_of(route, traits)
@@ -391,7 +364,7 @@ class RouteRegistry:
             return
         route.route_service_url = traits.route_service_url
         self.balancing.set(key, route, wanted)
-        latency_row = self._latency_row(key)
+        latency_row = self.rows.of_route(key)
         if is_changed or latency_row:
             self._emit(SetRoute(route.uri, route.route_service_url, wanted.algorithm, latency_row, wanted.hashing))
 
@@ -450,29 +423,4 @@ class RouteRegistry:
             yield
 
     def _introduction(self, endpoint: RegisteredEndpoint) -> Introduce:
-        texts = self._endpoints.texts(endpoint)
-        component_row = self.component_rows.row(endpoint.tag("component", texts))
-        source_row = self.source_rows.row(endpoint.tag("source_id", texts)) if self._is_observing_apps else 0
-        tags = self._encode_tags(endpoint.tags(texts) or {})
-        is_draining = self.held.is_draining(endpoint.address)
-        return endpoint.introduction(texts, component_row, source_row, tags, is_draining=is_draining)
-
-    def _counted_component(self, endpoint: RegisteredEndpoint) -> str:
-        """Return the component as a label of counters, whose number is limited."""
-        component = endpoint.tag("component", self._endpoints.texts(endpoint)) if endpoint.tag_names else ""
-        return component if self.component_rows.row(component) else ""
-
-    def _observe_latency_of(self, endpoint: RegisteredEndpoint, observe: Callable[[float], None]) -> None:
-        """Observe the time from the update that an endpoint names to its registration here."""
-        updated_at_ns = endpoint.updated_at_ns
-        if updated_at_ns != 0:
-            observe((time.time_ns() - updated_at_ns) / 1e6)
-
-    def _log_registration(self, uri: str, endpoint: RegisteredEndpoint, result: PutResult) -> None:
-        is_change = result is PutResult.ADDED or (self._is_current and result is PutResult.UPDATED)
-        level = Level.INFO if is_change else Level.DEBUG
-        if self._logger.is_enabled(level):
-            message = _MESSAGES_BY_RESULT.get(result, "endpoint-registered")
-            self._logger.event(
-                level, message, endpoint.log_fields(uri.removesuffix("/"), self._endpoints.texts(endpoint))
-            )
+        return self._introductions.of(endpoint, is_draining=self.held.is_draining(endpoint.address))
