@@ -6,7 +6,7 @@ Times are seconds as float, sizes are bytes as int, unless a name says otherwise
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from typing_extensions import Buffer
 
@@ -321,6 +321,7 @@ class EndpointPool:
 def route_key(uri: str) -> str:
     """Return the key of a registered URI: lower case, no query, no outer slashes (spec 3.3)."""
 
+@final
 class MaglevTable:
     """Which endpoint each slot leads to, where requests are balanced by hash (spec 9.1). It is empty at first."""
 

@@ -49,8 +49,8 @@ cdef class HashRouting:
     cdef Endpoint choose(self, EndpointPool pool, Exchange exchange, bint is_logged, int* next_slot):
         """The endpoint of the slot where the exchange is, or of the next slot whose endpoint may be taken; None without one.
 
-        `next_slot` is the one behind it. An attempt begins behind the slot of the one before it, and passes over the endpoint that
-        has just been tried. Failure marks and zones do not count.
+        `next_slot` is the one behind it. An attempt begins behind the slot of the one before it, and passes over the endpoint
+        that has just been tried. Failure marks and zones do not count.
         """
         cdef RoundTrip trip = exchange.round_trip
         cdef Settings settings = exchange.plane.settings
