@@ -88,10 +88,10 @@ def main(arguments: Sequence[str]) -> NoReturn:
     try:
         config = Config() if flags.config is None else load(flags.config, is_strict=flags.is_strict)
     except ConfigError as error:
-        # Of which generation it would be is unknown.
-        logger = Logger(tells_fatal=True)
+        # Of which generation it would be is unknown: the default one tells on stdout only.
+        logger = Logger()
         for fault in error.all():
-            logger.fatal("Error loading config:", **fault.log_data())
+            logger.error("Error loading config:", **fault.log_data())
         sys.exit(1)
     level = parse_level(config.logging.level)
     logger = Logger(
