@@ -38,7 +38,7 @@ IMPORTS = {
     "admin": "_core ipc logs process tls",
     "control": "_core bus ipc logs metron net observe process registry routing_api tls",
     "testing": "_core net registry tls",
-    "demo": "bus control logs net observe process",
+    "demo": "bus control ipc logs net observe process",
     "cli": "_core bus config control demo gotemplate ipc logs metron net observe process registry route_services "
     "routing_api tls",
 }
