@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-
 __all__ = ["CHROMIUM", "Visit", "chromium", "needs_chromium"]
 
 # Debian's; playwright's own would have to be downloaded.
@@ -32,7 +31,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """A page of a browser profile of its own: `complaints` is what its console has, `foreign` what it asked elsewhere."""
+    """A page of a browser profile of its own: `complaints` of its console, `foreign` requests."""
 
     def __init__(self, browser: Browser, origin: str, **options: object) -> None:
         self.origin = origin
