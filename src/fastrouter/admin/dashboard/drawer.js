@@ -72,9 +72,6 @@ function drawEndpoints(place, route, context, refresh) {
     { title: "Endpoint", cell: (row) => h("span", { class: "mono" }, row.id) },
     { title: "App", name: true, cell: (row) => `${row.app_id} ${row.instance_index}` },
     { title: "State", cell: stateOf },
-    { title: "In flight", number: true, cell: (row) => amount(row.in_flight) },
-    { title: "Age / TTL", number: true, cell: (row) => (row.ttl === null ? "–" : `${span(row.age)} / ${span(row.ttl)}`) },
-    { title: "Zone", cell: (row) => row.zone },
     {
       title: "",
       cell: (row) => {
@@ -86,7 +83,10 @@ function drawEndpoints(place, route, context, refresh) {
         return h("button", { onclick: () => change().catch(context.failed) }, wanted === "active" ? "Undrain" : "Drain");
       },
     },
-  ];
+    { title: "In flight", number: true, cell: (row) => amount(row.in_flight) },
+    { title: "Age / TTL", number: true, cell: (row) => (row.ttl === null ? "–" : `${span(row.age)} / ${span(row.ttl)}`) },
+    route.endpoints.some((row) => row.zone) ? { title: "Zone", cell: (row) => row.zone } : null,
+  ].filter((column) => column !== null);
   const options = { key: (row) => row.id, empty: "There is none: requests get 503 or 404." };
   renew(place, table(`${amount(route.total)} endpoints`, columns, route.endpoints, options));
 }
