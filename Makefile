@@ -13,12 +13,14 @@ LOCKED := --require-hashes --no-deps --requirement
 CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastrouter/core/*/*.pxd src/fastrouter/core/*/*.pxi)
 # What needs nothing but the process of the tests itself.
 QUICK := tests/unit tests/properties tests/protocol tests/test_house.py tests/test_citations.py
+# What needs /usr/bin/chromium, and is skipped without.
+BROWSED := tests/integration/test_dashboard.py tests/integration/test_demo_page.py
 # What the packages are for: demo, dev or bench; lowest and newest are dev with other versions.
 PACKAGES := dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-quick test-debug coverage lint build bench profile test-wheel lock test-lowest test-newest ready clean always
+.PHONY: help run test test-quick test-browser test-debug coverage lint build bench profile test-wheel lock test-lowest test-newest ready clean always
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -33,6 +35,9 @@ test: ready ## Run the whole test suite
 # Hypothesis looks at fewer examples, which is where most of the time would go.
 test-quick: ready ## Run what needs no process and no socket, in less than 30 s
 	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick -m "not slow" $(QUICK) $(ARGS)
+
+test-browser: ready ## Run what a headless Chromium tries: the dashboard and the page of the demo
+	$(BIN)/python -m pytest $(BROWSED) $(ARGS)
 
 test-debug: $(VENV)/dev.stamp build/debug.stamp ## Run the whole suite on a build that checks itself, in build/debug
 	@$(call link_sources,build/debug)

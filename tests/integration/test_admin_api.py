@@ -146,3 +146,11 @@ def test_answers_have_the_fields_of_the_document(admin: AdminClient, path: str) 
     answer = document["paths"][shown]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     schema = document["components"]["schemas"][answer["$ref"].rpartition("/")[2]]
     assert set(admin.get(path)) == set(schema["properties"]) == set(schema["required"])
+
+
+def test_routes_that_stand_out_are_found_by_their_name(router: RouterProcess, admin: AdminClient) -> None:
+    client = router.connect()
+    client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    assert client.read_response().status == 200
+    assert [item["route"] for item in admin.get("/v1/top?by=rps&filter=A.TEST")["items"]] == ["a.test"]
+    assert admin.get("/v1/top?by=rps&filter=nowhere")["items"] == []

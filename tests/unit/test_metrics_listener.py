@@ -150,6 +150,10 @@ class TestConfiguration:
         config = parse(b"status: {enable_deprecated_varz_healthz_endpoints: true}")
         assert settings_of(config)["observes_requests"] is True
 
+    def test_the_admin_api_shows_latencies(self) -> None:
+        config = parse(b"admin: {socket: auto}")
+        assert settings_of(config)["observes_requests"] is True
+
     @pytest.mark.parametrize(("port", "has_tls"), [(9100, True), (0, False)])
     def test_tls_goes_with_a_certificate_and_a_port(self, port: int, has_tls: bool) -> None:
         config = parse(f"prometheus: {{enabled: true, port: {port}, cert_path: c, key_path: k, ca_path: a}}".encode())

@@ -23,8 +23,8 @@ POINTS = 360
 # Routes that get a point: those with most requests, and those with most errors.
 _BUSIEST = 300
 _WORST = 100
-# Routes that are looked at when only some are wanted by their name.
-_SEARCHED = 5000
+# Routes that are looked at when only some are wanted by their name: as many as a snapshot ranks.
+_SEARCHED = 1000
 
 TopBy = Literal["errors", "p99", "rps", "inflight"]
 _ORDERS: dict[TopBy, Order] = {"errors": "errors", "p99": "p99", "rps": "requests", "inflight": "inflight"}
@@ -66,7 +66,9 @@ class TopQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     by: Annotated[TopBy, msgspec.Meta(description="What they stand out by.")] = "errors"
     window: Annotated[Literal[10, 60, 600, 3600], msgspec.Meta(description="Seconds.")] = 60
-    filter: Annotated[str, msgspec.Meta(description="A part of the route, in any case.")] = ""
+    filter: Annotated[
+        str, msgspec.Meta(description=f"A part of the route, in any case; of the first {_SEARCHED} that stand out.")
+    ] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=500, description="Routes at most.")] = 50
     series: Annotated[bool, msgspec.Meta(description="Whether the last hour is wanted, too.")] = False
 

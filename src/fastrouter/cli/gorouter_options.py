@@ -188,7 +188,7 @@ def settings_of(config: Config) -> SettingsValues:
         # Each observation costs some time per request, so it is made only where a metric shows it.
         "takes_h2c": config.enable_http2 and config.enable_h2c,
         "observes_requests": config.per_request_metrics_reporting
-        and (config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
+        and (config.has_admin or config.prometheus.enabled or config.status.enable_deprecated_varz_healthz_endpoints),
         "observes_apps": config.per_app_prometheus_http_metrics_reporting and config.prometheus.enabled,
         "observes_routes": config.prometheus.enabled and config.prometheus.route_latency,
     }

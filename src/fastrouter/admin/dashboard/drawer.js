@@ -1,7 +1,7 @@
 // The drawer: one route with its endpoints, what would become of a request, and what has changed of it.
 
 import { Problem, act, get, repeat, segment } from "./api.js";
-import { field, h, table } from "./dom.js";
+import { field, h, renew, table } from "./dom.js";
 import { amount, clock, percent, span } from "./format.js";
 
 const aside = document.getElementById("drawer");
@@ -33,9 +33,8 @@ export function open(route, context) {
 
   async function refresh() {
     const path = `/v1/routes/${segment(route)}`;
-    const changes = await get(`${path}/history`);
-    drawHistory(history, changes.changes);
     try {
+      drawHistory(history, (await get(`${path}/history`)).changes);
       const found = await get(path);
       drawFacts(facts, found);
       drawEndpoints(endpoints, found, context, refresh);
@@ -73,9 +72,6 @@ function drawEndpoints(place, route, context, refresh) {
     { title: "Endpoint", cell: (row) => h("span", { class: "mono" }, row.id) },
     { title: "App", name: true, cell: (row) => `${row.app_id} ${row.instance_index}` },
     { title: "State", cell: stateOf },
-    { title: "In flight", number: true, cell: (row) => amount(row.in_flight) },
-    { title: "Age / TTL", number: true, cell: (row) => (row.ttl === null ? "–" : `${span(row.age)} / ${span(row.ttl)}`) },
-    { title: "Zone", cell: (row) => row.zone },
     {
       title: "",
       cell: (row) => {
@@ -87,12 +83,12 @@ function drawEndpoints(place, route, context, refresh) {
         return h("button", { onclick: () => change().catch(context.failed) }, wanted === "active" ? "Undrain" : "Drain");
       },
     },
-  ];
-  const focused = place.contains(document.activeElement);
-  // A button that is being pressed is not taken away.
-  if (!focused) {
-    place.replaceChildren(table(`${amount(route.total)} endpoints`, columns, route.endpoints, { empty: "There is none: requests get 503 or 404." }));
-  }
+    { title: "In flight", number: true, cell: (row) => amount(row.in_flight) },
+    { title: "Age / TTL", number: true, cell: (row) => (row.ttl === null ? "–" : `${span(row.age)} / ${span(row.ttl)}`) },
+    route.endpoints.some((row) => row.zone) ? { title: "Zone", cell: (row) => row.zone } : null,
+  ].filter((column) => column !== null);
+  const options = { key: (row) => row.id, empty: "There is none: requests get 503 or 404." };
+  renew(place, table(`${amount(route.total)} endpoints`, columns, route.endpoints, options));
 }
 
 function drawHistory(place, changes) {

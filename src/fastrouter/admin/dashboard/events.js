@@ -1,7 +1,7 @@
 // What happens: changes of the table, marks, reloads, workers, and what operators do.
 
 import { listen } from "./api.js";
-import { choice, field, h, table } from "./dom.js";
+import { choice, field, h, renew, table } from "./dom.js";
 import { clock } from "./format.js";
 
 const KEPT = 500;
@@ -33,8 +33,9 @@ export function show(main, context) {
 
   function draw() {
     isDue = false;
-    place.replaceChildren(
-      table(`Newest first${stream ? "" : "; paused"}.`, columns, rows, { choose: (row) => row.route && context.openRoute(row.route) }),
+    renew(
+      place,
+      table(`Newest first${stream ? "" : "; paused"}.`, columns, rows, { choose: (row) => row.route && context.openRoute(row.route), key: (row) => row.id }),
     );
   }
 

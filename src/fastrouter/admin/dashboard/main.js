@@ -1,7 +1,7 @@
 // The page: the strip on top, the tabs, and the keys. Each view is a module of its own with `show(main, context)`, which
 // returns a function that ends it.
 
-import { get, onTokenNeeded, repeat, takeToken, useToken } from "./api.js";
+import { Problem, get, isTokenNeeded, onTokenNeeded, repeat, takeToken, useToken } from "./api.js";
 import { field, h } from "./dom.js";
 import * as drawer from "./drawer.js";
 import { amount, grade, percent, span } from "./format.js";
@@ -28,9 +28,12 @@ const KEYS = [
   ["j, k", "next and previous row"],
   ["Enter", "open the row"],
   ["p", "pause or go on"],
-  ["Esc", "close the details"],
+  ["d", "go into the details"],
+  ["Esc", "leave a field, or close the details"],
   ["?", "these keys"],
 ];
+
+const LOST = "The admin API does not respond; what is shown is old.";
 
 const main = document.getElementById("content");
 const notice = document.getElementById("notice");
@@ -44,7 +47,10 @@ function tell(text) {
 
 const context = {
   tell,
-  failed: (error) => tell(error.message),
+  failed: (error) => {
+    if (error === null) tell("");
+    else tell(error instanceof Problem ? error.message : LOST);
+  },
   openRoute: (route) => {
     const query = new URLSearchParams({ route });
     location.hash = `${currentView()}?${query}`;
@@ -60,6 +66,7 @@ function currentView() {
 let shown = null;
 
 function navigate() {
+  takeToken();
   const name = currentView();
   if (name !== shown) {
     endView();
@@ -90,7 +97,7 @@ async function refreshStrip() {
   const nats = overview.nats_connected;
   const certificate = overview.next_certificate;
   document.getElementById("version").textContent = overview.version;
-  document.getElementById("strip").replaceChildren(
+  const entries = [
     entry("Requests/s", amount(rates.requests_per_second), null, sparkline("requests and errors a second, last hour", rateLine, errorLine)),
     entry("5xx", percent(rates.errors), grade(rates.errors)),
     entry("p50", span(rates.latency_p50 === null ? null : rates.latency_p50 / 1000)),
@@ -101,11 +108,9 @@ async function refreshStrip() {
     certificate && entry("Next expiry", span(certificate.days_left * 86400), certificate.days_left < 14 ? "bad" : null),
     entry("State", overview.state, overview.state === "serving" && overview.healthy ? "good" : "warn"),
     entry("Workers", `${overview.serving_workers}/${overview.workers}`, overview.serving_workers < overview.workers ? "warn" : null),
-  );
-  if (!notice.hidden && notice.textContent === LOST) tell("");
+  ];
+  document.getElementById("strip").replaceChildren(...entries.filter((one) => one !== null));
 }
-
-const LOST = "The admin API does not respond; what is shown is old.";
 
 // Move the focus by so many rows.
 function moveRow(by) {
@@ -117,17 +122,23 @@ function moveRow(by) {
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape" && context.route() !== null) {
-    location.hash = currentView();
+  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
+    if (event.key === "Escape") event.target.blur();
     return;
   }
-  if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  if (event.key === "Escape") {
+    if (context.route() === null) return;
+    location.hash = currentView();
+    main.querySelector('tr[aria-selected="true"]')?.focus();
+    return;
+  }
   const view = VIEWS[Number(event.key) - 1];
   if (view !== undefined) location.hash = view[0];
   else if (event.key === "/") main.querySelector("input")?.focus();
   else if (event.key === "j") moveRow(1);
   else if (event.key === "k") moveRow(-1);
   else if (event.key === "p") main.querySelector("[data-pause]")?.click();
+  else if (event.key === "d") document.querySelector("#drawer button")?.focus();
   else if (event.key === "?") document.getElementById("keys").showModal();
   else return;
   event.preventDefault();
@@ -146,20 +157,26 @@ function prepareDialogs() {
     reason,
     h(
       "form",
-      { method: "dialog", onsubmit: () => useToken(input.value) },
+      { method: "dialog", onsubmit: () => {
+        useToken(input.value);
+        input.value = "";
+      } },
       field("Token of the admin API", input),
       h("div", { class: "buttons" }, h("button", {}, "Sign in")),
     ),
   );
+  // There is nothing to see without.
+  dialog.addEventListener("close", () => {
+    if (isTokenNeeded() && !dialog.open) dialog.showModal();
+  });
   onTokenNeeded((text) => {
     reason.textContent = text;
     if (!dialog.open) dialog.showModal();
   });
 }
 
-takeToken();
 prepareDialogs();
 addEventListener("hashchange", navigate);
 addEventListener("keydown", onKey);
 navigate();
-repeat(2, refreshStrip, () => tell(LOST));
+repeat(2, refreshStrip, context.failed);

@@ -1,7 +1,7 @@
 // Requests under way, the oldest first.
 
 import { get, repeat } from "./api.js";
-import { choice, field, h, table } from "./dom.js";
+import { choice, field, h, renew, table } from "./dom.js";
 import { amount, bytes, span } from "./format.js";
 
 const AGES = [["0", "all"], ["1", "over 1 s"], ["10", "over 10 s"], ["60", "over 1 min"]];
@@ -24,9 +24,11 @@ export function show(main, context) {
 
   async function refresh() {
     const found = await get("/v1/requests", { older_than: olderThan, limit: 200 });
-    place.replaceChildren(
+    renew(
+      place,
       table(`${amount(found.items.length)} of ${amount(found.total)}, oldest first`, columns, found.items, {
         choose: (row) => row.route && context.openRoute(row.route),
+        key: (row) => row.request_id,
         empty: "Nothing is under way.",
       }),
     );

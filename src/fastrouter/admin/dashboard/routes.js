@@ -1,7 +1,7 @@
 // Routes: the worst of a window first, with an hour of their past; or all of them in pages.
 
 import { get, repeat } from "./api.js";
-import { choice, field, h, table } from "./dom.js";
+import { choice, field, h, renew, table } from "./dom.js";
 import { amount, grade, percent, span } from "./format.js";
 import { sparkline } from "./sparkline.js";
 
@@ -27,9 +27,11 @@ export function show(main, context) {
   let cursor = null;
   let listed = [];
   let running = null;
+  // What was asked for before the last change is not shown any more.
+  let turn = 0;
 
-  function chosen(row) {
-    return row.route === context.route();
+  function mark() {
+    for (const row of place.querySelectorAll("tr.choice")) row.setAttribute("aria-selected", String(row.dataset.key === context.route()));
   }
 
   function drawWorst(found) {
@@ -43,7 +45,7 @@ export function show(main, context) {
       { title: "Retries/s", number: true, cell: (row) => amount(row.retries_per_second) },
       { title: "Last hour", cell: (row) => sparkline(`requests and errors of ${row.route}, last hour`, row.series, row.error_series) },
     ];
-    draw(columns, found.items, `${amount(found.total)} routes had requests in this window.`, null);
+    draw(columns, found, `The ${amount(found.length)} that stand out most in this window`, null);
   }
 
   function drawAll(total) {
@@ -61,37 +63,53 @@ export function show(main, context) {
   }
 
   function draw(columns, rows, caption, more) {
-    const focused = place.querySelector("tr:focus td")?.textContent;
-    place.replaceChildren(
+    renew(
+      place,
       table(caption, columns, rows, {
         choose: (row) => context.openRoute(row.route),
-        isChosen: chosen,
-        empty: wanted.filter ? "No route has this in its name." : "No requests in this window.",
+        isChosen: (row) => row.route === context.route(),
+        key: (row) => row.route,
+        empty: !wanted.filter ? "No requests in this window." : "No such route" + (wanted.order === "all" ? "." : " among the busiest; “name (all routes)” has the others."),
       }),
       ...(more ? [h("p", {}, more)] : []),
     );
-    // Whoever walks through the rows goes on where they were.
-    if (focused) [...place.querySelectorAll("tr.choice")].find((row) => row.cells[0].textContent === focused)?.focus();
+  }
+
+  // Those that stand out, and behind them those with most requests: a route without errors is in no list of errors.
+  async function worst() {
+    const query = { window: wanted.window, filter: wanted.filter, limit: WORST, series: true };
+    const lists = await Promise.all([wanted.order, "rps"].map((by) => get("/v1/top", { ...query, by })));
+    const found = new Map();
+    for (const { items } of lists) for (const item of items) if (!found.has(item.route)) found.set(item.route, item);
+    return [...found.values()].slice(0, WORST);
   }
 
   async function nextPage() {
+    const mine = turn;
     const page = await get("/v1/routes", { filter: wanted.filter, limit: PAGE, cursor });
+    if (mine !== turn) return;
+    const before = listed.length;
     cursor = page.next;
     listed = listed.concat(page.items);
     drawAll(page.total);
+    // The button that was pressed is gone: go on with what it has brought.
+    if (before) place.querySelectorAll("tr.choice")[before]?.focus();
   }
 
   function restart() {
     running?.stop();
     running = null;
+    const mine = ++turn;
     if (wanted.order === "all") {
       cursor = null;
       listed = [];
       nextPage().catch(context.failed);
       return;
     }
-    const query = { by: wanted.order, window: wanted.window, filter: wanted.filter, limit: WORST, series: true };
-    running = repeat(10, async () => drawWorst(await get("/v1/top", query)), context.failed);
+    running = repeat(10, async () => {
+      const found = await worst();
+      if (mine === turn) drawWorst(found);
+    }, context.failed);
   }
 
   function change(name, value) {
@@ -117,8 +135,11 @@ export function show(main, context) {
     ),
     place,
   );
+  addEventListener("hashchange", mark);
   restart();
   return () => {
+    turn += 1;
+    removeEventListener("hashchange", mark);
     clearTimeout(typing);
     running?.stop();
   };

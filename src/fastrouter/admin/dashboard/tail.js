@@ -1,7 +1,7 @@
 // Requests as they end. Nothing is asked for while nobody looks, or while it is paused.
 
 import { listen } from "./api.js";
-import { choice, field, h, table } from "./dom.js";
+import { choice, field, h, renew, table } from "./dom.js";
 import { bytes, clock, gradeOfStatus, span } from "./format.js";
 
 const KEPT = 200;
@@ -33,8 +33,9 @@ export function show(main, context) {
   function draw() {
     isDue = false;
     const caption = `Newest first${lost ? `; ${lost} more were too many to be shown` : ""}${stream ? "" : "; paused"}.`;
-    place.replaceChildren(
-      table(caption, columns, rows, { choose: (row) => row.route && context.openRoute(row.route), empty: "No request has ended since." }),
+    renew(
+      place,
+      table(caption, columns, rows, { choose: (row) => row.route && context.openRoute(row.route), key: (row) => row.request_id, empty: "No request has ended since." }),
     );
   }
 
