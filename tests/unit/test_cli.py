@@ -23,6 +23,7 @@ from fastrouter.net.address import Address
 from fastrouter.process import signals
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
+ASKING = ("explain", "requests", "tail", "top")
 LISTEN = ("run", "--listen", "127.0.0.1:0")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -226,7 +227,7 @@ def test_the_manual_has_every_command_and_option(run: Run) -> None:
     code, page, err = run("man")
     assert (code, err) == (0, "")
     text = page.replace("\\-", "-")
-    assert all(f"\n.SS fastrouter {name}" in text for name in ("run", "check", "config show", "man", "upgrade"))
+    assert all(f"\n.SS fastrouter {name}" in text for name in (*ASKING, "run", "check", "config show", "man", "upgrade"))
     for command, context in commands_of(commands.cli, commands.PROGRAM):
         for parameter in command.get_params(context):
             assert all(option in text for option in parameter.opts if option.startswith("-"))
@@ -253,6 +254,14 @@ def test_completion_asks_the_program_itself(run: Run, shell: str) -> None:
     code, out, err = run("completion", shell)
     assert (code, err) == (0, "")
     assert "_FASTROUTER_COMPLETE" in out
+
+
+def test_completion_knows_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FASTROUTER_COMPLETE", "bash_complete")
+    for word in ASKING:
+        monkeypatch.setenv("COMP_WORDS", f"fastrouter {word[:-1]}")
+        monkeypatch.setenv("COMP_CWORD", "1")
+        assert f"plain,{word}" in run()[1].splitlines()
 
 
 def test_completion_needs_a_shell_that_it_knows(run: Run) -> None:
