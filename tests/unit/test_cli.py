@@ -227,7 +227,8 @@ def test_the_manual_has_every_command_and_option(run: Run) -> None:
     code, page, err = run("man")
     assert (code, err) == (0, "")
     text = page.replace("\\-", "-")
-    assert all(f"\n.SS fastrouter {name}" in text for name in (*ASKING, "run", "check", "config show", "man", "upgrade"))
+    named = (*ASKING, "run", "check", "config show", "man", "upgrade")
+    assert all(f"\n.SS fastrouter {name}" in text for name in named)
     for command, context in commands_of(commands.cli, commands.PROGRAM):
         for parameter in command.get_params(context):
             assert all(option in text for option in parameter.opts if option.startswith("-"))
