@@ -322,24 +322,35 @@ def test_top_is_drawn_again_on_a_terminal(router: RouterProcess) -> None:
 def test_requests_are_tailed(router: RouterProcess, backend: AnsweringBackend) -> None:
     command = [str(EXECUTABLE), "tail", "--route", "a.test", "--status", "2", "--pid", str(router.pid)]
     tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    piped = subprocess.Popen([*command, "--json", "--count", "1"], stdout=subprocess.PIPE, text=True)
+    piped = subprocess.Popen([*command, "--json", "--count", "2"], stdout=subprocess.PIPE, text=True)
+    client = router.connect()
     try:
 
         def is_over() -> bool | None:
             # Until it listens, nobody is there to see.
             assert get(router.port, "/seen", Host="a.test")[0] == 200
+            client.send("GET /\x9b31m HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
+            assert client.read_response().status == 200
             assert get(router.port, "/", Host="b.test")[0] == 502
             return piped.poll() == OK or None
 
         wait_for(is_over, "a request")
         assert piped.stdout is not None
-        request = json.loads(piped.stdout.read())
+        requests = [json.loads(line) for line in piped.stdout]
+        request = next(one for one in requests if one["path"] == "/seen")
         assert (request["path"], request["status"], request["endpoint"]) == ("/seen", 200, backend.address)
         assert tail.stdout is not None
-        assert tail.stdout.readline().split()[1:4] == ["200", "GET", "a.test/seen"]
+        assert tail.stderr is not None
+        lines = [tail.stdout.readline(), tail.stdout.readline()]
         tail.send_signal(signal.SIGINT)
-        rest, errors = tail.communicate(timeout=60)
-        assert (tail.returncode, errors, "b.test" in rest) == (OK, "", False)
+        lines += tail.stdout.readlines()
+        assert (tail.wait(60), tail.stderr.read()) == (OK, "")
+        assert {tuple(line.split()[1:3]) for line in lines} == {("200", "GET")}
+        assert any(" a.test/seen " in line for line in lines)
+        assert all(f" {backend.address}\n" in line for line in lines)
+        # A terminal would take it for an order.
+        printed = "".join(lines)
+        assert ("\x9b" in printed, " a.test/\\x9b31m " in printed) == (False, True)
     finally:
         for process in (tail, piped):
             process.kill()
@@ -376,11 +387,13 @@ def test_a_tail_goes_on_when_those_who_tell_end(backend: AnsweringBackend, envir
         kill("fastrouter.admin")
         router.wait_for_event("admin-process-exited")
         wait_for(lambda: is_told_of("/of-another-admin-process"), "a request that the next admin process tells of")
-        tail.send_signal(signal.SIGINT)
-        assert tail.wait(60) == OK
-        assert tail.stderr is not None
-        assert tail.stderr.read() == "the tail has broken off and begins again: requests may be missing here\n"
         router.forgive_deaths(1)
+        router.stop()
+        assert tail.wait(60) == NO_ROUTER
+        assert tail.stderr is not None
+        again = "the tail has broken off and begins again: requests may be missing here"
+        *breaks, end = tail.stderr.read().splitlines()
+        assert (set(breaks), end.startswith("Error: no router answers at ")) == ({again}, True)
     finally:
         tail.kill()
         tail.wait()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import pytest
 
@@ -16,8 +16,10 @@ from fastrouter._core import Settings
 from fastrouter.cli import commands
 from fastrouter.cli.gorouter_command import USAGE
 from fastrouter.cli.manual import commands_of
+from fastrouter.cli.request_commands import VERDICTS
 from fastrouter.control import app
 from fastrouter.control.options import RouterOptions, usable_cpus
+from fastrouter.ipc.inspection import Verdict
 from fastrouter.logs.logger import Logger
 from fastrouter.net.address import Address
 from fastrouter.process import signals
@@ -248,6 +250,10 @@ def test_groff_finds_nothing_wrong_with_the_manual(run: Run) -> None:
 
 def test_the_short_version(run: Run) -> None:
     assert run("--version") == (0, f"fastrouter {__version__}\n", "")
+
+
+def test_every_verdict_has_words() -> None:
+    assert set(VERDICTS) == set(get_args(Verdict))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

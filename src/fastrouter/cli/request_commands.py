@@ -32,7 +32,7 @@ _TAIL_REST = 0.2
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 # Of `Candidate.verdict` of the API.
-_VERDICTS = {
+VERDICTS = {
     "chosen": "chosen",
     "by_chance": "possible, chance decides",
     "full": "has as many requests as it may",
@@ -126,7 +126,7 @@ def _choice_text(told: dict[str, Any]) -> str:
 
 
 def _candidate_row(candidate: dict[str, Any]) -> tuple[object, ...]:
-    verdict = _VERDICTS.get(candidate["verdict"], candidate["verdict"])
+    verdict = VERDICTS.get(candidate["verdict"], candidate["verdict"])
     if candidate["failed_ago"] is not None:
         # Also of one that is chosen all the same.
         mark = "" if candidate["verdict"] == "failed" else ", marked as failed"
