@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -332,9 +333,11 @@ def test_requests_are_tailed(router: RouterProcess, backend: AnsweringBackend) -
             client.send("GET /\x9b31m HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
             assert client.read_response().status == 200
             assert get(router.port, "/", Host="b.test")[0] == 502
-            return piped.poll() == OK or None
+            with suppress(subprocess.TimeoutExpired):
+                return piped.wait(0.3) == OK or None
+            return None
 
-        wait_for(is_over, "a request")
+        wait_for(is_over, "two requests")
         assert piped.stdout is not None
         requests = [json.loads(line) for line in piped.stdout]
         request = next(one for one in requests if one["path"] == "/seen")
@@ -362,17 +365,23 @@ def test_a_tail_goes_on_when_those_who_tell_end(backend: AnsweringBackend, envir
     router = RouterProcess({"a.test": [backend.address]}, Path("/dev/null"), has_admin=True)
     command = [str(EXECUTABLE), "tail", "--json", "--pid", str(router.pid)]
     tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seen: list[str] = []
+    seen: set[str] = set()
+    has_more = threading.Event()
 
     def read() -> None:
         assert tail.stdout is not None
-        seen.extend(json.loads(line)["path"] for line in tail.stdout)
+        for line in tail.stdout:
+            seen.add(json.loads(line)["path"])
+            has_more.set()
 
     reader = threading.Thread(target=read)
     reader.start()
 
     def is_told_of(path: str) -> bool | None:
+        has_more.clear()
         assert get(router.port, path, Host="a.test")[0] == 200
+        # Until it listens, nobody is there to see; too many requests at once are not told, either.
+        has_more.wait(0.3)
         return path in seen or None
 
     def kill(marker: str) -> None:
