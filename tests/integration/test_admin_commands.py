@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from config_rules import Pems
 
 from .gorouter_process import GorouterProcess, configuration, get, register
 from .nats_server import NatsServerProcess, RawNatsClient
+from .processes import children_of, command_of
 from .raw_backend import AnsweringBackend, BackendStream, ServingBackend
 from .router_process import EXECUTABLE, RouterProcess, wait_for
 
@@ -217,6 +220,194 @@ def test_the_level_of_the_process_log(router: RouterProcess) -> None:
     assert now["level"] == "debug"
     assert now["until"] is not None
     assert done(ask(router, "log-level", "info")) == "info\n"
+
+
+def test_why_this_route(router: RouterProcess, backend: AnsweringBackend) -> None:
+    """As docs/operations.md has it."""
+    lines = done(ask(router, "explain", "a.test/api/x")).splitlines()
+    assert [line.split(maxsplit=1) for line in lines[:4]] == [
+        ["request", "GET http://a.test/api/x"],
+        ["route", "a.test/api, by host a.test and path /api"],
+        ["algorithm", "round-robin, the router's own"],
+        ["endpoints", "2"],
+    ]
+    # Nobody has asked for it before, and a round begins anywhere.
+    assert lines[4].split(maxsplit=1) == ["choice", "one of 2, as chance decides"]
+    assert [re.split("  +", line)[:2] for line in sorted(lines[7:])] == [
+        [address, "possible, chance decides"] for address in sorted([backend.address, "127.0.0.1:2"])
+    ]
+
+    (told,) = objects(ask(router, "explain", "http://x.test/", "-X", "HEAD", "-H", "Host: b.test", "--json"))
+    assert (told["route"], told["chosen"]) == ("b.test", ["127.0.0.1:1"])
+
+
+def test_why_no_route(router: RouterProcess) -> None:
+    none = ask(router, "explain", "http://none.test/")
+    assert (none.returncode, none.stderr) == (ANSWER_IS_NO, "Error: the router answers by itself, with 404\n")
+    message = "none: 404 Not Found: Requested route ('none.test') does not exist. (unknown_route)"
+    assert none.stdout.splitlines()[-1].split(maxsplit=1) == ["choice", message]
+    wrong = ask(router, "explain", "ftp://a.test/")
+    assert (wrong.returncode, wrong.stdout) == (REFUSED, "")
+    assert "not a URL of http or https" in wrong.stderr
+    bad = ask(router, "explain", "a.test", "-H", "no header")
+    assert (bad.returncode, "'no header' is no header" in bad.stderr) == (REFUSED, True)
+
+
+def test_requests_under_way(router: RouterProcess) -> None:
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def hold(stream: BackendStream) -> bool:
+        stream.read_request()
+        is_asked.set()
+        may_answer.wait(60)
+        stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    with ServingBackend(hold) as slow:
+        done(ask(router, "routes", "add", "slow.test", slow.address))
+        client = router.connect()
+        client.send(f"GET /{'long-' * 40} HTTP/1.1\r\nHost: slow.test\r\n\r\n".encode())
+        try:
+            assert is_asked.wait(60)
+            heading, row = done(ask(router, "requests")).splitlines()
+            assert heading.split()[:6] == ["AGE", "STATE", "METHOD", "URL", "ENDPOINT", "TRIES"]
+            assert f"  sent   GET     slow.test/{'long-' * 40}  {slow.address}  1 " in row
+            (request,) = objects(ask(router, "requests", "--older-than", "0.001", "--json"))
+            assert (request["route"], request["endpoint"], request["state"]) == ("slow.test", slow.address, "sent")
+            assert objects(ask(router, "requests", "--older-than", "3600", "--json")) == []
+        finally:
+            may_answer.set()
+        assert client.read_response().status == 200
+        done(ask(router, "routes", "rm", "slow.test"))
+
+
+def test_routes_that_stand_out(router: RouterProcess) -> None:
+    assert get(router.port, "/", Host="b.test")[0] == 502
+    assert get(router.port, "/", Host="a.test")[0] == 200
+
+    def standing_out(by: str, route: str) -> Any:
+        found = objects(ask(router, "top", "--by", by, "--window", "3600", "--json"))
+        return next((one for one in found if one["route"] == route), None)
+
+    assert wait_for(lambda: standing_out("errors", "b.test"), "the one that fails")["errors"] == 1.0
+    assert wait_for(lambda: standing_out("rps", "a.test"), "the other one")["errors"] == 0.0
+    lines = done(ask(router, "top", "--by", "errors", "--window", "3600", "-n", "1")).splitlines()
+    assert lines[0].split() == ["REQ/S", "ERRORS", "P50", "P99", "IN-FLIGHT", "RETRIES/S", "ROUTE"]
+    assert (len(lines), lines[1].split()[1], lines[1].split()[-1]) == (2, "100.00%", "b.test")
+
+
+def test_top_is_drawn_again_on_a_terminal(router: RouterProcess) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        live = subprocess.Popen(
+            [EXECUTABLE, "top", "--pid", str(router.pid)], stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        try:
+            shown = b""
+            # Home, and a whole table, twice.
+            while shown.count(b"\x1b[H") < 2 or not shown.endswith(b"\x1b[J"):
+                shown += screen.read(65536)
+            assert b"REQ/S" in shown.split(b"\x1b[H")[2]
+            live.send_signal(signal.SIGINT)
+            assert live.wait(60) == OK
+        finally:
+            live.kill()
+            live.wait()
+        once = subprocess.run(
+            [EXECUTABLE, "top", "--once", "--pid", str(router.pid)], capture_output=True, check=False, timeout=60
+        )
+        assert (once.returncode, b"\x1b" in once.stdout) == (OK, False)
+
+
+def test_requests_are_tailed(router: RouterProcess, backend: AnsweringBackend) -> None:
+    command = [str(EXECUTABLE), "tail", "--route", "a.test", "--status", "2", "--pid", str(router.pid)]
+    tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    piped = subprocess.Popen([*command, "--json", "--count", "2"], stdout=subprocess.PIPE, text=True)
+    client = router.connect()
+    try:
+
+        def is_over() -> bool | None:
+            # Until it listens, nobody is there to see.
+            assert get(router.port, "/seen", Host="a.test")[0] == 200
+            client.send("GET /\x9b31m HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
+            assert client.read_response().status == 200
+            assert get(router.port, "/", Host="b.test")[0] == 502
+            with suppress(subprocess.TimeoutExpired):
+                return piped.wait(0.3) == OK or None
+            return None
+
+        wait_for(is_over, "two requests")
+        assert piped.stdout is not None
+        requests = [json.loads(line) for line in piped.stdout]
+        request = next(one for one in requests if one["path"] == "/seen")
+        assert (request["path"], request["status"], request["endpoint"]) == ("/seen", 200, backend.address)
+        assert tail.stdout is not None
+        assert tail.stderr is not None
+        lines = [tail.stdout.readline(), tail.stdout.readline()]
+        tail.send_signal(signal.SIGINT)
+        lines += tail.stdout.readlines()
+        assert (tail.wait(60), tail.stderr.read()) == (OK, "")
+        assert {tuple(line.split()[1:3]) for line in lines} == {("200", "GET")}
+        assert any(" a.test/seen " in line for line in lines)
+        assert all(f" {backend.address}\n" in line for line in lines)
+        # A terminal would take it for an order.
+        printed = "".join(lines)
+        assert ("\x9b" in printed, " a.test/\\x9b31m " in printed) == (False, True)
+    finally:
+        for process in (tail, piped):
+            process.kill()
+            process.wait()
+
+
+def test_a_tail_goes_on_when_those_who_tell_end(backend: AnsweringBackend, environment: None) -> None:
+    del environment
+    router = RouterProcess({"a.test": [backend.address]}, Path("/dev/null"), has_admin=True)
+    command = [str(EXECUTABLE), "tail", "--json", "--pid", str(router.pid)]
+    tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen: set[str] = set()
+    has_more = threading.Event()
+
+    def read() -> None:
+        assert tail.stdout is not None
+        for line in tail.stdout:
+            seen.add(json.loads(line)["path"])
+            has_more.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    def is_told_of(path: str) -> bool | None:
+        has_more.clear()
+        assert get(router.port, path, Host="a.test")[0] == 200
+        # Until it listens, nobody is there to see; too many requests at once are not told, either.
+        has_more.wait(0.3)
+        return path in seen or None
+
+    def kill(marker: str) -> None:
+        pids = [pid for pid in children_of(router.pid) if marker in " ".join(command_of(pid))]
+        os.kill(pids[0], signal.SIGKILL)
+
+    try:
+        wait_for(lambda: is_told_of("/first"), "a request")
+        kill("fastrouter.worker")
+        router.wait_for_event("worker-exited")
+        wait_for(lambda: is_told_of("/of-another-worker"), "a request of the next worker")
+        kill("fastrouter.admin")
+        router.wait_for_event("admin-process-exited")
+        wait_for(lambda: is_told_of("/of-another-admin-process"), "a request that the next admin process tells of")
+        router.forgive_deaths(1)
+        router.stop()
+        assert tail.wait(60) == NO_ROUTER
+        assert tail.stderr is not None
+        again = "the tail has broken off and begins again: requests may be missing here"
+        *breaks, end = tail.stderr.read().splitlines()
+        assert (set(breaks), end.startswith("Error: no router answers at ")) == ({again}, True)
+    finally:
+        tail.kill()
+        tail.wait()
+        reader.join(60)
+        router.stop()
 
 
 @pytest.fixture

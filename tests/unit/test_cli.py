@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import pytest
 
@@ -16,13 +16,16 @@ from fastrouter._core import Settings
 from fastrouter.cli import commands
 from fastrouter.cli.gorouter_command import USAGE
 from fastrouter.cli.manual import commands_of
+from fastrouter.cli.request_commands import VERDICTS
 from fastrouter.control import app
 from fastrouter.control.options import RouterOptions, usable_cpus
+from fastrouter.ipc.inspection import Verdict
 from fastrouter.logs.logger import Logger
 from fastrouter.net.address import Address
 from fastrouter.process import signals
 from fastrouter.registry.static_routes import StaticEndpoint, StaticRoute
 
+ASKING = ("explain", "requests", "tail", "top")
 LISTEN = ("run", "--listen", "127.0.0.1:0")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -226,7 +229,8 @@ def test_the_manual_has_every_command_and_option(run: Run) -> None:
     code, page, err = run("man")
     assert (code, err) == (0, "")
     text = page.replace("\\-", "-")
-    assert all(f"\n.SS fastrouter {name}" in text for name in ("run", "check", "config show", "man", "upgrade"))
+    named = (*ASKING, "run", "check", "config show", "man", "upgrade")
+    assert all(f"\n.SS fastrouter {name}" in text for name in named)
     for command, context in commands_of(commands.cli, commands.PROGRAM):
         for parameter in command.get_params(context):
             assert all(option in text for option in parameter.opts if option.startswith("-"))
@@ -248,11 +252,23 @@ def test_the_short_version(run: Run) -> None:
     assert run("--version") == (0, f"fastrouter {__version__}\n", "")
 
 
+def test_every_verdict_has_words() -> None:
+    assert set(VERDICTS) == set(get_args(Verdict))
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_asks_the_program_itself(run: Run, shell: str) -> None:
     code, out, err = run("completion", shell)
     assert (code, err) == (0, "")
     assert "_FASTROUTER_COMPLETE" in out
+
+
+def test_completion_knows_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_FASTROUTER_COMPLETE", "bash_complete")
+    for word in ASKING:
+        monkeypatch.setenv("COMP_WORDS", f"fastrouter {word[:-1]}")
+        monkeypatch.setenv("COMP_CWORD", "1")
+        assert f"plain,{word}" in run()[1].splitlines()
 
 
 def test_completion_needs_a_shell_that_it_knows(run: Run) -> None:

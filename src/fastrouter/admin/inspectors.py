@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from fastrouter.admin.problems import ProblemError
 from fastrouter.ipc.inspection import (
@@ -16,13 +17,19 @@ from fastrouter.ipc.inspection import (
 
 # Seconds that a worker may take for an answer; one that is busy is left out, or another is asked.
 PATIENCE = 3.0
+# Answers of workers that wait for the reader of a tail.
+_BATCHES = 16
+
+# Requests that have ended, and how many more, which are lost.
+_Found = tuple[list[FinishedRequest], int]
 
 
 class Inspectors:
-    """One client for each worker that runs, by its number."""
+    """One client for each worker that runs, by its number, and the tails that listen to all of them."""
 
     def __init__(self) -> None:
         self._clients: dict[int, InspectionClient] = {}
+        self._tails: set[Tail] = set()
 
     def add(self, worker: int, end: socket.socket) -> None:
         """Take the end of a worker, in place of the one that its predecessor had."""
@@ -30,6 +37,8 @@ class Inspectors:
             former.close()
         client = InspectionClient(end, lambda: self._drop(worker, client))
         self._clients[worker] = client
+        for tail in self._tails:
+            tail.listen_to(client)
 
     async def active_requests(self, older_than: float, limit: int) -> tuple[list[tuple[int, ActiveRequest]], int]:
         """Return the oldest requests under way with their workers, and how many there are in all."""
@@ -68,9 +77,15 @@ class Inspectors:
                 refusal = str(error)
         raise ProblemError(503, refusal)
 
-    def tails(self, start: Callable[[InspectionClient], TailStream]) -> list[TailStream]:
-        """Return the streams that `start` makes, one of each worker."""
-        return [start(client) for client in self._clients.values()]
+    def begin_tail(self, tail: "Tail") -> None:
+        """Have `tail` listen to all workers, and to those that come later, until `end_tail`."""
+        self._tails.add(tail)
+        for client in self._clients.values():
+            tail.listen_to(client)
+
+    def end_tail(self, tail: "Tail") -> None:
+        """Have it listen to no more workers."""
+        self._tails.discard(tail)
 
     def _drop(self, worker: int, client: InspectionClient) -> None:
         if self._clients.get(worker) is client:
@@ -78,39 +93,59 @@ class Inspectors:
 
 
 class Tail:
-    """Requests that end in any worker, from now on: in those that are there when it begins."""
+    """Requests that end in any worker, from now on, until `close`; also in workers that come later."""
 
     def __init__(
         self, inspectors: Inspectors, *, route: str, status_class: int, slower_than: float, sample: float
     ) -> None:
-        self._streams = inspectors.tails(
-            lambda client: client.tail(route=route, status_class=status_class, slower_than=slower_than, sample=sample)
+        self._inspectors = inspectors
+        self._start: Callable[[InspectionClient], TailStream] = lambda client: client.tail(
+            route=route, status_class=status_class, slower_than=slower_than, sample=sample
         )
-        self._waits: dict[asyncio.Task[tuple[list[FinishedRequest], int]], TailStream] = {}
+        # What nobody takes waits in the streams, which lose the oldest then.
+        self._found: asyncio.Queue[_Found | InspectionError] = asyncio.Queue(_BATCHES)
+        self._streams: dict[asyncio.Task[None], TailStream] = {}
+        inspectors.begin_tail(self)
+
+    def listen_to(self, client: InspectionClient) -> None:
+        """Listen to one more worker."""
+        stream = self._start(client)
+        task = asyncio.get_running_loop().create_task(self._collect(client, stream))
+        self._streams[task] = stream
+        task.add_done_callback(lambda task: self._streams.pop(task, None))
 
     async def next(self, patience: float) -> tuple[list[FinishedRequest], int]:
         """Return what has ended, and how many requests more are lost; nothing after `patience` seconds.
 
-        Raises InspectionError when a worker has ended: its successor is another one to ask.
+        Raises InspectionError if a worker refuses to tell.
         """
-        for stream in self._streams:
-            if stream not in self._waits.values():
-                self._waits[asyncio.ensure_future(stream.next())] = stream
-        if not self._waits:
-            raise InspectionError("no worker runs")
-        done, _ = await asyncio.wait(self._waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         requests: list[FinishedRequest] = []
         lost = 0
-        for wait in done:
-            del self._waits[wait]
-            more, missed = wait.result()
-            requests += more
-            lost += missed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                found = await self._found.get()
+                while True:
+                    if isinstance(found, InspectionError):
+                        raise found
+                    requests += found[0]
+                    lost += found[1]
+                    if self._found.empty():
+                        break
+                    found = self._found.get_nowait()
         return requests, lost
 
     def close(self) -> None:
         """Listen no more."""
-        for wait in self._waits:
-            wait.cancel()
-        for stream in self._streams:
+        self._inspectors.end_tail(self)
+        for task, stream in self._streams.items():
+            task.cancel()
             stream.close()
+
+    async def _collect(self, client: InspectionClient, stream: TailStream) -> None:
+        try:
+            while True:
+                await self._found.put(await stream.next())
+        except InspectionError as error:
+            # A worker that has ended has a successor, which is another one to ask.
+            if client.is_usable:
+                await self._found.put(error)

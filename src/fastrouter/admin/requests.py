@@ -174,7 +174,7 @@ class Requests:
                 try:
                     requests, lost = await tail.next(HEARTBEAT)
                 except InspectionError:
-                    # A worker has ended: the reader comes again, and is told of those that are there then.
+                    # What one worker refuses to tell, the others do, too.
                     return
                 parts = [
                     b"event: request\ndata: %s\n\n" % _ENCODER.encode(EndedRequest(**msgspec.structs.asdict(one)))

@@ -22,6 +22,10 @@ class AdminError(Exception):
         self.code = code
 
 
+class BrokenStreamError(AdminError):
+    """A stream of events has broken off; who asks again may get another one."""
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -73,7 +77,10 @@ class AdminClient:
             left = None if left is None else left - len(page["items"])
 
     def events(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the data of a stream of events, until the router ends it. Raises AdminError."""
+        """Yield the data of a stream of events, until the router ends it. Raises AdminError.
+
+        That is BrokenStreamError when it has begun.
+        """
         connection, response = self._send("GET", path, None, query, None)
         try:
             data: list[str] = []
@@ -85,7 +92,7 @@ class AdminClient:
                     yield json.loads("\n".join(data))
                     data.clear()
         except (OSError, http.client.HTTPException) as error:
-            raise AdminError(f"{self.place}: {error_text(error)}") from error
+            raise BrokenStreamError(f"{self.place}: {error_text(error)}") from error
         finally:
             connection.close()
 

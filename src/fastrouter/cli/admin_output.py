@@ -5,7 +5,7 @@ one object on a line for each item of a list or stream.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -71,28 +71,35 @@ def print_json(item: Any) -> None:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows below their headings; the columns are as wide as need be."""
+    for line in table_lines(headings, rows):
+        click.echo(line)
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Print a name and a value on each line."""
+    lines, _ = _aligned([(name, str(value)) for name, value in facts], [0, 0])
+    for line in lines:
+        click.echo(line)
+
+
+def table_lines(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield the lines of a table."""
     waiting: list[Sequence[str]] = [headings]
     widths = [0] * len(headings)
     for row in rows:
         waiting.append([str(cell) for cell in row])
         if len(waiting) >= _ROWS_AT_ONCE:
-            widths = _print_rows(waiting, widths)
+            lines, widths = _aligned(waiting, widths)
+            yield from lines
             waiting = []
-    _print_rows(waiting, widths)
+    yield from _aligned(waiting, widths)[0]
 
 
-def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Print a name and a value on each line."""
-    _print_rows([(name, str(value)) for name, value in facts], [0, 0])
-
-
-def _print_rows(rows: Sequence[Sequence[str]], widths: list[int]) -> list[int]:
+def _aligned(rows: Sequence[Sequence[str]], widths: list[int]) -> tuple[list[str], list[int]]:
     if rows:
         widths = [max(width, *map(len, column)) for width, column in zip(widths, zip(*rows, strict=True), strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
-    return widths
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return lines, widths
 
 
 def time_text(seconds: float) -> str:

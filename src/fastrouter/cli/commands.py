@@ -16,6 +16,7 @@ from fastrouter.cli.admin_output import CommandError
 from fastrouter.cli.config_commands import check_command, config_group
 from fastrouter.cli.doctor import doctor_command
 from fastrouter.cli.nats_commands import nats_group
+from fastrouter.cli.request_commands import explain_command, requests_command, tail_command, top_command
 from fastrouter.cli.route_commands import events_command, routes_group
 from fastrouter.cli.router_commands import (
     certs_command,
@@ -404,6 +405,10 @@ for _command in (
     routes_group,
     endpoints_group,
     events_command,
+    explain_command,
+    requests_command,
+    top_command,
+    tail_command,
     certs_command,
     reload_command,
     drain_command,

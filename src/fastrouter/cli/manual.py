@@ -15,7 +15,8 @@ _EXIT_CODES = {
     "2": "an unknown flag; also of a router with an unknown log level or a wrong entry of "
     "route_services_hairpinning_allowlist, as of Gorouter",
     "3": "a command that asks a router finds none, or several",
-    "4": "the answer of the router is no: it is not healthy, there is no such route, it has not drained in time",
+    "4": "the answer of the router is no: it is not healthy, there is no such route, it would answer a request "
+    "by itself, it has not drained in time",
 }
 _SIGNALS = {
     "SIGTERM, SIGINT": "stop at once",
