@@ -100,7 +100,7 @@ OUTCOMES = (
     Outcome(_STRICT, r"target b'(app.parity:80|http:/{0,3}x?|mailto:a@b)'$", _SERVED, _REFUSED),
     Outcome(_STRICT, r"target b'\*'$", "404 kept; 0 sent; logged 404", _REFUSED),
     Outcome(_STRICT, r"plain: host b'app.parity:x'$", _SERVED, _REFUSED),
-    Outcome(_STRICT, r"plain: host b'\['$", "404 kept; 0 sent; logged 404", _REFUSED),
+    Outcome(_STRICT, r"plain: host b'(\[|::1)'$", "404 kept; 0 sent; logged 404", _REFUSED),
     Outcome(_FIRST_LIMIT, r"plain: head over the limit, unknown host|limits: too large of an unknown host", "404 kept; 0 sent; logged 404", "431 kept; 0 sent; logged 431"),
     Outcome(_EMPTY_LINES, r"plain: empty lines first$", _REFUSED, _SERVED),
     Outcome(_EMPTY_LINES, r"plain: empty line between$", "200 400 closed; 1 sent; logged 200", "200 200 kept; 2 sent; logged 200 200"),
