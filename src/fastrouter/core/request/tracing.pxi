@@ -1,7 +1,7 @@
 # Tracing: the ids of a request's trace, taken over from the client's headers or made anew, and sent on (spec 4.2).
 #
-# Gorouter puts a span of its own in front of the app's, which nobody ever sees. Where the router is to propagate only, headers stay
-# as they are, and their ids are those of the log.
+# Gorouter puts a span of its own in front of the app's, which nobody ever sees. Where the router is to propagate only, headers
+# stay as they are, and their ids are those of the log.
 
 # A longer tracestate is ignored.
 cdef Py_ssize_t TRACESTATE_MAX = 2048
