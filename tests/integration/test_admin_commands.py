@@ -292,7 +292,7 @@ def test_routes_that_stand_out(router: RouterProcess) -> None:
     assert wait_for(lambda: standing_out("errors", "b.test"), "the one that fails")["errors"] == 1.0
     assert wait_for(lambda: standing_out("rps", "a.test"), "the other one")["errors"] == 0.0
     lines = done(ask(router, "top", "--by", "errors", "--window", "3600", "-n", "1")).splitlines()
-    assert lines[0].split() == ["REQ/S", "ERRORS", "P50", "P99", "IN-FLIGHT", "RETRIES/S", "ROUTE"]
+    assert lines[0].split() == ["REQ/S", "ERRORS", "MEDIAN", "99%", "IN-FLIGHT", "RETRIES/S", "ROUTE"]
     assert (len(lines), lines[1].split()[1], lines[1].split()[-1]) == (2, "100.00%", "b.test")
 
 

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import re
+import select
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -579,6 +580,9 @@ class TestHostilePeers:
         with contextlib.suppress(OSError):
             for _ in range(times):
                 client.stream.send(data)
+                # Whoever does not read when the router goes may not hear its last word.
+                while select.select([client.stream.socket], [], [], 0)[0] and client.receive():
+                    pass
         client.wait_closed()
         return client.goaways[-1][0]
 

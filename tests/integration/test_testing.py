@@ -20,6 +20,7 @@ from live_objects import live_objects
 from .gorouter_process import get
 from .raw_backend import AnsweringBackend
 from .raw_client import RawClient
+from .router_process import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,8 +113,8 @@ def test_fifty_of_them_leave_nothing(backend: AnsweringBackend) -> None:
     assert [signal.getsignal(number) for number in signal.valid_signals()] == handlers
     # Threads and connections of the backend end when it notices.
     backend.close()
-    assert threading.active_count() <= threads
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    wait_for(lambda: threading.active_count() <= threads or None, "the end of the backend's threads")
+    wait_for(lambda: len(os.listdir("/proc/self/fd")) <= descriptors or None, "the end of its connections")
 
 
 TEST_OF_SOMEBODY = """

@@ -234,7 +234,7 @@ def top_command(*, client: "AdminClient", is_json: bool, by: str, window: str, o
 
 def _top_lines(top: dict[str, Any]) -> list[str]:
     # The route is last: what a narrow terminal cuts is its end.
-    headings = ("REQ/S", "ERRORS", "P50", "P99", "IN-FLIGHT", "RETRIES/S", "ROUTE")
+    headings = ("REQ/S", "ERRORS", "MEDIAN", "99%", "IN-FLIGHT", "RETRIES/S", "ROUTE")
     rows = [
         (
             f"{route['requests_per_second']:.1f}",
