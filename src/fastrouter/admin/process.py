@@ -5,15 +5,10 @@ channel ends. It carries no traffic: a dump of the whole table, or a bug, costs 
 """
 
 import asyncio
-import gc
-import os
 import socket
-import sys
-import traceback
 from typing import NoReturn
 
 import msgspec
-import uvloop
 
 from fastrouter.admin.access import Access
 from fastrouter.admin.acts import Acts
@@ -41,7 +36,7 @@ from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Introduce
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
-from fastrouter.process.child import become_child
+from fastrouter.process.child import run_child, tune_garbage_collector
 from fastrouter.tls.server import server_context
 
 
@@ -100,9 +95,7 @@ class AdminProcess:
             case TableLoaded():
                 assert self._facts is not None, "AdminBegin comes first"
                 # The table stays: the collector would walk over it again and again while pages are made.
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(10_000, 100, 50)
+                tune_garbage_collector()
                 self._facts.is_table_loaded = True
 
     def _on_change(self, kind: str, route: str, endpoint: Introduce | None) -> None:
@@ -163,17 +156,12 @@ class AdminProcess:
 def main(arguments: list[str]) -> NoReturn:
     """Be the admin process NAME with the channel CHANNEL."""
     name, channel = arguments
-    end = become_child(int(channel))
-    status = 0
-    try:
-        uvloop.new_event_loop().run_until_complete(_run(end))
-    except BaseException as error:
-        Logger().error("admin-process-failed", name=name, error=repr(error))
-        traceback.print_exc(file=sys.stderr)
-        status = 1
-    STDOUT_WRITER.flush()
-    # Not sys.exit: it would wait for threads that read certificates, and free a large table object by object.
-    os._exit(status)
+    run_child(
+        int(channel),
+        _run,
+        lambda error: Logger().error("admin-process-failed", name=name, error=repr(error)),
+        STDOUT_WRITER.flush,
+    )
 
 
 async def _run(end: socket.socket) -> None:

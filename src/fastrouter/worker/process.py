@@ -6,17 +6,12 @@ ends.
 """
 
 import asyncio
-import gc
-import os
 import socket
-import sys
 import time
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 import msgspec
-import uvloop
 
 from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, Metron, RouteTable, Settings, Stats
 from fastrouter.gotemplate.error_template import ErrorTemplate
@@ -56,7 +51,7 @@ from fastrouter.net.handover import CLIENTS, CLIENTS_TLS, INTERNAL, NamedListene
 from fastrouter.net.listeners import BACKLOG
 from fastrouter.net.networks import Networks
 from fastrouter.net.resolver import Resolver
-from fastrouter.process.child import become_child
+from fastrouter.process.child import run_child, tune_garbage_collector
 from fastrouter.tls.backends import backend_context
 from fastrouter.tls.server import client_check, server_context
 from fastrouter.worker.inspection import Inspection
@@ -139,7 +134,7 @@ class Worker:
             case TableEnd():
                 assert self._data_plane is not None, "Begin comes first"
                 # Objects that exist now live as long as the process; later ones mostly do not.
-                _tune_garbage_collector()
+                tune_garbage_collector()
                 self._channel.send_message(Ready())
             case Listen(names):
                 named = [NamedListener(name, socket.socket(fileno=self._channel.take_descriptor())) for name in names]
@@ -332,33 +327,15 @@ class Worker:
         self._logger.error("table-change-refused", error=str(error), change=repr(change))
 
 
-def _tune_garbage_collector() -> None:
-    """Keep the collector from walking long-lived objects again and again.
-
-    Modules, routes and endpoints live as long as the worker; frozen, they are never walked. A request leaves hardly any
-    cycles behind, but its containers count as allocations: with Python's own threshold of 700 the collector would
-    run several times per thousand requests and find nothing, and its older generations would cost milliseconds under
-    thousands of connections. A collection of 10,000 young ones takes some 2 ms at most.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 100, 50)
-
-
 def main(arguments: list[str]) -> NoReturn:
     """Be the worker NAME with the channel CHANNEL."""
     name, channel = arguments
-    end = become_child(int(channel))
-    status = 0
-    try:
-        uvloop.new_event_loop().run_until_complete(_run(end))
-    except BaseException as error:
-        Logger().error("worker-failed", name=name, error=fault_text(error))
-        traceback.print_exc(file=sys.stderr)
-        status = 1
-    STDOUT_WRITER.flush()
-    # Not sys.exit: it would wait for lookups of names, and free a large table object by object.
-    os._exit(status)
+    run_child(
+        int(channel),
+        _run,
+        lambda error: Logger().error("worker-failed", name=name, error=fault_text(error)),
+        STDOUT_WRITER.flush,
+    )
 
 
 async def _run(end: socket.socket) -> None:
