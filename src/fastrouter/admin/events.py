@@ -1,7 +1,6 @@
 """`/v1/events`: what happens in the router, as server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
-from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -9,11 +8,9 @@ from aiohttp import web
 
 from fastrouter.admin.endpoint import Endpoint, read_query
 from fastrouter.admin.journal import Event, Journal
-from fastrouter.admin.problems import ProblemError
-from fastrouter.admin.server import HEADERS
-from fastrouter.admin.streams import HEARTBEAT, write
+from fastrouter.admin.streams import BEGINNING, HEARTBEAT, EventStreams, write
 
-# Streams at a time; each holds a connection.
+# Streams at a time.
 MAX_STREAMS = 64
 # Events that are written at a time.
 _BATCH = 256
@@ -40,7 +37,7 @@ class Events:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._streams = 0
+        self._streams = EventStreams(MAX_STREAMS, "streams of events")
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints of the API."""
@@ -59,24 +56,14 @@ class Events:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, EventQuery)
-        if self._streams >= MAX_STREAMS:
-            raise ProblemError(503, f"there are {MAX_STREAMS} streams of events already")
-        self._streams += 1
-        try:
-            response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
-            await response.prepare(request)
-            # A reader that has left, or that takes nothing: it comes back with the id of the last event it has seen.
-            with suppress(ConnectionError, TimeoutError):
-                await self._write_events(response, query, request.headers.get("Last-Event-ID", query.after))
-            return response
-        finally:
-            self._streams -= 1
+        # A reader that has left comes back with the id of the last event it has seen.
+        last_id = request.headers.get("Last-Event-ID", query.after)
+        return await self._streams.serve(request, lambda response: self._write_events(response, query, last_id))
 
     async def _write_events(self, response: web.StreamResponse, query: EventQuery, last_id: str) -> None:
         journal = self._journal
         number = journal.next_number
-        # The stream begins before the first event comes.
-        await write(response, b": fastrouter\n\n")
+        await write(response, BEGINNING)
         if last_id:
             known = journal.number_after(last_id)
             number = journal.first_number if known is None else known

@@ -1,7 +1,6 @@
 """`/v1/requests`, `/v1/tail` and `/v1/explain`: what workers say of requests, under way, past and supposed."""
 
 import asyncio
-from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -9,9 +8,7 @@ from aiohttp import web
 
 from fastrouter.admin.endpoint import Endpoint, read_body, read_query
 from fastrouter.admin.inspectors import Inspectors, Tail
-from fastrouter.admin.problems import ProblemError
-from fastrouter.admin.server import HEADERS
-from fastrouter.admin.streams import HEARTBEAT, write
+from fastrouter.admin.streams import BEGINNING, HEARTBEAT, EventStreams, write
 from fastrouter.ipc.inspection import Explanation, InspectionError
 
 # Tails at a time; each has all workers tell of requests.
@@ -97,7 +94,7 @@ class Requests:
 
     def __init__(self, inspectors: Inspectors) -> None:
         self._inspectors = inspectors
-        self._tails = 0
+        self._tails = EventStreams(MAX_TAILS, "tails")
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints of the API."""
@@ -147,18 +144,7 @@ class Requests:
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, TailQuery)
-        if self._tails >= MAX_TAILS:
-            raise ProblemError(503, f"there are {MAX_TAILS} tails already")
-        self._tails += 1
-        try:
-            response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
-            await response.prepare(request)
-            # Who does not read, or has left, is one that nobody tells anything.
-            with suppress(ConnectionError, TimeoutError):
-                await self._write_tail(response, query)
-            return response
-        finally:
-            self._tails -= 1
+        return await self._tails.serve(request, lambda response: self._write_tail(response, query))
 
     async def _write_tail(self, response: web.StreamResponse, query: TailQuery) -> None:
         tail = Tail(
@@ -169,7 +155,7 @@ class Requests:
             sample=query.sample,
         )
         try:
-            await write(response, b": fastrouter\n\n")
+            await write(response, BEGINNING)
             while True:
                 try:
                     requests, lost = await tail.next(HEARTBEAT)

@@ -13,6 +13,7 @@ from aiohttp import web
 from fastrouter.admin.access import Access, allows
 from fastrouter.admin.dashboard import Dashboard
 from fastrouter.admin.endpoint import CALLER, Endpoint, read_query
+from fastrouter.admin.headers import HEADERS
 from fastrouter.admin.openapi import openapi_document
 from fastrouter.admin.problems import ProblemError, problem_response
 from fastrouter.logs.error_text import error_text
@@ -20,16 +21,6 @@ from fastrouter.logs.logger import Logger
 
 # Bytes of a request's body.
 MAX_BODY = 1024 * 1024
-
-# No answer is for anybody else, later, or for a page to show inside of itself.
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Server": "fastrouter",
-}
 
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
