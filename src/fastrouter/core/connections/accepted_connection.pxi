@@ -41,7 +41,11 @@ cdef class AcceptedConnection(Connection):
 
     cdef int abort(self) except -1:
         """End it now."""
-        raise AssertionError("an AcceptedConnection class defines abort")
+        self.is_closing = True
+        self.disarm()
+        if self.transport is not None:
+            self.abort_transport()
+        return 0
 
     cdef bint has_unread(self) except -1:
         """Whether the kernel has bytes for this connection that nobody has read yet."""

@@ -536,10 +536,3 @@ cdef class ClientConnection(AcceptedConnection):
         if raw is not None:
             raw.setsockopt(SOL_SOCKET, SO_LINGER, b"\1\0\0\0\0\0\0\0")
         return self.abort()
-
-    cdef int abort(self) except -1:
-        self.is_closing = True
-        self.disarm()
-        if self.transport is not None:
-            self.abort_transport()
-        return 0

@@ -32,6 +32,7 @@ cdef class Connection(SocketReader):
 
 cdef class AcceptedConnection(Connection):
     cdef ClientIdentity identity
+    cdef flag is_closing
     cdef int on_accepted(self) except -1
     cdef object on_lost(self, object error)
     cdef int add_exchanges(self, list into) except -1
@@ -113,7 +114,6 @@ cdef class ClientConnection(AcceptedConnection):
     cdef flag is_advancing                      # _advance is on the stack
     cdef flag is_discarding                     # reading the rest of a body nobody wants
     cdef flag is_lingering                      # the last response is out; what comes is thrown away
-    cdef flag is_closing
     cdef flag is_used                           # it has sent a request: no longer new
     cdef flag has_eof                           # the client half-closed behind pipelined requests
     cdef flag awaits_route                      # the request at `at` does (RouteWaits)

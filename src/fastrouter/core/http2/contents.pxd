@@ -219,10 +219,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int drain_stage                        # DRAIN_*
     cdef Py_ssize_t discarded                   # bytes thrown away since the end
     cdef flag is_used                           # it has had a request
-    cdef flag is_closing
-    cdef flag is_working                        # what it says is gathered until the end of a wake-up
     cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
-    cdef flag is_write_due                      # the data plane will ask for it
     cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1
@@ -232,7 +229,6 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int on_reset(self, uint32_t number) except -1
     cdef int on_stream_closed(self, uint32_t number, int code) except -1
     cdef int on_ping_answered(self) except -1
-    cdef int gather(self) except -1
     cdef int write_now(self) except -1
     cdef int hold_all_back(self) except -1
     cdef int _look_at_unsent(self) except -1
@@ -352,8 +348,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef flag is_leaving                        # no further streams
     cdef flag is_idle                           # counted as such
     cdef flag is_probed                         # the peer has answered a PING and said nothing else since
-    cdef flag is_working                        # on what was received: all that is to be written goes out behind that
-    cdef flag is_write_due                      # the data plane will ask for it
     cdef flag has_eof                           # the backend has ended behind what waits for a turn
     cdef str farewell                           # what its GOAWAY said, as Go prints it
     cdef bint has_room(self) except -1
@@ -371,7 +365,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef bint _work_off(self, bint has_more) except -1
     cdef int _after_work(self) except -1
     cdef int _on_broken(self, str what) except -1
-    cdef int write_soon(self) except -1
     cdef int _write_out(self) except -1
     cdef int _look_for_room(self) except -1
     cdef int _watch(self) except -1

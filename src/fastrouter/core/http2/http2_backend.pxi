@@ -303,13 +303,6 @@ cdef class HTTP2BackendConnection(DialledConnection):
 
     # --- what is written
 
-    cdef int write_soon(self) except -1:
-        """Write what the session has to say: behind the work on what was received, or else when all sockets are read."""
-        if not self.is_working and not self.is_write_due:
-            self.is_write_due = True
-            self.plane.gathered.add(self)
-        return 0
-
     cdef int write_gathered(self) except -1:
         self.is_write_due = False
         if self.is_closed:

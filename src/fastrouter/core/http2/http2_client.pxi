@@ -22,7 +22,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             self.session.begin()
             if self.plane.is_draining:
                 self._begin_drain()
-            self.gather()
+            self.write_soon()
             if not self.identity.is_tls:
                 self.plane.turns.add_new_connection(self)
         return 0
@@ -195,13 +195,6 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
 
     # --- to the client
 
-    cdef int gather(self) except -1:
-        """There is something to write, at the end of this wake-up."""
-        if not self.is_working and not self.is_write_due:
-            self.is_write_due = True
-            self.plane.gathered.add(self)
-        return 0
-
     cdef int write_gathered(self) except -1:
         self.is_write_due = False
         if self.transport is None or self.is_closing:
@@ -233,7 +226,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
                 return 0
             self.write_out(data)
         # There may be more, behind what others have to do.
-        return self.gather()
+        return self.write_soon()
 
     cdef int _look_at_unsent(self) except -1:
         """Let those go on whose responses the client has taken, and hold those back of which too much waits."""
@@ -277,7 +270,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
 
     cdef int on_exchange_end(self) except -1:
         self.exchanges -= 1
-        self.gather()
+        self.write_soon()
         if self.exchanges == 0 and not self.is_working:
             self._look_at_waits()
         return 0
@@ -293,7 +286,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int drain(self, bint closes_idle) except -1:
         if self.drain_stage == DRAIN_NONE and not self.is_closing and self.transport is not None:
             self._begin_drain()
-            self.gather()
+            self.write_soon()
         return 0
 
     cdef int _begin_drain(self) except -1:
@@ -309,7 +302,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             self.drain_stage = DRAIN_LAST
             self.session.say_goodbye(HTTP2_NO_ERROR)
             self.disarm()
-            self.gather()
+            self.write_soon()
             self._look_at_waits()
         return 0
 
@@ -347,11 +340,4 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
                 side.on_gone(error)
             except Exception as fault:
                 side.on_panic(fault)
-        return 0
-
-    cdef int abort(self) except -1:
-        self.is_closing = True
-        self.disarm()
-        if self.transport is not None:
-            self.abort_transport()
         return 0

@@ -152,7 +152,7 @@ cdef class HTTP2ClientSide(ClientSide):
             )
         if self.connection.session is not None:
             # The client may send as much again.
-            return self.connection.gather()
+            return self.connection.write_soon()
         return 0
 
     cdef int pause(self) except -1:
@@ -278,7 +278,7 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef int _note_written(self) except -1:
         self.connection.unsent[self] = None
-        return self.connection.gather()
+        return self.connection.write_soon()
 
     cdef int hold_back(self) except -1:
         """The client does not take what is written as fast as it comes."""
@@ -300,7 +300,7 @@ cdef class HTTP2ClientSide(ClientSide):
                 # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).
                 self.is_gone = True
                 connection.session.reset(self.number, HTTP2_NO_ERROR)
-                return connection.gather()
+                return connection.write_soon()
             return 0
         if self.unsent() > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.is_overfull:
             return self.hold_back()
@@ -361,7 +361,7 @@ cdef class HTTP2ClientSide(ClientSide):
         """Too long has the client taken nothing."""
         self.is_gone = True
         self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
-        self.connection.gather()
+        self.connection.write_soon()
         return self.exchange.on_client_gone(None)
 
     # --- endings

@@ -71,6 +71,8 @@ cdef class SocketWriter(FairReader):
     cdef int descriptor         # of the TCP socket below it, -1 for none
     cdef flag is_direct         # there is nothing between the two
     cdef flag may_wait          # bytes may wait in `transport`
+    cdef flag is_working        # on what was received: all that this has to say is written behind it
+    cdef flag is_write_due      # the data plane will ask for it
     cdef int pieces             # that may
     cdef object error           # that a write to the socket has met
     cdef int attach(self, object tcp) except -1
@@ -78,6 +80,7 @@ cdef class SocketWriter(FairReader):
     cdef int write_out(self, object data) except -1
     cdef int write_rendered(self) except -1
     cdef int write_parts(self, list parts) except -1
+    cdef int write_soon(self) except -1
     cdef int write_gathered(self) except -1
     cdef int _leave_to_transport(self, object data) except -1
     cdef int _count_pieces(self, Py_ssize_t count) except -1

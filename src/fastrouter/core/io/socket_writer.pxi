@@ -51,6 +51,13 @@ cdef class SocketWriter(FairReader):
         self.transport.writelines(parts)
         return self._count_pieces(PyList_GET_SIZE(parts))
 
+    cdef int write_soon(self) except -1:
+        """There is something to write: behind the work on what was received, or else when all sockets are read."""
+        if not self.is_working and not self.is_write_due:
+            self.is_write_due = True
+            self.plane.gathered.add(self)
+        return 0
+
     cdef int write_gathered(self) except -1:
         """Write what has been gathered in this turn of the loop (GatheredWrites)."""
         raise AssertionError("a SocketWriter class that gathers defines write_gathered")
