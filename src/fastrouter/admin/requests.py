@@ -9,7 +9,7 @@ from aiohttp import web
 from fastrouter.admin.endpoint import Endpoint, read_body, read_query
 from fastrouter.admin.inspectors import Inspectors, Tail
 from fastrouter.admin.streams import BEGINNING, HEARTBEAT, EventStreams, write
-from fastrouter.ipc.inspection import Explanation, InspectionError
+from fastrouter.ipc.inspection import ActiveRequest, Explanation, FinishedRequest, InspectionError
 
 # Tails at a time; each has all workers tell of requests.
 MAX_TAILS = 16
@@ -19,23 +19,8 @@ _REST = 0.1
 _ENCODER = msgspec.json.Encoder()
 
 
-class RequestUnderWay(msgspec.Struct, frozen=True):
-    """A request under way. `age` is seconds; `state` is one of docs/life-of-a-request.md; `path` has no query."""
-
-    worker: int
-    request_id: str
-    method: str
-    host: str
-    path: str
-    route: str
-    endpoint: str
-    state: str
-    age: float
-    bytes_received: int
-    bytes_sent: int
-    client: str
-    attempts: int
-    protocol: str
+class RequestUnderWay(ActiveRequest, frozen=True, array_like=False):
+    """A request under way, and the number of its worker. `age` is seconds; `path` has no query."""
 
 
 class RequestsUnderWay(msgspec.Struct, frozen=True):
@@ -45,24 +30,8 @@ class RequestsUnderWay(msgspec.Struct, frozen=True):
     total: int
 
 
-class EndedRequest(msgspec.Struct, frozen=True):
+class EndedRequest(FinishedRequest, frozen=True, array_like=False):
     """A request that has ended `at` (Unix time) after `latency` seconds; `status` is 0 if there was no response."""
-
-    at: float
-    request_id: str
-    method: str
-    host: str
-    path: str
-    status: int
-    route: str
-    endpoint: str
-    latency: float
-    bytes_received: int
-    bytes_sent: int
-    client: str
-    attempts: int
-    protocol: str
-    router_error: str
 
 
 class RequestQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
