@@ -19,7 +19,7 @@ REFUSED = 1
 NO_ROUTER = 3
 ANSWER_IS_NO = 4
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Rows whose widths are taken for the columns: of a long list the first ones are printed before the last are there.
 _ROWS_AT_ONCE = 1000
@@ -33,7 +33,7 @@ class CommandError(click.ClickException):
         self.code = code
 
 
-def asks_router(command: _Command) -> _Command:
+def asks_router(command: Command) -> Command:
     """Give a command its router: `client`, `is_json`, and options that say which router; errors end it as they must."""
 
     @click.option(

@@ -3,13 +3,14 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastrouter.cli.admin_output import (
     ANSWER_IS_NO,
+    Command,
     CommandError,
     asks_router,
     print_facts,
@@ -46,6 +47,19 @@ VERDICTS = {
     "other_hash": "not the one that the hash names",
     "not_asked": "not looked at",
 }
+
+
+def _limit_option(most: int, default: int, text: str) -> Callable[[Command], Command]:
+    """Return the option `--limit` of a list."""
+    return click.option(
+        "-n",
+        "--limit",
+        type=click.IntRange(1, most),
+        default=default,
+        show_default=True,
+        metavar="NUMBER",
+        help=text,
+    )
 
 
 @click.command("explain", cls=WholeCommand)
@@ -147,15 +161,7 @@ def _candidate_row(candidate: dict[str, Any]) -> tuple[object, ...]:
     metavar="SECONDS",
     help="Only those under way for so long.  [default: all]",
 )
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 1000),
-    default=100,
-    show_default=True,
-    metavar="NUMBER",
-    help="So many at most.",
-)
+@_limit_option(1000, 100, "So many at most.")
 @asks_router
 def requests_command(*, client: "AdminClient", is_json: bool, older_than: float, limit: int) -> None:
     """List requests that are under way, the oldest first."""
@@ -203,15 +209,7 @@ def _request_row(request: dict[str, Any]) -> tuple[object, ...]:
     help="Seconds that are looked back.",
 )
 @click.option("--once", is_flag=True, help="Print one table, on a terminal, too.")
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(1, 500),
-    default=20,
-    show_default=True,
-    metavar="NUMBER",
-    help="So many routes at most.",
-)
+@_limit_option(500, 20, "So many routes at most.")
 @asks_router
 def top_command(*, client: "AdminClient", is_json: bool, by: str, window: str, once: bool, limit: int) -> None:
     """Show the routes that stand out: on a terminal again and again until Ctrl-C, in a pipe once."""
