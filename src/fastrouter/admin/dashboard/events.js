@@ -1,10 +1,9 @@
 // What happens: changes of the table, marks, reloads, workers, and what operators do.
 
-import { listen } from "./api.js";
-import { choice, field, h, renew, table } from "./dom.js";
+import { choice, field, h } from "./dom.js";
 import { clock } from "./format.js";
+import { liveTable } from "./live_table.js";
 
-const KEPT = 500;
 const KINDS = [
   ["", "everything"],
   ["route-", "routes"],
@@ -15,69 +14,37 @@ const KINDS = [
   ["admin-act", "acts of operators"],
 ];
 
+const COLUMNS = [
+  { title: "When", cell: (row) => clock(row.time) },
+  { title: "What", cell: (row) => h("span", { class: /failed|pruned|exited|refused/.test(row.kind) ? "bad" : null }, row.kind) },
+  { title: "Route", name: true, cell: (row) => row.route || "" },
+  { title: "Endpoint", cell: (row) => h("span", { class: "mono" }, row.endpoint || "") },
+  { title: "More", name: true, cell: (row) => [row.reason, row.data && JSON.stringify(row.data)].filter(Boolean).join(" ") },
+];
+
 export function show(main, context) {
   let kind = "";
-  let stream = null;
-  let isDue = false;
-  const rows = [];
-  const place = h("div");
-  const pause = h("button", { type: "button", "data-pause": true, onclick: () => (stream ? stop() : start()) }, "Pause");
-
-  const columns = [
-    { title: "When", cell: (row) => clock(row.time) },
-    { title: "What", cell: (row) => h("span", { class: /failed|pruned|exited|refused/.test(row.kind) ? "bad" : null }, row.kind) },
-    { title: "Route", name: true, cell: (row) => row.route || "" },
-    { title: "Endpoint", cell: (row) => h("span", { class: "mono" }, row.endpoint || "") },
-    { title: "More", name: true, cell: (row) => [row.reason, row.data && JSON.stringify(row.data)].filter(Boolean).join(" ") },
-  ];
-
-  function draw() {
-    isDue = false;
-    renew(
-      place,
-      table(`Newest first${stream ? "" : "; paused"}.`, columns, rows, { choose: (row) => row.route && context.openRoute(row.route), key: (row) => row.id }),
-    );
-  }
-
-  function start() {
-    rows.length = 0;
-    stream = listen(
-      "/v1/events",
-      { kind, after: "0" },
-      (name, data) => {
-        rows.unshift(name === "gap" ? { time: Date.now() / 1000, kind: "(some events are missing)" } : data);
-        rows.length = Math.min(rows.length, KEPT);
-        if (!isDue) {
-          isDue = true;
-          setTimeout(draw, 250);
-        }
-      },
-      (isOpen, reason) => context.tell(isOpen ? "" : reason || "The events have broken off and begin again."),
-    );
-    pause.textContent = "Pause";
-    draw();
-  }
-
-  function stop() {
-    stream?.stop();
-    stream = null;
-    pause.textContent = "Go on";
-    draw();
-  }
+  const live = liveTable(context, {
+    path: "/v1/events",
+    query: () => ({ kind, after: "0" }),
+    columns: COLUMNS,
+    options: { choose: (row) => row.route && context.openRoute(row.route), key: (row) => row.id },
+    kept: 500,
+    replays: true,
+    take: (name, data) => (name === "gap" ? { time: Date.now() / 1000, kind: "(some events are missing)" } : data),
+    caption: () => "Newest first",
+    broken: "The events have broken off and begin again.",
+  });
 
   main.append(
     h("form", { class: "bar", onsubmit: (event) => event.preventDefault() },
       field("Kind", choice(KINDS, kind, (value) => {
         kind = value;
-        stop();
-        start();
+        live.restart();
       })),
-      pause),
-    place,
+      live.pause),
+    live.place,
   );
-  start();
-  return () => {
-    stream?.stop();
-    stream = null;
-  };
+  live.start();
+  return live.end;
 }
