@@ -186,24 +186,30 @@ def test_a_reader_that_has_seen_enough(router: RouterProcess) -> None:
     assert (piped.returncode, piped.stderr) == (1, "")
 
 
-def test_endpoints_are_drained(router: RouterProcess) -> None:
-    is_asked, may_answer = threading.Event(), threading.Event()
+class HoldingBackend(ServingBackend):
+    """Keeps whoever asks waiting until it may respond."""
 
-    def hold(stream: BackendStream) -> bool:
+    def __init__(self) -> None:
+        self.is_asked, self.may_respond = threading.Event(), threading.Event()
+        super().__init__(self._hold)
+
+    def _hold(self, stream: BackendStream) -> bool:
         stream.read_request()
-        is_asked.set()
-        may_answer.wait(60)
+        self.is_asked.set()
+        self.may_respond.wait(60)
         stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         return True
 
-    with ServingBackend(hold) as slow:
+
+def test_endpoints_are_drained(router: RouterProcess) -> None:
+    with HoldingBackend() as slow:
         done(ask(router, "routes", "add", "slow.test", slow.address))
         client = router.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n")
-        assert is_asked.wait(60)
+        assert slow.is_asked.wait(60)
         busy = ask(router, "endpoints", "drain", slow.address, "--wait", "--timeout", "0")
         assert (busy.returncode, busy.stdout) == (ANSWER_IS_NO, f"{slow.address} is draining, 1 requests in flight\n")
-        may_answer.set()
+        slow.may_respond.set()
         assert client.read_response().status == 200
         drained = done(ask(router, "endpoints", "drain", slow.address, "--wait"))
         assert drained == f"{slow.address} is draining, 0 requests in flight\n"
@@ -254,21 +260,12 @@ def test_why_no_route(router: RouterProcess) -> None:
 
 
 def test_requests_under_way(router: RouterProcess) -> None:
-    is_asked, may_answer = threading.Event(), threading.Event()
-
-    def hold(stream: BackendStream) -> bool:
-        stream.read_request()
-        is_asked.set()
-        may_answer.wait(60)
-        stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        return True
-
-    with ServingBackend(hold) as slow:
+    with HoldingBackend() as slow:
         done(ask(router, "routes", "add", "slow.test", slow.address))
         client = router.connect()
         client.send(f"GET /{'long-' * 40} HTTP/1.1\r\nHost: slow.test\r\n\r\n".encode())
         try:
-            assert is_asked.wait(60)
+            assert slow.is_asked.wait(60)
             heading, row = done(ask(router, "requests")).splitlines()
             assert heading.split()[:6] == ["AGE", "STATE", "METHOD", "URL", "ENDPOINT", "TRIES"]
             assert f"  sent   GET     slow.test/{'long-' * 40}  {slow.address}  1 " in row
@@ -276,7 +273,7 @@ def test_requests_under_way(router: RouterProcess) -> None:
             assert (request["route"], request["endpoint"], request["state"]) == ("slow.test", slow.address, "sent")
             assert objects(ask(router, "requests", "--older-than", "3600", "--json")) == []
         finally:
-            may_answer.set()
+            slow.may_respond.set()
         assert client.read_response().status == 200
         done(ask(router, "routes", "rm", "slow.test"))
 
