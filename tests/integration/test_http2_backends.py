@@ -565,8 +565,13 @@ class TestPool:
             assert [client.read_response().status for client in clients] == [200] * 2
 
     def test_a_dial_that_fails_fails_all_that_wait_for_it(self) -> None:
-        with Http2Backend(Authority()) as backend, router_to(backend) as router:
+        with (
+            Http2Backend(Authority()) as backend,
+            InProcessRouter(endpoint := backend.endpoint(), **CONTEXTS) as router,
+        ):
             clients = [router.ask() for _ in range(2)]
+            # One that comes when the endpoint is pruned finds no route.
+            wait_for(lambda: endpoint.in_flight == 2 or None, "both requests")
             backend.refuse()
             assert [client.read_response().status for client in clients] == [526, 526]
             assert router.prunes == [("app.test", backend.address)]
