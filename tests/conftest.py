@@ -1,5 +1,6 @@
 """What all tests have in common: how hypothesis looks for examples, certificates, and what a test may leave behind."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,10 @@ settings.register_profile(
 # `make test-quick`
 settings.register_profile("quick", settings.get_profile("same-everywhere"), max_examples=10)
 settings.load_profile("same-everywhere")
+
+
+# A shell that starts the tests in the background has them ignore SIGINT, and so would every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

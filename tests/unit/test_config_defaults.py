@@ -192,6 +192,8 @@ admin.tls.private_key                                         | s    | -
 admin.tls.client_ca_certs                                     | s    | -
 admin.tls.client_role                                         | s    | read
 admin.routes_file                                             | s    | -
+table_snapshot.file                                           | s    | -
+table_snapshot.interval                                       | d    | 30s
 pid_file                                                      | s    | -
 balancing_algorithm                                           | s    | round-robin
 balancing_algorithm_az_preference                             | s    | none

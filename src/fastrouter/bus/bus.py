@@ -1,7 +1,9 @@
 """The router's end of the bus: connection, subscriber and publishers, put together from their options (spec 3.1)."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -12,6 +14,9 @@ from fastrouter.bus.subscriber import ActiveAppsPublisher, Subscriber
 from fastrouter.logs.logger import Logger
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.tls.pem_files import identity_files
+
+# Seconds that a stop waits until NATS has taken what was sent to it, and the connection is closed.
+_GRACE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +101,9 @@ class Bus:
         """Return how many messages wait to be handled, and how many were dropped."""
         return self._subscriber.pending_messages, self._subscriber.dropped_messages
 
-    async def connect(self) -> None:
-        """Connect to a server. Raises NatsConnectionError."""
-        await self._connection.connect()
+    async def connect(self, *, is_needed: bool) -> None:
+        """Connect to a server. Raises NatsConnectionError; the router can go on without it unless it `is_needed`."""
+        await self._connection.connect(is_needed=is_needed)
 
     async def start(self) -> None:
         """Ask all apps to register, and listen to them."""
@@ -129,11 +134,13 @@ class Bus:
             self._active_apps.start()
 
     async def stop(self) -> None:
-        """Handle no more messages, and close the connection."""
+        """Handle no more messages, and close the connection, within _GRACE."""
         if self._active_apps is not None:
             self._active_apps.stop()
         self._subscriber.stop()
-        await self._connection.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._connection.close()
 
 
 def tls_context(tls: BusTLS) -> ssl.SSLContext:

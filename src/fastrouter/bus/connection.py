@@ -112,8 +112,11 @@ class NatsConnection:
         """Host and port of the server that was connected last, empty before the first."""
         return self._peer["host"]
 
-    async def connect(self) -> None:
-        """Connect to a server. Raises NatsConnectionError, and logs why, if CONNECT_ROUNDS rounds reach none."""
+    async def connect(self, *, is_needed: bool = True) -> None:
+        """Connect to a server. Raises NatsConnectionError, and logs why, if CONNECT_ROUNDS rounds reach none.
+
+        Unless it `is_needed`, the router goes on without it.
+        """
         from fastrouter.bus.client import RouterNatsClient  # noqa: PLC0415
 
         client = RouterNatsClient()
@@ -137,7 +140,8 @@ class NatsConnection:
         except Exception as error:  # any error is a reason not to start
             text = self._last_error or error_text(error)
             servers = [str(server) for server in self._servers]
-            self._logger.fatal("nats-connection-error", error=text, servers=servers)
+            log = self._logger.fatal if is_needed else self._logger.error
+            log("nats-connection-error", error=text, servers=servers)
             raise NatsConnectionError(f"{text} ({', '.join(servers)})") from error
         # Only the first connection may be given up.
         client.options["max_reconnect_attempts"] = -1

@@ -12,7 +12,7 @@ from fastrouter.config import Config
 from fastrouter.config.duration import Duration
 from fastrouter.config.keys import CURRENT
 from fastrouter.config.sections import KeyPair
-from fastrouter.control.options import RouterOptions, usable_cpus
+from fastrouter.control.options import RouterOptions, SnapshotOptions, usable_cpus
 from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
@@ -103,6 +103,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         drain_wait=config.drain_wait.seconds,
         drain_timeout=config.drain_timeout.seconds,
         bus=_bus_of(config) if config.nats.enabled else None,
+        table_snapshot=_table_snapshot_of(config) if config.table_snapshot.file else None,
         routing_api=_routing_api_of(config) if config.has_routing_api else None,
         status=_status_of(config),
         metrics=_metrics_of(config),
@@ -356,6 +357,10 @@ def _bus_of(config: Config) -> BusOptions:
         suspend_pruning=config.suspend_pruning_if_nats_unavailable,
         active_apps_interval=max(0.0, config.publish_active_apps_interval.seconds),
     )
+
+
+def _table_snapshot_of(config: Config) -> SnapshotOptions:
+    return SnapshotOptions(file=config.table_snapshot.file, interval=config.table_snapshot.interval.seconds)
 
 
 def _routing_api_of(config: Config) -> RoutingAPIOptions:

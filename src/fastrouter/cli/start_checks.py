@@ -76,6 +76,7 @@ def prepare_start(config: Config, routes_file: str | None = None) -> Start:
         text = "without NATS, routes come from a file (-routes FILE) or from the routing API, and there is neither"
         faults.append(_logged(_fault(config, text, "nats.enabled"), "Error loading config:"))
     faults += _access_log_faults(config)
+    faults += _table_snapshot_faults(config)
     faults += _metrics_faults(config)
     faults += _tls_faults(config)
     faults += _metron_faults(config)
@@ -179,6 +180,15 @@ def _access_log_faults(config: Config) -> Iterator[StartFault]:
         logger.fatal("error-creating-access-logger", error=text)
 
     yield StartFault(_fault(config, text, "access_log.file"), log)
+
+
+def _table_snapshot_faults(config: Config) -> Iterator[StartFault]:
+    path = config.table_snapshot.file
+    if path:
+        try:
+            _try_to_append(path)
+        except OSError as error:
+            yield _logged(_fault(config, error_text(error), "table_snapshot.file"), "table-snapshot-error")
 
 
 def _try_to_append(path: str) -> None:

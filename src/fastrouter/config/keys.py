@@ -29,6 +29,7 @@ from fastrouter.config.sections import (
     RoutingAPI,
     Status,
     StatusTLS,
+    TableSnapshot,
     Tracing,
 )
 
@@ -253,6 +254,7 @@ class Config(Section, frozen=True, kw_only=True):
     per_app_prometheus_http_metrics_reporting: Annotated[bool, Key("Label `http_latency_seconds` with the app")] = False
 
     admin: Admin = Admin()
+    table_snapshot: TableSnapshot = TableSnapshot()
 
     derived: Derived = Derived()
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from fastrouter.config.duration import Duration
 from fastrouter.config.section import Int, Key, OptionalPort, Port, Section
 from fastrouter.logs.logger import LEVELS
 
@@ -286,6 +287,13 @@ class MutualTLSDomain(Section, frozen=True, kw_only=True):
         str, Key("As the global key, for this domain", choices=FORWARDED_CLIENT_CERT_MODES)
     ] = "sanitize_set"
     xfcc_format: Annotated[str, Key("Form of X-Forwarded-Client-Cert", choices=XFCC_FORMATS)] = "raw"
+
+
+class TableSnapshot(Section, frozen=True, kw_only=True):
+    """`table_snapshot`: the routes that apps have registered, kept in a file for a start while NATS is out of reach."""
+
+    file: Annotated[str, Key("Path; empty: none, and no start without NATS")] = ""
+    interval: Annotated[Duration, Key("Between two snapshots, at least 1s")] = Duration.of(30)
 
 
 class AdminToken(Section, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from fastrouter.config.ciphers import ALLOWED_NAMES, UnknownCipherError, openssl_names
 from fastrouter.config.decoding import Lines, UnknownKey, line_of, written_key
+from fastrouter.config.duration import Duration
 from fastrouter.config.error import ConfigError
 from fastrouter.config.keys import (
     AZ_PREFERENCES,
@@ -401,6 +402,11 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
         fail(
             f"Invalid TLS session ticket key. Must be empty or have at least {TICKET_KEY_MIN} characters",
             "tls_session_ticket_key",
+        )
+    if config.table_snapshot.interval < Duration.of(1):
+        fail(
+            f"Invalid interval of table snapshots: {config.table_snapshot.interval}. Must be at least 1s",
+            "table_snapshot.interval",
         )
     _check_added_headers(config, fail)
     if _CONTROL.search(config.tracing.w3c_tenant_id):

@@ -25,13 +25,14 @@ from fastrouter.control.log_level import TimedLogLevel
 from fastrouter.control.observation import Observation
 from fastrouter.control.options import RouterOptions
 from fastrouter.control.predecessor import Predecessor
-from fastrouter.control.preparation import open_access_log, raise_open_file_limit, try_shared_sessions
+from fastrouter.control.preparation import open_access_log, preload_table, raise_open_file_limit, try_shared_sessions
 from fastrouter.control.pruning import Pruning
 from fastrouter.control.registration_sources import connect_bus, connect_routing_api
 from fastrouter.control.reload import Reload
 from fastrouter.control.route_counting import RouteCounting
 from fastrouter.control.static_route_sources import StaticRouteSources
 from fastrouter.control.succession import Succession
+from fastrouter.control.table_snapshots import TableSnapshots
 from fastrouter.control.upgrade import Outcome, Presence, report_outcome
 from fastrouter.control.worker_begin import new_begin
 from fastrouter.control.workers import Workers
@@ -50,12 +51,6 @@ from fastrouter.registry.static_registry import StaticRouteRegistry
 
 if TYPE_CHECKING:
     from fastrouter.routing_api.route_fetcher import RouteFetcher
-
-# Seconds that a stop waits until NATS has taken what was sent to it, and the connection is closed.
-_BUS_GRACE = 0.5
-
-# Seconds between two looks whether the table holds the expected number of endpoints.
-_PRELOAD_POLL = 0.01
 
 # Seconds after which a start that is to end is cancelled again.
 _CANCEL_AGAIN = 0.1
@@ -141,13 +136,20 @@ class Router:
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
-            self._add_change if options.admin is not None else self._workers.add_change,
+            self._add_change if options.admin or options.table_snapshot else self._workers.add_change,
             is_pruning_suspended=self._is_pruning_suspended,
             observe_latency=lambda milliseconds: self._observation.on_registration(milliseconds),  # noqa: PLW0108 made later
             on_unregistration=lambda component: self._observation.on_unregistration(component),  # noqa: PLW0108 likewise
             on_number_reused=self._shared.clear_mark,
             route_slots=self._route_counting.slots,
             **options.registry,
+        )
+        self._snapshots = TableSnapshots(
+            options.table_snapshot,
+            logger,
+            self._registry,
+            self._shared,
+            may_make=lambda: self._bus is not None and self._bus.is_connected and not self._succession.has_begun,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
         self._log_level = TimedLogLevel(logger, self._workers.set_log_level)
@@ -301,7 +303,12 @@ class Router:
             await self._observation.serve_debug()
         if options.bus is not None:
             self._bus = await connect_bus(
-                options.bus, self._logger, self._registry, self._workers, on_closed=lambda: self._fail("nats is gone")
+                options.bus,
+                self._logger,
+                self._registry,
+                self._workers,
+                snapshots=self._snapshots,
+                on_closed=lambda: self._fail("nats is gone"),
             )
         if options.routing_api is not None:
             self._route_fetcher = await connect_routing_api(
@@ -327,15 +334,13 @@ class Router:
         self._members.append("FileDescriptor")
         if self._bus is not None:
             self._members += ["subscriber", "NATSMonitor"]
-            await self._predecessor.start_bus(self._bus, self._registry, self._shared, self._workers)
+            await self._snapshots.listen(self._bus, self._listen_to_bus, is_successor=is_successor)
         self._pruning.start()
-        if self._bus is not None:
-            await self._announce(self._bus)
         self._router_logger.debug(
             "Sleeping before returning success on /health endpoint to preload routing table",
             sleep_time_seconds=options.start_delay,
         )
-        await self._preload_table()
+        await preload_table(self._registry, options)
         await self._workers.until_ready()
         # Modules and configuration stay: the collector would walk over them again and again, some 20 ms each time.
         gc.collect()
@@ -359,6 +364,7 @@ class Router:
             self._admin.start()
         self._predecessor.listeners.close()
         self._is_started = True
+        self._snapshots.start()
         self._manager.ready()
         self._reload.allow()
         self._manager.feed_watchdog()
@@ -368,20 +374,15 @@ class Router:
                 Addresses(self._listeners.client_address(), self._observation.routes_address(), self._admin.address())
             )
 
-    async def _announce(self, bus: Bus) -> None:
-        """Announce this router on the bus, and from now on publish which apps had requests."""
+    async def _listen_to_bus(self) -> None:
+        """Take registrations, announce this router, and from now on publish which apps had requests."""
+        assert self._bus is not None
+        bus = self._bus
+        await self._predecessor.start_bus(bus, self._registry, self._shared, self._workers)
         status = self._options.status
         if status is not None and status.component_host is not None:
             await bus.announce_component(self._observation.new_varz(status).json)
         bus.announce_active_apps(lambda: self._registry.app_ids(self._shared.stats.take_used()))
-
-    async def _preload_table(self) -> None:
-        """Let apps register before the first client comes."""
-        expected = self._options.expected_endpoints
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._options.start_delay):
-                while not 0 < expected <= self._registry.count_endpoints():  # noqa: ASYNC110
-                    await asyncio.sleep(_PRELOAD_POLL)
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
         if self._options.oversized_head:
@@ -411,6 +412,7 @@ class Router:
 
     def _add_change(self, change: Change) -> None:
         self._workers.add_change(change)
+        self._snapshots.on_change(change)
         self._admin.add_change(change)
 
     def _phase(self) -> Phase:
@@ -419,11 +421,11 @@ class Router:
         return "serving" if self._is_started else "starting"
 
     def _is_pruning_suspended(self) -> bool:
-        return self._bus is not None and self._bus.is_pruning_suspended
+        return self._snapshots.is_served_from or (self._bus is not None and self._bus.is_pruning_suspended)
 
     async def _catch_up(self) -> None:
         # Without a bus there is nothing to catch up with.
-        if self._bus is not None:
+        if self._bus is not None and not self._snapshots.is_served_from:
             await self._bus.until_caught_up()
 
     async def _stop(self) -> None:
@@ -436,6 +438,7 @@ class Router:
         """Stop every part that was started."""
         self._presence.close()
         self._pruning.stop()
+        self._snapshots.stop()
         if self._route_fetcher is not None:
             await self._route_fetcher.stop()
         self._listeners.close()
@@ -443,6 +446,4 @@ class Router:
         await self._workers.stop()
         await self._observation.stop()
         if self._bus is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_BUS_GRACE):
-                    await self._bus.stop()
+            await self._bus.stop()

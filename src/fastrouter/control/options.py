@@ -63,6 +63,14 @@ class AdminOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SnapshotOptions:
+    """Every `interval` seconds the table is kept in `file`, for a start while NATS is out of reach."""
+
+    file: str
+    interval: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouterOptions:
     """The options of one router. Times are seconds.
 
@@ -76,7 +84,8 @@ class RouterOptions:
     come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
     without `routing_api` no routes of the routing API, without `status` no status listeners, without `metrics` no
     `/metrics`, without `route_services` no route services, without `admin` no admin API, without `metron` nothing for
-    the Loggregator agent. `error_template` is the text of a template that has been parsed successfully.
+    the Loggregator agent, without `table_snapshot` no start without NATS. `error_template` is the text of a template
+    that has been parsed successfully.
     `debug_address` is where the debug server listens, as the operator has written it; empty for none.
     """
 
@@ -104,6 +113,7 @@ class RouterOptions:
     drain_wait: float = 0.0
     drain_timeout: float = 900.0
     bus: BusOptions | None = None
+    table_snapshot: SnapshotOptions | None = None
     routing_api: RoutingAPIOptions | None = None
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None

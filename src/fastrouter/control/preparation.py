@@ -4,6 +4,7 @@ import asyncio
 import resource
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -13,10 +14,14 @@ from fastrouter.logs import syslog
 from fastrouter.logs.access import AccessLogFile, new_outage
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
+from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.tls.backends import backend_context, route_service_context
 from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.server import ServerTLSError, try_server_tls
 from fastrouter.tls.session_tickets import try_ticket_keys
+
+# Seconds between two looks whether the table holds the expected number of endpoints.
+_PRELOAD_POLL = 0.01
 
 
 def raise_open_file_limit() -> None:
@@ -49,6 +54,14 @@ async def open_access_log(options: RouterOptions, logger: Logger) -> list[int]:
             raise StartError(f"cannot connect to the syslog server: {error_text(error)}") from error
         descriptors += [connection.detach(), new_outage()]
     return descriptors
+
+
+async def preload_table(registry: RouteRegistry, options: RouterOptions) -> None:
+    """Let apps register before the first client comes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(options.start_delay):
+            while not 0 < options.expected_endpoints <= registry.count_endpoints():  # noqa: ASYNC110
+                await asyncio.sleep(_PRELOAD_POLL)
 
 
 class TLSFault(NamedTuple):

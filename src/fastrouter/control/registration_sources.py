@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastrouter.bus.bus import Bus, BusOptions
-from fastrouter.bus.connection import NatsConnectionError
 from fastrouter.control.options import StartError
+from fastrouter.control.table_snapshots import TableSnapshots
 from fastrouter.control.workers import Workers
 from fastrouter.logs.logger import Logger
 from fastrouter.registry.route_registry import RouteRegistry
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 
 async def connect_bus(
-    options: BusOptions, logger: Logger, registry: RouteRegistry, workers: Workers, on_closed: Callable[[], None]
+    options: BusOptions,
+    logger: Logger,
+    registry: RouteRegistry,
+    workers: Workers,
+    *,
+    snapshots: TableSnapshots,
+    on_closed: Callable[[], None],
 ) -> Bus:
-    """Connect; `on_closed` is called when the connection has ended for good. Raises StartError."""
+    """Connect, unless `snapshots` have one to serve from as long as NATS is out of reach.
+
+    `on_closed` is called when the connection has ended for good. Raises StartError.
+    """
     logger.info("setting-up-nats-connection")
     bus = Bus(options, logger, registry, send_changes=workers.send_changes, on_closed=on_closed)
-    try:
-        await bus.connect()
-    except NatsConnectionError as error:
-        raise StartError(f"cannot connect to NATS: {error}") from error
+    await snapshots.connect(bus)
     return bus
 
 

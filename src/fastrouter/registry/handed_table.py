@@ -113,7 +113,7 @@ async def offer_table(
         if request != REQUEST:
             return False
         await catch_up()
-        for frame in _frames(table(), draining):
+        for frame in frames_of(table(), draining):
             await loop.sock_sendall(line, frame)
             # Sending to a fast peer never waits, so the loop gets its turn here.
             await asyncio.sleep(0)
@@ -122,7 +122,8 @@ async def offer_table(
     return True
 
 
-def _frames(table: Iterator[Handed], draining: Callable[[], Iterable[str]]) -> Iterator[bytes]:
+def frames_of(table: Iterator[Handed], draining: Callable[[], Iterable[str]]) -> Iterator[bytes]:
+    """Yield the frames of `table`, up to HandedEnd; each is made in a slice of work."""
     part: list[Handed] = []
     until = time.perf_counter() + SLICE
     for handed in table:

@@ -270,7 +270,11 @@ class RouteRegistry:
         The registry may change meanwhile: each part of a route is as it is when its turn comes, and the successor
         receives later messages itself.
         """
-        return hand_over_routes(self._registered(), self._clock, self._freshness.age, failed_ago)
+        return self.registrations(failed_ago)
+
+    def registrations(self, failed_ago: Callable[[int], float | None]) -> Iterator[HandedEndpoint | HandedRoute]:
+        """Return what `hand_over` does, but only registrations that have effect."""
+        return hand_over_routes(self._registered(), self._clock, self._freshness.age_in_successor, failed_ago)
 
     def _registered(self) -> Iterator[tuple[Route, list[Member]]]:
         """Yield the routes that apps have made, each when its turn comes, with their members of that moment."""
@@ -311,6 +315,10 @@ class RouteRegistry:
         latency_row = self.rows.of_route(key)
         if route.route_service_url or route.algorithm or latency_row:
             self._emit(SetRoute(route.uri, route.route_service_url, route.algorithm, latency_row, route.hashing))
+
+    def doubt(self) -> None:
+        """From now on endpoints with TLS, too, are pruned unless they are registered again; see Freshness."""
+        self._freshness.doubt()
 
     def _may_adopt(self, uri: str, endpoint: RegisteredEndpoint) -> bool:
         del uri
