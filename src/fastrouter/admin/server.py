@@ -49,8 +49,11 @@ class AdminServer:
             application.router.add_route(endpoint.method, endpoint.path, _handler(endpoint))
         for path in self._dashboard.paths:
             application.router.add_get(path, self._dashboard.serve)
-        # No access log: who has changed something is in the log of the control process.
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, logger=_silent_logger())
+        # No access log: who has changed something is in the log of the control process. A stream whose reader has left
+        # ends at once: there may be only so many of them.
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, logger=_silent_logger(), handler_cancellation=True
+        )
         await self._runner.setup()
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
