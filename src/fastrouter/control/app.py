@@ -328,6 +328,8 @@ class Router:
         if self._bus is not None:
             self._members += ["subscriber", "NATSMonitor"]
             await self._predecessor.start_bus(self._bus, self._registry, self._shared, self._workers)
+        else:
+            await self._predecessor.take_table(self._registry, self._shared, self._workers)
         self._pruning.start()
         if self._bus is not None:
             await self._announce(self._bus)
