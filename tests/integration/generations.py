@@ -17,7 +17,9 @@ from .router_process import START_PATIENCE, wait_for
 def with_route(directory: Path, host: str, *addresses: str) -> tuple[str, str]:
     """Arguments of a router that has a static route from `host` to the backends at `addresses`."""
     routes = directory / "routes.yml"
-    routes.write_text(yaml.safe_dump({"routes": [{"route": host, "endpoints": [{"address": one} for one in addresses]}]}))
+    routes.write_text(
+        yaml.safe_dump({"routes": [{"route": host, "endpoints": [{"address": one} for one in addresses]}]})
+    )
     return "-routes", str(routes)
 
 
