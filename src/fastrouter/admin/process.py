@@ -34,6 +34,7 @@ from fastrouter.ipc.inspection import InspectionEnd, take_end
 from fastrouter.ipc.route_counters import RouteCounterReader, attach_route_counters
 from fastrouter.ipc.shared_stats import attach_stats
 from fastrouter.ipc.table_changes import Introduce
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import STDOUT_WRITER, Level, Logger
 from fastrouter.logs.loop_faults import log_loop_faults
 from fastrouter.process.child import run_child, tune_garbage_collector
@@ -159,7 +160,7 @@ def main(arguments: list[str]) -> NoReturn:
     run_child(
         int(channel),
         _run,
-        lambda error: Logger().error("admin-process-failed", name=name, error=repr(error)),
+        lambda error: Logger().error("admin-process-failed", name=name, error=fault_text(error)),
         STDOUT_WRITER.flush,
     )
 

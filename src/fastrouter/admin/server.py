@@ -16,7 +16,7 @@ from fastrouter.admin.endpoint import CALLER, Endpoint, read_query
 from fastrouter.admin.headers import HEADERS
 from fastrouter.admin.openapi import openapi_document
 from fastrouter.admin.problems import ProblemError, problem_response
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import Logger
 
 # Bytes of a request's body.
@@ -73,7 +73,7 @@ class AdminServer:
             response = problem_response(error.status, _detail_of(error, request), allowed)
         except Exception as error:
             # A bug of this endpoint; the others go on.
-            self._logger.error("admin-request-failed", path=request.path, error=error_text(error), type=repr(error))
+            self._logger.error("admin-request-failed", path=request.path, error=fault_text(error))
             response = problem_response(500, "a bug of the admin API: the process log has it")
         if not response.prepared:
             for name, value in HEADERS.items():
