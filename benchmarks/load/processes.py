@@ -66,7 +66,7 @@ class PinnedProcess:
     ) -> None:
         self.stop()
 
-    def wait_until_listening(self, port: int, timeout: float = 15.0) -> None:
+    def wait_until_listening(self, port: int, timeout: float = 60.0) -> None:
         """Return once `port` accepts connections; raise RuntimeError with stderr's end if that never happens."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self._popen.poll() is None:

@@ -245,7 +245,8 @@ class RouteSnapshot:
     `read` returns (owner, in flight, seconds, sums, latencies) of a slot since `earlier`, else since ever; None if the slot is
     nobody's or not `owner`'s (0: anybody's). `sums` are responses 2xx, 3xx, 4xx, 5xx and others, retries, responses that broke off,
     and the latencies' sum in ns; `latencies` count responses by their time, each bucket to twice the bound of the one before, from
-    2^19 ns on. `top` returns the slots with the most requests, errors, p99 or inflight.
+    2^19 ns on. `top` returns the slots with the most requests, errors, p99 or inflight, and how many have any; `among` has a byte
+    for each slot, 0 if it is not wanted.
     """
 
     count: int
@@ -256,7 +257,9 @@ class RouteSnapshot:
     def read(
         self, slot: int, owner: int = 0, earlier: RouteSnapshot | None = None
     ) -> tuple[int, int, float, list[int], list[int]] | None: ...
-    def top(self, by: str, limit: int, earlier: RouteSnapshot | None = None) -> list[int]: ...
+    def top(
+        self, by: str, limit: int, earlier: RouteSnapshot | None = None, among: bytes | None = None
+    ) -> tuple[list[int], int]: ...
     def seconds_since(self, earlier: RouteSnapshot | None = None) -> float: ...
 
 def route_owner(uri: str) -> int:

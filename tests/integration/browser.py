@@ -58,5 +58,6 @@ class Visit:
 
     def assert_quiet(self, *expected: str) -> None:
         """No complaint but those that have a text of `expected`, and nothing from elsewhere."""
-        assert [text for text in self.complaints if not any(part in text for part in expected)] == []
-        assert self.foreign == []
+        others = [text for text in self.complaints if not any(part in text for part in expected)]
+        assert others == [], others
+        assert self.foreign == [], self.foreign

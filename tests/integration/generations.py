@@ -14,17 +14,19 @@ from .processes import is_alive
 from .router_process import START_PATIENCE, wait_for
 
 
-def with_route(directory: Path, host: str, address: str) -> tuple[str, str]:
-    """Arguments of a router that has a static route from `host` to the backend at `address`."""
+def with_route(directory: Path, host: str, *addresses: str) -> tuple[str, str]:
+    """Arguments of a router that has a static route from `host` to the backends at `addresses`."""
     routes = directory / "routes.yml"
-    routes.write_text(yaml.safe_dump({"routes": [{"route": host, "endpoints": [{"address": address}]}]}))
+    routes.write_text(
+        yaml.safe_dump({"routes": [{"route": host, "endpoints": [{"address": one} for one in addresses]}]})
+    )
     return "-routes", str(routes)
 
 
 class Generations:
     """A router and its successors, all of which write to one log. `document` is the configuration of the next."""
 
-    def __init__(self, directory: Path, nats: NatsServerProcess, *arguments: str, **keys: Any) -> None:
+    def __init__(self, directory: Path, nats: NatsServerProcess, /, *arguments: str, **keys: Any) -> None:
         self._directory = directory
         self.document = configuration(nats.port, **keys)
         self.first = GorouterProcess(directory, self.document, *arguments)

@@ -188,6 +188,45 @@ class TestOverTheUnixSocket:
         assert try_out(unix, method, path, document).status in (200, 202, 404)
 
 
+@pytest.mark.parametrize("path", ["/v1/none", "/v1/", "/v2/overview", "/metrics", "/v1/routes/none.test/none"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE"])
+def test_a_stranger_does_not_learn_what_there_is(tcp: AdminClient, method: str, path: str) -> None:
+    reply = tcp.request(method, path)
+    assert reply.status == 401
+    assert "Allow" not in reply.headers
+
+
+@pytest.mark.parametrize(("method", "path", "document"), ENDPOINTS, ids=IDS)
+def test_a_foreign_page_may_not_even_ask(tcp: AdminClient, method: str, path: str, document: Any) -> None:
+    """What a browser sends before a request that a form cannot make (Fetch, 4.8)."""
+    del document
+    asking = {"Host": HOST, "Origin": "https://evil.test", "Access-Control-Request-Method": method}
+    reply = tcp.request("OPTIONS", path, headers={**asking, "Access-Control-Request-Headers": "authorization"})
+    assert_refused(reply, 403)
+    assert not {name for name in reply.headers if name.lower().startswith("access-control-")}
+
+
+def test_nobody_has_changed_anything_who_may_not(router: GorouterProcess, tcp: AdminClient, unix: AdminClient) -> None:
+    before = [unix.get(path) for path in ("/v1/static-routes", "/v1/config")]
+    level = unix.get("/v1/overview")["log_level"]
+    acts = len(router.events("admin-act"))
+    strangers: list[dict[str, str]] = [
+        {},
+        {"Authorization": f"Bearer {READ_TOKEN}"},
+        {"Authorization": f"Bearer {OPERATE_TOKEN}", "Origin": "https://evil.test"},
+        {"Authorization": f"Bearer {OPERATE_TOKEN}", "Host": "evil.test"},
+    ]
+    for method, path, document in ENDPOINTS:
+        for headers in strangers if is_act(method, path) else ():
+            assert tcp.request(method, path, document, headers).status in (401, 403, 421)
+    overview = unix.get("/v1/overview")
+    assert (overview["state"], overview["log_level"]) == ("serving", level)
+    assert [unix.get(path) for path in ("/v1/static-routes", "/v1/config")] == before
+    # An act that is done is a line; one of this client's own is written behind all of theirs.
+    assert unix.request("PUT", "/v1/log-level", {"level": level}).status == 200
+    assert len(router.wait_for_events("admin-act", acts + 1)) == acts + 1
+
+
 def test_every_endpoint_is_in_the_table(unix: AdminClient) -> None:
     document = unix.get("/v1/openapi.json")
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}

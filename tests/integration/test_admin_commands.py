@@ -412,7 +412,7 @@ def start(nats_server: NatsServerProcess, tmp_path: Path) -> Iterator[Callable[.
     routers: list[GorouterProcess] = []
 
     def start(**keys: Any) -> GorouterProcess:
-        document = configuration(nats_server.port, admin={"socket": "auto"}, **keys)
+        document = configuration(nats_server.port, **{"admin": {"socket": "auto"}, **keys})
         routers.append(GorouterProcess(tmp_path, document))
         routers[-1].wait_until_started()
         return routers[-1]
@@ -479,15 +479,27 @@ def test_a_router_that_does_not_serve_is_told_by_the_exit_code(start: Callable[.
     router.send_signal(signal.SIGKILL)
 
 
-def test_the_bundle_has_no_secret(start: Callable[..., GorouterProcess], pems: Pems, tmp_path: Path) -> None:
-    secrets = {
-        "status": {"port": 0, "user": "u", "pass": "secret-status", "routes": {"port": 0}},
-        "route_services_secret": "secret-route-services",
-        "tls_session_ticket_key": "secret-tickets-" * 4,
-        "backends": {"cert_chain": pems["<cert>"], "private_key": pems["<key>"]},
-        "oauth": {"client_secret": "secret-oauth"},
-    }
-    router = start(**secrets)
+def test_the_bundle_has_no_secret(
+    start: Callable[..., GorouterProcess], pems: Pems, tmp_path: Path, nats_server: NatsServerProcess
+) -> None:
+    pair = {"cert_chain": pems["<cert>"], "private_key": pems["<key>"]}
+    server = {"hostname": "localhost", "port": nats_server.port}
+    router = start(
+        status={"port": 0, "user": "u", "pass": "secret-status", "routes": {"port": 0}},
+        nats={"hosts": [server], "user": "u", "pass": "secret-nats"},
+        route_services_secret="secret-route-services",
+        route_services_secret_decrypt_only="secret-before",
+        tls_session_ticket_key="secret-tickets-" * 4,
+        backends=pair,
+        route_services=pair,
+        oauth={"client_secret": "secret-oauth"},
+        admin={
+            "socket": "auto",
+            "listen": "127.0.0.1:0",
+            "tokens": [{"name": "reader", "token": "secret-token-of-the-api", "role": "read"}],
+            "tls": pair,
+        },
+    )
     file = tmp_path / "bundle.tar.gz"
     assert done(ask(router, "doctor", str(file), "-c", str(router.config_path))) == f"{file}\n"
     assert os.stat(file).st_mode & 0o777 == 0o600

@@ -145,6 +145,22 @@ class TestTop:
         assert busiest["items"][0]["requests_per_second"] * busiest["seconds"] == pytest.approx(5)
         assert [row["route"] for row in admin.get("/v1/top?by=rps&filter=DOWN")["items"]] == ["down.test"]
 
+    def test_what_is_behind_the_first_ones_is_found_and_counted(
+        self, tmp_path: Path, serving: AnsweringBackend
+    ) -> None:
+        busy = [f"busy-{number}.test" for number in range(1100)]
+        with admin_router(tmp_path, {host: [serving.address] for host in [*busy, "quiet.test"]}) as (router, admin):
+            client = router.connect()
+            hosts = [*busy, *busy, "quiet.test"]
+            client.send(b"".join(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host.encode() for host in hosts))
+            assert {client.read_response().status for _ in hosts} == {200}
+            first = admin.get("/v1/top?by=rps&limit=500")
+            assert (len(first["items"]), first["total"]) == (500, 1101)
+            assert all(row["route"].startswith("busy-") for row in first["items"])
+            (found,) = admin.get("/v1/top?by=rps&filter=Quiet")["items"]
+            assert found["route"] == "quiet.test"
+            assert found["requests_per_second"] > 0
+
     def test_counts_of_a_route(self, running: tuple[RouterProcess, AdminClient]) -> None:
         router, admin = running
         path = f"/v1/routes/{escaped('a.test')}"

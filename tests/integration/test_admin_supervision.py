@@ -12,6 +12,7 @@ import pytest
 from .admin_client import AdminClient, admin_socket_of
 from .admin_routers import admin_of, admin_router
 from .generations import Generations, with_route
+from .gorouter_process import get
 from .nats_server import NatsServerProcess
 from .processes import children_of, command_of
 from .raw_backend import AnsweringBackend
@@ -147,6 +148,35 @@ def test_a_successor_has_the_place_and_what_drains(
     finally:
         routers.stop()
     assert not place.exists()
+
+
+def test_a_successor_without_nats_knows_what_drains(
+    tmp_path: Path,
+    nats_server: NatsServerProcess,
+    serving: AnsweringBackend,
+    other: AnsweringBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    routers = Generations(
+        tmp_path,
+        nats_server,
+        *with_route(tmp_path, "a.test", serving.address, other.address),
+        nats={"enabled": False},
+        admin={"socket": "auto"},
+    )
+    try:
+        admin = admin_of(routers.first)
+        assert admin.request("PATCH", f"/v1/endpoints/{serving.address}", {"state": "draining"}).status == 200
+        routers.upgrade()
+        routers.wait_gone(routers.first.pid)
+        admin = AdminClient(found(tmp_path))
+        wait_for(lambda: admin.get("/v1/overview")["table_loaded"] or None, "the table")
+        states = {endpoint["id"]: endpoint["state"] for endpoint in admin.get("/v1/routes/a.test")["endpoints"]}
+        assert states == {serving.address: "draining", other.address: "active"}
+        assert {get(routers.port, "/", Host="a.test")[1] for _ in range(4)} == {b"second"}
+    finally:
+        routers.stop()
 
 
 def test_the_demo_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,6 +236,23 @@ def test_unknown_keys(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_with_faults_names_unknown_keys_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "prot: 80\nssl_port: many\n")
+    checked = run("check", "--skip-ports", "-c", path)
+    assert checked.returncode == 1
+    assert checked.stderr == (
+        f"failed-to-load-config: yaml: expected an integer, found `many`\nin {path}, line 2, key ssl_port\n"
+        f"unknown key, did you mean port?\nin {path}, line 1, key prot\n"
+    )
+    started = run("-c", path)
+    assert started.returncode == 1
+    lines = [json.loads(line) for line in started.stdout.splitlines()]
+    assert [(line["message"], line["data"]["key"]) for line in lines] == [
+        ("Error loading config:", "ssl_port"),
+        ("config-key-unknown", "prot"),
+    ]
+
+
 def test_success(tmp_path: Path) -> None:
     checked = run("check", "--skip-ports", "-c", write(tmp_path, ""))
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", "")

@@ -3,12 +3,17 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+
+from fastrouter.process import signals
 
 from .gorouter_process import GorouterProcess, configuration, get, register
 from .nats_server import NatsServerProcess, RawNatsClient
@@ -101,6 +106,62 @@ def test_the_log_that_is_rotated_is_the_one_of_bosh() -> None:
     text = (DEPLOY / "fastrouter.logrotate").read_text()
     assert f"\n{path} {{\n" in text
     assert "--signal=HUP" in text
+
+
+def instructions() -> list[tuple[str, str]]:
+    """What the Containerfile has: the name and the rest of each instruction."""
+    text = re.sub(r"(?m)^#.*\n", "", (DEPLOY / "Containerfile").read_text()).replace("\\\n", " ")
+    return [
+        (name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in text.splitlines()) if name
+    ]
+
+
+class TestContainerfile:
+    """Without an engine that builds it; `make test-wheel` does what its two stages do."""
+
+    def test_it_copies_what_a_build_needs(self) -> None:
+        copied = {word for name, rest in instructions() if name == "COPY" for word in rest.split()[:-1]}
+        assert all((DEPLOY.parent / name).exists() for name in copied)
+        project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+        assert {"pyproject.toml", "setup.py", "src", project["readme"], *project["license-files"]} == copied
+
+    def test_it_starts_and_stops_the_router(self) -> None:
+        last = dict(instructions())
+        (program,) = json.loads(last["ENTRYPOINT"])
+        scripts = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["scripts"]
+        assert Path(program).name in scripts
+        assert json.loads(last["CMD"]) == ["-c", "/etc/fastrouter/gorouter.yml"]
+        assert signal.Signals[last["STOPSIGNAL"]] == signals.DRAIN
+
+    def test_its_health_check_asks_the_router(self, tmp_path: Path, nats_server: NatsServerProcess) -> None:
+        _, _, command = dict(instructions())["HEALTHCHECK"].partition("CMD ")
+        python, *arguments = json.loads(command)
+        assert Path(python).parent == Path(json.loads(dict(instructions())["ENTRYPOINT"])[0]).parent
+        router = GorouterProcess(tmp_path, configuration(nats_server.port))
+        try:
+            router.wait_until_started()
+            environment = {**os.environ, "HEALTH_PORT": str(router.health_port)}
+            check = [sys.executable, *arguments]
+            assert subprocess.run(check, env=environment, check=False).returncode == 0
+        finally:
+            router.stop()
+        failed = subprocess.run(check, env=environment, check=False, capture_output=True)
+        assert failed.returncode == 1
+
+
+def test_wheels_are_built_for_all_that_is_promised() -> None:
+    """`cibuildwheel --print-build-identifiers` lists them; here is what it is told."""
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    built = project["tool"]["cibuildwheel"]
+    assert built["build"] == ["cp311-*", "cp312-*", "cp313-*", "cp314-*"]
+    assert project["project"]["requires-python"] == ">=3.11"
+    assert built["linux"]["archs"] == ["x86_64", "aarch64"]
+    for architecture in built["linux"]["archs"]:
+        assert f"manylinux-{architecture}-image" in built["linux"]
+        assert f"musllinux-{architecture}-image" in built["linux"]
+    program = Path(built["test-command"].split()[1])
+    assert (DEPLOY.parent / program).exists()
+    assert program.parent == Path(built["test-sources"][0])
 
 
 def test_the_package_of_bosh_is_where_bpm_yml_looks_for_it(tmp_path: Path) -> None:

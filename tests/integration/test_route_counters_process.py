@@ -42,7 +42,7 @@ def counts_of(pid: int, workers: int) -> RouteCounts | None:
             counters = attach_route_counters(os.open(entry, os.O_RDWR), blocks=2 * workers, slots=ROUTE_SLOTS)
             reader = RouteCounterReader(counters)
             snapshot = reader.snapshot()
-            slots = snapshot.top("requests", 1) or snapshot.top("inflight", 1)
+            slots = snapshot.top("requests", 1)[0] or snapshot.top("inflight", 1)[0]
             return reader.counts(snapshot, slots[0], HOST) if slots else None
     raise AssertionError("the router has no mapping")
 

@@ -249,12 +249,14 @@ class TestTop:
         worker.serve("2.test", b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")
         worker.ask("5.test")
         later = RouteSnapshot(worker.counters)
-        assert later.top("requests", 2, earlier) == [4, 2]
-        assert later.top("requests", 9, earlier) == [4, 2, 3]
-        assert later.top("requests", 9)[-1] == 1
-        assert later.top("errors", 9, earlier) == [2]
-        assert later.top("inflight", 9, earlier) == [5]
-        assert set(later.top("p99", 9, earlier)) == {2, 3, 4}
+        assert later.top("requests", 2, earlier) == ([4, 2], 3)
+        assert later.top("requests", 9, earlier) == ([4, 2, 3], 3)
+        assert later.top("requests", 9)[0][-1] == 1
+        assert later.top("errors", 9, earlier) == ([2], 1)
+        assert later.top("inflight", 9, earlier) == ([5], 1)
+        assert set(later.top("p99", 9, earlier)[0]) == {2, 3, 4}
+        assert later.top("requests", 9, earlier, bytes([0, 1, 0, 1, 1])) == ([4, 3], 2)
+        assert later.top("requests", 9, earlier, b"") == ([], 0)
         assert later.seconds_since(earlier) > 0
         worker.close()
 

@@ -121,7 +121,7 @@ class TestReader:
         assert (counts.requests, counts.errors, counts.per_second, counts.mean, counts.p99) == (0, 0, 0.0, 0.0, 0.0)
         assert reader.counts(snapshot, 1, "b.test") is None
         assert reader.counts(snapshot, 2) is None
-        assert list(reader.top("requests", 5, snapshot)) == []
+        assert reader.top("requests", 5, snapshot) == ([], 0)
 
     def test_quantiles_lie_in_their_buckets(self) -> None:
         counts = [0] * 16

@@ -63,7 +63,7 @@ def run(proxy_name: str, workdir: Path, *, seconds: float = 5.0, only: str = "*"
     leaf = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
     leaf.private_key_and_cert_chain_pem.write_to_path(str(pem))
     checks = []
-    with _first_of_all(), nats_server(workdir) as nats_port, _healthy_backend(workdir) as backend:
+    with first_of_all(), nats_server(workdir) as nats_port, _healthy_backend(workdir) as backend:
         for flood in floods:
             directory = workdir / flood.name
             directory.mkdir()
@@ -80,7 +80,7 @@ def run(proxy_name: str, workdir: Path, *, seconds: float = 5.0, only: str = "*"
 
 
 @contextlib.contextmanager
-def _first_of_all() -> Iterator[None]:
+def first_of_all() -> Iterator[None]:
     """Let this process run on any core, before all others if that is allowed. Its children are ordinary ones."""
     policy, parameters, cores = os.sched_getscheduler(0), os.sched_getparam(0), os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))

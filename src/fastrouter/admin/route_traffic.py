@@ -13,6 +13,7 @@ from fastrouter.admin.endpoint import Endpoint, read_query
 from fastrouter.admin.table_replica import TableReplica
 from fastrouter.ipc.route_counters import Order, RouteCounterReader, RouteCounts
 from fastrouter.process.background_task import BackgroundTask
+from fastrouter.process.slices import Pace
 
 # Seconds of the windows. Snapshots are taken twice in each, and three are kept: one is always old enough.
 WINDOWS = (10, 60, 600, 3600)
@@ -23,8 +24,6 @@ POINTS = 360
 # Routes that get a point: those with most requests, and those with most errors.
 _BUSIEST = 300
 _WORST = 100
-# Routes that are looked at when only some are wanted by their name: as many as a snapshot ranks.
-_SEARCHED = 1000
 
 TopBy = Literal["errors", "p99", "rps", "inflight"]
 _ORDERS: dict[TopBy, Order] = {"errors": "errors", "p99": "p99", "rps": "requests", "inflight": "inflight"}
@@ -52,7 +51,7 @@ class RouteRates(msgspec.Struct, frozen=True):
 class Top(msgspec.Struct, frozen=True):
     """The routes that stand out, the first one most; `seconds` is the time that they were really measured over.
 
-    `total` are the routes that were found, of which `items` are the first.
+    `total` are all that have any of it, of which `items` are the first.
     """
 
     by: TopBy
@@ -66,9 +65,7 @@ class TopQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     by: Annotated[TopBy, msgspec.Meta(description="What they stand out by.")] = "errors"
     window: Annotated[Literal[10, 60, 600, 3600], msgspec.Meta(description="Seconds.")] = 60
-    filter: Annotated[
-        str, msgspec.Meta(description=f"A part of the route, in any case; of the first {_SEARCHED} that stand out.")
-    ] = ""
+    filter: Annotated[str, msgspec.Meta(description="A part of the route, in any case.")] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=500, description="Routes at most.")] = 50
     series: Annotated[bool, msgspec.Meta(description="Whether the last hour is wanted, too.")] = False
 
@@ -114,7 +111,7 @@ class RouteTraffic(BackgroundTask):
         found: dict[int, tuple[int, int]] = {}
         orders: tuple[tuple[Order, int], ...] = (("requests", _BUSIEST), ("errors", _WORST))
         for order, limit in orders:
-            for owner, counts in self._reader.top(order, limit, snapshot, self._last_point):
+            for owner, counts in self._reader.top(order, limit, snapshot, self._last_point).routes:
                 found[owner] = (counts.requests, counts.errors)
         return found
 
@@ -125,18 +122,27 @@ class RouteTraffic(BackgroundTask):
         kept = self._snapshots[query.window]
         enough = [one for one in kept if snapshot.seconds_since(one) >= query.window]
         earlier = enough[-1] if enough else kept[0]
-        limit = _SEARCHED if query.filter else query.limit
-        ranked = await asyncio.to_thread(lambda: list(self._reader.top(_ORDERS[query.by], limit, snapshot, earlier)))
-        wanted = query.filter.lower()
+        among = await self._slots_of(query.filter.lower())
+        order = _ORDERS[query.by]
+        ranking = await asyncio.to_thread(self._reader.top, order, query.limit, snapshot, earlier, among)
         items = []
-        for owner, counts in ranked:
+        for owner, counts in ranking.routes:
             key = self._table.slots.get(counts.slot)
-            if key is not None and wanted in key.lower() and route_owner(key) == owner:
-                items.append((key, owner, counts))
-        shown = [
-            self._rates(key, owner, counts, with_series=query.series) for key, owner, counts in items[: query.limit]
-        ]
-        return Top(query.by, snapshot.seconds_since(earlier), shown, len(items))
+            # A slot that has just changed hands has the counts of the route before.
+            if key is not None and route_owner(key) == owner:
+                items.append(self._rates(key, owner, counts, with_series=query.series))
+        return Top(query.by, snapshot.seconds_since(earlier), items, ranking.total)
+
+    async def _slots_of(self, part: str) -> bytes:
+        """Return which slots are those of routes with this part in their key: a byte for each."""
+        slots = list(self._table.slots.items())
+        wanted = bytearray(max((slot for slot, _ in slots), default=0) + 1)
+        pace = Pace()
+        for count, (slot, key) in enumerate(slots):
+            wanted[slot] = part in key
+            if count % 1024 == 0:
+                await pace.keep()
+        return bytes(wanted)
 
     def _rates(self, key: str, owner: int, counts: RouteCounts, *, with_series: bool) -> RouteRates:
         seconds = max(counts.seconds, 1e-3)

@@ -16,7 +16,7 @@ from fastrouter.admin.endpoint import CALLER, Endpoint, read_query
 from fastrouter.admin.headers import HEADERS
 from fastrouter.admin.openapi import openapi_document
 from fastrouter.admin.problems import ProblemError, problem_response
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import fault_text
 from fastrouter.logs.logger import Logger
 
 # Bytes of a request's body.
@@ -49,8 +49,11 @@ class AdminServer:
             application.router.add_route(endpoint.method, endpoint.path, _handler(endpoint))
         for path in self._dashboard.paths:
             application.router.add_get(path, self._dashboard.serve)
-        # No access log: who has changed something is in the log of the control process.
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, logger=_silent_logger())
+        # No access log: who has changed something is in the log of the control process. A stream whose reader has left
+        # ends at once: there may be only so many of them.
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, logger=_silent_logger(), handler_cancellation=True
+        )
         await self._runner.setup()
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
@@ -70,7 +73,7 @@ class AdminServer:
             response = problem_response(error.status, _detail_of(error, request), allowed)
         except Exception as error:
             # A bug of this endpoint; the others go on.
-            self._logger.error("admin-request-failed", path=request.path, error=error_text(error), type=repr(error))
+            self._logger.error("admin-request-failed", path=request.path, error=fault_text(error))
             response = problem_response(500, "a bug of the admin API: the process log has it")
         if not response.prepared:
             for name, value in HEADERS.items():

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fastrouter import __version__
-from fastrouter.cli.admin_output import CommandError
+from fastrouter.cli.admin_output import Command, CommandError
 from fastrouter.cli.config_commands import check_command, config_group
 from fastrouter.cli.doctor import doctor_command
 from fastrouter.cli.nats_commands import nats_group
@@ -45,8 +45,6 @@ PROGRAM = "fastrouter"
 # httptools has llhttp built in and does not say which version; these are LLHTTP_VERSION of llhttp.h in its releases.
 LLHTTP_OF_HTTPTOOLS = {"0.9.0": "9.4.3"}
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
 
 def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> Address:
     try:
@@ -55,7 +53,7 @@ def _listen_address(ctx: click.Context, param: click.Parameter, value: str) -> A
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-def _listen_option(**attributes: Any) -> Callable[[_Command], _Command]:
+def _listen_option(**attributes: Any) -> Callable[[Command], Command]:
     return click.option(
         "--listen",
         metavar="HOST:PORT",
@@ -98,13 +96,13 @@ SETTINGS: dict[str, tuple[click.IntRange | click.FloatRange, str, str]] = {
 }
 
 
-def _settings_options(command: _Command) -> _Command:
+def _settings_options(command: Command) -> Command:
     for name, (kind, metavar, text) in reversed(SETTINGS.items()):
         command = click.option(f"--{name}", type=kind, metavar=metavar, help=text)(command)
     return command
 
 
-def _admin_options(command: _Command) -> _Command:
+def _admin_options(command: Command) -> Command:
     command = click.option("--no-admin", is_flag=True, help="No admin API.")(command)
     return click.option(
         "--admin-socket",

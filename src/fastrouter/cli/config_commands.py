@@ -1,6 +1,7 @@
 """The commands about a configuration file: `fastrouter check` and `fastrouter config show`."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -29,17 +30,16 @@ def check_command(*, path: str, routes_file: str | None, is_strict: bool, skip_p
     try:
         config = load(path, is_strict=is_strict)
     except ConfigError as error:
-        refuse(path, *error.all())
+        refuse(path, *error.all(), unknown=error.unknown)
     from fastrouter.cli.start_checks import prepare_start, taken_ports  # noqa: PLC0415
 
     faults = [fault.error for fault in prepare_start(config, routes_file).faults]
     if not skip_ports:
         faults += taken_ports(config)
     if faults:
-        refuse(path, *faults)
+        refuse(path, *faults, unknown=config.derived.unknown)
     click.echo("config-loaded-successfully")
-    for unknown in config.derived.unknown:
-        click.echo(f"{unknown.text}\nin {unknown.place(path)}", err=True)
+    _warn(path, config.derived.unknown)
     if config.derived.without_effect:
         click.echo(f"keys without effect yet: {', '.join(config.derived.without_effect)}", err=True)
 
@@ -75,10 +75,16 @@ def show(*, path: str | None, is_effective: bool, is_schema: bool, show_secrets:
     click.echo(as_yaml(config, only_given=not is_all, show_secrets=show_secrets), nl=False)
 
 
-def refuse(path: str, *faults: "ConfigError") -> NoReturn:
-    """Tell why no router would start with the file, and end the process."""
+def refuse(path: str, *faults: "ConfigError", unknown: Iterable["ConfigError"] = ()) -> NoReturn:
+    """Tell why no router would start with the file, then which keys are unknown, and end the process."""
     for fault in faults:
         # The first line is that of Gorouter's config-validator, which does not say where the fault is.
         click.echo(f"failed-to-load-config: {fault.text}", err=True)
         click.echo(f"in {fault.place(path)}", err=True)
+    _warn(path, unknown)
     sys.exit(1)
+
+
+def _warn(path: str, unknown: Iterable["ConfigError"]) -> None:
+    for key in unknown:
+        click.echo(f"{key.text}\nin {key.place(path)}", err=True)

@@ -92,6 +92,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
         logger = Logger()
         for fault in error.all():
             logger.error("Error loading config:", **fault.log_data())
+        for unknown in error.unknown:
+            logger.warn("config-key-unknown", **unknown.log_data())
         sys.exit(1)
     level = parse_level(config.logging.level)
     logger = Logger(

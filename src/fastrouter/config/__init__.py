@@ -49,7 +49,8 @@ def parse(text: bytes, *, is_strict: bool = False) -> Config:
         unknown=tuple(map(unknown_key, findings.unknown)),
     )
     config = process(msgspec.structs.replace(config, derived=derived), lines, faults)
-    raise_first([*faults, *(config.derived.unknown if is_strict else ())])
+    unknown = config.derived.unknown
+    raise_first([*faults, *(unknown if is_strict else ())], () if is_strict else unknown)
     return config
 
 

@@ -11,7 +11,8 @@ class ConfigError(ValueError):
     `text` is the rule, in Gorouter's words where Gorouter has the rule (spec 2.3). `key` is the dotted path of the key
     that breaks it, such as `nats.hosts[0].port`, or "" when the file as a whole is at fault. `line` is where that key,
     or the nearest section around it, stands in the file (from 1), or None when neither is in the file. `further` are
-    the other faults of the same file, so that one look at it is enough.
+    the other faults of the same file, so that one look at it is enough, and `unknown` its unknown keys, which may be
+    why: a key that is misspelt is one that is missing.
     """
 
     def __init__(self, text: str, key: str = "", line: int | None = None) -> None:
@@ -20,6 +21,7 @@ class ConfigError(ValueError):
         self.key = key
         self.line = line
         self.further: tuple[ConfigError, ...] = ()
+        self.unknown: tuple[ConfigError, ...] = ()
 
     def all(self) -> "tuple[ConfigError, ...]":
         """Return this fault and the others of its file, in the order in which they were found."""
@@ -41,9 +43,10 @@ class ConfigError(ValueError):
         return data
 
 
-def raise_first(faults: Sequence[ConfigError]) -> None:
+def raise_first(faults: Sequence[ConfigError], unknown: Sequence[ConfigError] = ()) -> None:
     """Raise the first of `faults`, with the others as its `further` ones; do nothing if there is none."""
     if faults:
         first, *others = faults
         first.further = tuple(others)
+        first.unknown = tuple(unknown)
         raise first

@@ -71,7 +71,8 @@ class Admin:
         try:
             self._socket = AdminSocket(options.socket, is_successor=is_successor)
         except OSError as error:
-            failure = self._failure(f"cannot serve the admin API at {error.filename}: {error.strerror}")
+            words = error_text(OSError(error.errno, error.strerror))
+            failure = self._failure(f"cannot serve the admin API at {error.filename}: {words}")
             if options.socket is None and options.listen is None:
                 # Nobody has named a place, and the router serves without it.
                 self._process = None

@@ -187,7 +187,7 @@ class AdminCalls:
 
     async def _change_static_routes(self, change: Callable[..., object], argument: object) -> StaticRouteKept:
         if self._parts.has_successor() or self._parts.phase() != "serving":
-            raise CallRefusedError(409, "this router ends: its static routes are no longer changed")
+            raise CallRefusedError(409, "static routes are changed at a router that serves, and has no successor yet")
         try:
             kept: StaticRouteKept = await change(argument)  # type: ignore[misc]
         except StaticRouteSourcesError as error:

@@ -17,7 +17,7 @@ from fastrouter.ipc.admin_messages import AdminBegin, Answer, Ask, Call, Do, Hap
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.inspection import hand_over_end
 from fastrouter.ipc.table_changes import BatchEncoder, Change
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import error_text, fault_text
 from fastrouter.logs.logger import Logger
 from fastrouter.registry.route_registry import RouteRegistry
 from fastrouter.registry.table_feed import TableFeed
@@ -197,7 +197,7 @@ class AdminProcess:
             refusal = Refusal(call.number, error.status, str(error))
         except Exception as error:
             # A bug of this act; the router goes on.
-            self._logger.error("admin-act-failed", act=repr(call.act), by=call.by, error=repr(error))
+            self._logger.error("admin-act-failed", act=repr(call.act), by=call.by, error=fault_text(error))
             refusal = Refusal(call.number, 500, "a bug of the router: the process log has it")
         if child is not self._child:
             # The numbers of another process are not those of this one.
@@ -211,7 +211,7 @@ class AdminProcess:
         self._send(Answer(number, msgspec.Raw(_ENCODER.encode(answer))))
 
     def _on_channel_fault(self, error: BaseException) -> None:
-        self._logger.error("admin-channel-failed", error=repr(error))
+        self._logger.error("admin-channel-failed", error=fault_text(error))
         self._kill()
 
     def _kill(self) -> None:

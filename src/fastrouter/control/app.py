@@ -149,6 +149,7 @@ class Router:
             logger,
             self._registry,
             self._shared,
+            is_successor=self._predecessor.is_there,
             may_make=lambda: self._bus is not None and self._bus.is_connected and not self._succession.has_begun,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
@@ -334,7 +335,9 @@ class Router:
         self._members.append("FileDescriptor")
         if self._bus is not None:
             self._members += ["subscriber", "NATSMonitor"]
-            await self._snapshots.listen(self._bus, self._listen_to_bus, is_successor=is_successor)
+            await self._snapshots.listen(self._bus, self._listen_to_bus)
+        else:
+            await self._predecessor.take_table(self._registry, self._shared, self._workers)
         self._pruning.start()
         self._router_logger.debug(
             "Sleeping before returning success on /health endpoint to preload routing table",

@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 
 import msgspec
 
@@ -78,11 +78,16 @@ class Predecessor:
         bus.hold()
         try:
             await bus.start()
-            await self._inherit_table(self._table, registry, Adoption(registry, shared.mark), workers)
+            await self.take_table(registry, shared, workers)
         finally:
-            self._table.close()
             bus.release()
         await bus.until_caught_up()
+
+    async def take_table(self, registry: RouteRegistry, shared: SharedStats, workers: Workers) -> None:
+        """Take over the table of the predecessor, if there is one: also which endpoints of static routes drain."""
+        if self._table is not None:
+            with closing(self._table):
+                await self._inherit_table(self._table, registry, Adoption(registry, shared.mark), workers)
 
     async def _inherit_table(
         self, line: socket.socket, registry: RouteRegistry, adoption: Adoption, workers: Workers

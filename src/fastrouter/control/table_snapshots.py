@@ -23,7 +23,7 @@ from fastrouter.registry.table_snapshot import LoadedTable, Removal, SnapshotErr
 class TableSnapshots(BackgroundTask):
     """Keeps a snapshot of `registry` as `options` say; None: there is none, and no start without the bus.
 
-    `may_make` says whether this router is the one that makes snapshots at this moment.
+    A successor has the table of its predecessor, and leaves it at its place if it cannot reach the bus. `may_make` says whether this router is the one that makes snapshots at this moment.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class TableSnapshots(BackgroundTask):
         registry: RouteRegistry,
         shared: SharedStats,
         *,
+        is_successor: bool,
         may_make: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -41,6 +42,7 @@ class TableSnapshots(BackgroundTask):
         self._logger = logger.child("table-snapshot")
         self._registry = registry
         self._shared = shared
+        self._is_successor = is_successor
         self._may_make = may_make
         self._loaded: LoadedTable | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -61,10 +63,11 @@ class TableSnapshots(BackgroundTask):
 
     async def connect(self, bus: Bus) -> None:
         """Connect to NATS, or else load a snapshot. Raises StartError."""
+        is_needed = self._snapshot is None or self._is_successor
         try:
-            await bus.connect(is_needed=self._snapshot is None)
+            await bus.connect(is_needed=is_needed)
         except NatsConnectionError as error:
-            if self._snapshot is None:
+            if self._snapshot is None or is_needed:
                 raise StartError(f"cannot connect to NATS: {error}") from error
             try:
                 self._loaded = await asyncio.to_thread(self._snapshot.load)
@@ -72,10 +75,10 @@ class TableSnapshots(BackgroundTask):
                 self._logger.fatal("table-snapshot-refused", error=str(refusal))
                 raise StartError(f"cannot connect to NATS: {error}; no snapshot of the table: {refusal}") from error
 
-    async def listen(self, bus: Bus, listen: Callable[[], Awaitable[None]], *, is_successor: bool) -> None:
+    async def listen(self, bus: Bus, listen: Callable[[], Awaitable[None]]) -> None:
         """Have `listen` begin to take registrations from `bus`: at once, or when it can be reached."""
         if self._loaded is None:
-            if not is_successor:
+            if not self._is_successor:
                 # What is in the last one may have gone while no router was there to hear of it.
                 await self._discard()
             await listen()

@@ -6,7 +6,7 @@ workers of each have blocks of their own: the blocks of the mapping are two halv
 
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -174,10 +174,17 @@ class RouteCounts(msgspec.Struct, frozen=True):
 
 
 class Ranked(NamedTuple):
-    """A route of `RouteCounterReader.top`: whose it is, by `route_owner`, and its counts."""
+    """A route of a `Ranking`: whose it is, by `route_owner`, and its counts."""
 
     owner: int
     counts: RouteCounts
+
+
+class Ranking(NamedTuple):
+    """Routes with the most of something, and how many there are that have any of it."""
+
+    routes: list[Ranked]
+    total: int
 
 
 class RouteCounterReader:
@@ -205,16 +212,21 @@ class RouteCounterReader:
         return None if read is None else _counts(slot, *read[1:])
 
     def top(
-        self, by: Order, limit: int, snapshot: RouteSnapshot, earlier: RouteSnapshot | None = None
-    ) -> Iterable[Ranked]:
-        """Yield at most `limit` routes with the most of `by` since `earlier`, the most first, and none without any.
+        self,
+        by: Order,
+        limit: int,
+        snapshot: RouteSnapshot,
+        earlier: RouteSnapshot | None = None,
+        among: bytes | None = None,
+    ) -> Ranking:
+        """Return at most `limit` routes with the most of `by` since `earlier`, the most first, and none without any.
 
-        Slots are not routes: the caller knows which route has which, and compares `route_owner` of it.
+        Slots are not routes: the caller knows which route has which, and compares `route_owner` of it. `among` has a
+        byte for each slot, 0 if it is not wanted.
         """
-        for slot in snapshot.top(by, limit, earlier):
-            read = snapshot.read(slot, 0, earlier)
-            if read is not None:
-                yield Ranked(read[0], _counts(slot, *read[1:]))
+        slots, total = snapshot.top(by, limit, earlier, among)
+        read = [(slot, snapshot.read(slot, 0, earlier)) for slot in slots]
+        return Ranking([Ranked(one[0], _counts(slot, *one[1:])) for slot, one in read if one is not None], total)
 
 
 def _counts(slot: int, in_flight: int, seconds: float, sums: list[int], latencies: list[int]) -> RouteCounts:

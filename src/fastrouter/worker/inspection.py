@@ -26,6 +26,7 @@ from fastrouter.ipc.inspection import (
     Tail,
     Tailed,
 )
+from fastrouter.logs.error_text import error_text, fault_text
 
 # Questions that may wait for their turns, and tails: whoever asks for more is not the admin process.
 MAX_QUESTIONS = 64
@@ -63,7 +64,7 @@ class Inspection:
             end,
             on_message=self._on_question,
             on_end=lambda: self._fail(""),
-            on_fault=lambda error: self._fail(str(error) or repr(error)),
+            on_fault=lambda error: self._fail(error_text(error)),
             max_frame=MAX_QUESTION,
             max_descriptors=0,
         )
@@ -143,7 +144,7 @@ class Inspection:
             answer = Refused(question.number, str(error))
         except Exception as error:
             # A fault of ours costs this answer.
-            answer = Refused(question.number, repr(error))
+            answer = Refused(question.number, f"a bug of the router: {fault_text(error)}")
         if answer is not None:
             self._waiting.popleft()
             self._walk = None

@@ -45,15 +45,20 @@ cdef class RouteSnapshot:
             [row.cell.latencies[i] for i in range(ROUTE_BUCKETS)],
         )
 
-    def top(self, str by, int limit, RouteSnapshot earlier=None):
-        """The slots of at most `limit` routes with the most of `by` since `earlier`, the most first, and none that has nothing.
+    def top(self, str by, int limit, RouteSnapshot earlier=None, bytes among=None):
+        """The slots of at most `limit` routes with the most of `by` since `earlier`, the most first, and how many have any of it.
 
-        `by` is requests, errors (5xx and broken responses), p99 or inflight.
+        `by` is requests, errors (5xx and broken responses), p99 or inflight. `among` has a byte for each slot, which is not 0 if
+        the slot is wanted; None: all are.
         """
         cdef int order = ROUTE_ORDERS.index(_one_of("by", by, ROUTE_ORDERS))
         cdef RouteRank* ranks
         cdef Py_ssize_t slot
         cdef Py_ssize_t count = 0
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t last = self.count if among is None else min(self.count, PyBytes_GET_SIZE(among))
+        cdef const char* wanted = NULL if among is None else PyBytes_AS_STRING(among)
+        cdef double weight
         cdef RouteRow row
         if not 0 < limit <= 1000:
             raise ValueError(f"limit must be 1..1000, not {limit}")
@@ -62,11 +67,14 @@ cdef class RouteSnapshot:
             raise MemoryError
         try:
             with nogil:
-                for slot in range(self.count):
-                    if self.rows[slot].owner:
+                for slot in range(last):
+                    if self.rows[slot].owner and (wanted == NULL or wanted[slot]):
                         self.subtract(slot, earlier, &row)
-                        count = rank_route(ranks, count, limit, slot, weight_of(&row, order))
-            return [ranks[slot].slot for slot in range(count)]
+                        weight = weight_of(&row, order)
+                        if weight > 0:
+                            total += 1
+                            count = rank_route(ranks, count, limit, slot, weight)
+            return [ranks[slot].slot for slot in range(count)], total
         finally:
             free(ranks)
 
@@ -137,7 +145,7 @@ cdef double weight_of(RouteRow* row, int order) noexcept nogil:
 cdef Py_ssize_t rank_route(RouteRank* ranks, Py_ssize_t count, Py_ssize_t limit, Py_ssize_t slot, double weight) noexcept nogil:
     """Put a slot in its place among `count` of `limit` ranks, if it has one; returns how many there are then."""
     cdef Py_ssize_t at
-    if weight <= 0 or (count == limit and weight <= ranks[count - 1].weight):
+    if count == limit and weight <= ranks[count - 1].weight:
         return count
     at = min(count, limit - 1)
     while at > 0 and ranks[at - 1].weight < weight:
