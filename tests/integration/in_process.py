@@ -30,6 +30,9 @@ HOST = "app.test"
 class InProcessRouter(Closable):
     """A DataPlane that serves the route app.test, and what it said and did."""
 
+    # Whether the access log tells what is refused.
+    logs_refused = False
+
     def __init__(self, *endpoints: Endpoint, **settings: Any) -> None:
         self.table = RouteTable()
         self.events: list[tuple[int, str, dict[str, Any]]] = []
@@ -42,7 +45,7 @@ class InProcessRouter(Closable):
         self._plane = DataPlane(
             self.table,
             Settings(**settings),
-            AccessLog(self._log.append),
+            AccessLog(self._log.append, logs_refused=self.logs_refused),
             lambda *event: self.events.append(event),
             lambda uri, address: self.prunes.append((uri, address)),
         )

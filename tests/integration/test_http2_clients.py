@@ -643,17 +643,19 @@ class TestHostilePeers:
         bomb = b"\x40\x01x\x7f\xa1\x1e" + b"y" * 4000 + b"\xbe" * 12_000
         assert self.attack(client, frame(1, 5, 1, bomb), 1) == ErrorCodes.ENHANCE_YOUR_CALM
 
-    def test_more_streams_than_are_allowed(self, front: Front) -> None:
+    def test_more_streams_than_are_allowed(self, front: Front, backend: RawBackend) -> None:
         client = front.connect2()
         client.settle()
         client.engine.remote_settings[3] = 1000
         client.engine.remote_settings.acknowledge()
         assert client.settings[3] == 250
-        with contextlib.suppress(OSError):
-            for _ in range(251):
-                client.send_request(get())
-        client.wait_closed()
-        assert client.goaways[-1][0] == ErrorCodes.PROTOCOL_ERROR
+        numbers = [client.send_request(get()) for _ in range(251)]
+        assert client.answer(numbers[-1]).reset == ErrorCodes.REFUSED_STREAM
+        for _ in numbers[:-1]:
+            stream, _ = backend.accept_request()
+            stream.send(OK)
+        for number in numbers[:-1]:
+            assert client.answer(number).body == b"ok"
 
     @pytest.mark.parametrize(
         "data", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"x" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]

@@ -13,6 +13,8 @@ import yaml
 
 from .conftest import StartGorouter
 from .gorouter_process import GorouterProcess, configuration, get, register
+from .http2_client import Http2Client
+from .http2_client import get as get_fields
 from .http_message import response_with
 from .in_process import HOST, request
 from .issuer import Issuer, Pair, name
@@ -224,6 +226,8 @@ class TestRunWithFiles:
             with TlsClient(port, client_context(issuer)) as client:
                 assert client.server_certificate == old.der
                 assert status(client) == 404
+            with Http2Client(TlsClient(port, client_context(issuer, protocols=("h2",)))) as http2_client:
+                assert http2_client.ask(get_fields()).status == 404
             page = get(router.wait_for_event("metrics-listener-started")["data"]["port"], "/metrics")
             assert page[0] == 200
             key.write_text(new.key)
@@ -236,6 +240,8 @@ class TestRunWithFiles:
             router.wait_for_event("certificates-loaded")
             with TlsClient(port, client_context(issuer)) as client:
                 assert client.server_certificate == new.der
+            with TlsClient(port, client_context(issuer, protocols=("h2", "http/1.1"))) as client:
+                assert client.socket.selected_alpn_protocol() == "h2"
         finally:
             router.stop()
 

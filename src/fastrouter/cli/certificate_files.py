@@ -27,7 +27,7 @@ def read_front_tls(cert_path: str, key_path: str) -> ServerTLS:
         identity = Identity(*identity_of(chain), chain, key)
     except ValueError as error:
         raise CertificateFileError(f"{cert_path}: x509: malformed certificate", "--tls-cert") from error
-    return ServerTLS((identity,), protocols=("http/1.1",))
+    return ServerTLS((identity,), protocols=("h2", "http/1.1"))
 
 
 def reread_front_tls(cert_path: str, key_path: str) -> Reread:

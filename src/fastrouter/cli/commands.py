@@ -128,7 +128,9 @@ def cli() -> None:
 )
 @click.option("--routes", "routes_file", metavar="FILE", help="YAML file of routes; see the README.")
 @click.option(
-    "--tls-cert", metavar="FILE", help="Clients speak TLS: this certificate chain, PEM, read again on SIGHUP."
+    "--tls-cert",
+    metavar="FILE",
+    help="Clients speak TLS, and HTTP/2 if they like: this certificate chain, PEM, read again on SIGHUP.",
 )
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option(

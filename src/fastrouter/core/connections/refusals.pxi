@@ -6,7 +6,7 @@ cdef Head refused_head = Head()
 
 
 cdef void count_refusal(DataPlane plane, int refusal) noexcept:
-    """Count a refusal, by REFUSAL_*. A connection that ends before its first request is counted so, and has no line."""
+    """Count a refusal, by REFUSAL_*. A connection that ends before its first request, or by an error of HTTP/2, has no line."""
     plane.counters[COUNTERS_REFUSED + refusal] += 1
 
 

@@ -19,8 +19,9 @@ cdef class ClientSession(HTTP2Engine):
     cdef int begin(self) except -1:
         """Say what may be sent here."""
         cdef NGSetting[5] settings
+        cdef bytes frame
         settings[0].identifier = SETTING_MAX_CONCURRENT_STREAMS
-        settings[0].value = HTTP2_STREAMS
+        settings[0].value = HTTP2_STREAMS_HELD
         settings[1].identifier = SETTING_INITIAL_WINDOW_SIZE
         settings[1].value = HTTP2_WINDOW
         settings[2].identifier = SETTING_MAX_HEADER_LIST_SIZE
@@ -30,6 +31,12 @@ cdef class ClientSession(HTTP2Engine):
         settings[4].identifier = SETTING_NO_RFC7540_PRIORITIES
         settings[4].value = 1
         self.expect(nghttp2.submit_settings(self.engine, FRAME_FLAG_NONE, settings, 5))
+        # The engine ends a connection with a stream more than it knows to be allowed. The client is told of fewer, and a stream
+        # beyond those is refused (`open_stream`), the connection goes on.
+        frame = self.output(1)
+        self.greeting = (
+            frame[: FRAME_HEAD + 2] + (<object>HTTP2_STREAMS).to_bytes(4, "big") + frame[FRAME_HEAD + 6 :]
+        )
         return self.expect(nghttp2.set_local_window_size(self.engine, FRAME_FLAG_NONE, 0, HTTP2_CONNECTION_WINDOW))
 
     # --- from the client
@@ -48,16 +55,22 @@ cdef class ClientSession(HTTP2Engine):
             return end
         self.walk.resets = self.walk.chatter = 0
         result = self.feed(data, at, end)
-        if self.is_flooded or result == NGHTTP2_FLOODED or result == NGHTTP2_TOO_MANY_CONTINUATIONS:
+        # Even what came in front of an error is a request.
+        self.dispatch()
+        if self.is_over:
+            return end
+        if self.is_flooded or result == NGHTTP2_TOO_MANY_CONTINUATIONS:
+            self._end_with(HTTP2_ENHANCE_YOUR_CALM)
+            if not self.connection.refuse_cut_head(self.known_head(), REFUSAL_HEADER_TOO_LARGE):
+                self.connection.on_error(HTTP2_ENHANCE_YOUR_CALM)
+        elif result == NGHTTP2_FLOODED:
             self._give_up(HTTP2_ENHANCE_YOUR_CALM)
         elif result < 0:
             self._give_up(HTTP2_PROTOCOL_ERROR)
-        else:
-            self.dispatch()
-            if self.walk.fault and not self.is_over:
-                self._give_up(self.walk.fault)
-            elif self.walk.overfull and not self.is_over:
-                self._end_overfull(self.walk.overfull)
+        elif self.walk.fault:
+            self._give_up(self.walk.fault)
+        elif self.walk.overfull:
+            self._end_overfull(self.walk.overfull)
         return end
 
     cdef int _end_overfull(self, int32_t stream) except -1:
@@ -78,9 +91,10 @@ cdef class ClientSession(HTTP2Engine):
                 self._tell(&event)
             finally:
                 Py_XDECREF(event.text)
-        if not self.wants_input():
+        if not self.is_over and not self.wants_input():
             # The end that one side has announced, or a fault that the engine has found: its GOAWAY is written.
             self.is_over = True
+            self.connection.on_error(self.goaway)
         return 0
 
     cdef int _tell(self, HTTP2Event* event) except -1:
@@ -100,12 +114,19 @@ cdef class ClientSession(HTTP2Engine):
             return connection.on_trailers(event.stream, <bytes>event.text)
         if event.kind == EVENT_RESET:
             return connection.on_reset(event.stream)
+        if event.kind == EVENT_NO_REQUEST:
+            self.last_stream = event.stream
+            return connection.on_no_request(event.stream, <bytes>event.text)
         if event.kind == EVENT_MALFORMED:
-            self.last_stream = max(self.last_stream, <uint32_t>event.stream)
             return connection.on_malformed(event.stream)
         return connection.on_ping_answered()
 
     cdef int _give_up(self, int code) except -1:
+        """The client, or what it says, is not borne with any longer."""
+        self._end_with(code)
+        return self.connection.on_error(code)
+
+    cdef int _end_with(self, int code) except -1:
         """Nothing that comes from this client is looked at any more."""
         self.is_over = True
         self.last_words = goaway_frame(self.last_stream, code)
@@ -123,6 +144,10 @@ cdef class ClientSession(HTTP2Engine):
         if self.engine == NULL:
             return b""
         try:
+            if self.greeting is not None:
+                words = self.greeting
+                self.greeting = None
+                return words + self.output(HTTP2_WRITE)
             return self.output(HTTP2_WRITE)
         except EngineError:
             self._give_up(HTTP2_INTERNAL_ERROR)

@@ -2,6 +2,7 @@
 
 cdef enum:
     HTTP2_STREAMS = 250                 # of one client at a time, as Go has it
+    HTTP2_STREAMS_HELD = 1250           # in the engine: with those that are refused and whose RST_STREAM is not written
     HTTP2_WINDOW = 262144               # bytes of body that a stream may send ahead of what its backend takes
     HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
     HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
@@ -79,6 +80,7 @@ cdef enum:
     EVENT_INTERIM               # the same
     EVENT_TRAILERS              # `text`: their lines
     EVENT_MALFORMED             # `text`, a str: why a head, or trailers, are not what HTTP allows
+    EVENT_NO_REQUEST            # the head of a request is not; `text`: what is known of it, by `refused_head_of`
     EVENT_DATA                  # `data`, of `text`
     EVENT_RESET                 # by the peer, for the reason `code`
     EVENT_CLOSED                # the stream is over, likewise
@@ -155,6 +157,7 @@ cdef class HTTP2Engine:
     cdef Py_ssize_t unsent      # bytes in all of them
     cdef bytes input            # that is worked on
     cdef object fault           # what a callback could not raise; None
+    cdef uint32_t goaway        # HTTP2_* error that a GOAWAY to the peer has told; 0: none
     cdef flag is_in_block       # a header block has begun that is not complete
     cdef flag is_flooded        # by a header list beyond the limit
     cdef int open(self, bint is_server, Py_ssize_t largest_sent, Py_ssize_t continuations) except -1
@@ -162,6 +165,7 @@ cdef class HTTP2Engine:
     cdef void close(self) noexcept
     cdef void _free(self) noexcept
     cdef bint is_in_head(self) noexcept
+    cdef bytes known_head(self)
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t at, Py_ssize_t end) except? -1
     cdef HTTP2Event* add_event(self, int kind, int32_t stream) noexcept
     cdef bint take_event(self, HTTP2Event* event) noexcept
@@ -198,6 +202,7 @@ cdef class ClientSession(HTTP2Engine):
     cdef HTTP2ClientConnection connection
     cdef Allowance resets
     cdef uint32_t last_stream   # that the client has opened
+    cdef bytes greeting         # SETTINGS that are not written yet; None once they are
     cdef bytes last_words       # of ours, when the engine says no more; None before
     cdef flag is_over           # nothing comes or goes any more
     cdef int begin(self) except -1
@@ -206,6 +211,7 @@ cdef class ClientSession(HTTP2Engine):
     cdef int _end_overfull(self, int32_t stream) except -1
     cdef int _tell(self, HTTP2Event* event) except -1
     cdef int _give_up(self, int code) except -1
+    cdef int _end_with(self, int code) except -1
     cdef bytes take(self)
     cdef StreamOutput respond(self, int32_t stream, bint is_last)
     cdef int inform(self, int32_t stream) except -1
@@ -223,7 +229,10 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1
+    cdef int on_no_request(self, uint32_t number, bytes known) except -1
     cdef int on_malformed(self, uint32_t number) except -1
+    cdef bint refuse_cut_head(self, bytes known, int refusal) except -1
+    cdef int on_error(self, uint32_t code) except -1
     cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int on_trailers(self, uint32_t number, bytes lines) except -1
     cdef int on_reset(self, uint32_t number) except -1
@@ -236,6 +245,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int on_exchange_end(self) except -1
     cdef int _begin_drain(self) except -1
     cdef int _end_drain(self) except -1
+    cdef int _note_incomplete(self) except -1
     cdef int shut(self, int code) except -1
     cdef int _linger(self) except -1
     cdef int _leave_streams(self, object error) except -1
@@ -273,6 +283,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int on_trailers(self, bytes lines) except -1
     cdef int _hand_over(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int break_body(self) except -1
+    cdef int _end_route_wait(self) except -1
     cdef bint _can_hand_over(self) noexcept
     cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef StreamWatch _watch(self)
@@ -306,6 +317,7 @@ cdef class PrefaceReader(Timed):
     cdef ClientConnection client                # with what a PROXY header says of it; None once it is somebody else's
     cdef object transport                       # so is this
     cdef bytes backlog                          # received, and neither HTTP yet
+    cdef int _note_incomplete(self) except -1
     cdef int _leave(self) except -1
     cdef int _let_in(self, bint is_http2) except -1
 

@@ -240,6 +240,50 @@ cdef int put_request_head(FieldList* block, bint has_body) except -1:
     return 0
 
 
+cdef bytes refused_head_of(FieldList* block):
+    """What a list that is no request, or not all of one, says, as lines of HTTP/1.1 for the log.
+
+    A dash stands for what it lacks. What would not fit in a line, or in what the log looks at, is left out.
+    """
+    cdef Text name, value
+    cdef Text method, path, authority
+    cdef Py_ssize_t room = REFUSED_LOOK_MAX
+    cdef int i
+    method.start = path.start = b"-"
+    authority.start = b""
+    method.size = path.size = 1
+    authority.size = 0
+    begin_message()
+    for i in range(block.count):
+        name = name_of(block, i)
+        value = value_of(block, i)
+        if value.size > room or not has_only(_is_value, value.start, value.size):
+            continue
+        if is_text(name, b":method") and value.size and has_only(_is_target, value.start, value.size):
+            method = value
+        elif is_text(name, b":path") and value.size:
+            path = value
+        elif is_text(name, b":authority") or (authority.size == 0 and is_text(name, b"host")):
+            authority = value
+    put(method.start, method.size)
+    put_text(b" ")
+    put(path.start, path.size)
+    put_text(b" HTTP/1.1\r\n")
+    put_line(b"Host: ", authority.start, authority.size)
+    for i in range(block.count):
+        name = name_of(block, i)
+        value = value_of(block, i)
+        room -= name.size + value.size + 4
+        if room < 0:
+            break
+        if (
+            name.size and has_only(_is_token, name.start, name.size) and has_only(_is_value, value.start, value.size)
+            and not is_text(name, b"host")
+        ):
+            put_field_line(name, value)
+    return take_message()
+
+
 cdef void put_cookies(FieldList* block, int first) noexcept:
     """They may come in crumbs, which compress better (RFC 9113 section 8.2.3)."""
     cdef Text value

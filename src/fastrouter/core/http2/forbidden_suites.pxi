@@ -20,4 +20,5 @@ cdef class InadequateHTTP2Connection(HTTP2ClientConnection):
 
     cdef int on_connection(self) except -1:
         HTTP2ClientConnection.on_connection(self)
+        self.on_error(HTTP2_INADEQUATE_SECURITY)
         return self.shut(HTTP2_INADEQUATE_SECURITY)

@@ -50,6 +50,8 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
 
     def connection_lost(self, error):
         error = self.on_lost(error)
+        if not self.is_closing:
+            self._note_incomplete()
         self.is_closing = True
         self._leave_streams(error if isinstance(error, OSError) else None)
         self.unread = None
@@ -68,8 +70,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             # It has not said that it knows of the end.
             self._end_drain()
         else:
-            if self.session.is_in_head():
-                count_refusal(self.plane, REFUSAL_INCOMPLETE_HEADER)
+            self._note_incomplete()
             self.shut(HTTP2_NO_ERROR)
 
     cdef int on_panic(self, object error) except -1:
@@ -120,7 +121,12 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
 
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1:
         """A request has come; `is_last`: it has no body."""
-        cdef HTTP2ClientSide side = HTTP2ClientSide(self.identity, self, number)
+        cdef HTTP2ClientSide side
+        if len(self.streams) >= HTTP2_STREAMS:
+            # Nobody has looked at it, so the client may send it again (RFC 9113 section 5.1.2).
+            self.session.reset(number, HTTP2_REFUSED_STREAM)
+            return note_refusal(self, head, REFUSAL_TOO_MANY_STREAMS, 0, 0)
+        side = HTTP2ClientSide(self.identity, self, number)
         self.streams[number] = side
         try:
             side.begin(head, not is_last)
@@ -128,17 +134,37 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             side.on_panic(error)
         return 0
 
+    cdef int on_no_request(self, uint32_t number, bytes known) except -1:
+        """The head of a stream is none; `known` are lines of it for the log."""
+        self.session.reset(number, HTTP2_PROTOCOL_ERROR)
+        return note_refusal(self, known, REFUSAL_MALFORMED, 0, 0)
+
     cdef int on_malformed(self, uint32_t number) except -1:
-        """A request is none, or what comes behind its body are no trailers."""
+        """What comes behind the body of a request are no trailers."""
         cdef HTTP2ClientSide side = self.streams.get(number)
         self.session.reset(number, HTTP2_PROTOCOL_ERROR)
-        if side is None:
-            count_refusal(self.plane, REFUSAL_MALFORMED)
-            return 0
-        try:
-            side.break_body()
-        except Exception as error:
-            side.on_panic(error)
+        if side is not None:
+            try:
+                side.break_body()
+            except Exception as error:
+                side.on_panic(error)
+        return 0
+
+    cdef bint refuse_cut_head(self, bytes known, int refusal) except -1:
+        """The connection ends within a header block. Whether that was the head of a request, which counts as refused."""
+        if self.session.walk.stream <= self.session.last_stream:
+            return False
+        note_refusal(self, known, refusal, 0, 0)
+        return True
+
+    cdef int on_error(self, uint32_t code) except -1:
+        """The connection ends with this code, for what the client has sent on it."""
+        if code == HTTP2_INADEQUATE_SECURITY:
+            count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)
+        elif code == HTTP2_ENHANCE_YOUR_CALM:
+            count_refusal(self.plane, REFUSAL_HTTP2_FLOOD)
+        elif code != HTTP2_NO_ERROR and code != HTTP2_INTERNAL_ERROR:
+            count_refusal(self.plane, REFUSAL_HTTP2_ERROR)
         return 0
 
     cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1:
@@ -181,10 +207,9 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             self.streams.clear()
             self.unsent.clear()
         try:
-            if code and not side.is_gone and side.exchange is not None:
+            if code and not side.is_gone:
                 # Not the client's reset, so one of the engine's: DATA that is not what content-length says, above all.
-                side.is_gone = True
-                side.exchange.on_broken_body()
+                side.break_body()
             side.on_gone(None)
         except Exception as error:
             side.on_panic(error)
@@ -307,6 +332,12 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         return 0
 
     # --- endings
+
+    cdef int _note_incomplete(self) except -1:
+        """No more is read. A part of a head that has come is counted and logged as a request refused without a response."""
+        if self.session is not None and self.session.is_in_head():
+            self.refuse_cut_head(self.session.known_head()[:INCOMPLETE_LOOK_MAX], REFUSAL_INCOMPLETE_HEADER)
+        return 0
 
     cdef int shut(self, int code) except -1:
         """Say why, and end."""

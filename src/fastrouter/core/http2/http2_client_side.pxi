@@ -133,7 +133,16 @@ cdef class HTTP2ClientSide(ClientSide):
         """The body is not what its head announced. The stream is reset, or is about to be."""
         self.is_gone = True
         self._drop_waiting()
+        if self.route_wait is not None:
+            note_refusal(self.connection, self.route_wait.exchange.request.head, REFUSAL_MALFORMED, 0, 0)
+            return self._end_route_wait()
         return 0 if self.exchange is None else self.exchange.on_broken_body()
+
+    cdef int _end_route_wait(self) except -1:
+        """It comes to no request."""
+        self.route_wait.side = None
+        self.route_wait = None
+        return self.connection.on_exchange_end()
 
     cdef int _drop_waiting(self) except -1:
         cdef Py_ssize_t size = 0 if self.waiting is None else PyByteArray_GET_SIZE(self.waiting)
@@ -372,10 +381,7 @@ cdef class HTTP2ClientSide(ClientSide):
         self.is_gone = True
         self._drop_waiting()
         if self.route_wait is not None:
-            # It comes to no request.
-            self.route_wait.side = None
-            self.route_wait = None
-            self.connection.on_exchange_end()
+            self._end_route_wait()
         return 0 if exchange is None else exchange.on_client_gone(error)
 
     cdef int on_panic(self, object error) except -1:

@@ -81,6 +81,10 @@ cdef class HTTP2Engine:
             self.walk.left > 0 and (self.walk.kind == FRAME_HEADERS or self.walk.kind == FRAME_CONTINUATION)
         )
 
+    cdef bytes known_head(self):
+        """What has come of the header block that is awaited, or that was too much, as `refused_head_of` has it."""
+        return b"" if self.block == NULL else refused_head_of(self.block)
+
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t at, Py_ssize_t end) except? -1:
         """Work on `data[at:end]`, whose events are queued. Returns what libnghttp2 returns: below 0 an error that is the end."""
         global _block
@@ -91,8 +95,8 @@ cdef class HTTP2Engine:
         self.input = data
         result = nghttp2.mem_recv(self.engine, PyBytes_AS_STRING(data) + at, end - at)
         self.input = None
-        # One that broke off, with its stream, is nobody's.
-        self.is_in_block = self.is_in_block and self.is_in_head()
+        # One that broke off, with its stream, is nobody's. That by which the connection breaks is looked at once more.
+        self.is_in_block = self.is_in_block and (result < 0 or self.is_in_head())
         if self.is_in_block and self.block == NULL:
             self.block = <FieldList*>calloc(1, sizeof(FieldList))
             if self.block == NULL:
@@ -295,20 +299,44 @@ cdef inline int add_message(HTTP2Engine engine, int kind, const NGFrame* frame) 
         return NGHTTP2_CALLBACK_FAILURE
     event.is_last = frame.head.flags & FRAME_FLAG_END_STREAM != 0
     try:
-        if kind == EVENT_REQUEST:
-            text = request_head_of(_block, not event.is_last)
-        elif kind == EVENT_TRAILERS:
-            text = trailer_lines_of(_block)
-        else:
-            text = response_head_of(_block, False)
-    except MalformedFieldsError as error:
-        event.kind = EVENT_MALFORMED
-        text = str(error)
+        text = text_of_message(event)
     except Exception as fault:
         engine.note_fault(fault)
         return NGHTTP2_CALLBACK_FAILURE
     event.text = <PyObject*>text
     Py_INCREF(text)
+    return 0
+
+
+cdef inline object text_of_message(HTTP2Event* event):
+    """What an event is to tell of the header block that is complete, or why it is none."""
+    try:
+        if event.kind == EVENT_NO_REQUEST:
+            return refused_head_of(_block)
+        if event.kind == EVENT_REQUEST:
+            return request_head_of(_block, not event.is_last)
+        return trailer_lines_of(_block) if event.kind == EVENT_TRAILERS else response_head_of(_block, False)
+    except MalformedFieldsError as error:
+        if event.kind == EVENT_REQUEST:
+            event.kind = EVENT_NO_REQUEST
+            return refused_head_of(_block)
+        event.kind = EVENT_MALFORMED
+        return str(error)
+
+
+cdef int on_invalid_frame(void* session, const NGFrame* frame, int error, void* user) noexcept:
+    """The head of a request that libnghttp2 refuses by itself, with its stream. What else it refuses shows in what it sends."""
+    if (
+        frame.head.kind == FRAME_HEADERS and frame.headers.category == NGHTTP2_REQUEST_HEADERS
+        and (error == NGHTTP2_WRONG_FIELD or error == NGHTTP2_WRONG_MESSAGE)
+    ):
+        return add_message(<HTTP2Engine>user, EVENT_NO_REQUEST, frame)
+    return 0
+
+
+cdef int on_frame_sent(void* session, const NGFrame* frame, void* user) noexcept:
+    if frame.head.kind == FRAME_GOAWAY:
+        (<HTTP2Engine>user).goaway = frame.goaway.code
     return 0
 
 
@@ -408,4 +436,6 @@ cdef void* make_callbacks(NGOnFrame on_frame) except NULL:
 
 
 _server_callbacks = make_callbacks(on_frame_of_client)
+nghttp2.set_on_invalid_frame(_server_callbacks, on_invalid_frame)
+nghttp2.set_on_frame_sent(_server_callbacks, on_frame_sent)
 _client_callbacks = make_callbacks(on_frame_of_backend)

@@ -12,6 +12,8 @@ cdef enum:
     NGHTTP2_DEFERRED = -508
     NGHTTP2_STREAM_FAILURE = -521       # "temporal callback failure": it ends the stream
     NGHTTP2_PAUSE = -526
+    NGHTTP2_WRONG_FIELD = -531          # why a frame is invalid
+    NGHTTP2_WRONG_MESSAGE = -532
     NGHTTP2_NO_MEMORY = -901
     NGHTTP2_CALLBACK_FAILURE = -902     # it ends the session
     NGHTTP2_FLOODED = -904
@@ -112,6 +114,7 @@ cdef struct NGBody:
     NGReadBody read
 
 ctypedef int (*NGOnFrame)(void* session, const NGFrame* frame, void* user) noexcept
+ctypedef int (*NGOnInvalidFrame)(void* session, const NGFrame* frame, int error, void* user) noexcept
 ctypedef int (*NGOnFrameHead)(void* session, const NGFrameHead* head, void* user) noexcept
 ctypedef int (*NGOnField)(
     void* session, const NGFrame* frame, const char* name, size_t name_size, const char* value, size_t value_size,
@@ -141,6 +144,8 @@ cdef struct NGHTTP2:
     void (*set_on_invalid_header)(void* callbacks, NGOnField function) noexcept
     void (*set_on_data)(void* callbacks, NGOnData function) noexcept
     void (*set_on_frame_recv)(void* callbacks, NGOnFrame function) noexcept
+    void (*set_on_invalid_frame)(void* callbacks, NGOnInvalidFrame function) noexcept
+    void (*set_on_frame_sent)(void* callbacks, NGOnFrame function) noexcept
     void (*set_on_stream_close)(void* callbacks, NGOnStreamClosed function) noexcept
     void (*set_send_data)(void* callbacks, NGSendBody function) noexcept
     void (*set_rand)(void* callbacks, NGRandom function) noexcept

@@ -27,10 +27,19 @@ cdef class PrefaceReader(Timed):
         return False
 
     def connection_lost(self, error):
+        self._note_incomplete()
         self._leave()
 
     cdef on_deadline(self, DeadlineQueue queue):
+        self._note_incomplete()
         self.abort()
+
+    cdef int _note_incomplete(self) except -1:
+        """It has not become clear what the client speaks."""
+        if self.client is None or len(self.backlog) == 0:
+            return 0
+        self.client.identity.learn_address(self.transport)
+        return note_refusal(self.client, self.backlog, REFUSAL_INCOMPLETE_HEADER, 0, 0)
 
     cdef int on_panic(self, object error) except -1:
         self.abort()

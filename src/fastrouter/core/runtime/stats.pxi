@@ -16,7 +16,7 @@ cdef extern from *:
 # Names by REFUSAL_*.
 REFUSALS = (
     "malformed", "header_too_large", "bad_header", "bad_host", "bad_version", "transfer_encoding", "expectation",
-    "incomplete_header", "plain_http", "tls_handshake", "proxy_header",
+    "incomplete_header", "plain_http", "tls_handshake", "proxy_header", "too_many_streams", "http2_error", "http2_flood",
 )
 
 # Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4). The last two are gauges.
