@@ -31,6 +31,7 @@ class InProcessRouter(Closable):
     """A DataPlane that serves the route app.test, and what it said and did."""
 
     def __init__(self, *endpoints: Endpoint, **settings: Any) -> None:
+        extra_fields = settings.pop("extra_fields", ())
         self.table = RouteTable()
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.prunes: list[tuple[str, str]] = []
@@ -42,7 +43,7 @@ class InProcessRouter(Closable):
         self._plane = DataPlane(
             self.table,
             Settings(**settings),
-            AccessLog(self._log.append),
+            AccessLog(self._log.append, extra_fields=extra_fields),
             lambda *event: self.events.append(event),
             lambda uri, address: self.prunes.append((uri, address)),
         )
