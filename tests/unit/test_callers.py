@@ -124,6 +124,9 @@ class TestEnvoyHeaders:
         assert found is not None
         assert found.app == app
 
+    def test_of_what_cannot_be_read(self) -> None:
+        assert envoy_header(b"x") == b"Hash=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
     def test_parts_in_their_order(self) -> None:
         attributes = [
             (NameOID.COUNTRY_NAME, "DE"),

@@ -13,6 +13,8 @@ from cryptography.x509.oid import NameOID
 
 # The prefixes of organizational units that Diego's instance identities have.
 _APP, _SPACE, _ORGANIZATION = "app:", "space:", "organization:"
+# What certificates raise that OpenSSL reads, and the library does not.
+_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 # The attributes that a Subject is written with, in this order, and their names there.
 _ATTRIBUTES = (
     (NameOID.COMMON_NAME, "CN"),
@@ -50,29 +52,33 @@ def names_of_certificate(der: bytes) -> CallerNames | None:
         certificate = x509.load_der_x509_certificate(der)
         units = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
         return _names(units, _uris_of(certificate))
-    except (ValueError, x509.DuplicateExtension):
+    except _UNREADABLE:
         return None
+
+
+def names_of_raw_header(value: bytes) -> CallerNames | None:
+    """Return whom a certificate in base64 names, as `names_of_certificate` does."""
+    return _names_of_raw(value) if len(value) <= _MAX_HEADER else None
 
 
 @lru_cache(_MAX_KNOWN)
-def names_of_raw_header(value: bytes) -> CallerNames | None:
-    """Return whom a certificate in base64 names, as `names_of_certificate` does."""
-    if len(value) > _MAX_HEADER:
-        return None
+def _names_of_raw(value: bytes) -> CallerNames | None:
     try:
         return names_of_certificate(b64decode(value.strip(), validate=True))
     except binascii.Error:
         return None
 
 
-@lru_cache(_MAX_KNOWN)
 def names_of_envoy_header(value: bytes) -> CallerNames | None:
     """Return whom a value in Envoy's form names: by the `OU`s of its `Subject`, and the SPIFFE ids of its `URI`s.
 
     None if it is malformed, has two subjects, or tells of more than one client: nobody knows which of them asks.
     """
-    if len(value) > _MAX_HEADER:
-        return None
+    return _names_of_envoy(value) if len(value) <= _MAX_HEADER else None
+
+
+@lru_cache(_MAX_KNOWN)
+def _names_of_envoy(value: bytes) -> CallerNames | None:
     try:
         fields = list(_envoy_fields(value.decode()))
     except ValueError:
@@ -90,18 +96,21 @@ def raw_header(der: bytes) -> bytes:
 
 
 def envoy_header(der: bytes) -> bytes:
-    """Return hash and subject of a certificate in the form of Envoy's. Raises ValueError for one that cannot be read.
+    """Return hash and subject of a certificate in the form of Envoy's; the hash alone if it cannot be read.
 
     Characters that would end a value are escaped, and control characters become blanks.
     """
-    subject = x509.load_der_x509_certificate(der).subject
+    fingerprint = f"Hash={sha256(der).hexdigest()}"
+    try:
+        subject = x509.load_der_x509_certificate(der).subject
+    except _UNREADABLE:
+        return fingerprint.encode()
     parts = []
     for oid, name in _ATTRIBUTES:
         values = [str(attribute.value) for attribute in subject.get_attributes_for_oid(oid)]
         # Of several, Go has the last as the name.
         parts += [f"{name}={_escaped(value)}" for value in (values[-1:] if name == "CN" else values)]
-    text = f'Hash={sha256(der).hexdigest()};Subject="{",".join(parts)}"'
-    return text.encode("utf-8", "replace")
+    return f'{fingerprint};Subject="{",".join(parts)}"'.encode("utf-8", "replace")
 
 
 # By `xfcc_format`: whom a header names, and what is made of a certificate.
