@@ -388,6 +388,11 @@ FURTHER_RULES = {
         "Invalid XFCC format: x. Allowed values are [raw envoy]",
         "domains[0].xfcc_format",
     ),
+    "mTLS domain: twice": Rule(
+        {"domains": [{"name": "a.test.com", "ca_certs": "<ca>"}, {"name": "A.test.com", "ca_certs": "<ca>"}]},
+        "Duplicate mTLS domain: A.test.com",
+        "domains[1].name",
+    ),
 }
 
 

@@ -268,6 +268,17 @@ def route_owner(uri: str) -> int:
 def latency_at(latencies: Sequence[int], quantile: float) -> float:
     """Return the seconds within which a fraction of the responses came; the counts are those of `RouteSnapshot.read`."""
 
+class RoutePolicy:
+    """Which callers may reach an endpoint (spec 9.8): of `scope` any, org or space, and of one of the `sources`.
+
+    Of the endpoint are `organization` and `space`, GUIDs.
+    """
+
+    scope: str
+    sources: tuple[str, ...]
+
+    def __init__(self, scope: str, sources: Iterable[str] = (), *, organization: str = "", space: str = "") -> None: ...
+
 class Endpoint:
     """One backend address with what Gorouter knows of it (spec 3.2); `address` is `host:port`.
 
@@ -289,6 +300,7 @@ class Endpoint:
     component: str
     in_flight: int
     is_draining: bool
+    policy: RoutePolicy | None
 
     def set_draining(self, is_draining: bool) -> None: ...
     def share(self, stats: Stats, slot: int, component_row: int = 0, source_row: int = 0) -> None: ...
@@ -307,6 +319,7 @@ class Endpoint:
         process_id: str = "",
         component: str = "",
         envelope_tags: bytes = b"",
+        policy: RoutePolicy | None = None,
     ) -> None: ...
 
 class EndpointPool:
@@ -414,7 +427,7 @@ class DataPlane:
 
     `start` begins the coarse tick on the running loop; `stop` ends it and aborts every connection.
     `new_client` is the protocol factory to give to `loop.create_server`. `drain` closes idle connections, and from then on
-    every connection that becomes idle. `connection_counts` are client connections with a request in progress, and idle ones;
+    every connection that becomes idle. `set_domains` holds clients to these, also those that are connected. `connection_counts` are client connections with a request in progress, and idle ones;
     tunnels and connections that never sent a request are in neither (spec 1.5). `on_prune` is called with route and address
     of a TLS endpoint that was removed because of how it responded (spec 5.2.4). `table_log` gets the lines about the pools of
     the table, which are the registry's in Gorouter; without one, `event_log` does. After `set_debug(True)` there are lines of
@@ -440,6 +453,7 @@ class DataPlane:
     def connection_counts(self) -> tuple[int, int]: ...
     def has_connections(self) -> bool: ...
     def set_health(self, is_healthy: bool) -> None: ...
+    def set_domains(self, domains: Iterable[MutualTLSDomain]) -> None: ...
     def on_table_changed(self) -> None: ...
     def set_debug(self, logs_debug: bool) -> None: ...
     def add_tail(self, tail: Tail) -> None: ...
@@ -483,11 +497,46 @@ def explain(
     url: str,
     headers: Iterable[tuple[str, str]] = (),
     client_ip: str = "192.0.2.1",
+    caller: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return what `plane` would do with a request, as the fields of `ipc.inspection.Explanation`; it changes nothing.
 
-    Raises ValueError for what is no request.
+    `caller` is what a certificate would say of the client: `app:`, `space:` and `organization:` with a GUID, SPIFFE ids.
+    Raises ValueError for what is no request, and names no caller.
     """
+
+@final
+class Caller:
+    """Who a client is: GUIDs of its app, space and organization, as far as they are known, and SPIFFE ids."""
+
+    def __init__(
+        self, app: str = "", space: str = "", organization: str = "", spiffe_ids: Iterable[str] = ()
+    ) -> None: ...
+
+# The arguments of Caller; None: a certificate that names nobody.
+CallerNames = tuple[str, str, str, Sequence[str]]
+
+@final
+class MutualTLSDomain:
+    """A domain, a host or `*.` with what is behind its first label, whose clients show a certificate of its own CAs (spec 9.8).
+
+    `identify` says whom a certificate (DER) names, `identify_header` whom the value of an X-Forwarded-Client-Cert does, and
+    `render` makes such a value of a certificate. `secure` must be called before clients may ask for it by SNI.
+    """
+
+    name: str
+    forwarded_client_cert: str
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        identify: Callable[[bytes], CallerNames | None],
+        identify_header: Callable[[bytes], CallerNames | None],
+        render: Callable[[bytes], bytes],
+        forwarded_client_cert: str = "sanitize_set",
+    ) -> None: ...
+    def secure(self, context: ssl.SSLContext, is_allowed: Callable[[ssl.SSLObject], bool] | None = None) -> None: ...
 
 class ListenerProtocol:
     """How the connections of one listener become clients: `new_connection` is its protocol factory.
@@ -495,7 +544,8 @@ class ListenerProtocol:
     With `reads_proxy_headers` a connection may begin with a PROXY header, if `is_trusted_proxy` is there only one from an IP
     that it says yes to. After `secure`, connections begin with a TLS handshake (behind the header): with a server's `context`,
     for clients that offer one of `protocols` or know no ALPN (none: whatever they offer), and that `is_allowed` says yes to, as
-    far as it is there, when the handshake is complete.
+    far as it is there, when the handshake is complete. If the listener `knows_domains`, a client that asks for a MutualTLSDomain
+    of the data plane shakes hands by the rules of that.
     """
 
     def __init__(
@@ -511,6 +561,7 @@ class ListenerProtocol:
         *,
         protocols: tuple[bytes, ...] = (),
         is_allowed: Callable[[ssl.SSLObject], bool] | None = None,
+        knows_domains: bool = False,
     ) -> None: ...
     def new_connection(self) -> asyncio.Protocol: ...
 
@@ -526,6 +577,9 @@ def has_foreign_protocols(data: bytes, spoken: tuple[bytes, ...]) -> bool | None
 
     None while it is not complete; False for what is no ClientHello.
     """
+
+def server_name_in(data: bytes) -> bytes | None:
+    """Return the host that the ClientHello at the beginning of `data` asks for by SNI; None if it names none, or is not complete."""
 
 def send_datagrams(descriptor: int, messages: list[bytes]) -> tuple[int, int]:
     """Send `messages` over a connected, blocking UDP socket, without the GIL.

@@ -34,6 +34,7 @@ class InProcessRouter(Closable):
     logs_refused = False
 
     def __init__(self, *endpoints: Endpoint, **settings: Any) -> None:
+        extra_fields = settings.pop("extra_fields", ())
         self.table = RouteTable()
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.prunes: list[tuple[str, str]] = []
@@ -45,7 +46,7 @@ class InProcessRouter(Closable):
         self._plane = DataPlane(
             self.table,
             Settings(**settings),
-            AccessLog(self._log.append, logs_refused=self.logs_refused),
+            AccessLog(self._log.append, extra_fields=extra_fields, logs_refused=self.logs_refused),
             lambda *event: self.events.append(event),
             lambda uri, address: self.prunes.append((uri, address)),
         )

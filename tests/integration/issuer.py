@@ -49,6 +49,19 @@ def name(common_name: str, organization: str = "") -> x509.Name:
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
+def instance_name(*units: str, common_name: str = "instance") -> x509.Name:
+    """The subject of an instance identity of Diego: its units are one part of the name, as Go writes them."""
+    parts = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit) for unit in units]
+    names = [x509.RelativeDistinguishedName(parts)] if parts else []
+    return x509.Name([*names, x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])])
+
+
+def uri_names(*uris: str) -> x509.Extension[x509.ExtensionType]:
+    """SPIFFE ids, or whatever URIs, as alternative names."""
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+    return x509.Extension(names.oid, False, names)
+
+
 def alternative_name(name: bytes) -> x509.Extension[x509.ExtensionType]:
     """Any bytes as a DNS name, which no builder would take."""
     oid = x509.SubjectAlternativeName.oid

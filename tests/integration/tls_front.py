@@ -10,6 +10,7 @@ from fastrouter._core import Endpoint, ListenerProtocol
 from fastrouter.config.certificates import identity_of
 from fastrouter.ipc.messages import Identity, ServerTLS
 from fastrouter.tls.server import client_check, server_context
+from fastrouter.worker.domains import Domains, new_domains
 
 from .in_process import HOST, InProcessRouter
 from .issuer import Issuer, Pair
@@ -47,6 +48,7 @@ class FrontRouter(InProcessRouter):
     ) -> None:
         super().__init__(*endpoints, **settings)
         self.refused: list[str] = []
+        self._domains: Domains = {}
         self._listener = ListenerProtocol(
             self._plane, reads_proxy_headers=reads_proxy_headers, is_trusted_proxy=is_trusted_proxy
         )
@@ -54,11 +56,18 @@ class FrontRouter(InProcessRouter):
             self.secure(tls)
 
     def secure(self, tls: ServerTLS) -> None:
+        self.hold_to_domains(tls)
         self._listener.secure(
             server_context(tls),
             protocols=tuple(protocol.encode() for protocol in tls.protocols),
             is_allowed=client_check(tls, self.refused.append),
+            knows_domains=bool(tls.domains),
         )
+
+    def hold_to_domains(self, tls: ServerTLS) -> None:
+        """Have hosts of its domains ask for their rules, whatever the listener speaks."""
+        self._domains = new_domains(tls, self.refused.append, self._domains)
+        self._plane.set_domains(self._domains.values())
 
     def new_connection(self) -> asyncio.Protocol:
         return self._listener.new_connection()

@@ -60,14 +60,16 @@ class Inspectors:
         found.sort(key=lambda pair: -pair[1].age)
         return found[:limit], total
 
-    async def explain(self, method: str, url: str, headers: Iterable[tuple[str, str]]) -> Explanation:
+    async def explain(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]], caller: Iterable[str]
+    ) -> Explanation:
         """Return what would become of a request at the first worker that says so. Raises ProblemError."""
-        pairs = tuple(headers)
+        pairs, names = tuple(headers), tuple(caller)
         refusal = "no worker runs"
         for client in list(self._clients.values()):
             try:
                 async with asyncio.timeout(PATIENCE):
-                    return await client.explain(method, url, pairs)
+                    return await client.explain(method, url, pairs, names)
             except TimeoutError:
                 refusal = f"no worker has answered within {PATIENCE:g} s"
             except InspectionError as error:

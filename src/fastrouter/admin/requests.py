@@ -51,11 +51,16 @@ class TailQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SupposedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request of a new client; a header `Host` is in place of the host of `url`."""
+    """A request of a new client; a header `Host` is in place of the host of `url`.
+
+    `caller` is what the certificate of the client says of it, where the host needs one: `app:`, `space:` and
+    `organization:` with a GUID, and SPIFFE ids.
+    """
 
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
     method: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "GET"
     headers: Annotated[list[tuple[str, str]], msgspec.Meta(max_length=100)] = []
+    caller: Annotated[list[Annotated[str, msgspec.Meta(max_length=2048)]], msgspec.Meta(max_length=16)] = []
 
 
 class Requests:
@@ -109,7 +114,7 @@ class Requests:
 
     async def _explain(self, request: web.Request) -> Explanation:
         supposed = await read_body(request, SupposedRequest)
-        return await self._inspectors.explain(supposed.method, supposed.url, supposed.headers)
+        return await self._inspectors.explain(supposed.method, supposed.url, supposed.headers, supposed.caller)
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, TailQuery)

@@ -38,7 +38,8 @@ class RouteEndpoint(msgspec.Struct, frozen=True):
     """An endpoint of a route: `id` is its address. `in_flight` counts attempts that wait for a response head.
 
     `age` is the seconds since it was registered last, and `ttl` those after which it is forgotten; both are null while
-    the registry does not say, `ttl` also for one that never ages.
+    the registry does not say, `ttl` also for one that never ages. Who may call it is of the `policy_scope`, empty for
+    whoever it is, and of one of `policy_sources`.
     """
 
     id: str
@@ -58,6 +59,8 @@ class RouteEndpoint(msgspec.Struct, frozen=True):
     ttl: float | None
     isolation_segment: str
     tags: dict[str, str]
+    policy_scope: str
+    policy_sources: list[str]
 
 
 class RouteTotals(msgspec.Struct, frozen=True):
@@ -255,6 +258,8 @@ class Routes:
             ttl=member.ttl if member is not None else None,
             isolation_segment=member.isolation_segment if member is not None else "",
             tags=member.tags if member is not None else {},
+            policy_scope=endpoint.policy.scope if endpoint.policy is not None else "",
+            policy_sources=list(endpoint.policy.sources) if endpoint.policy is not None else [],
         )
 
     async def _show_history(self, request: web.Request) -> History:

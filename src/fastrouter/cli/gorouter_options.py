@@ -17,6 +17,7 @@ from fastrouter.ipc.messages import (
     AccessLogOptions,
     BackendTLS,
     ClientRule,
+    DomainTLS,
     Hairpin,
     HairpinTLS,
     Identity,
@@ -59,6 +60,7 @@ RELOADED = frozenset(
         "client_ca_certs",
         "client_ca_certs_file",
         "client_cert_validation",
+        "domains",
         "enable_verify_client_certificate_metadata",
         "only_trust_client_ca_certs",
         "tls_pem",
@@ -136,6 +138,10 @@ def front_tls_of(config: Config) -> ServerTLS:
         # Without the key, Gorouter does not negotiate ALPN.
         protocols=("h2", "http/1.1") if config.enable_http2 else (),
         ticket_secret=config.tls_session_ticket_key.encode(),
+        domains=tuple(
+            DomainTLS(domain.name, domain.ca_certs, domain.forwarded_client_cert, domain.xfcc_format)
+            for domain in config.domains
+        ),
     )
 
 

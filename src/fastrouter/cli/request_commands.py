@@ -49,6 +49,18 @@ VERDICTS = {
 }
 
 
+# Of `Explanation.refusal` and `Candidate.policy` of the API.
+REFUSALS = {
+    "misdirected": "the host is of another mTLS domain than the connection, or one of the two is of none",
+    "no_caller": "nobody knows who asks: no certificate that names an app",
+    "other_organization": "the caller is of another organization",
+    "other_space": "the caller is of another space",
+    "unknown_scope": "the scope of its policy is unknown",
+    "no_sources": "its policy has nobody who may call",
+    "other_sources": "its policy lets others call",
+}
+
+
 def _limit_option(most: int, default: int, text: str) -> Callable[[Command], Command]:
     """Return the option `--limit` of a list."""
     return click.option(
@@ -73,14 +85,35 @@ def _limit_option(most: int, default: int, text: str) -> Callable[[Command], Com
     metavar="'NAME: VALUE'",
     help="A header of it; Host is in place of the URL's. Repeatable.",
 )
+@click.option(
+    "--caller",
+    "callers",
+    multiple=True,
+    metavar="NAME",
+    help="What the client's certificate says of it, where the host needs one: app:GUID, space:GUID, organization:GUID, "
+    "or a SPIFFE id. Repeatable.",
+)
 @asks_router
-def explain_command(*, client: "AdminClient", is_json: bool, url: str, method: str, headers: tuple[str, ...]) -> None:
+def explain_command(
+    *,
+    client: "AdminClient",
+    is_json: bool,
+    url: str,
+    method: str,
+    headers: tuple[str, ...],
+    callers: tuple[str, ...],
+) -> None:
     """Tell where a request for URL would go, and why; exit with 4 if the router would answer by itself.
 
     The request is not sent. Without http:// or https://, URL is one of http.
     """
     url = url if "://" in url else f"http://{url}"
-    body = {"url": url, "method": method, "headers": [_header_of(text) for text in headers]}
+    body = {
+        "url": url,
+        "method": method,
+        "headers": [_header_of(text) for text in headers],
+        "caller": list(callers),
+    }
     told = client.call("POST", "/v1/explain", body)
     if is_json:
         print_json(told)
@@ -110,6 +143,10 @@ def _explanation_facts(told: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "route", f"{told['route']}, by {kind} {told['host'].removeprefix('*.')}{path}"
         owner = "the route's" if told["is_algorithm_own"] else "the router's"
         yield "algorithm", f"{told['algorithm']}, {owner} own"
+    if told["mutual_tls_domain"]:
+        yield "mTLS domain", f"{told['mutual_tls_domain']}, whose CAs have verified the client"
+    if told["policy_scope"]:
+        yield "policy", _policy_text(told)
     if told["route_service"]:
         yield "route service", f"{told['route_service']}, {'visited' if told['visits_route_service'] else 'passed by'}"
     if told["instance"]:
@@ -129,7 +166,14 @@ def _explanation_facts(told: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "choice", _choice_text(told)
 
 
+def _policy_text(told: dict[str, Any]) -> str:
+    sources: list[str] = told["policy_sources"]
+    return f"scope {_printable(told['policy_scope'])}; {_printable(', '.join(sources) or 'nobody')} may call"
+
+
 def _choice_text(told: dict[str, Any]) -> str:
+    if told["refusal"]:
+        return f"none: {told['status']}, {REFUSALS.get(told['refusal'], told['refusal'])}"
     if told["status"]:
         reason = f" ({told['router_error']})" if told["router_error"] else ""
         return f"none: {_printable(told['message'] or str(told['status']))}{reason}"
@@ -145,6 +189,8 @@ def _candidate_row(candidate: dict[str, Any]) -> tuple[object, ...]:
         # Also of one that is chosen all the same.
         mark = "" if candidate["verdict"] == "failed" else ", marked as failed"
         verdict += f"{mark}: {candidate['failure'] or 'unexplained'}, {span_text(candidate['failed_ago'])} ago"
+    if candidate["policy"] in REFUSALS:
+        verdict += f"; {REFUSALS[candidate['policy']]}"
     return (
         candidate["address"],
         verdict,

@@ -17,9 +17,7 @@ MASK = "********"
 
 # Keys, and sections with all of their keys, that are read and checked while the feature behind them is not built; with
 # the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
-WITHOUT_EFFECT_YET: Mapping[str, int | None] = {
-    "domains": None,
-}
+WITHOUT_EFFECT_YET: Mapping[str, int | None] = {}
 
 
 class Entry(NamedTuple):

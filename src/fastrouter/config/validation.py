@@ -415,8 +415,12 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
 
 
 def _check_domains(config: Config, fail: Fail) -> None:
+    seen: set[str] = set()
     for index, domain in enumerate(config.domains):
         place = f"domains[{index}]"
+        if domain.name.lower() in seen:
+            fail(f"Duplicate mTLS domain: {domain.name}", f"{place}.name")
+        seen.add(domain.name.lower())
         if not _HOST_OR_WILDCARD.fullmatch(domain.name):
             fail(f"Invalid mTLS domain: {domain.name}. Must be app.domain.com or *.domain.com", f"{place}.name")
         if not _has_certificate(domain.ca_certs):

@@ -32,7 +32,11 @@ def certificate_sources(options: RouterOptions, front_tls: ServerTLS | None) -> 
 def _of_clients(front_tls: ServerTLS | None) -> list[tuple[str, str]]:
     if front_tls is None:
         return []
-    return [*_of_identities("tls_pem", front_tls), ("client_ca_certs", front_tls.client_ca_certs)]
+    return [
+        *_of_identities("tls_pem", front_tls),
+        ("client_ca_certs", front_tls.client_ca_certs),
+        *((f"domains[{index}].ca_certs", domain.ca_certs) for index, domain in enumerate(front_tls.domains)),
+    ]
 
 
 def _of_identities(use: str, tls: ServerTLS) -> list[tuple[str, str]]:

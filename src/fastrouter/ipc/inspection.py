@@ -53,12 +53,17 @@ class EndTail(msgspec.Struct, frozen=True, array_like=True, tag="end-tail"):
 
 
 class Explain(msgspec.Struct, frozen=True, array_like=True, tag="explain"):
-    """What would become of a request of a new client for `url`; a header Host is in place of the URL's host."""
+    """What would become of a request of a new client for `url`; a header Host is in place of the URL's host.
+
+    Where the host needs a certificate, the client has one that names `caller`: `app:`, `space:` and `organization:`
+    with a GUID, and SPIFFE ids.
+    """
 
     number: int
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
+    caller: tuple[str, ...] = ()
 
 
 Question = ActiveRequests | Tail | EndTail | Explain
@@ -119,6 +124,19 @@ Verdict = Literal[
 ]
 
 
+# What a policy says of a caller.
+PolicyVerdict = Literal[
+    "",
+    "admits",
+    "no_caller",
+    "other_organization",
+    "other_space",
+    "unknown_scope",
+    "no_sources",
+    "other_sources",
+]
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """An endpoint of the route, and why it is chosen or passed over.
 
@@ -126,7 +144,8 @@ class Candidate(msgspec.Struct, frozen=True):
     zone than the router where there are some of its own, marked as `failed` for the reason `failure`, which is one of
     `_core.FAILURES`, not the instance that a header names, or that the session is of; it has more requests in flight
     than others (`busier`), comes later in the round (`not_its_turn`), is not the one that the hash names
-    (`other_hash`), or was `not_asked` about. Times are seconds.
+    (`other_hash`), or was `not_asked` about. Times are seconds. `policy` is whether it would serve the caller, empty if
+    it serves whoever it is.
     """
 
     address: str
@@ -139,6 +158,7 @@ class Candidate(msgspec.Struct, frozen=True):
     failed_ago: float | None
     failure: str
     verdict: Verdict
+    policy: PolicyVerdict = ""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -151,6 +171,10 @@ class Explanation(msgspec.Struct, frozen=True):
     X-CF-App-Instance or X-CF-Process-Instance names. `sticky` is the instance that the session wants, and may be gone.
     `candidates` are the first 256 of `endpoints`. All endpoints that could serve are marked if `forgets_marks`: so
     marks do not count.
+
+    `mutual_tls_domain` is the domain that the client is held to. The `policy_scope` and the first 256 of
+    `policy_sources` are those of the route's first endpoint that has a policy; `refusal` is why policies let the caller
+    reach nobody, or `misdirected`: its connection was held to other rules than the host wants.
     """
 
     status: int
@@ -174,6 +198,10 @@ class Explanation(msgspec.Struct, frozen=True):
     endpoints: int
     candidates: list[Candidate]
     chosen: list[str]
+    mutual_tls_domain: str = ""
+    policy_scope: str = ""
+    policy_sources: list[str] = []
+    refusal: PolicyVerdict | Literal["misdirected"] = ""
 
     @property
     def is_chance(self) -> bool:
@@ -319,9 +347,11 @@ class InspectionClient:
         assert isinstance(answer, ActiveFound)
         return answer.requests, answer.total
 
-    async def explain(self, method: str, url: str, headers: Iterable[tuple[str, str]] = ()) -> Explanation:
-        """Return what would become of a request. Raises InspectionError."""
-        answer = await self._ask(Explain(next(self._numbers), method, url, tuple(headers)))
+    async def explain(
+        self, method: str, url: str, headers: Iterable[tuple[str, str]] = (), caller: Iterable[str] = ()
+    ) -> Explanation:
+        """Return what would become of a request of this caller. Raises InspectionError."""
+        answer = await self._ask(Explain(next(self._numbers), method, url, tuple(headers), tuple(caller)))
         assert isinstance(answer, Explained)
         return answer.explanation
 

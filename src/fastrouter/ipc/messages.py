@@ -47,13 +47,26 @@ class ClientRule(msgspec.Struct, frozen=True, array_like=True):
     subjects: tuple[str, ...]
 
 
+class DomainTLS(msgspec.Struct, frozen=True, array_like=True):
+    """A domain whose clients show a certificate of its own CAs, `ca_certs` (PEM), and what its apps are told of it.
+
+    `name` is a host, or `*.` and what is behind the one label that it stands for.
+    """
+
+    name: str
+    ca_certs: str
+    forwarded_client_cert: str = "sanitize_set"
+    xfcc_format: str = "raw"
+
+
 class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
     """What `server_tls` makes the TLS of a listener of.
 
     Versions are `TLSv1.0` to `TLSv1.3`; `ciphers` are OpenSSL's names up to TLS 1.2, None for its own choice. Clients
     are verified with `client_ca_certs` (PEM), and the system's roots if these are trusted. `protocols` are those of
     ALPN: a client that offers only others is refused; without any, ALPN is not negotiated. Sessions are resumed by all
-    processes with the same `ticket_secret`; without one, by the same process only.
+    processes with the same `ticket_secret`; without one, by the same process only. Clients that ask for one of
+    `domains` are held to its rules in place of these (`tls.server.domain_tls`); `domain` is its name then.
     """
 
     identities: tuple[Identity, ...]
@@ -66,6 +79,8 @@ class ServerTLS(msgspec.Struct, frozen=True, array_like=True):
     client_rules: tuple[ClientRule, ...] = ()
     protocols: tuple[str, ...] = ()
     ticket_secret: bytes = b""
+    domains: tuple[DomainTLS, ...] = ()
+    domain: str = ""
 
 
 class ProxyProtocol(msgspec.Struct, frozen=True, array_like=True):

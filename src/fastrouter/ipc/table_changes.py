@@ -21,6 +21,15 @@ _ARRAY_SIZE = 5
 _ARRAY_MARK = 0xDD
 
 
+class PolicyRule(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Which callers may reach an endpoint, of which organization and space it is itself (spec 9.8)."""
+
+    scope: str
+    sources: tuple[str, ...] = ()
+    organization: str = ""
+    space: str = ""
+
+
 class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     """From now on `number` is this endpoint; the rows are those of its labels in histograms (label_rows).
 
@@ -43,6 +52,7 @@ class Introduce(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=0):
     source_row: int = 0
     is_draining: bool = False
     envelope_tags: bytes = b""
+    policy: PolicyRule | None = None
 
 
 class Put(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -1,13 +1,14 @@
 """Endpoints as registered: what identifies one, and the attributes that many share, which are kept once."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
-from fastrouter.ipc.table_changes import HashRule, Introduce
+from fastrouter.ipc.table_changes import HashRule, Introduce, PolicyRule
 from fastrouter.registry.packed_text import pack_texts, unpack_texts
 from fastrouter.registry.registration import Registration
+from fastrouter.registry.route_policies import PolicyFactory
 
 # The texts of an endpoint that come before its tag values, in this order.
 APP, INSTANCE_ID, INSTANCE_INDEX, SAN, FIXED_TEXTS = range(5)
@@ -46,7 +47,7 @@ NO_TAG = ModificationTag()
 class Traits(msgspec.Struct, frozen=True, gc=False):
     """What many endpoints have in common, so that equal ones are kept once. `stale_threshold` is seconds.
 
-    `hashing` is None unless the algorithm is `hash` and the router knows it.
+    `hashing` is None unless the algorithm is `hash` and the router knows it; `policy` is None where anybody may call.
     """
 
     tls: bool
@@ -57,6 +58,7 @@ class Traits(msgspec.Struct, frozen=True, gc=False):
     hashing: HashRule | None
     stale_threshold: float
     modification_tag: ModificationTag
+    policy: PolicyRule | None = None
 
 
 class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
@@ -132,6 +134,7 @@ class RegisteredEndpoint(msgspec.Struct, gc=False, eq=False):
             source_row,
             is_draining,
             envelope_tags,
+            self.traits.policy,
         )
 
     def log_fields(self, uri: str, texts: Sequence[str]) -> dict[str, object]:
@@ -167,13 +170,20 @@ class EndpointFactory:
     """Makes the endpoints that registrations describe. `stale_threshold` is seconds, the most that an app may have.
 
     An endpoint that asks for no algorithm has the `default_algorithm`, which may be empty. `knows_hash` lets
-    registrations ask for `hash`.
+    registrations ask for `hash`; `on_malformed_policy` is told of sources of policies that nobody can be of.
     """
 
     def __init__(
-        self, stale_threshold: float, *, is_http2_enabled: bool, default_algorithm: str = "", knows_hash: bool = False
+        self,
+        stale_threshold: float,
+        *,
+        is_http2_enabled: bool,
+        default_algorithm: str = "",
+        knows_hash: bool = False,
+        on_malformed_policy: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._stale_threshold = stale_threshold
+        self._policies = PolicyFactory(on_malformed_policy)
         self._is_http2_enabled = is_http2_enabled
         self._default_algorithm = default_algorithm
         self._knows_hash = knows_hash
@@ -227,6 +237,7 @@ class EndpointFactory:
                     hashing,
                     threshold,
                     modification_tag,
+                    self._policies.new(options, tags),
                 )
             ),
         )

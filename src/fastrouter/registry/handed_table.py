@@ -59,6 +59,8 @@ class HandedEndpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     tag_guid: str
     tag_index: int
     failed_ago: float | None = None
+    policy_scope: str = ""
+    policy_sources: str = ""
 
 
 class HandedMember(msgspec.Struct, frozen=True, gc=False, array_like=True):

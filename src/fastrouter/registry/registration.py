@@ -14,11 +14,17 @@ class MessageError(ValueError):
 
 
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Per-route options. `hash_header` and `hash_balance` belong to the algorithm `hash` (spec 9.1)."""
+    """Per-route options. `hash_header` and `hash_balance` belong to the algorithm `hash` (spec 9.1).
+
+    Who may call the route is of `route_policy_scope` (`any`, `org`, `space`; empty: whoever it is), and of one of
+    `route_policy_sources`, which are divided by commas (spec 9.8).
+    """
 
     loadbalancing: str = ""
     hash_header: str = ""
     hash_balance: float = 0.0
+    route_policy_scope: str = ""
+    route_policy_sources: str = ""
 
 
 NO_OPTIONS = Options()
@@ -76,6 +82,7 @@ MAX_ODD_REGISTRATION = 256 * 1024
 # Characters of a text that stands once in a message but is repeated for each of its URIs in logs and `/routes`.
 _MAX_PLAIN_TEXT = 8 * 1024
 _MAX_TAGS_TEXT = 64 * 1024
+_MAX_SOURCES_TEXT = 64 * 1024
 _NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CONTROL_BYTES = bytes([*range(0x20), 0x7F])
@@ -118,8 +125,10 @@ def refuse_unfit_text(registration: Registration) -> None:
         raise MessageError("Unable to validate message. uris must not have control characters")
     tags = registration.tags or {}
     _refuse_long("tags", sum(map(len, tags)) + sum(map(len, tags.values())), _MAX_TAGS_TEXT)
-    for option in (registration.options.loadbalancing, registration.options.hash_header):
+    options = registration.options
+    for option in (options.loadbalancing, options.hash_header, options.route_policy_scope):
         _refuse_long("options", len(option), _MAX_HEADER_TEXT)
+    _refuse_long("route_policy_sources", len(options.route_policy_sources), _MAX_SOURCES_TEXT)
     for name in _HEADER_TAGS:
         if _NOT_PRINTABLE_ASCII.search(tags.get(name, "")):
             raise MessageError(f"Unable to validate message. the tag {name} must be printable ASCII")

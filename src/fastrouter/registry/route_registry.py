@@ -93,6 +93,7 @@ class RouteRegistry:
             is_http2_enabled=is_http2_enabled,
             default_algorithm=balancing_algorithm if is_current else "",
             knows_hash=is_current,
+            on_malformed_policy=lambda source: self._logger.error("malformed-route-policy", policy=source),
         )
         self.rows = HistogramRows(logger, is_observing_apps=is_observing_apps, is_observing_routes=is_observing_routes)
         self.report = RegistrationReport(

@@ -29,6 +29,8 @@ class _Shown(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     load_balancing_algorithm: str = ""
     hash_header: str = ""
     hash_balance: float | None = None
+    route_policy_scope: str = ""
+    route_policies: tuple[str, ...] = ()
 
 
 # As Go escapes JSON for HTML; the last two are U+2028 and U+2029.
@@ -52,7 +54,7 @@ def _escape(text: bytes) -> bytes:
 def _show(endpoint: RegisteredEndpoint) -> _Shown:
     texts = endpoint.texts()
     traits = endpoint.traits
-    hashing = traits.hashing
+    hashing, policy = traits.hashing, traits.policy
     return _Shown(
         address=endpoint.address,
         availability_zone=endpoint.availability_zone,
@@ -67,6 +69,8 @@ def _show(endpoint: RegisteredEndpoint) -> _Shown:
         load_balancing_algorithm=traits.algorithm,
         hash_header=hashing.name if hashing is not None and hashing.source == "header" else "",
         hash_balance=_plain_number(hashing.balance) if hashing is not None else None,
+        route_policy_scope=policy.scope if policy is not None else "",
+        route_policies=policy.sources if policy is not None else (),
     )
 
 

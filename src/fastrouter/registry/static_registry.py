@@ -13,8 +13,9 @@ from fastrouter.registry.endpoint import RegisteredEndpoint, Traits
 from fastrouter.registry.handed_table import HandedEndpoint, HandedMember, HandedRoute
 from fastrouter.registry.registration import Options, Registration
 from fastrouter.registry.route import Member, Route
+from fastrouter.registry.route_policies import ORGANIZATION_TAG, SPACE_TAG
 from fastrouter.registry.route_registry import RouteRegistry
-from fastrouter.registry.static_routes import StaticBalancing, StaticEndpoint, StaticRoute
+from fastrouter.registry.static_routes import StaticBalancing, StaticEndpoint, StaticOwnership, StaticRoute
 from fastrouter.registry.succession import handed_endpoint
 
 # Seconds after which a static endpoint is stale, which is never.
@@ -33,9 +34,9 @@ class _Static(msgspec.Struct, frozen=True, gc=False):
     endpoint: RegisteredEndpoint
 
 
-def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, Traits]:
+def _identity(endpoint: RegisteredEndpoint) -> tuple[str, bytes, tuple[str, ...] | None, Traits]:
     """Return the attributes in which static endpoints can differ."""
-    return endpoint.address, endpoint.identity, endpoint.traits
+    return endpoint.address, endpoint.identity, endpoint.tag_names, endpoint.traits
 
 
 class StaticRouteRegistry(RouteRegistry):
@@ -67,15 +68,16 @@ class StaticRouteRegistry(RouteRegistry):
                 known[_identity(static.endpoint)] = static.endpoint
                 await pace.keep()
             wanted: dict[_Place, _Static] = {}
-            made: dict[tuple[str, StaticBalancing, StaticEndpoint], RegisteredEndpoint] = {}
+            made: dict[tuple[StaticOwnership, StaticBalancing, StaticEndpoint], RegisteredEndpoint] = {}
             for route in routes:
+                ownership, balancing = route.ownership, route.balancing
                 for given in route.endpoints:
-                    endpoint = made.get((route.app_id, route.balancing, given))
+                    endpoint = made.get((ownership, balancing, given))
                     if endpoint is None:
-                        endpoint = self._new_static_endpoint(route.app_id, route.balancing, given)
+                        endpoint = self._new_static_endpoint(ownership, balancing, given)
                         # An unchanged endpoint stays the same object, so that workers keep its connections.
                         endpoint = known.get(_identity(endpoint), endpoint)
-                        made[route.app_id, route.balancing, given] = endpoint
+                        made[ownership, balancing, given] = endpoint
                     wanted[_Place(route_key(route.route), endpoint.address)] = _Static(route.route, endpoint)
                     await pace.keep()
             changed = 0
@@ -155,8 +157,9 @@ class StaticRouteRegistry(RouteRegistry):
         return endpoint.traits.stale_threshold == NEVER or super()._is_ours(endpoint)
 
     def _new_static_endpoint(
-        self, app_id: str, balancing: StaticBalancing, given: StaticEndpoint
+        self, ownership: StaticOwnership, balancing: StaticBalancing, given: StaticEndpoint
     ) -> RegisteredEndpoint:
+        owners = {ORGANIZATION_TAG: ownership.organization_id, SPACE_TAG: ownership.space_id}
         host, _, _ = str(parse_backend_address(given.address)).rpartition(":")
         port = parse_backend_address(given.address).port
         endpoint = self.new_endpoint(
@@ -165,12 +168,17 @@ class StaticRouteRegistry(RouteRegistry):
                 port=0 if given.tls else port,
                 tls_port=port if given.tls else 0,
                 server_cert_domain_san=given.server_cert_domain_san,
-                app=app_id,
+                app=ownership.app_id,
+                tags={tag: guid for tag, guid in owners.items() if guid} or None,
                 private_instance_id=given.instance_id,
                 private_instance_index=given.index,
                 protocol=given.protocol,
                 # By name, so that a route goes back to the router's own when the file no longer has another.
-                options=Options(balancing.algorithm or self.balancing.algorithm),
+                options=Options(
+                    balancing.algorithm or self.balancing.algorithm,
+                    route_policy_scope=ownership.policy_scope,
+                    route_policy_sources=",".join(ownership.policy_sources),
+                ),
             ),
             hashing=balancing.hashing,
         )

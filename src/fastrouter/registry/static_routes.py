@@ -5,9 +5,13 @@ A routes file is YAML:
     routes:
       - route: app.example.com/api      # HOST[/PATH]
         app_id: 5e1c…                   # optional, for X-Cf-Applicationid and the access log
-      loadbalancing: hash             # optional: round-robin, least-connection or hash; for hash one of
-      hash_header: X-Tenant           # hash_header, hash_cookie (a name) and hash_by (path or client-address),
-      hash_balance: 1.25              # and optionally how much more than the average an endpoint may have
+        organization_id: 77aa…          # optional: where the app is, for the scope of policies
+        space_id: 91bc…
+        route_policy_scope: org         # optional: any, org or space: only such callers may call, and of them
+        route_policy_sources: [cf:any]  # cf:any, cf:app:GUID, cf:space:GUID, cf:org:GUID, or a SPIFFE id
+        loadbalancing: hash             # optional: round-robin, least-connection or hash; for hash one of
+        hash_header: X-Tenant           # hash_header, hash_cookie (a name) and hash_by (path or client-address),
+        hash_balance: 1.25              # and optionally how much more than the average an endpoint may have
         endpoints:
           - address: 10.0.1.2:61001     # HOST:PORT
             instance_id: 0f3a…          # optional
@@ -28,6 +32,7 @@ from fastrouter._core import Endpoint
 from fastrouter.ipc.table_changes import HashRule
 from fastrouter.net.address import parse_backend_address
 from fastrouter.registry.endpoint import HASH
+from fastrouter.registry.route_policies import is_source
 
 # RFC 9110 section 5.6.2: what the names of headers and cookies are.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -58,6 +63,16 @@ class StaticBalancing(NamedTuple):
     hashing: HashRule | None
 
 
+class StaticOwnership(NamedTuple):
+    """Whose the endpoints of a route are, and who may call them: the scope, empty for anybody, and the sources."""
+
+    app_id: str
+    organization_id: str
+    space_id: str
+    policy_scope: str
+    policy_sources: tuple[str, ...]
+
+
 class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A route (`HOST[/PATH]`, where HOST may be `*.DOMAIN`) and the backends that serve it."""
 
@@ -69,6 +84,10 @@ class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     hash_cookie: str = ""
     hash_by: Literal["", "path", "client-address"] = ""
     hash_balance: float = 0.0
+    organization_id: str = ""
+    space_id: str = ""
+    route_policy_scope: Literal["", "any", "org", "space"] = ""
+    route_policy_sources: tuple[str, ...] = ()
 
     @property
     def balancing(self) -> StaticBalancing:
@@ -80,8 +99,16 @@ class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
         source, name = ("header", self.hash_header) if self.hash_header else ("cookie", self.hash_cookie)
         return StaticBalancing(HASH, HashRule(source, name, self.hash_balance))
 
+    @property
+    def ownership(self) -> StaticOwnership:
+        """Whose its endpoints are, and who may call them."""
+        return StaticOwnership(
+            self.app_id, self.organization_id, self.space_id, self.route_policy_scope, self.route_policy_sources
+        )
+
     def __post_init__(self) -> None:
         self._check_balancing()
+        self._check_policy()
         if "://" in self.route:
             raise ValueError(f"{self.route!r} has a scheme: expected HOST[/PATH]")
         if "?" in self.route:
@@ -97,6 +124,18 @@ class StaticRoute(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
             host, port = parse_backend_address(endpoint.address)
             # The data plane refuses an id that is no header value.
             Endpoint(host, port, app_id=self.app_id, instance_id=endpoint.instance_id, instance_index=endpoint.index)
+
+    def _check_policy(self) -> None:
+        scope, sources = self.route_policy_scope, self.route_policy_sources
+        if sources and not scope:
+            raise ValueError(f"{self.route!r} has route_policy_sources, but no route_policy_scope")
+        if wrong := [source for source in sources if not is_source(source)]:
+            raise ValueError(
+                f"{wrong[0]!r} is no source: expected cf:any, cf:app:GUID, cf:space:GUID, cf:org:GUID, or a SPIFFE id"
+            )
+        for needed, tag in (("org", "organization_id"), ("space", "space_id")):
+            if scope == needed and not getattr(self, tag):
+                raise ValueError(f"{self.route!r} has the route_policy_scope {scope}, which needs its {tag}")
 
     def _check_balancing(self) -> None:
         sources = [source for source in (self.hash_header, self.hash_cookie, self.hash_by) if source]

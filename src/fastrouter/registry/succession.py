@@ -37,6 +37,8 @@ def handed_endpoint(number: int, endpoint: RegisteredEndpoint, failed_ago: float
         tag_guid=traits.modification_tag.guid,
         tag_index=traits.modification_tag.index,
         failed_ago=failed_ago,
+        policy_scope=traits.policy.scope if traits.policy is not None else "",
+        policy_sources=",".join(traits.policy.sources) if traits.policy is not None else "",
     )
 
 
@@ -94,7 +96,9 @@ def registration_of(handed: HandedEndpoint) -> Registration:
         endpoint_updated_at_ns=handed.updated_at_ns,
         protocol=handed.protocol,
         availability_zone=handed.availability_zone,
-        options=Options(handed.algorithm, handed.hash_header, handed.hash_balance),
+        options=Options(
+            handed.algorithm, handed.hash_header, handed.hash_balance, handed.policy_scope, handed.policy_sources
+        ),
     )
     refuse_unfit_text(registration)
     return registration

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from fastrouter.ipc.messages import ServerTLS
+from fastrouter.ipc.messages import DomainTLS, ServerTLS
 from fastrouter.logs.error_text import error_text
 from fastrouter.tls.libssl import LibsslError
 from fastrouter.tls.pem_files import load_identity, trust
@@ -82,6 +82,18 @@ def server_context(tls: ServerTLS) -> ssl.SSLContext:
     return default
 
 
+def domain_tls(tls: ServerTLS, domain: DomainTLS) -> ServerTLS:
+    """Return the rules for clients that ask a listener with `tls` for `domain`: they show a certificate of its CAs."""
+    return msgspec.structs.replace(
+        tls,
+        client_certificates="require",
+        client_ca_certs=domain.ca_certs,
+        trusts_system_roots=False,
+        domains=(),
+        domain=domain.name.lower(),
+    )
+
+
 def client_check(tls: ServerTLS, on_refused: Callable[[str], object]) -> ClientCheck | None:
     """Return the check of clients whose certificate is valid; None if all of these are allowed.
 
@@ -97,7 +109,8 @@ def client_check(tls: ServerTLS, on_refused: Callable[[str], object]) -> ClientC
 def try_server_tls(tls: ServerTLS) -> None:
     """Check that a listener can use `tls`. Raises ServerTLSError."""
     try:
-        server_context(tls)
+        for one in (tls, *(domain_tls(tls, domain) for domain in tls.domains)):
+            server_context(one)
     except (ssl.SSLError, ValueError) as error:
         raise ServerTLSError(error_text(error)) from error
 
@@ -107,9 +120,9 @@ def _share_sessions(context: ssl.SSLContext, tls: ServerTLS) -> None:
 
     OpenSSL takes the keys from the context that a connection begins with, even if SNI chooses another. A resumed client
     sends no certificate and negotiates no cipher. So everything that a full handshake checks is part of the keys: a
-    listener with other rules cannot resume the session.
+    listener with other rules cannot resume the session, nor can another of its domains.
     """
-    rules = msgspec.msgpack.encode(msgspec.structs.replace(tls, identities=(), ticket_secret=b""))
+    rules = msgspec.msgpack.encode(msgspec.structs.replace(tls, identities=(), ticket_secret=b"", domains=()))
     # If the keys cannot be set, the control process has logged it.
     with suppress(LibsslError):
         set_ticket_keys(context, tls.ticket_secret, rules)

@@ -153,7 +153,7 @@ class Inspection:
             self._take_turn()
 
     def _explained(self, question: Explain) -> Answer:
-        told = _core.explain(self._data_plane, question.method, question.url, question.headers)
+        told = _core.explain(self._data_plane, question.method, question.url, question.headers, caller=question.caller)
         return Explained(question.number, msgspec.convert(told, Explanation))
 
     def _found(self, question: ActiveRequests) -> Answer | None:

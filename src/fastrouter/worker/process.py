@@ -54,6 +54,7 @@ from fastrouter.net.resolver import Resolver
 from fastrouter.process.child import run_child, tune_garbage_collector
 from fastrouter.tls.backends import backend_context
 from fastrouter.tls.server import client_check, server_context
+from fastrouter.worker.domains import Domains, new_domains
 from fastrouter.worker.inspection import Inspection
 from fastrouter.worker.route_services import new_route_services
 from fastrouter.worker.table_applier import TableApplier
@@ -78,6 +79,7 @@ class Worker:
         self._metron: Metron | None = None
         self._data_plane: DataPlane | None = None
         self._listener_protocols: dict[str, ListenerProtocol] = {}
+        self._domains: Domains = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._inspection: Inspection | None = None
         self._is_draining = False
@@ -141,7 +143,7 @@ class Worker:
                 self._listening = self._loop.create_task(self._listen(named))
                 self._listening.add_done_callback(self._on_listening)
             case ReplaceTLS(front_tls):
-                self._secure(self._listener_protocols[CLIENTS_TLS], front_tls)
+                self._secure_clients(front_tls)
             case ReplaceAccessLog():
                 self._replace_access_log(self._channel.take_descriptor())
             case Inspect():
@@ -203,13 +205,26 @@ class Worker:
                 data_plane, reads_proxy_headers=proxy is not None, is_trusted_proxy=is_trusted
             )
         self._listener_protocols[INTERNAL] = ListenerProtocol(data_plane)
-        for name, tls in ((CLIENTS_TLS, begin.front_tls), (INTERNAL, begin.internal_tls)):
-            if tls is not None:
-                self._secure(self._listener_protocols[name], tls)
+        if begin.front_tls is not None:
+            self._secure_clients(begin.front_tls)
+        if begin.internal_tls is not None:
+            self._secure(self._listener_protocols[INTERNAL], begin.internal_tls)
 
     def _secure(self, listener: ListenerProtocol, tls: ServerTLS) -> None:
         protocols = tuple(protocol.encode() for protocol in tls.protocols)
-        listener.secure(server_context(tls), protocols=protocols, is_allowed=client_check(tls, self._on_client_refused))
+        listener.secure(
+            server_context(tls),
+            protocols=protocols,
+            is_allowed=client_check(tls, self._on_client_refused),
+            knows_domains=bool(tls.domains),
+        )
+
+    def _secure_clients(self, tls: ServerTLS) -> None:
+        """Hold clients of the HTTPS listener to these rules, and those of its domains to theirs."""
+        assert self._data_plane is not None, "Begin comes first"
+        self._domains = new_domains(tls, self._on_client_refused, self._domains)
+        self._data_plane.set_domains(self._domains.values())
+        self._secure(self._listener_protocols[CLIENTS_TLS], tls)
 
     def _on_client_refused(self, subject: str) -> None:
         self._logger.child("router").warn("invalid-subject", subject=subject)

@@ -1,8 +1,9 @@
 """The worker's end of table changes: applies them to its RouteTable."""
 
 from collections.abc import Callable, Iterable
+from weakref import WeakValueDictionary
 
-from fastrouter._core import Endpoint, RouteTable, Stats
+from fastrouter._core import Endpoint, RoutePolicy, RouteTable, Stats
 from fastrouter.ipc.table_changes import (
     BatchDecoder,
     Change,
@@ -10,6 +11,7 @@ from fastrouter.ipc.table_changes import (
     Forget,
     HashRule,
     Introduce,
+    PolicyRule,
     Put,
     Remove,
     SetDraining,
@@ -40,6 +42,8 @@ class TableApplier:
         self._decoder = BatchDecoder()
         # By number. Numbers are used again, so a list stays dense, and costs a tenth of a dict.
         self._endpoints: list[Endpoint | None] = []
+        # By what they are made of, as long as endpoints have them: those of an app share one.
+        self._policies: WeakValueDictionary[PolicyRule, RoutePolicy] = WeakValueDictionary()
 
     def feed(self, data: bytes) -> None:
         """Apply the changes of the frames that `data` completes. Raises ValueError if it is no stream of batches."""
@@ -100,11 +104,19 @@ class TableApplier:
             process_id=change.process_id,
             component=change.component,
             envelope_tags=change.envelope_tags,
+            policy=self._policy(change.policy) if change.policy is not None else None,
         )
         endpoint.set_draining(change.is_draining)
         if self.stats is not None:
             self._share(endpoint, change, self.stats)
         endpoints[change.number] = endpoint
+
+    def _policy(self, rule: PolicyRule) -> RoutePolicy:
+        policy = self._policies.get(rule)
+        if policy is None:
+            policy = RoutePolicy(rule.scope, rule.sources, organization=rule.organization, space=rule.space)
+            self._policies[rule] = policy
+        return policy
 
     def _share(self, endpoint: Endpoint, change: Introduce, stats: Stats) -> None:
         if change.number < stats.slots:

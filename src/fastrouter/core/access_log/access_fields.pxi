@@ -63,6 +63,8 @@ cdef int put_extra_field(bint is_json, int field, Exchange exchange) except -1:
     put_bytes(<bytes>PyTuple_GET_ITEM(_extra_keys if is_json else _extra_labels, field))
     if field == FIELD_FAILED_ATTEMPTS:
         put_decimal(trip.failed_attempts)
+    elif field >= FIELD_CALLER_APP:
+        put_field_bytes(is_json, identity_field(field, exchange))
     elif field != FIELD_LOCAL_ADDRESS:
         put_duration(is_json, attempt_time(field, exchange))
     elif not trip.has_response or trip.local_address is None:
@@ -93,6 +95,20 @@ cdef int64_t attempt_time(int field, Exchange exchange) noexcept:
         return trip.secured_ns - trip.dialled_ns if trip.secured_ns else 0
     # The lookup of a name is part of the dial.
     return 0
+
+
+cdef bytes identity_field(int field, Exchange exchange):
+    """Who has asked, and what has admitted or refused it (spec 9.8); None where there is nothing to say."""
+    cdef Caller caller = exchange.request.caller
+    if field == FIELD_SERVER_NAME:
+        return exchange.client.identity.server_name
+    if field == FIELD_ROUTE_POLICY:
+        return None if exchange.round_trip.policy is None else exchange.round_trip.policy.encode("utf-8", "replace")
+    if caller is None:
+        return None
+    if field == FIELD_CALLER_APP:
+        return caller.app
+    return caller.organization if field == FIELD_CALLER_ORGANIZATION else caller.space
 
 
 # --- headers of the request -------------------------------------------------------------------------------------------------

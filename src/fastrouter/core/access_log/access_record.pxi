@@ -4,6 +4,7 @@
 # Optional fields of a line, by FIELD_* (spec 6.2).
 cdef tuple EXTRA_FIELDS = (
     "failed_attempts", "failed_attempts_time", "dns_time", "dial_time", "tls_time", "backend_time", "local_address",
+    "caller_cf_app", "caller_cf_org", "caller_cf_space", "route_policy", "tls_sni",
 )
 cdef tuple _extra_labels = tuple([f" {name}:".encode() for name in EXTRA_FIELDS])
 cdef tuple _extra_keys = tuple([f',"{name}":'.encode() for name in EXTRA_FIELDS])

@@ -17,6 +17,11 @@ cdef enum:
     FIELD_TLS_TIME
     FIELD_BACKEND_TIME
     FIELD_LOCAL_ADDRESS
+    FIELD_CALLER_APP            # from here on, of identity
+    FIELD_CALLER_ORGANIZATION
+    FIELD_CALLER_SPACE
+    FIELD_ROUTE_POLICY
+    FIELD_SERVER_NAME
 
 cdef class AccessLog:
     cdef object sink                            # callable(bytes)

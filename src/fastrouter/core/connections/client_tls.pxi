@@ -45,19 +45,23 @@ cdef class ClientTLSTransport(TLSTransport):
             data = self.client_hello + data
         if <unsigned char>PyBytes_AS_STRING(data)[0] != TLS_RECORD_HANDSHAKE:
             return self._refuse_plain_http(data) if c"A" <= PyBytes_AS_STRING(data)[0] <= c"Z" else self._refuse(b"")
-        if listener.protocols:
+        if listener.protocols or listener.knows_domains:
             hello = gather_client_hello(data)
             if hello is None:
                 if PyBytes_GET_SIZE(data) > CLIENT_HELLO_MAX:
                     return self._refuse(b"")
                 self.client_hello = data
                 return 0
-            if offers_only_foreign_protocols(hello, listener.protocols):
+            if listener.protocols and offers_only_foreign_protocols(hello, listener.protocols):
                 return self._refuse(NO_APPLICATION_PROTOCOL)
         self.client_hello = None
-        self.is_allowed = listener.is_allowed
         self.takes_http2 = b"h2" in listener.protocols
-        self.begin_handshake(listener.context, True, None)
+        if listener.knows_domains:
+            self.server_name = server_name_of(hello)
+            if self.server_name is not None:
+                self.domain = domain_of(self.plane, PyBytes_AS_STRING(self.server_name), PyBytes_GET_SIZE(self.server_name))
+        self.is_allowed = listener.is_allowed if self.domain is None else self.domain.is_allowed
+        self.begin_handshake(listener.context if self.domain is None else self.domain.context, True, None)
         return self.on_data(data)
 
     cdef int on_handshake(self) except -1:
@@ -65,8 +69,11 @@ cdef class ClientTLSTransport(TLSTransport):
         if self.is_allowed is not None and not self.is_allowed(self.tls):
             # This is before the last flight of the handshake leaves, which may have a session ticket.
             return self._refuse(b"")
-        self._leave()
         client.identity.set_secured(self.tls.getpeercert(True))
+        if self.domain is not None and client.identity.certificate is None:
+            return self._refuse(b"")
+        self._leave()
+        client.identity.set_domain(self.domain, self.server_name)
         if self.takes_http2 and self.tls.selected_alpn_protocol() == "h2":
             if has_forbidden_suite(self.tls):
                 count_refusal(self.plane, REFUSAL_TLS_HANDSHAKE)

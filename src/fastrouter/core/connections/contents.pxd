@@ -149,6 +149,7 @@ cdef class ListenerProtocol:
     cdef object context                         # ssl.SSLContext, or None: no TLS
     cdef tuple protocols                        # of ALPN, as bytes; empty: whatever the client offers
     cdef object is_allowed                      # callable(ssl.SSLObject) -> bool, or None: whoever OpenSSL accepts
+    cdef bint knows_domains                     # TLS of clients that ask for an MutualTLSDomain is by its rules
     cdef bint reads_proxy_headers
     cdef object is_trusted_proxy                # callable(ip: str) -> bool, or None: everybody is
     cdef object open(self, ClientConnection client)
@@ -165,6 +166,8 @@ cdef class ClientTLSTransport(TLSTransport):
     cdef ListenerProtocol listener
     cdef object is_allowed                      # of the listener, when the handshake began
     cdef flag takes_http2                       # so did it, then
+    cdef MutualTLSDomain domain                 # that was asked for; None: none
+    cdef bytes server_name                      # by SNI, if the listener knows domains
     cdef bytes client_hello                     # a ClientHello that is not complete
     cdef int _refuse_plain_http(self, bytes data) except -1
     cdef int _refuse(self, bytes last_words) except -1

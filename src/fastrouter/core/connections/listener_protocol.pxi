@@ -6,8 +6,12 @@ cdef class ListenerProtocol:
         self.reads_proxy_headers = reads_proxy_headers
         self.is_trusted_proxy = is_trusted_proxy
 
-    def secure(self, context not None, *, tuple protocols=(), is_allowed=None):
-        """From now on connections begin with a TLS handshake after these rules; those that there are go on under theirs."""
+    def secure(self, context not None, *, tuple protocols=(), is_allowed=None, bint knows_domains=False):
+        """From now on connections begin with a TLS handshake after these rules; those that there are go on under theirs.
+
+        Who asks for an mTLS domain of the data plane shakes hands by its rules, if the listener `knows_domains`.
+        """
+        self.knows_domains = knows_domains
         self.context = context
         self.protocols = protocols
         self.is_allowed = is_allowed

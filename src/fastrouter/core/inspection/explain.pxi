@@ -34,10 +34,11 @@ cdef class ExplainingSide(ClientSide):
         return False
 
 
-def explain(DataPlane plane not None, str method not None, str url not None, headers=(), str client_ip="192.0.2.1"):
+def explain(DataPlane plane not None, str method not None, str url not None, headers=(), str client_ip="192.0.2.1", caller=()):
     """What `plane` would do with a request of a new client, as the fields of `ipc.inspection.Explanation` by their names.
 
-    What is checked before any handler (spec 4.0) is not. Raises ValueError for what is no request.
+    A client that asks an mTLS domain for https has shown a certificate that names `caller`. What is checked before any handler
+    (spec 4.0) is not. Raises ValueError for what is no request, and no name of a caller.
     """
     cdef Head head = Head()
     cdef bytes raw = head_of_url(method, url, headers)
@@ -56,18 +57,45 @@ def explain(DataPlane plane not None, str method not None, str url not None, hea
         raise ValueError("this is no HTTP")
     identity = ClientIdentity()
     (<ClientIdentity>identity).set_address(client_ip.encode("ascii"), 0)
-    if url[:8].lower() == "https://":
-        (<ClientIdentity>identity).set_secured(None)
     side = ExplainingSide(identity)
     side.written = []
     exchange = new_exchange(side, plane.as_twin())
     exchange.on_request(raw, head, FRAMING_NONE)
+    if url[:8].lower() == "https://":
+        secure_supposed(exchange, caller_named(caller))
     try:
         goes_on = pass_handlers(exchange, head)
     except Exception as error:
         respond_panic(exchange, error)
         goes_on = False
     return explanation_of(exchange, head, side, goes_on)
+
+
+cdef Caller caller_named(names):
+    """The caller of a certificate that says so: `app:`, `space:` and `organization:` with a GUID behind, and SPIFFE ids."""
+    cdef dict guids = {}
+    cdef list spiffe_ids = []
+    for name in names:
+        kind, _, guid = name.partition(":")
+        if kind == "spiffe":
+            spiffe_ids.append(name)
+        elif kind in ("app", "space", "organization") and guid:
+            guids[kind] = guid
+        else:
+            raise ValueError(f"{name!r} names no caller")
+    return Caller(**guids, spiffe_ids=spiffe_ids) if "app" in guids or spiffe_ids else None
+
+
+cdef int secure_supposed(Exchange exchange, Caller caller) except -1:
+    """Let the client have TLS, and a certificate where its host needs one."""
+    cdef ClientIdentity client = exchange.client.identity
+    cdef Request request = exchange.request
+    client.set_secured(None)
+    client.domain = domain_of(exchange.plane, PyBytes_AS_STRING(request.head) + request.host.start, request.host.length)
+    if client.domain is not None:
+        client.certificate = client.forwarded = b""
+        client.caller = caller
+    return 0
 
 
 cdef bytes head_of_url(str method, str url, headers):
@@ -97,6 +125,8 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
     cdef bint forgets_marks = False
     cdef bytes error
     cdef dict told
+    cdef RoutePolicy policy = policy_of(route)
+    cdef int refusal = POLICY_ADMITS
     visits = trip.service is not None
     if goes_on and not visits:
         if sticks(exchange):
@@ -104,6 +134,10 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         chosen = possible_choices(exchange, &forgets_marks)
         if not chosen:
             trip.respond_unserved(exchange)
+    if goes_on and policy is not None:
+        refusal = refusal_of_all(exchange, route.endpoints if visits else chosen)
+        if refusal != POLICY_ADMITS:
+            respond_forbidden(exchange, refusal)
     error = exchange.response.router_error
     key = "" if route is None else route_key(route.uri)
     told = {
@@ -123,13 +157,18 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
         "must_stick": bool(exchange.request.must_stick),
         "is_sticky_there": sticky is not None,
         "route_service": "" if route is None or not route.route_service_url else route.route_service_url,
-        "visits_route_service": visits,
+        "visits_route_service": visits and refusal == POLICY_ADMITS,
+        "mutual_tls_domain": "" if exchange.client.identity.domain is None else exchange.client.identity.domain.name,
+        "policy_scope": "" if policy is None else policy.scope,
+        "policy_sources": [] if policy is None else list(policy.sources[:SHOWN_CANDIDATES_MAX]),
+        "refusal": "misdirected" if exchange.response.status == 421 else "" if refusal == POLICY_ADMITS
+        else POLICY_VERDICTS[refusal],
         "max_conns": settings.max_conns,
         "prefers_zone": settings.zone if settings.prefers_local else "",
         "forgets_marks": bool(forgets_marks),
         "endpoints": 0 if route is None else PyList_GET_SIZE(route.endpoints),
         "candidates": [],
-        "chosen": [endpoint.address for endpoint in chosen[:SHOWN_CANDIDATES_MAX]],
+        "chosen": [endpoint.address for endpoint in chosen[:SHOWN_CANDIDATES_MAX]] if refusal == POLICY_ADMITS else [],
     }
     if route is not None:
         told["algorithm"] = route.algorithm or settings.balancing_algorithm
@@ -139,6 +178,26 @@ cdef dict explanation_of(Exchange exchange, Head head, ExplainingSide side, bint
             for endpoint in route.endpoints[:SHOWN_CANDIDATES_MAX]
         ]
     return told
+
+
+cdef RoutePolicy policy_of(EndpointPool route):
+    """The policy that an endpoint of a route has first, None without any."""
+    cdef Endpoint endpoint
+    if route is not None and route.is_guarded:
+        for endpoint in route.endpoints:
+            if endpoint.policy is not None:
+                return endpoint.policy
+    return None
+
+
+cdef int refusal_of_all(Exchange exchange, list endpoints) except -1:
+    """POLICY_*: why the caller may reach none of these, POLICY_ADMITS if it may reach any, or if there are none."""
+    cdef int verdict = POLICY_ADMITS
+    for endpoint in endpoints:
+        verdict = verdict_on(exchange.round_trip.route, endpoint, exchange.request.caller)
+        if verdict == POLICY_ADMITS:
+            break
+    return verdict
 
 
 cdef str body_of(list written):
@@ -185,4 +244,8 @@ cdef dict candidate_of(Exchange exchange, Endpoint endpoint, list chosen, Endpoi
         "failed_ago": (monotonic_ns() - mark) / 1e9 if mark and is_marked(endpoint, settings) else None,
         "failure": name_of_mark(mark) if is_marked(endpoint, settings) else "",
         "verdict": verdict,
+        "policy": (
+            POLICY_VERDICTS[verdict_on(exchange.round_trip.route, endpoint, exchange.request.caller)]
+            if exchange.round_trip.route.is_guarded else ""
+        ),
     }

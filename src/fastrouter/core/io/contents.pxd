@@ -13,6 +13,7 @@ cdef enum:
     TLS_OPEN                    # the owner's transport
     TLS_SHUT                    # its close_notify is out
     TLS_RECORD_HANDSHAKE = 22   # first byte of a connection that speaks TLS
+    TLS_EXTENSION_SERVER_NAME = 0
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once

@@ -115,14 +115,36 @@ cdef class StickyAttributes:
 cdef class ContinueWait(Timed):
     cdef Exchange exchange
 
+cdef class Caller:
+    cdef bytes app                              # GUID, as the next two; empty: unknown
+    cdef bytes space
+    cdef bytes organization
+    cdef tuple claims                           # bytes: the sources of policies that are for it
+
+cdef class MutualTLSDomain:
+    cdef readonly str name                      # a host, or `*.` and what is behind its first label
+    cdef readonly str forwarded_client_cert     # as of Settings
+    cdef object identify                        # callables (_core.pyi)
+    cdef object identify_header
+    cdef object render
+    cdef object context                         # ssl.SSLContext, as the next for clients that ask for it by SNI
+    cdef object is_allowed                      # callable(ssl.SSLObject) -> bool, or None
+    cdef Caller caller_of(self, bytes certificate)
+    cdef Caller caller_of_header(self, bytes value)
+
 cdef class ClientIdentity:
     cdef bytes ip
     cdef bytes address                          # ip:port
     cdef bytes certificate                      # DER, verified; None if it has shown none
+    cdef MutualTLSDomain domain                 # whose CAs have verified it; None: none
+    cdef bytes server_name                      # by SNI, where there are such domains; None without one
+    cdef Caller caller                          # by the certificate, within a domain; None: nobody knows
+    cdef bytes forwarded                        # the certificate as the domain's apps are told of it
     cdef flag is_tls
     cdef int set_address(self, bytes ip, int port) except -1
     cdef bint learn_address(self, object transport) except -1
     cdef int set_secured(self, bytes certificate) except -1
+    cdef int set_domain(self, MutualTLSDomain domain, bytes server_name) except -1
 
 cdef class ClientSide:
     cdef ClientIdentity identity
@@ -197,6 +219,7 @@ cdef class Request:
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
     cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
     cdef object signature_error                 # why it is not sound; None without one
+    cdef Caller caller                          # who asks; None: nobody knows, or nobody has to
     cdef bytes sticky                           # instance id the client wants back to, or None
     cdef bytes sticky_metadata                  # its `__VCAP_ID_META__`, or None
     cdef flag must_stick                        # to that one or none (Negotiate)
@@ -235,6 +258,7 @@ cdef class Request:
     cdef int set_signature(self, str url, object error) except -1
     cdef void trust_return(self, bint is_trusted) noexcept
     cdef void confirm_return(self) noexcept
+    cdef int set_caller(self, Caller caller) except -1
     cdef int set_prepared(self, bytes prepared, Slice sent_forwarded_for, bint lacks_scheme) except -1
     cdef int forget_named(self, Head head) except -1
     cdef void count_body(self, int64_t payload, bint is_last) noexcept
@@ -251,6 +275,7 @@ cdef class RoundTrip:
     cdef Py_ssize_t cursor                      # round-robin position of this request, -1 before the first attempt
     cdef int hash_slot                          # where the next look by hash begins; -1: nothing of the request is hashed
     cdef set tried                              # addresses of failed attempts
+    cdef str policy                             # that has admitted or refused its caller; None: none was asked
     cdef Failure failure                        # of the last failed attempt
     cdef int64_t started_ns                     # CLOCK_MONOTONIC, begin of the first attempt; 0 without one
     cdef int64_t attempt_ns                     # begin of the current one
@@ -269,6 +294,7 @@ cdef class RoundTrip:
     cdef flag is_counted                        # in its endpoint's in_flight
     cdef flag has_response                      # a backend's response head has come
     cdef flag is_on_route                       # counted as under way for its route
+    cdef flag is_special                        # it visits a route service, or policies decide whom it reaches
     cdef int go_to(self, EndpointPool pool) except -1
     cdef int narrow_to(self, EndpointPool pool) except -1
     cdef void enter_route(self, RouteCounters counters) noexcept
@@ -277,7 +303,12 @@ cdef class RoundTrip:
     cdef int name_endpoint(self, Endpoint endpoint) except -1
     cdef void set_cursor(self, Py_ssize_t cursor) noexcept
     cdef void set_hash_slot(self, int slot) noexcept
+    cdef void guard(self) noexcept
     cdef int begin(self, Exchange exchange) except -1
+    cdef int _begin_special(self, Exchange exchange) except -1
+    cdef int _begin_at(self, Exchange exchange, Endpoint endpoint) except -1
+    cdef bint _is_admitted(self, Exchange exchange, Endpoint endpoint) except -1
+    cdef int _forbid(self, Exchange exchange, Endpoint endpoint) except -1
     cdef int respond_unserved(self, Exchange exchange) except -1
     cdef int _begin_visit(self, Exchange exchange) except -1
     cdef int _begin_sending(self, Exchange exchange) except -1

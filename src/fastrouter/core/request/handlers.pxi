@@ -33,7 +33,10 @@ cdef bint pass_handlers(Exchange exchange, Head head) except -1:
         return False
     if not look_up(exchange, head):                             # 15 lookup
         return False
-    if not check_client_certificate(exchange, head):            # 17 X-Forwarded-Client-Cert
+    if exchange.plane.table.is_guarded:                         #    mTLS domains and policies (spec 9.8), with
+        if not pass_guards(exchange, head):
+            return False
+    elif not check_client_certificate(exchange, head, None):    # 17 X-Forwarded-Client-Cert
         return False
     drop_hop_by_hop(exchange, head)                             # 18 hop-by-hop headers never leave (spec 4.4)
     set_forwarded_proto(exchange, head)                         # 19 X-Forwarded-Proto
@@ -116,18 +119,23 @@ cdef bint check_request_size(Exchange exchange, Head head) except -1:
     return False
 
 
-cdef bint check_client_certificate(Exchange exchange, Head head) except -1:
-    """Decide which X-Forwarded-Client-Cert is sent, and validate the signature of a route service (spec 4.2, handler 17)."""
+cdef bint check_client_certificate(Exchange exchange, Head head, MutualTLSDomain domain) except -1:
+    """Decide which X-Forwarded-Client-Cert is sent, and validate the signature of a route service (spec 4.2, handler 17).
+
+    Within a domain its rules hold, and only the service of its own route may bring one back.
+    """
     cdef ClientIdentity client = exchange.client.identity
-    cdef str mode = exchange.plane.settings.forwarded_client_cert
+    cdef str mode = exchange.plane.settings.forwarded_client_cert if domain is None else domain.forwarded_client_cert
     cdef bint is_signed = head.value_of(HEADER_X_CF_PROXY_SIGNATURE).length > 0
+    cdef bint keeps = False
     cdef bytes certificate
     if head.has(HEADER_X_CF_PROXY_SIGNATURE):
         exchange.request.trust_return(read_signature(exchange, head))
-    if not (exchange.request.is_trusted_return and client.is_tls):
+        keeps = exchange.request.is_trusted_return and client.is_tls and (domain is None or is_own_return(exchange))
+    if not keeps:
         if client.certificate is not None:
             if mode == "sanitize_set":
-                certificate = b2a_base64(client.certificate, newline=False)
+                certificate = b2a_base64(client.certificate, newline=False) if domain is None else client.forwarded
                 set_header(
                     exchange, head, HEADER_X_FORWARDED_CLIENT_CERT,
                     PyBytes_AS_STRING(certificate), PyBytes_GET_SIZE(certificate),

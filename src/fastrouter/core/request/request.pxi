@@ -153,6 +153,10 @@ cdef class Request:
     cdef void trust_return(self, bint is_trusted) noexcept:
         self.is_trusted_return = is_trusted
 
+    cdef int set_caller(self, Caller caller) except -1:
+        self.caller = caller
+        return 0
+
     cdef void confirm_return(self) noexcept:
         self.is_return = True
 

@@ -40,7 +40,12 @@ cdef class RoundTrip:
         """The request goes to a route service, which is dialled at `endpoint`."""
         self.service = service
         self.endpoint = endpoint
+        self.is_special = True
         return 0
+
+    cdef void guard(self) noexcept:
+        """Policies, if there are any, decide which endpoints the request may reach."""
+        self.is_special = True
 
     cdef int name_endpoint(self, Endpoint endpoint) except -1:
         """Let log lines name this endpoint, though the request goes nowhere."""
@@ -57,16 +62,45 @@ cdef class RoundTrip:
 
     cdef int begin(self, Exchange exchange) except -1:
         """Begin the next attempt: select, acquire or dial, send (spec 5.1)."""
-        cdef EndpointPool pool = self.pool
-        cdef Endpoint endpoint
         self.attempt_ns = monotonic_ns()
         if self.attempt == 0:
             self.started_ns = self.attempt_ns
             self.enter_route(exchange.plane.route_counters)
         self.attempt += 1
+        if self.is_special:
+            return self._begin_special(exchange)
+        return self._begin_at(exchange, self.pool.select(exchange))
+
+    cdef int _begin_special(self, Exchange exchange) except -1:
+        """Begin an attempt at the route service, or at an endpoint that the caller may reach."""
+        cdef Endpoint endpoint
         if self.service is not None:
+            if self.route.is_guarded and not may_visit(exchange):
+                return self._forbid(exchange, <Endpoint>self.route.endpoints[0])
             return self._begin_visit(exchange)
-        endpoint = pool.select(exchange)
+        endpoint = self.pool.select(exchange)
+        if endpoint is not None and not self._is_admitted(exchange, endpoint):
+            return self._forbid(exchange, endpoint)
+        return self._begin_at(exchange, endpoint)
+
+    cdef bint _is_admitted(self, Exchange exchange, Endpoint endpoint) except -1:
+        if not self.route.is_guarded:
+            return True
+        if verdict_on(self.route, endpoint, exchange.request.caller) != POLICY_ADMITS:
+            return False
+        self.policy = "route:" + endpoint.policy.source_of(exchange.request.caller)
+        return True
+
+    cdef int _forbid(self, Exchange exchange, Endpoint endpoint) except -1:
+        """Respond to a caller that may not reach `endpoint`, which log lines name."""
+        cdef int verdict = verdict_on(self.route, endpoint, exchange.request.caller)
+        self.policy = <str>_policy_rules[verdict]
+        self.name_endpoint(endpoint)
+        return respond_forbidden(exchange, verdict)
+
+    cdef int _begin_at(self, Exchange exchange, Endpoint endpoint) except -1:
+        """Begin an attempt at an endpoint that was selected, or respond if none was."""
+        cdef EndpointPool pool = self.pool
         if self.attempt > 1 and self.attempt > PyList_GET_SIZE(pool.endpoints) and endpoint is not None:
             # Every endpoint was tried and none has joined meanwhile: the last error stands.
             if endpoint.address_bytes in self.tried:

@@ -161,6 +161,11 @@ cdef bint read_signature(Exchange exchange, Head head) except -1:
     return is_signed and names_url and exchange.request.signature_error is None
 
 
+cdef bint is_own_return(Exchange exchange) except -1:
+    """Whether the signature, which is sound, is of the service of this very route."""
+    return bool(exchange.round_trip.pool.route_service_url) and route_mismatch(exchange) is None
+
+
 cdef bint check_return(Exchange exchange) except -1:
     """Whether the signature, read before, is for this route; if not, the request is responded to."""
     cdef object error = exchange.request.signature_error

@@ -32,6 +32,16 @@ cdef class ClientIdentity:
         self.certificate = certificate
         return 0
 
+    cdef int set_domain(self, MutualTLSDomain domain, bytes server_name) except -1:
+        """It has asked for `server_name`; its certificate was verified by the CAs of `domain`, None: of no domain."""
+        self.domain = domain
+        self.server_name = server_name
+        if domain is not None:
+            self.caller = domain.caller_of(self.certificate)
+            if domain.forwarded_client_cert == "sanitize_set":
+                self.forwarded = domain.render(self.certificate)
+        return 0
+
 
 cdef class ClientSide:
     """The way to the client. After the exchange has finished every call does nothing or ends the connection."""

@@ -21,6 +21,16 @@ cdef enum:
     HASH_PATH
     HASH_CLIENT_ADDRESS
 
+cdef enum:
+    # In the order of POLICY_VERDICTS: whether a caller may reach an endpoint.
+    POLICY_ADMITS
+    POLICY_NO_CALLER            # nobody knows who it is
+    POLICY_OTHER_ORGANIZATION
+    POLICY_OTHER_SPACE
+    POLICY_UNKNOWN_SCOPE
+    POLICY_NO_SOURCES           # nobody may
+    POLICY_OTHER_SOURCES        # others may
+
 # An endpoint's own order of all slots.
 cdef struct MaglevTurn:
     unsigned short at           # the slot that it wants next
@@ -43,6 +53,7 @@ cdef class Endpoint:
     cdef readonly str process_id
     cdef readonly str component
     cdef bytes envelope_tags                    # its tags as fields of an envelope of dropsonde; None without any
+    cdef readonly RoutePolicy policy            # which callers may reach it; None: it does not say
     cdef ConnectionPool connections             # None until the first request
     cdef Stats stats                            # keeps the mapping below alive; None: the counts are its own
     cdef int* total_in_flight                   # attempts of all workers that wait for their response head
@@ -67,6 +78,16 @@ cdef class Endpoint:
     cdef str hash_identity(self)
     cdef ConnectionPool connection_pool(self)
     cdef int take_over(self, Endpoint predecessor) except -1
+
+cdef class RoutePolicy:
+    cdef readonly str scope                     # any, org, space, or what nobody knows
+    cdef readonly tuple sources                 # str, as registered
+    cdef dict ranks                             # source (bytes) -> its place among them
+    cdef bytes organization                     # of the endpoints that have it; empty: unknown
+    cdef bytes space
+    cdef object __weakref__
+    cdef int verdict_on(self, Caller caller) except -1
+    cdef str source_of(self, Caller caller)
 
 cdef class MaglevTable:
     cdef list members                           # of Endpoint, in the order of their identities
@@ -104,9 +125,11 @@ cdef class EndpointPool:
     cdef Py_ssize_t cursor                      # round-robin, -1 before the first request
     cdef short latency_row                      # of the histogram by route; 0 for all that have none of their own
     cdef int slot                               # of RouteCounters; 0: it is not counted, or not in the table any more
-    cdef bint is_thrown_away                    # made for one request (spec 3.8): not in the table
+    cdef flag is_thrown_away                    # made for one request (spec 3.8): not in the table
+    cdef flag is_guarded                        # an endpoint has a policy; whoever has none then admits nobody
     cdef int put(self, Endpoint endpoint) except -1
     cdef bint remove(self, bytes address) except -1
+    cdef int _note_policies(self) except -1
     cdef int _on_change(self) except -1
     cdef int set_hashing(self, HashRouting hashing) except -1
     cdef bint hashes(self, Exchange exchange) except -1
@@ -131,6 +154,7 @@ cdef class RouteTable:
     cdef RouteNode root
     cdef readonly RouteCounters counters        # where its routes count; None: nowhere
     cdef Py_ssize_t size                        # routes
+    cdef bint is_guarded                        # there are, or have been, policies or mTLS domains: requests are checked for them
     cdef EndpointPool find(self, const char* host, Py_ssize_t host_length, const char* path, Py_ssize_t path_length)
     cdef EndpointPool _pool_of(self, str uri)
     cdef EndpointPool _find_key(self, char* key, Py_ssize_t host_length, Py_ssize_t path_length)

@@ -26,6 +26,7 @@ cdef class Endpoint:
         str process_id="",
         str component="",
         bytes envelope_tags=b"",
+        RoutePolicy policy=None,
     ):
         cdef bytes app, identity, index
         for name, text in (
@@ -61,6 +62,7 @@ cdef class Endpoint:
         self.process_id = process_id
         self.component = intern(component)
         self.envelope_tags = envelope_tags or None
+        self.policy = policy
 
     def share(self, Stats stats not None, int slot, int component_row=0, int source_row=0):
         """Count in `slot` of the memory that all workers share, not for this process alone. Raises ValueError beyond it.

@@ -8,6 +8,7 @@ cdef class EndpointPool:
         self.name = name
         self.endpoints = endpoints
         self.cursor = -1
+        self._note_policies()
 
     def __len__(self):
         return len(self.endpoints)
@@ -44,7 +45,17 @@ cdef class EndpointPool:
             self._on_change()
         return at >= 0
 
+    cdef int _note_policies(self) except -1:
+        cdef Py_ssize_t i
+        self.is_guarded = False
+        for i in range(PyList_GET_SIZE(self.endpoints)):
+            if (<Endpoint>PyList_GET_ITEM(self.endpoints, i)).policy is not None:
+                self.is_guarded = True
+                break
+        return 0
+
     cdef int _on_change(self) except -1:
+        self._note_policies()
         return 0 if self.hashing is None else self.hashing.on_change()
 
     cdef int set_hashing(self, HashRouting hashing) except -1:

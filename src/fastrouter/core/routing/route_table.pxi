@@ -39,6 +39,8 @@ cdef class RouteTable:
         cdef RouteNode child
         cdef bytes key = _key_bytes(uri)
         cdef bytes name
+        if endpoint.policy is not None:
+            self.is_guarded = True
         for segment in key.split(b"/"):
             if segment == key:
                 # Most routes are a host without a path: then the key of the tree and the name of the pool share one object.

@@ -239,6 +239,7 @@ cdef class DataPlane:
     cdef RouteTable table
     cdef Settings settings
     cdef AccessLog access_log
+    cdef dict domains                           # name (bytes, lower case) -> MutualTLSDomain
     cdef list logged_headers                    # of LoggedHeader, that either of them logs
     cdef Metron metron                          # None: no agent is told of requests
     cdef object event_log                       # callable(level, message, data) or None

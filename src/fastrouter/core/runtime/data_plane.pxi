@@ -23,6 +23,7 @@ cdef class DataPlane:
             settings = Settings()
         self.table = table
         self.settings = settings
+        self.domains = {}
         self.access_log = access_log
         self.metron = metron
         self.logged_headers = logged_headers_of(access_log, None if metron is None else metron.log)
@@ -119,6 +120,12 @@ cdef class DataPlane:
         """Set whether `event_log` gets lines of level 0; it does not until the first call."""
         self.logs_debug = logs_debug
 
+    def set_domains(self, domains):
+        """Hold clients to these MutualTLSDomains from now on; those of others get 421, even if they are connected already."""
+        self.domains = {domain.name.lower().encode("ascii", "replace"): domain for domain in domains}
+        if self.domains:
+            self.table.is_guarded = True
+
     def on_table_changed(self):
         """Let requests go on that have waited for a route which is there now."""
         self.route_waits.on_change(self.table)
@@ -157,6 +164,7 @@ cdef class DataPlane:
             self.twin = DataPlane(self.table, self.settings)
             self.twin.route_counters = None
         self.twin.is_healthy = self.is_healthy
+        self.twin.domains = self.domains
         return self.twin
 
     def stats(self):

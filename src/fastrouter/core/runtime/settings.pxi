@@ -115,7 +115,7 @@ cdef class Settings:
         self.local_ip = local_ip.encode("ascii")
         self.refuses_client_ip = refuses_client_ip
         self.forwarded_client_cert = _one_of(
-            "forwarded_client_cert", forwarded_client_cert, ("always_forward", "forward", "sanitize_set")
+            "forwarded_client_cert", forwarded_client_cert, FORWARDED_CLIENT_CERT_MODES
         )
         self.forces_proto_https = forces_proto_https
         self.sanitizes_proto = sanitizes_proto
@@ -127,6 +127,7 @@ cdef class Settings:
 
 
 cdef tuple ALGORITHMS = ("round-robin", "least-connection")
+cdef tuple FORWARDED_CLIENT_CERT_MODES = ("always_forward", "forward", "sanitize_set")
 
 
 def _at_least(str name, value, minimum):
