@@ -288,6 +288,10 @@ RULES = {
     ),
 }
 
+OTLP = {"endpoint": "https://collector:4318/v1/traces"}
+_NO_SPANS = "Spans can only be exported with tracing.enable_w3c and without tracing.propagate_only"
+
+
 # Rules that Gorouter applies when it starts, with exit code 2 (spec 1.6); and those for what it does not have.
 FURTHER_RULES = {
     "log level": Rule({"logging": {"level": "Info"}}, 'unrecognized level: "Info"', "logging.level"),
@@ -316,6 +320,35 @@ FURTHER_RULES = {
         {"tracing": {"w3c_tenant_id": "a\r\nb"}},
         "Invalid W3C tenant id. Must be a text without control characters",
         "tracing.w3c_tenant_id",
+    ),
+    "collector's URL": Rule(
+        {"tracing": {"enable_w3c": True, "otlp": {"endpoint": "collector:4318"}}},
+        "Invalid OTLP endpoint: collector:4318. Must be a URL such as https://collector:4318/v1/traces",
+        "tracing.otlp.endpoint",
+    ),
+    "collector's port": Rule(
+        {"tracing": {"enable_w3c": True, "otlp": {"endpoint": "https://collector:x/"}}},
+        "Invalid OTLP endpoint: https://collector:x/. Must be a URL such as https://collector:4318/v1/traces",
+        "tracing.otlp.endpoint",
+    ),
+    "ratio of samples": Rule(
+        {"tracing": {"enable_w3c": True, "otlp": {**OTLP, "sample_ratio": 1.5}}},
+        "Invalid sample ratio: 1.5. Must be from 0 to 1",
+        "tracing.otlp.sample_ratio",
+    ),
+    "spans without W3C": Rule({"tracing": {"otlp": OTLP}}, _NO_SPANS, "tracing.otlp.endpoint"),
+    "spans of others": Rule(
+        {"tracing": {"enable_w3c": True, "propagate_only": True, "otlp": OTLP}}, _NO_SPANS, "tracing.otlp.endpoint"
+    ),
+    "collector's headers": Rule(
+        {"tracing": {"enable_w3c": True, "otlp": {**OTLP, "headers": [{"name": "A", "value": "secret\n"}]}}},
+        "Invalid OTLP header: A. Must be a name and a value of one line",
+        "tracing.otlp.headers[0]",
+    ),
+    "collector's authorities": Rule(
+        {"tracing": {"enable_w3c": True, "otlp": {**OTLP, "ca_certs": "none"}}},
+        "No CA certificate found for the collector",
+        "tracing.otlp.ca_certs",
     ),
     "trusted proxies": Rule(
         {"trusted_proxies": ["10.0.0.0/8", "proxy.test"]},

@@ -1,11 +1,11 @@
 """Envelopes of dropsonde, read by the fields of spec 7.5 and without the library or the code that has made them."""
 
-import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-# Message -> number of a field -> its name and kind.
-FIELDS: dict[str, dict[int, tuple[str, str]]] = {
+from protobuf_reader import Fields, read_message
+
+FIELDS: Fields = {
     "Envelope": {
         1: ("origin", "text"),
         2: ("eventType", "int"),
@@ -14,10 +14,10 @@ FIELDS: dict[str, dict[int, tuple[str, str]]] = {
         8: ("logMessage", "LogMessage"),
         9: ("valueMetric", "ValueMetric"),
         10: ("counterEvent", "CounterEvent"),
-        17: ("tags", "Tag"),
+        17: ("tags", "Tag[]"),
     },
     "Tag": {1: ("key", "text"), 2: ("value", "text")},
-    "UUID": {1: ("low", "int"), 2: ("high", "int")},
+    "UUID": {1: ("low", "unsigned"), 2: ("high", "unsigned")},
     "HttpStartStop": {
         1: ("startTimestamp", "int"),
         2: ("stopTimestamp", "int"),
@@ -32,7 +32,7 @@ FIELDS: dict[str, dict[int, tuple[str, str]]] = {
         12: ("applicationId", "UUID"),
         13: ("instanceIndex", "int"),
         14: ("instanceId", "text"),
-        15: ("forwarded", "texts"),
+        15: ("forwarded", "text[]"),
     },
     "LogMessage": {
         1: ("message", "bytes"),
@@ -62,7 +62,7 @@ class Envelope:
 
 def read_envelope(datagram: bytes) -> Envelope:
     """Read a datagram. Raises AssertionError, or what else comes of it, if it is no envelope."""
-    message = _read(datagram, "Envelope")
+    message = read_message(datagram, "Envelope", FIELDS)
     kind = EVENTS[message["eventType"]]
     assert {name for name in EVENTS.values() if name in message} == {kind}
     tags = {tag["key"]: tag["value"] for tag in message.get("tags", [])}
@@ -73,45 +73,3 @@ def uuid_halves(text: str) -> dict[str, int]:
     """A UUID as two numbers: each has eight of its bytes, the lowest first."""
     raw = bytes.fromhex(text.replace("-", ""))
     return {"low": int.from_bytes(raw[:8], "little"), "high": int.from_bytes(raw[8:], "little")}
-
-
-def _read(data: bytes, message: str) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        name, kind = FIELDS[message][key >> 3]
-        value: Any
-        if key & 7 == 0:
-            value, at = _varint(data, at)
-            value = value - (1 << 64) if value >> 63 and kind == "int" and message != "UUID" else value
-        elif key & 7 == 1:
-            (value,) = struct.unpack_from("<d", data, at)
-            at += 8
-        else:
-            assert key & 7 == 2, f"wire type {key & 7}"
-            size, at = _varint(data, at)
-            assert at + size <= len(data)
-            value = data[at : at + size]
-            at += size
-        if kind in FIELDS:
-            value = _read(value, kind)
-        elif kind in ("text", "texts"):
-            value = value.decode()
-        if kind in ("texts", "Tag"):
-            read.setdefault(name, []).append(value)
-        else:
-            assert name not in read, f"{name} twice"
-            read[name] = value
-    return read
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return number, at

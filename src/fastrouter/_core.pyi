@@ -422,6 +422,17 @@ class Metron:
     ) -> None: ...
     def flush(self) -> None: ...
 
+class Spans:
+    """Makes the spans of requests in sampled traces, as OpenTelemetry has them, and gives them to `send` some at a time.
+
+    `send` gets them as they stand in a `ScopeSpans` message, and their number: up to 64 KiB and a span, or what a tick has brought.
+    Of the traces that begin here `ratio` (0 to 1) are sampled; where a client has sent a trace, it says whether. Requests have
+    spans only with `traces_w3c`. Raises ValueError for any other ratio.
+    """
+
+    def __init__(self, send: Callable[[bytes, int], object], *, ratio: float) -> None: ...
+    def flush(self) -> None: ...
+
 class DataPlane:
     """One worker's data plane: a table, its settings, its deadlines, its connections.
 
@@ -445,6 +456,7 @@ class DataPlane:
         *,
         table_log: EventLog | None = None,
         metron: Metron | None = None,
+        spans: Spans | None = None,
     ) -> None: ...
     def start(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def stop(self) -> None: ...

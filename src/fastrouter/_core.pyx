@@ -121,6 +121,7 @@ CYTHON_VERSION = cython.__version__
 include "core/render/render_buffer.pxi"
 include "core/render/quoting.pxi"
 include "core/render/dates.pxi"
+include "core/render/protobuf.pxi"
 
 include "core/runtime/clocks.pxi"
 include "core/runtime/random.pxi"
@@ -161,10 +162,12 @@ include "core/access_log/access_fields.pxi"
 include "core/access_log/access_record.pxi"
 include "core/access_log/bounded_record.pxi"
 
-include "core/metron/protobuf.pxi"
 include "core/metron/http_start_stop.pxi"
 include "core/metron/datagram_runs.pxi"
 include "core/metron/metron.pxi"
+
+include "core/spans/span.pxi"
+include "core/spans/spans.pxi"
 
 include "core/request/failures.pxi"
 include "core/request/sides.pxi"

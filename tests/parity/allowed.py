@@ -23,7 +23,7 @@ class Outcome:
     cases: str
     gorouter: str
     ours: str
-    aspects: tuple[str, ...] = ("client", "backend", "service", "access", "log", "counts")
+    aspects: tuple[str, ...] = ("client", "backend", "service", "access", "log", "counts", "envelopes")
 
     def covers(self, compared: Compared, aspect: str) -> bool:
         return (
@@ -89,6 +89,7 @@ _SIGNED = "V02, V05: a target in absolute form is the forwarded URL, and a signa
 _INNER = "V12: an inner service is logged with its own URL, over a connection of its own"
 _METRICS = "N17, O04, R30: metrics of our own and of later Gorouters, and pages that are made as they are taken"
 _LIFE = "C02, O04, O09, P11, P12, V12, V13: lines of our own tell more of starts and ends, and a list is looked at first"
+_TOLD = "O07: of what Connection names the user agent is gone, URLs of route services have a path, crowded responses are told of as failures only"
 _NO_TEXT = "R05: what is no UTF-8 is rejected"
 
 OUTCOMES = (
@@ -136,14 +137,14 @@ OUTCOMES = (
     Outcome(_UPGRADE, r"plain: upgrade odd value, refused$", "502 kept; 0 sent; logged 502", "400 kept; 1 sent; logged 400"),
     Outcome("H20: PROXY UNKNOWN is served", r"proxy protocol: header b'PROXY UNKNOWN", "end; 0 sent; logged nothing", _SERVED),
     Outcome(_STRICT, r"proxy protocol: header b'PROXY TCP4 (1.2.3.4 5.6.7.8 (99999 10|9 10.n')|::1)", _SERVED, "end; 0 sent; logged nothing"),
-    Outcome(_BROKEN_OFF, r"(200 OK (with a length|chunked) to|body of response b'Content-Length: 5'|half a body)", _CUT_UNSEEN, "200 end; 1 sent; logged 200", ("client", "access")),
-    Outcome(_BROKEN_OFF, r"body of response b'Transfer-Encoding: chunked' b'(x.r.nhello|1.na)", _CUT_UNSEEN, "end; 1 sent; logged 200", ("access",)),
-    Outcome(_BROKEN_OFF, r"(200 OK (with a length|chunked) to|body of response b'(Content-Length: 5'|Transfer-Encoding: chunked' b'5.r.nhel)|half a (chunked )?body|silence in the body)", "200 end; 1 sent; logged nothing", "200 end; 1 sent; logged 200", ("access",)),
-    Outcome(_BROKEN_OFF, r"body of response .*HTTP/1\.0$", "200 closed; 1 sent; logged nothing", "200 reset; 1 sent; logged 200", ("client", "access")),
-    Outcome(_BROKEN_OFF, r"body of response .*HTTP/1\.0$", _CUT_UNSEEN, "reset; 1 sent; logged 200", ("client", "access")),
-    Outcome(_BROKEN_OFF, r"services.*: service: half a body|TLS backends.*: TLS, then half a body", "200 end; 0 sent, 1 to services; logged nothing", "200 end; 0 sent, 1 to services; logged 200", ("access",)),
+    Outcome(_BROKEN_OFF, r"(200 OK (with a length|chunked) to|body of response b'Content-Length: 5'|half a body)", _CUT_UNSEEN, "200 end; 1 sent; logged 200", ("client", "access", "envelopes")),
+    Outcome(_BROKEN_OFF, r"body of response b'Transfer-Encoding: chunked' b'(x.r.nhello|1.na)", _CUT_UNSEEN, "end; 1 sent; logged 200", ("access", "envelopes")),
+    Outcome(_BROKEN_OFF, r"(200 OK (with a length|chunked) to|body of response b'(Content-Length: 5'|Transfer-Encoding: chunked' b'5.r.nhel)|half a (chunked )?body|silence in the body)", "200 end; 1 sent; logged nothing", "200 end; 1 sent; logged 200", ("access", "envelopes")),
+    Outcome(_BROKEN_OFF, r"body of response .*HTTP/1\.0$", "200 closed; 1 sent; logged nothing", "200 reset; 1 sent; logged 200", ("client", "access", "envelopes")),
+    Outcome(_BROKEN_OFF, r"body of response .*HTTP/1\.0$", _CUT_UNSEEN, "reset; 1 sent; logged 200", ("client", "access", "envelopes")),
+    Outcome(_BROKEN_OFF, r"services.*: service: half a body|TLS backends.*: TLS, then half a body", "200 end; 0 sent, 1 to services; logged nothing", "200 end; 0 sent, 1 to services; logged 200", ("access", "envelopes")),
     Outcome(_SIGNED, r"services.*: visit for b'http://", "404 kept; 0 sent, 1 to services; logged 404 404", "200 kept; 1 sent, 1 to services; logged 200 200"),
-    Outcome(_BROKEN_OFF, r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log")),
+    Outcome(_BROKEN_OFF, r"plain: client away inside the response$", "200 closed by us; 1 sent; logged nothing", "200 closed by us; 1 sent; logged 200", ("client", "access", "log", "envelopes")),
     Outcome(_STRICT, r"empty lengths: (two empty lengths|empty length and chunked)$", _SERVED, _REFUSED),
     Outcome(_STRICT, r"empty lengths: empty length, HTTP/1\.0$", "silence; 1 sent; logged 499", _SERVED_AND_CLOSED),
     Outcome(_LIFE, r"life: taken port inside$", "refused, exit code 1", "started, exit code 0", ("log", "end")),
@@ -187,6 +188,11 @@ BLURS = (
     Blur(_LIFE, "log", r'(, )?"key": "[^"]*"(, "line": \d+)?', r"^life: (no such|sharding|TLS without|no listener|an allowed|no template)"),
     Blur(_LIFE, "log", r', "servers": \[[^]]*\]', r"^life: no NATS$"),
     Blur(_LIFE, "log", r'(?<="error": ")(yaml|time): .*(?=\})', r"^life: (no YAML|not a mapping|no duration)$"),
+    Blur(_TOLD, "envelopes", r'(?<="userAgent": ")a?(?="\}.*trace_id)', r"plain: hop b'Connection: User-Agent"),
+    Blur(_TOLD, "envelopes", r'(?<=<outer>)/?(?=", "userAgent")', r"^services.*host b'bare\.parity'"),
+    Blur(_FRAMED_ANEW, "envelopes", r'(?<=^server \{"contentLength": )(13|3)(?=,)', r"answer b'HTTP/1\.0 .*chunked"),
+    Blur(_FRAMED_ANEW, "envelopes", r'(?<=^client \{"contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
+    Blur(_SCRIPTS, "envelopes", r'(?<=^server \{"contentLength": )\d{3}(?=,)', _PAGES),
     Blur(_SIGNED, "counts", r"(?<=^route_lookup_time_count\{\} \+)\d$", r"^services"),
     Blur(_WORDS, "client", _UNKNOWN_AUTHORITY + r".*(?=\)$)", _MISTRUSTED),
     Blur(_WORDS, "access", _UNKNOWN_AUTHORITY + r'.*(?=\)"$)', _MISTRUSTED),
@@ -235,6 +241,9 @@ LINES = (
     Line(_LIFE, "log", "+", r"^3 Error loading config: ", r"^life: TLS without a pair$"),
     Line(_LIFE, "log", "+", r"^3 metrics-listener-error ", r"^life: taken port of metrics$"),
     Line(_LIFE, "log", "-", r"^1 (setting-up-nats-connection|Successfully-connected-to-nats) ", r"^life: (an allowed host that is none|no directory for the access log)$"),
+    Line(_TOLD, "envelopes", "-", r'^client .*"statusCode": 200', r"^limits: 1\d headers of response$"),
+    Line(_SIGNED, "envelopes", "-", r"^route_lookup_time ", r"^services"),
+    Line(_INNER, "envelopes", "+", r'^client .*"uri": "http://[a-z.-]+/visit"', r"^services inside.*inner visit"),
     Line(_METRICS, "metrics", "+", r"^fastrouter_"),
     Line(_METRICS, "metrics", "+", r"^routes_(un)?registered counter "),
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),

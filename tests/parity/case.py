@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from dropsonde import Envelope
 from integration.byte_stream import ByteStream
 from integration.http_message import response_with
 from integration.raw_backend import BackendStream
@@ -103,6 +104,7 @@ class Seen:
     access: list[str] = field(default_factory=list)
     log: list[dict[str, object]] = field(default_factory=list)
     counts: list[str] = field(default_factory=list)
+    envelopes: list[Envelope] = field(default_factory=list)
     client_port: int = 0
     router_port: int = 0
 

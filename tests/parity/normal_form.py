@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import gorouter_signature
 
 from .case import Seen
+from .envelopes import envelope_line
 from .messages import Message, split
 from .services import KEY
 
@@ -60,7 +61,7 @@ UNTRACED = frozenset(
 """Lines about requests to which Gorouter adds no ids of the trace, and ours does, as spec 6.6 wants it (E17)."""
 
 Aspects = Mapping[str, list[str]]
-"""The lines of each of "client", "backend", "service", "access", "log" and "counts"."""
+"""The lines of each of "client", "backend", "service", "access", "log", "counts" and "envelopes"."""
 
 Difference = tuple[str, str, str]
 """An aspect, "-" for Gorouter's or "+" for ours, and a line that only this one has."""
@@ -132,6 +133,7 @@ class NormalForm:
             "access": [clean(line) for line in seen.access],
             "log": _once([event_line(event, clean) for event in _log_lines(seen, given)]),
             "counts": seen.counts,
+            "envelopes": [envelope_line(envelope, seen.access, clean) for envelope in seen.envelopes],
         }
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dropsonde import Envelope
 from integration.gorouter_process import GorouterProcess, configuration, get, register
 from integration.issuer import Pair as KeyPair
+from integration.loggregator_agent import Agent
 from integration.nats_server import NatsServerProcess, RawNatsClient
 from integration.raw_backend import BackendStream, ClosedPort, ServingBackend
 from integration.raw_client import RawClient
@@ -26,6 +28,7 @@ from integration.tls_backend import Authority, TlsBackend, server_side
 
 from .case import PATIENCE, Case, Seen, Step, backend_handler, end_of, take_steps
 from .counts import added, counts
+from .envelopes import EnvelopeReader
 
 APP = "11111111-aaaa-4aaa-8aaa-111111111111"
 PROCESS = "22222222-bbbb-4bbb-8bbb-222222222222"
@@ -78,17 +81,19 @@ class Service(TlsBackend):
 class Router:
     """One of the two, and what was read of its logs so far."""
 
-    def __init__(self, process: GorouterProcess, ports: Mapping[str, int], prefix: str) -> None:
+    def __init__(self, process: GorouterProcess, ports: Mapping[str, int], prefix: str, agent: Agent) -> None:
         self.process = process
         self.ports = ports
+        self.agent = agent
+        self._envelopes = EnvelopeReader(agent)
         self._access_read = 0
         self._events_read = 0
         self._counts: dict[str, float] = {}
         self._prefix = prefix
         self._barriers = itertools.count()
 
-    def barrier(self) -> tuple[list[str], list[dict[str, object]]]:
-        """Lines of both logs since the last barrier.
+    def barrier(self) -> tuple[list[str], list[dict[str, object]], list[Envelope]]:
+        """Lines of both logs since the last barrier, and envelopes about requests.
 
         A request of which both logs tell ends what was there before: one with a semicolon, which is warned about
         under the request id that the access log has.
@@ -116,7 +121,7 @@ class Router:
         text = self.process.access_log.read_bytes().decode("utf-8", "surrogateescape")
         lines = text[self._access_read :].split("\n")
         self._access_read = len(text)
-        return [line for line in lines if line and "barrier-" not in line], events
+        return [line for line in lines if line and "barrier-" not in line], events, self._envelopes.up_to(host)
 
     def counted(self) -> list[str]:
         """What was added to its metrics since this was asked last."""
@@ -217,6 +222,8 @@ class Pair:
     def _router(self, name: str, executable: Path | None, nats_port: int, keys: Mapping[str, Any]) -> Router:
         directory = self._made(name)
         ports = {key: free_port() for key in ("routes", "status", "ssl", "metrics", "internal")}
+        agent = Agent()
+        self._stack.callback(agent.close)
         document = merged(
             configuration(nats_port),
             {
@@ -228,6 +235,7 @@ class Pair:
                 # Apps register once here.
                 "prune_stale_droplets_interval": "1h",
                 "prometheus": {"enabled": True, "port": ports["metrics"]},
+                "logging": {"metron_address": agent.address, "loggregator_enabled": True},
             },
             keys,
         )
@@ -241,7 +249,7 @@ class Pair:
         kind = type("Executable", (GorouterProcess,), attributes)
         process = kind(directory, document)
         self._stack.callback(process.stop)
-        return Router(process, ports, name)
+        return Router(process, ports, name, agent)
 
     def wait_for_route(self, uri: str, routers: Mapping[str, Router]) -> None:
         """Return when both have the route; registrations are in order, so they have all that came before it."""
@@ -317,7 +325,7 @@ class Pair:
                 seen.client_end = ended or end_of(client, QUIET * patience)
                 seen.client = bytes(client.received)
                 time.sleep(case.settle * patience)
-        seen.access, seen.log = router.barrier()
+        seen.access, seen.log, seen.envelopes = router.barrier()
         seen.counts = router.counted()
         for key, backend in self.backends.items():
             received = [bytes(stream.received) for stream in backend._streams[first[key] :]]

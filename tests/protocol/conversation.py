@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastrouter._core import AccessLog, DataPlane, Endpoint, Metron, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, Endpoint, Metron, RouteTable, Settings, Spans, Stats
 
 from .fake_network import FakeLoop, FakeTransport
 
@@ -41,6 +41,7 @@ class Conversation:
         event_log: "EventLog | None" = None,
         *,
         metron: Metron | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.table = RouteTable()
         for endpoint in endpoints or [Endpoint("10.0.0.1", 8080, app_id="app", instance_id="one", instance_index="0")]:
@@ -54,6 +55,7 @@ class Conversation:
             event_log or (lambda *event: self.events.append(event)),
             stats=stats,
             metron=metron,
+            spans=spans,
         )
         self.loop = FakeLoop()
         loop: Any = self.loop

@@ -63,6 +63,17 @@ tracing.enable_zipkin                                         | b    | false
 tracing.enable_w3c                                            | b    | false
 tracing.w3c_tenant_id                                         | s    | -
 tracing.propagate_only                                        | b    | false
+tracing.otlp.endpoint                                         | s    | -
+tracing.otlp.headers[].name                                   | s    | -
+tracing.otlp.headers[].value                                  | s    | -
+tracing.otlp.ca_certs                                         | s    | -
+tracing.otlp.ca_certs_file                                    | s    | -
+tracing.otlp.cert_chain                                       | s    | -
+tracing.otlp.cert_chain_file                                  | s    | -
+tracing.otlp.private_key                                      | s    | -
+tracing.otlp.private_key_file                                 | s    | -
+tracing.otlp.sample_ratio                                     | f    | 0.01
+tracing.otlp.service_name                                     | s    | fastrouter
 trace_key                                                     | s    | -
 access_log.file                                               | s    | -
 access_log.enable_streaming                                   | b    | false
@@ -235,14 +246,24 @@ LISTS_OF_SECTIONS = {
     "http_rewrite.responses.remove_headers",
     "domains",
     "admin.tokens",
+    "tracing.otlp.headers",
 }
-KINDS: dict[str, Any] = {"s": str, "b": bool, "d": Duration, "[s]": tuple[str, ...], "[f]": tuple[float, ...]}
+KINDS: dict[str, Any] = {
+    "s": str,
+    "b": bool,
+    "f": float,
+    "d": Duration,
+    "[s]": tuple[str, ...],
+    "[f]": tuple[float, ...],
+}
 WIDTHS = {"i": "int", "u16": "u16", "u32": "u32", "uint": "uint", "u16 or -1": "u16 or -1"}
 
 
 def as_plain(kind: str, text: str) -> Any:
     if kind == "[s]":
         return [] if text == "-" else text.split(",")
+    if kind == "f":
+        return float(text)
     if kind == "[f]":
         return [float(number) for number in text.split(",")]
     if kind in WIDTHS:
@@ -288,7 +309,8 @@ def test_the_server_by_default() -> None:
 def test_every_key_is_read(key: str) -> None:
     """A value other than the default arrives, from exactly that name."""
     field = FIELDS[key]
-    samples = {str: "value", bool: str(not field.default), int: "1234", Duration: "77m", tuple[float, ...]: "[0.5]"}
+    samples = {str: "value", bool: str(not field.default), int: "1234", float: "0.5", Duration: "77m"}
+    samples[tuple[float, ...]] = "[0.5]"
     text = "[{}]" if key in LISTS_OF_SECTIONS else samples.get(field.kind, "[value]")
     *sections, name = key.split(".")
     document = "".join(f"{'  ' * depth}{section}:\n" for depth, section in enumerate(sections))

@@ -26,6 +26,8 @@ SECRETS = {
     "route_services_secret",
     "route_services_secret_decrypt_only",
     "tls_session_ticket_key",
+    "tracing.otlp.headers[].value",
+    "tracing.otlp.private_key",
     "admin.tokens[].token",
     "admin.tls.private_key",
 }

@@ -8,6 +8,7 @@ import msgspec
 
 from fastrouter.bus.bus import BusOptions, BusTLS
 from fastrouter.bus.connection import NatsServer
+from fastrouter.cli.telemetry_options import with_export, with_metron
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
 from fastrouter.config.keys import CURRENT
@@ -28,7 +29,6 @@ from fastrouter.ipc.messages import (
     SettingsValues,
     SyslogOptions,
 )
-from fastrouter.metron.options import AgentOptions
 from fastrouter.net.address import Address
 from fastrouter.observe.histogram import HistogramBounds, usable_bounds
 from fastrouter.observe.metrics_listener import MetricsOptions, MetricsTLS
@@ -113,7 +113,8 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         histogram_bounds=_histogram_bounds_of(config),
     )
     options = _with_route_services(options, config) if config.has_route_services else options
-    return _with_metron(options, config) if config.enable_envelope_v1_metrics else options
+    options = with_metron(options, config) if config.enable_envelope_v1_metrics else options
+    return with_export(options, config) if config.tracing.otlp.endpoint else options
 
 
 def front_tls_of(config: Config) -> ServerTLS:
@@ -273,26 +274,6 @@ def _with_route_services(options: RouterOptions, config: Config) -> RouterOption
         route_services=msgspec.structs.replace(services, hairpin=_hairpin_of(config, identities)),
         internal_listen=Address(INTERNAL_HOST, config.route_services_internal_server_port),
         internal_tls=_internal_tls_of(config, identities),
-    )
-
-
-def _with_metron(options: RouterOptions, config: Config) -> RouterOptions:
-    from fastrouter.metron.envelopes import envelope_tags  # noqa: PLC0415 20 ms, for those who have an agent
-
-    sends_events = config.send_http_start_stop_server_event or config.logging.loggregator_enabled
-    return replace(
-        options,
-        metron=AgentOptions(
-            address=config.logging.metron_address,
-            index=config.index,
-            registration_muzzle=config.route_latency_metric_muzzle_duration.seconds,
-            sends_values=config.per_request_metrics_reporting,
-            sends_server_events=config.send_http_start_stop_server_event,
-            sends_client_events=config.send_http_start_stop_client_event,
-            has_records=config.logging.loggregator_enabled,
-        ),
-        # No other envelope has tags.
-        registry={**options.registry, "encode_tags": envelope_tags} if sends_events else options.registry,
     )
 
 

@@ -143,6 +143,24 @@ class Prometheus(Section, frozen=True, kw_only=True):
     meters: PrometheusMeters = PrometheusMeters()
 
 
+class SecretHeader(Section, frozen=True, kw_only=True):
+    """A header that may say who the router is."""
+
+    name: Annotated[str, Key("Header")] = ""
+    value: Annotated[str, Key("Value", secret=True)] = ""
+
+
+class OTLP(KeyPair, frozen=True, kw_only=True):
+    """`tracing.otlp`: where spans of requests go; the pair is the client's."""
+
+    endpoint: Annotated[str, Key("URL of a collector that takes OTLP over HTTP, with its path; empty: no spans")] = ""
+    headers: Annotated[tuple[SecretHeader, ...], Key("Headers of each request to it")] = ()
+    ca_certs: Annotated[str, Key("CAs that verify it, PEM; empty: the system's")] = ""
+    ca_certs_file: Annotated[str, Key("Their file, in place of `ca_certs`", holds="ca_certs")] = ""
+    sample_ratio: Annotated[float, Key("How many of the traces that begin here are sampled, from 0 to 1")] = 0.01
+    service_name: Annotated[str, Key("`service.name` of the router")] = "fastrouter"
+
+
 class Tracing(Section, frozen=True, kw_only=True):
     """`tracing`."""
 
@@ -152,6 +170,7 @@ class Tracing(Section, frozen=True, kw_only=True):
     propagate_only: Annotated[
         bool, Key("Log the ids of clients, and leave their trace headers as they are (a key of fastrouter's)")
     ] = False
+    otlp: OTLP = OTLP()
 
 
 class AccessLog(Section, frozen=True, kw_only=True):

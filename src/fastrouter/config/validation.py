@@ -33,10 +33,12 @@ from fastrouter.config.sections import (
     ADMIN_TOKEN_MIN,
     FORWARDED_CLIENT_CERT_MODES,
     LOG_LEVELS,
+    OTLP,
     REDACTION_MODES,
     XFCC_FORMATS,
     KeyPair,
 )
+from fastrouter.config.span_export import check_export
 from fastrouter.logs.error_text import error_text
 
 # How much of two names must be equal, from 0 to 1, for the one to be taken as meant by the other.
@@ -411,7 +413,17 @@ def _check_own_keys(config: Config, fail: Fail) -> None:
     _check_added_headers(config, fail)
     if _CONTROL.search(config.tracing.w3c_tenant_id):
         fail("Invalid W3C tenant id. Must be a text without control characters", "tracing.w3c_tenant_id")
+    if config.tracing.otlp.endpoint:
+        check_export(config.tracing, fail)
+        _check_identity_at(config.tracing.otlp, "tracing.otlp", fail)
     _check_domains(config, fail)
+
+
+def _check_identity_at(otlp: OTLP, section: str, fail: Fail) -> None:
+    if otlp.cert_chain or otlp.private_key:
+        _check_pair(otlp, section, "Error loading key pair", fail)
+    if otlp.ca_certs and not _has_certificate(otlp.ca_certs):
+        fail("No CA certificate found for the collector", f"{section}.ca_certs")
 
 
 def _check_domains(config: Config, fail: Fail) -> None:

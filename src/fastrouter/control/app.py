@@ -128,6 +128,7 @@ class Router:
             on_prune=self._prune_endpoint,
             on_death=self._on_worker_death,
             on_ready=lambda name, pid: self._admin.tell("worker-ready", name=name, pid=pid),
+            on_spans=lambda *finished: self._observation.on_spans(*finished),  # noqa: PLW0108 made later
             counter_block=self._route_counting.block_of,
         )
         self._bus: Bus | None = None
@@ -316,6 +317,7 @@ class Router:
                 options.routing_api, self._logger, self._registry, self._workers, self._observation.count_error
             )
         await self._observation.connect_metron()
+        self._observation.start_exporter()
         if not is_successor:
             await self._observation.serve_metrics()
         log_descriptors = await open_access_log(options, self._logger)

@@ -29,6 +29,7 @@ from fastrouter.registry.route_registry import RouteRegistry
 
 if TYPE_CHECKING:
     from fastrouter.metron.reporter import Reporter
+    from fastrouter.otlp.exporter import SpanExporter
 
 
 class Observation:
@@ -68,6 +69,7 @@ class Observation:
         self._metrics: StatusServer | None = None
         self._status: StatusListeners | None = None
         self._reporter: Reporter | None = None
+        self._exporter: SpanExporter | None = None
         # For the workers.
         self.metron: MetronOptions | None = None
 
@@ -111,6 +113,7 @@ class Observation:
             self._monitor,
             self._workers.states,
             has_gauges=options.has_gauges,
+            span_counts=self._exporter.counts if self._exporter is not None else {},
         )
         try:
             server = new_metrics_server(options, metrics.render)
@@ -154,6 +157,20 @@ class Observation:
             registration_muzzle=max(0.0, options.registration_muzzle - self._options.start_delay),
         )
         self._reporter.start()
+
+    def start_exporter(self) -> None:
+        """Begin to export spans, if they are to be."""
+        if self._options.export is not None:
+            # With protobuf and an HTTP client, for few.
+            from fastrouter.otlp.exporter import SpanExporter  # noqa: PLC0415
+
+            self._exporter = SpanExporter(self._options.export, self._logger.child("otlp"))
+            self._exporter.start()
+
+    def on_spans(self, spans: bytes, count: int, lost: int) -> None:
+        """Export what a worker has finished."""
+        if self._exporter is not None:
+            self._exporter.add(spans, count, lost)
 
     def on_registration(self, milliseconds: float) -> None:
         """Note how long ago the update was that an endpoint, which is new, was registered for."""
@@ -231,6 +248,8 @@ class Observation:
         self._monitor.stop()
         if self._reporter is not None:
             self._reporter.stop()
+        if self._exporter is not None:
+            await self._exporter.end()
         for server in (self._debug, self._metrics, self._status):
             if server is not None:
                 await server.stop()

@@ -20,6 +20,7 @@ from fastrouter.net.address import Address
 from fastrouter.observe.histogram import DEFAULT_BOUNDS, HistogramBounds
 from fastrouter.observe.metrics_listener import MetricsOptions
 from fastrouter.observe.status_listeners import StatusOptions
+from fastrouter.otlp.options import ExportOptions
 from fastrouter.registry.static_routes import StaticRoute
 from fastrouter.routing_api.options import RoutingAPIOptions
 
@@ -84,9 +85,9 @@ class RouterOptions:
     come from the file `routes_file`, and are there until it is read again. Without `bus` there are no registrations,
     without `routing_api` no routes of the routing API, without `status` no status listeners, without `metrics` no
     `/metrics`, without `route_services` no route services, without `admin` no admin API, without `metron` nothing for
-    the Loggregator agent, without `table_snapshot` no start without NATS. `error_template` is the text of a template
-    that has been parsed successfully.
-    `debug_address` is where the debug server listens, as the operator has written it; empty for none.
+    the Loggregator agent, without `export` no spans, without `table_snapshot` no start without NATS. `error_template`
+    is the text of a template that has been parsed successfully. `debug_address` is where the debug server listens, as
+    the operator has written it; empty for none.
     """
 
     listen: Address | None
@@ -118,6 +119,7 @@ class RouterOptions:
     status: StatusOptions | None = None
     metrics: MetricsOptions | None = None
     metron: AgentOptions | None = None
+    export: ExportOptions | None = None
     debug_address: str = ""
     admin: AdminOptions | None = None
     histogram_bounds: HistogramBounds = DEFAULT_BOUNDS

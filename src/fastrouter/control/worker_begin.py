@@ -39,4 +39,5 @@ def new_begin(
         log_timestamps=logger.timestamps,
         access_log=options.access_log,
         metron=metron,
+        span_ratio=options.export.ratio if options.export is not None else None,
     )

@@ -27,6 +27,7 @@ from fastrouter.ipc.messages import (
     Drained,
     Draining,
     Failed,
+    FinishedSpans,
     Listen,
     Listening,
     Pruned,
@@ -70,8 +71,8 @@ class Workers:
 
     `add_change` is where table changes go. `on_crash_loop` is called with worker and cause when one has crashed too
     often, `on_prune` with route and address when one has taken a TLS endpoint off its table, `on_death` with the number
-    of one that ended, before it is replaced, `on_ready` with name and process id of one that has the whole table.
-    `counter_block` returns where the worker of a number counts by route.
+    of one that ended, before it is replaced, `on_ready` with name and process id of one that has the whole table,
+    `on_spans` with the fields of FinishedSpans. `counter_block` returns where the worker of a number counts by route.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Workers:
         on_death: Callable[[int], object],
         *,
         on_ready: Callable[[str, int], object] = lambda _name, _pid: None,
+        on_spans: Callable[[bytes, int, int], object] = lambda _spans, _count, _lost: None,
         counter_block: Callable[[int], CounterBlock],
     ) -> None:
         self._logger = logger
@@ -91,6 +93,7 @@ class Workers:
         self._on_prune = on_prune
         self._on_death = on_death
         self._on_ready = on_ready
+        self._on_spans = on_spans
         self._loop = asyncio.get_running_loop()
         self._slots = [WorkerSlot(index) for index in range(count)]
         self._reports = msgspec.msgpack.Decoder(Report)
@@ -341,6 +344,8 @@ class Workers:
                 self._on_prune(uri, address)
             case Confirmed(number):
                 slot.confirmed = number
+            case FinishedSpans(spans, count, lost):
+                self._on_spans(spans, count, lost)
 
     def _send_listeners(self, slot: WorkerSlot) -> None:
         assert slot.channel is not None

@@ -190,6 +190,8 @@ class SharedColumns(msgspec.Struct, frozen=True, array_like=True):
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """Everything that a worker needs to start. The fields of the log are those of `logger.Logger`.
 
+    Requests have spans if there is a `span_ratio`, which is the one of `_core.Spans`.
+
     With it come the descriptors of the mappings where all workers count, and where they count by route, of the file of
     the access log and of its record of lost lines, if there is a file, and of the connection to syslog and its record
     of lost lines, if there is syslog.
@@ -209,6 +211,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     log_timestamps: Literal["rfc3339", "unix-epoch"]
     access_log: AccessLogOptions
     metron: MetronOptions | None = None
+    span_ratio: float | None = None
 
 
 class TableEnd(msgspec.Struct, frozen=True, array_like=True, tag="table-end"):
@@ -305,4 +308,12 @@ class Confirmed(msgspec.Struct, frozen=True, array_like=True, tag="confirmed"):
     number: int
 
 
-Report = Ready | Listening | Draining | Drained | Pruned | Confirmed | Failed
+class FinishedSpans(msgspec.Struct, frozen=True, array_like=True, tag="finished-spans"):
+    """Spans as `_core.Spans` makes them, and their number; besides them `lost` were made that there was no room for."""
+
+    spans: bytes
+    count: int
+    lost: int
+
+
+Report = Ready | Listening | Draining | Drained | Pruned | Confirmed | Failed | FinishedSpans

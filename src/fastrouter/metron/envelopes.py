@@ -5,18 +5,14 @@ themselves, because these are thousands a second (ADR 20).
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
+from fastrouter.metron.message_types import Messages, message_types
 
 # `Envelope.eventType`.
 _VALUE_METRIC = 6
 _COUNTER_EVENT = 7
 
-# Message -> the numbers and types of its fields; what is no type of protobuf's is another message.
-_MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+_MESSAGES: Messages = {
     "ValueMetric": {"name": (1, "string"), "value": (2, "double"), "unit": (3, "string")},
     "CounterEvent": {"name": (1, "string"), "delta": (2, "uint64")},
     "Tag": {"key": (1, "string"), "value": (2, "string")},
@@ -32,27 +28,7 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
 }
 
 
-def _message_types() -> dict[str, Any]:
-    """Return the class of each message."""
-    file = FileDescriptorProto(name="dropsonde.proto", syntax="proto2")
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for name, (number, kind) in fields.items():
-            field = message.field.add(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL)
-            single = kind.removesuffix("[]")
-            if single != kind:
-                field.label = FieldDescriptorProto.LABEL_REPEATED
-            if single in _MESSAGES:
-                field.type = FieldDescriptorProto.TYPE_MESSAGE
-                field.type_name = single
-            else:
-                field.type = FieldDescriptorProto.Type.Value(f"TYPE_{single.upper()}")
-    pool = DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in _MESSAGES}
-
-
-_TYPES = _message_types()
+_TYPES = message_types("dropsonde.proto", _MESSAGES)
 _Envelope, _ValueMetric, _CounterEvent, _Tag = (
     _TYPES[name] for name in ("Envelope", "ValueMetric", "CounterEvent", "Tag")
 )

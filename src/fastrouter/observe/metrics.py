@@ -4,8 +4,9 @@ Names, labels, types and texts are Gorouter's, so that dashboards and alerts kee
 not have begin with `fastrouter_`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from fastrouter import __version__
@@ -50,7 +51,8 @@ class Metrics:
     """Renders `/metrics`.
 
     `states` returns those of the workers. With `has_gauges`, times are gauges as in later Gorouters: the mean of what
-    was observed since the metrics were rendered before, or the last such mean.
+    was observed since the metrics were rendered before, or the last such mean. `span_counts` has the number of spans by
+    what became of them, and grows.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Metrics:
         states: Callable[[], Sequence[WorkerState]],
         *,
         has_gauges: bool = False,
+        span_counts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._stats = stats
         self._registry = registry
@@ -69,6 +72,7 @@ class Metrics:
         self._monitor = monitor
         self._states = states
         self._has_gauges = has_gauges
+        self._span_counts = span_counts
         # By name and labels: count and sum of the values at the last render, and the gauge's value then.
         self._gauged: dict[tuple[str, Labels], tuple[int, float, float]] = {}
 
@@ -205,6 +209,11 @@ class Metrics:
             "promhttp_metric_handler_errors_total",
             "Total number of internal errors encountered by the promhttp metric handler.",
             [Sample(0, (("cause", cause),)) for cause in ("encoding", "gathering")],
+        )
+        page.counter(
+            "fastrouter_spans_total",
+            "number of spans of requests, by what became of them",
+            [Sample(count, (("outcome", outcome),)) for outcome, count in self._span_counts.items()],
         )
         page.gauge("fastrouter_info", "the version of the router", [Sample(1, (("version", __version__),))])
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import msgspec
 
-from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, Metron, RouteTable, Settings, Stats
+from fastrouter._core import AccessLog, DataPlane, ListenerProtocol, Metron, RouteTable, Settings, Spans, Stats
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.ipc.channel import Channel
 from fastrouter.ipc.messages import (
@@ -26,6 +26,7 @@ from fastrouter.ipc.messages import (
     Drained,
     Draining,
     Failed,
+    FinishedSpans,
     Inspect,
     Listen,
     Listening,
@@ -59,6 +60,8 @@ from fastrouter.worker.inspection import Inspection
 from fastrouter.worker.route_services import new_route_services
 from fastrouter.worker.table_applier import TableApplier
 
+# Bytes of messages that may wait for the control process before spans are dropped.
+_MAX_UNSENT = 1024 * 1024
 # Seconds between two looks at whether the last request is over. Each looks at all clients.
 _DRAIN_POLL = 0.1
 
@@ -77,6 +80,8 @@ class Worker:
         self._sinks: list[LineSink] = []
         self._access_log: AccessLog | None = None
         self._metron: Metron | None = None
+        self._spans: Spans | None = None
+        self._lost_spans = 0
         self._data_plane: DataPlane | None = None
         self._listener_protocols: dict[str, ListenerProtocol] = {}
         self._domains: Domains = {}
@@ -110,6 +115,8 @@ class Worker:
             self._access_log.flush()
         if self._metron is not None:
             self._metron.flush()
+        if self._spans is not None:
+            self._spans.flush()
         for sink in self._sinks:
             sink.close()
 
@@ -172,6 +179,8 @@ class Worker:
         self._open_access_log(begin.access_log, stats)
         if begin.metron is not None:
             self._connect_metron(begin.metron, begin.access_log)
+        if begin.span_ratio is not None:
+            self._spans = Spans(self._send_spans, ratio=begin.span_ratio)
         tls = msgspec.structs.asdict(begin.backend_tls)
         backend_tls = backend_context(**tls)
         settings = Settings(
@@ -191,6 +200,7 @@ class Worker:
             stats,
             table_log=self._logger.child("registry").event,
             metron=self._metron,
+            spans=self._spans,
         )
         self._data_plane.set_debug(self._logger.is_enabled(Level.DEBUG))
         self._data_plane.start(self._loop)
@@ -255,6 +265,13 @@ class Worker:
             log=AccessLog(lambda _: None, **line) if options.has_records else None,  # type: ignore[arg-type]  # as above
             source_instance=str(options.index),
         )
+
+    def _send_spans(self, spans: bytes, count: int) -> None:
+        if self._channel.unsent > _MAX_UNSENT:
+            self._lost_spans += count
+            return
+        self._channel.send_message(FinishedSpans(spans, count, self._lost_spans))
+        self._lost_spans = 0
 
     def _replace_access_log(self, descriptor: int) -> None:
         for sink in self._sinks:

@@ -216,6 +216,7 @@ cdef class Request:
     cdef flag is_grpc                           # a call of gRPC, by a client that speaks HTTP/2
     # what the handlers find out and decide
     cdef Trace trace                            # written in tracing.pxi
+    cdef bytes span                             # ids of its span (SPAN_*); None: it has none, or its trace is not sampled
     cdef ChangedHeaders changed                 # what handlers set and removed; None: nothing
     cdef str signed_url                         # what a sound X-CF-Proxy-Signature says; None without one
     cdef object signature_error                 # why it is not sound; None without one
@@ -249,6 +250,7 @@ cdef class Request:
     cdef bint is_replayable(self) noexcept
     cdef void note_semicolon(self) noexcept
     cdef void set_traced(self, bint is_traced) noexcept
+    cdef int set_span(self, bytes span) except -1
     cdef void set_forwarded_proto(self, bint is_https, bint is_set) noexcept
     cdef void forget_upgrade(self) noexcept
     cdef void close_backend(self) noexcept

@@ -303,6 +303,8 @@ cdef class Exchange(Timed):
             self.plane.access_log.record(self)
         if self.plane.metron is not None:
             self.plane.metron.on_request(self)
+        if self.request.span is not None:
+            self.plane.spans.on_request(self)
         if self.plane.tails is not None:
             record_tails(self)
         # Exchange and tunnel refer to each other.
@@ -360,6 +362,6 @@ cdef class Exchange(Timed):
 
 cdef int64_t announced_length(bint is_head, Head head, int framing) noexcept:
     """The length of a response's body as Go knows it from the head: -1 if it is not known."""
-    if framing == FRAMING_LENGTH or (is_head and head.status != 204 and head.status != 304):
+    if framing == FRAMING_LENGTH or is_head:
         return head.content_length()
     return 0 if framing == FRAMING_NONE else -1

@@ -113,6 +113,10 @@ cdef class Request:
     cdef void note_semicolon(self) noexcept:
         self.has_semicolon = True
 
+    cdef int set_span(self, bytes span) except -1:
+        self.span = span
+        return 0
+
     cdef void set_traced(self, bint is_traced) noexcept:
         self.is_traced = is_traced
 

@@ -121,27 +121,47 @@ cdef void put_b3_ids(const Trace* trace) noexcept:
 
 
 cdef int trace_w3c(Exchange exchange, Head head) except -1:
-    """Go on with the trace of `traceparent` under a new parent id, or tell of the request's own trace."""
+    """Go on with the trace of `traceparent` under a new parent id, or tell of the request's own trace.
+
+    The parent id that is sent on is that of the request's span, if requests have spans and the trace is sampled.
+    """
     cdef bytes key = exchange.plane.settings.tracestate_key
+    cdef Spans spans = exchange.plane.spans
     cdef Slice previous = head.value_of(HEADER_TRACESTATE)
     cdef char trace[32]
     cdef char flags[2]
     cdef char parent[16]
+    cdef char received[16]
+    cdef bint has_parent
     cdef bint goes_on = read_traceparent(trace, parent, flags, head)
     if exchange.plane.settings.propagates_only:
         if goes_on and exchange.request.trace.id_length == 0:
             adopt_ids(&exchange.request.trace, trace, 32, parent)
         return 0
+    has_parent = goes_on
     if goes_on:
+        memcpy(received, parent, 16)
         write_hex_bytes(parent, random_bytes(8), 8)
         if exchange.request.trace.id_length == 0:
             adopt_ids(&exchange.request.trace, trace, 32, parent)
     else:
+        # Of a `b3` header, which has named the client's span.
+        has_parent = exchange.request.trace.id_length > 0
         name_trace(&exchange.request.trace)
         memcpy(trace, ZEROS, 32)
         memcpy(trace + 32 - exchange.request.trace.id_length, exchange.request.trace.id, exchange.request.trace.id_length)
         memcpy(parent, exchange.request.trace.span_id, 16)
         memcpy(flags, <const char*>b"01", 2)
+        if spans is not None:
+            if has_parent:
+                memcpy(received, parent, 16)
+                write_hex_bytes(parent, random_bytes(8), 8)
+            if not spans.samples(trace):
+                flags[1] = c"0"
+    # Ids of zeros are none.
+    if spans is not None and hex_digit(<unsigned char>flags[1]) & 1 and memcmp(trace, ZEROS, 32) != 0:
+        has_parent &= memcmp(received, ZEROS, 16) != 0
+        exchange.request.set_span(trace[:32] + parent[:16] + (received[:16] if has_parent else b""))
     begin_message()
     put_text(b"00-")
     put(trace, 32)

@@ -242,6 +242,7 @@ cdef class DataPlane:
     cdef dict domains                           # name (bytes, lower case) -> MutualTLSDomain
     cdef list logged_headers                    # of LoggedHeader, that either of them logs
     cdef Metron metron                          # None: no agent is told of requests
+    cdef Spans spans                            # None: requests have no spans
     cdef object event_log                       # callable(level, message, data) or None
     cdef object table_log                       # the same, for what is about the pools of the table
     cdef object on_prune                        # callable(uri, address) or None: an endpoint was removed for good

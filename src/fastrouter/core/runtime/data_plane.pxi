@@ -18,7 +18,7 @@ cdef double LINGER_SECONDS = 1.0
 
 cdef class DataPlane:
     def __init__(self, RouteTable table not None, Settings settings=None, AccessLog access_log=None, event_log=None,
-                 on_prune=None, Stats stats=None, *, table_log=None, Metron metron=None):
+                 on_prune=None, Stats stats=None, *, table_log=None, Metron metron=None, Spans spans=None):
         if settings is None:
             settings = Settings()
         self.table = table
@@ -26,6 +26,7 @@ cdef class DataPlane:
         self.domains = {}
         self.access_log = access_log
         self.metron = metron
+        self.spans = spans
         self.logged_headers = logged_headers_of(access_log, None if metron is None else metron.log)
         self.event_log = event_log
         self.table_log = event_log if table_log is None else table_log
@@ -99,6 +100,8 @@ cdef class DataPlane:
             self.access_log.flush()
         if self.metron is not None:
             self.metron.flush()
+        if self.spans is not None:
+            self.spans.flush()
 
     def drain(self, *, bint closes_idle=True):
         """Close idle connections, and from now on each one as it becomes idle (spec 1.5).
@@ -184,6 +187,8 @@ cdef class DataPlane:
             self.access_log.flush()
         if self.metron is not None:
             self.metron.tick(now)
+        if self.spans is not None:
+            self.spans.flush()
         # Timers come before sockets in a turn of the loop. If this process was held up, the awaited bytes may be in the sockets
         # already, and reading them may take several turns. So deadlines are left to the next tick, unless all ticks are late.
         if self.late_ticks == 0 or self.late_ticks > LATE_TICKS_MAX:

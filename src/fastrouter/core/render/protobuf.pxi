@@ -27,6 +27,17 @@ cdef inline void put_sized_field(int field, const char* text, Py_ssize_t size) n
     put(text, size)
 
 
+cdef inline void put_fixed64_field(int field, uint64_t number) noexcept:
+    put_varint(field << 3 | 1)
+    # As travels, this machine has it: the lowest byte first.
+    put(<const char*>&number, 8)
+
+
+cdef inline void put_fixed32_field(int field, uint32_t number) noexcept:
+    put_varint(field << 3 | 5)
+    put(<const char*>&number, 4)
+
+
 cdef inline void put_bytes_field(int field, bytes text) noexcept:
     put_sized_field(field, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
