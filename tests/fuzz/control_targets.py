@@ -6,7 +6,6 @@ from unittest import mock
 
 from fastrouter._core import RouteTable
 from fastrouter.config import Config, ConfigError, parse, validation
-from fastrouter.config.reference import as_yaml
 from fastrouter.gotemplate.error_template import ErrorTemplate
 from fastrouter.gotemplate.parser import ErrorTemplateError
 from fastrouter.gotemplate.values import ExecutionError
@@ -51,20 +50,12 @@ def check_registration(data: bytes) -> None:
 
 def check_config(data: bytes) -> None:
     """An operator writes anything into the configuration file."""
-    config = _loaded(data)
-    if config is not None:
-        shown = as_yaml(config, show_secrets=True)
-        again = _loaded(shown.encode())
-        assert again is not None, shown
-        assert as_yaml(again, show_secrets=True) == shown
-
-
-def _loaded(text: bytes) -> Config | None:
     with mock.patch.object(validation, "local_ip", return_value="192.0.2.7"):
         try:
-            return parse(text)
+            config = parse(data)
         except ConfigError:
-            return None
+            return
+    assert isinstance(config, Config)
 
 
 def check_template(data: bytes) -> None:

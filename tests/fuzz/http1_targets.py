@@ -22,6 +22,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECOND = OK[:-2] + b"2!"
 # What the clients of TLS are offered (ALPN).
 SPOKEN = (b"http/1.1",)
+# Gorouter passes on targets that are not ASCII, which no parser here takes. Where messages end does not depend on them.
+ASCII = bytes(range(128)) + b"x" * 128
 METHODS = {method.encode() for method in HTTPMethod}
 # By the first byte of an input: sizes of the pieces that the rest comes in.
 CUTS = ([1 << 20], [1], [7, 1, 30], [64], [3])
@@ -81,7 +83,7 @@ class FuzzedConversation(Conversation):
 
 def requests_at(transport: FakeTransport) -> list[Read]:
     """What a backend was asked, which both parsers must take for the same requests."""
-    data = bytes(transport.written)
+    data = bytes(transport.written).translate(ASCII)
     seen = requests_by_h11(data)
     assert seen.is_accepted, (data, seen)
     # Gorouter passes on methods that llhttp does not know.
@@ -96,6 +98,7 @@ def assert_forwarded(conversation: Conversation, said: bytes) -> None:
     Where a parser refuses what the client sends, nothing is known of what follows.
     """
     forwarded = [request for transport in conversation.loop.dialled for request in requests_at(transport)]
+    said = said.translate(ASCII)
     if said.startswith(b"PRI * HTTP/2.0"):
         return
     for sent in (requests_by_h11(said), requests_by_httptools(said)):

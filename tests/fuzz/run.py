@@ -30,16 +30,16 @@ _TIMEOUT = 5
 _QUARANTINE = 16
 
 
-def surroundings() -> dict[str, str]:
-    """The environment for a fuzzer, in which AddressSanitizer and libFuzzer come before everything else."""
+def sanitized() -> dict[str, str]:
+    """The environment for the build with sanitizers: they, with libFuzzer, come before everything else."""
     spec = importlib.util.find_spec("atheris")
     assert spec is not None, "no fuzzer is installed: make fuzz does that"
     assert spec.origin is not None
-    return os.environ | {
+    return {
         "LD_PRELOAD": str(Path(spec.origin).parents[1] / "asan_with_fuzzer.so"),
-        # What Python frees is not searched for leaks, and lies side by side with nothing of its own.
         "ASAN_OPTIONS": f"detect_leaks=0:quarantine_size_mb={_QUARANTINE}",
         "UBSAN_OPTIONS": "print_stacktrace=1",
+        # Each piece of Python's memory is one that AddressSanitizer knows.
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(ROOT / "build" / "fuzz"),
     }
@@ -54,7 +54,8 @@ def fuzz(target: str, *arguments: str) -> bool:
         dictionary = LEARNED / f"{target}.dict"
         dictionary.write_text("".join(map(quoted, words)))
         command.append(f"-dict={dictionary}")
-    return subprocess.run([*command, *arguments], cwd=ROOT, env=surroundings(), check=False).returncode == 0
+    environment = os.environ | (sanitized() if TARGETS[target].is_native else {})
+    return subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def quoted(word: bytes) -> str:

@@ -18,6 +18,8 @@ class Target(NamedTuple):
     check: Callable[[bytes], None]
     # For the fuzzer's dictionary.
     words: tuple[bytes, ...] = ()
+    # Whether the extension is what is tried, which needs the build with sanitizers.
+    is_native: bool = True
 
 
 def words(text: str) -> tuple[bytes, ...]:
@@ -61,7 +63,7 @@ TARGETS = {
     "client_hello": Target(greeting_targets.check_client_hello),
     "http2_client": Target(http2_targets.check_http2_client),
     "http2_backend": Target(http2_targets.check_http2_backend),
-    "registration": Target(control_targets.check_registration, _REGISTRATION),
-    "config": Target(control_targets.check_config, _KEYS),
-    "template": Target(control_targets.check_template, _TEMPLATE),
+    "registration": Target(control_targets.check_registration, _REGISTRATION, is_native=False),
+    "config": Target(control_targets.check_config, _KEYS, is_native=False),
+    "template": Target(control_targets.check_template, _TEMPLATE, is_native=False),
 }
