@@ -15,12 +15,12 @@ CYTHON_SOURCES := $(wildcard src/fastrouter/*.pyx src/fastrouter/*.pxd src/fastr
 QUICK := tests/unit tests/properties tests/protocol tests/test_house.py tests/test_citations.py
 # What needs /usr/bin/chromium, and is skipped without.
 BROWSED := tests/integration/test_dashboard.py tests/integration/test_demo_page.py
-# What the packages are for: demo, dev or bench; lowest and newest are dev with other versions.
+# What the packages are for: demo, dev, bench or fuzz; lowest and newest are dev with other versions.
 PACKAGES := dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-quick test-browser test-debug coverage lint build bench profile test-wheel lock test-lowest test-newest ready clean always
+.PHONY: help run test test-quick test-browser test-debug test-asan fuzz coverage lint build bench profile test-wheel lock test-lowest test-newest ready clean always
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -43,6 +43,16 @@ test-debug: $(VENV)/dev.stamp build/debug.stamp ## Run the whole suite on a buil
 	@$(call link_sources,build/debug)
 	PYTHONPATH=$(CURDIR)/build/debug $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+# GCC's library of the sanitizer is there before everything else, and Python takes each piece of memory from it, not from pools.
+SANITIZED := PYTHONMALLOC=malloc LSAN_OPTIONS=suppressions=$(CURDIR)/tests/fuzz/leaks_of_others.txt:print_suppressions=0 \
+	ASAN_OPTIONS=detect_odr_violation=0:quarantine_size_mb=64 UBSAN_OPTIONS=print_stacktrace=1
+HOSTILE := tests/protocol tests/properties tests/fuzz $(wildcard tests/hostile)
+
+test-asan: $(VENV)/dev.stamp build/asan.stamp ## Run what is fed with any bytes on a build with AddressSanitizer and UBSan
+	@$(call link_sources,build/asan)
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" $(SANITIZED) \
+		PYTHONPATH=$(CURDIR)/build/asan $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile quick $(HOSTILE) $(ARGS)
+
 # Cython's plugin finds the parts by the file that includes them, so that one comes first.
 coverage: $(VENV)/dev.stamp build/coverage.stamp ## Run it on a build that tells which lines are executed, Python and Cython
 	@$(call link_sources,build/coverage)
@@ -50,6 +60,12 @@ coverage: $(VENV)/dev.stamp build/coverage.stamp ## Run it on a build that tells
 	PYTHONPATH=$(CURDIR)/build/coverage $(BIN)/coverage run -m pytest -n 2 --dist worksteal --timeout 600 $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report src/fastrouter/_core.pyx $(wildcard src/fastrouter/core/*/*.pxi) $(shell find src -name '*.py')
+
+# TARGET: some of tests/fuzz/targets.py, all of them without it. LLVM's sanitizers and libFuzzer are in the package atheris.
+SECONDS ?= 60
+fuzz: $(VENV)/fuzz.stamp build/fuzz.stamp ## Have a fuzzer look for input that breaks something, SECONDS=60 for each TARGET
+	@$(call link_sources,build/fuzz)
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) $(TARGET)
 
 lint: ready ## Check style and types
 	$(BIN)/ruff check .
@@ -128,8 +144,10 @@ $(VENV)/core.stamp: $(VENV)/tools.stamp $(VENV)/switches.env setup.py $(CYTHON_S
 # Builds of another kind lie beside the usual one: a package that has its own extension, and links to the rest.
 build/debug.stamp: SWITCHES := FASTROUTER_DEBUG=1 FASTROUTER_OPT=1
 build/coverage.stamp: SWITCHES := FASTROUTER_COVERAGE=1 FASTROUTER_OPT=0
+build/asan.stamp: SWITCHES := FASTROUTER_SANITIZE=1 FASTROUTER_OPT=1
+build/fuzz.stamp: SWITCHES := FASTROUTER_FUZZ=1 FASTROUTER_OPT=1
 
-build/debug.stamp build/coverage.stamp: build/%.stamp: setup.py $(CYTHON_SOURCES) | $(VENV)/tools.stamp
+build/debug.stamp build/coverage.stamp build/asan.stamp build/fuzz.stamp: build/%.stamp: setup.py $(CYTHON_SOURCES) | $(VENV)/tools.stamp
 	@env $(SWITCHES) $(BIN)/python setup.py --quiet build_ext --force --build-temp build/temp-$* --build-lib build/$*
 	@touch $@
 
@@ -138,7 +156,7 @@ link_sources = ln -sfn $(abspath $(filter-out %.so %.c %/__pycache__,$(wildcard 
 # The project itself goes in as it lies here, with the extension that is compiled meanwhile.
 INSTALL_PROJECT = FASTROUTER_COMPILED=1 $(PIP) install --no-build-isolation --editable
 
-$(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp $(VENV)/lowest.stamp: $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/tools.stamp
+$(VENV)/demo.stamp $(VENV)/dev.stamp $(VENV)/bench.stamp $(VENV)/fuzz.stamp $(VENV)/lowest.stamp: $(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/tools.stamp
 	@$(PIP) install $(LOCKED) $<
 	@$(INSTALL_PROJECT) . --no-deps
 	@touch $@

@@ -24,7 +24,7 @@ def main(uv: str) -> None:
     """Renew all of them; uv is not among what they hold."""
     build = tomllib.loads(_PROJECT.read_text())["build-system"]["requires"]
     lock(uv, "build", "-", text="\n".join(build))
-    for extra in ("demo", "dev", "bench"):
+    for extra in ("demo", "dev", "bench", "fuzz"):
         lock(uv, extra, "--extra", extra, str(_PROJECT))
     lock(uv, "lowest", "--resolution", "lowest-direct", "--extra", "dev", str(_PROJECT))
 

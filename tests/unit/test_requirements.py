@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("build", "demo", "dev", "bench", "lowest")
+LOCKS = ("build", "demo", "dev", "bench", "fuzz", "lowest")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINNED = re.compile(r"([\w.-]+)==(\S+)( ; .+?)?( --hash=sha256:[0-9a-f]{64})+")
 REQUIRED = re.compile(r"([\w.-]+)(?:~=|>=)([\d.]+)")
@@ -55,6 +55,7 @@ def test_every_package_is_pinned_with_hashes(lock: str) -> None:
         ("demo", NEEDED),
         ("dev", NEEDED | bounds(EXTRAS["dev"])),
         ("bench", NEEDED | bounds(EXTRAS["dev"]) | bounds(EXTRAS["bench"])),
+        ("fuzz", NEEDED | bounds(EXTRAS["dev"]) | bounds(EXTRAS["fuzz"])),
         ("lowest", NEEDED | bounds(EXTRAS["dev"])),
     ],
 )
