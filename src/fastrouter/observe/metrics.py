@@ -231,6 +231,11 @@ class Metrics:
                 "lost_log_lines",
                 "number of access log lines that a worker could not write",
             ),
+            (
+                "fastrouter_worker_lost_while_idle_total",
+                "lost_while_idle",
+                "number of attempts of a worker that went to a kept connection when its backend was closing it",
+            ),
         ):
             page.counter(
                 name, meaning, [Sample(each[counter], label) for each, label in zip(counts, labels, strict=True)]
@@ -254,6 +259,11 @@ class Metrics:
             "fastrouter_worker_idle_backend_connections",
             "number of connections to backends that a worker keeps for the next request",
             [Sample(each["idle_backend_connections"], label) for each, label in zip(counts, labels, strict=True)],
+        )
+        page.gauge(
+            "fastrouter_worker_large_header_bytes",
+            "number of bytes of the request heads over 32 KiB that a worker has",
+            [Sample(each["large_header_bytes"], label) for each, label in zip(counts, labels, strict=True)],
         )
 
 
