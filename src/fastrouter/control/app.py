@@ -134,11 +134,13 @@ class Router:
         self._bus: Bus | None = None
         self._route_fetcher: RouteFetcher | None = None
         self._observation: Observation
+        self._snapshots: TableSnapshots
+        self._succession: Succession
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
             self._add_change if options.admin or options.table_snapshot else self._workers.add_change,
-            is_pruning_suspended=self._is_pruning_suspended,
+            is_pruning_suspended=lambda: self._snapshots.is_pruning_suspended,
             observe_latency=lambda milliseconds: self._observation.on_registration(milliseconds),  # noqa: PLW0108 made later
             on_unregistration=lambda component: self._observation.on_unregistration(component),  # noqa: PLW0108 likewise
             on_number_reused=self._shared.clear_mark,
@@ -151,7 +153,7 @@ class Router:
             self._registry,
             self._shared,
             is_successor=self._predecessor.is_there,
-            may_make=lambda: self._bus is not None and self._bus.is_connected and not self._succession.has_begun,
+            may_make=lambda: not self._succession.has_begun,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
         self._log_level = TimedLogLevel(logger, self._workers.set_log_level)
@@ -337,7 +339,7 @@ class Router:
         self._members.append("FileDescriptor")
         if self._bus is not None:
             self._members += ["subscriber", "NATSMonitor"]
-            await self._snapshots.listen(self._bus, self._listen_to_bus)
+            await self._snapshots.listen(self._bus, self._listen_to)
         else:
             await self._predecessor.take_table(self._registry, self._shared, self._workers)
         self._pruning.start()
@@ -379,10 +381,8 @@ class Router:
                 Addresses(self._listeners.client_address(), self._observation.routes_address(), self._admin.address())
             )
 
-    async def _listen_to_bus(self) -> None:
+    async def _listen_to(self, bus: Bus) -> None:
         """Take registrations, announce this router, and from now on publish which apps had requests."""
-        assert self._bus is not None
-        bus = self._bus
         await self._predecessor.start_bus(bus, self._registry, self._shared, self._workers)
         status = self._options.status
         if status is not None and status.component_host is not None:
@@ -391,9 +391,8 @@ class Router:
 
     def _start_workers(self, log_descriptors: list[int], route_services: RouteServicesOptions | None) -> None:
         if self._options.oversized_head:
-            # Gorouter's name for it, and its words.
             text = f"Values over {self._options.oversized_head} are limited by http.Server"
-            self._logger.warn("innefectual-max-header-bytes-value", error=text)
+            self._logger.warn("innefectual-max-header-bytes-value", error=text)  # so spelt by Gorouter
         begin = new_begin(
             self._options,
             self._logger,
@@ -424,9 +423,6 @@ class Router:
         if self._ending.done():
             return "draining" if self._ending.result() in (_Ending.DRAIN, _Ending.SUCCESSION) else "stopping"
         return "serving" if self._is_started else "starting"
-
-    def _is_pruning_suspended(self) -> bool:
-        return self._snapshots.is_served_from or (self._bus is not None and self._bus.is_pruning_suspended)
 
     async def _catch_up(self) -> None:
         # Without a bus there is nothing to catch up with.

@@ -23,7 +23,8 @@ from fastrouter.registry.table_snapshot import LoadedTable, Removal, SnapshotErr
 class TableSnapshots(BackgroundTask):
     """Keeps a snapshot of `registry` as `options` say; None: there is none, and no start without the bus.
 
-    A successor has the table of its predecessor, and leaves it at its place if it cannot reach the bus. `may_make` says whether this router is the one that makes snapshots at this moment.
+    A successor has the table of its predecessor, and leaves it at its place if it cannot reach the bus. `may_make` says
+    whether no other router makes snapshots at this moment.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TableSnapshots(BackgroundTask):
         self._shared = shared
         self._is_successor = is_successor
         self._may_make = may_make
+        self._bus: Bus | None = None
         self._loaded: LoadedTable | None = None
         self._connecting: asyncio.Task[None] | None = None
         # What `FILE.removed` does not have yet.
@@ -55,6 +57,11 @@ class TableSnapshots(BackgroundTask):
         """Whether the routes are those of a snapshot, because the bus has not said yet which there are."""
         return self._loaded is not None
 
+    @property
+    def is_pruning_suspended(self) -> bool:
+        """Whether registrations may be missing because the bus is out of reach."""
+        return self._loaded is not None or (self._bus is not None and self._bus.is_pruning_suspended)
+
     def on_change(self, change: Change) -> None:
         """Take a change of the table into account."""
         if self._snapshot is not None and type(change) is Remove:
@@ -63,6 +70,7 @@ class TableSnapshots(BackgroundTask):
 
     async def connect(self, bus: Bus) -> None:
         """Connect to NATS, or else load a snapshot. Raises StartError."""
+        self._bus = bus
         is_needed = self._snapshot is None or self._is_successor
         try:
             await bus.connect(is_needed=is_needed)
@@ -75,13 +83,13 @@ class TableSnapshots(BackgroundTask):
                 self._logger.fatal("table-snapshot-refused", error=str(refusal))
                 raise StartError(f"cannot connect to NATS: {error}; no snapshot of the table: {refusal}") from error
 
-    async def listen(self, bus: Bus, listen: Callable[[], Awaitable[None]]) -> None:
+    async def listen(self, bus: Bus, listen: Callable[[Bus], Awaitable[None]]) -> None:
         """Have `listen` begin to take registrations from `bus`: at once, or when it can be reached."""
         if self._loaded is None:
             if not self._is_successor:
                 # What is in the last one may have gone while no router was there to hear of it.
                 await self._discard()
-            await listen()
+            await listen(bus)
         else:
             self._registry.doubt()
             await self._serve(self._loaded)
@@ -107,7 +115,7 @@ class TableSnapshots(BackgroundTask):
             self._registry.held.set_draining(address, is_draining=True)
         self._logger.warn("table-snapshot-served", routes=len(self._registry), age=round(loaded.age, 3))
 
-    async def _connect_later(self, bus: Bus, listen: Callable[[], Awaitable[None]]) -> None:
+    async def _connect_later(self, bus: Bus, listen: Callable[[Bus], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(RECONNECT_PAUSE)
             try:
@@ -115,7 +123,7 @@ class TableSnapshots(BackgroundTask):
             except NatsConnectionError:
                 continue
             self._loaded = None
-            await listen()
+            await listen(bus)
             return
 
     async def _run(self) -> None:
@@ -124,7 +132,7 @@ class TableSnapshots(BackgroundTask):
         while True:
             try:
                 await self._until_due(self._snapshot)
-                if self._may_make() and not self.is_served_from:
+                if self._bus is not None and self._bus.is_connected and self._may_make():
                     await self._make(self._snapshot)
             except OSError as error:
                 # A snapshot without a removal that has been lost must not be served from.
