@@ -122,7 +122,7 @@ def test_balancing_of_a_route(tmp_path: Path, keys: str, balancing: StaticBalanc
     [
         ("", "Expected `object`, got `null`"),
         ("routes: x", "routes: Expected `array`, got `str`"),
-        ("rotues: []", "Object contains unknown field `rotues`"),
+        ("rotues: []", "Object contains unknown field `rotues`: there are routes"),
         ("routes: [{endpoints: [{address: 'a:1'}]}]", "routes[0]: Object missing required field `route`"),
         ("routes: [{route: a, endpoints: []}]", "routes[0].endpoints: Expected `array` of length >= 1"),
         (
@@ -139,11 +139,12 @@ def test_balancing_of_a_route(tmp_path: Path, keys: str, balancing: StaticBalanc
         ),
         (
             "routes: [{route: a, endpoints: [{address: 'a:1', protocol: h3}]}]",
-            "routes[0].endpoints[0].protocol: Invalid enum value 'h3'",
+            "routes[0].endpoints[0].protocol: Invalid enum value 'h3': it is one of h2c, http1, http2",
         ),
         (
             "routes: [{route: a, endpoints: [{address: 'a:1', port: 1}]}]",
-            "routes[0].endpoints[0]: Object contains unknown field `port`",
+            "routes[0].endpoints[0]: Object contains unknown field `port`: "
+            "there are address, instance_id, index, tls, server_cert_domain_san, protocol",
         ),
         (
             "routes: [{route: 'a:80', endpoints: [{address: 'a:1'}]}]",
@@ -155,7 +156,7 @@ def test_balancing_of_a_route(tmp_path: Path, keys: str, balancing: StaticBalanc
         ),
         (
             "routes: [{route: a, loadbalancing: fair, endpoints: [{address: 'a:1'}]}]",
-            "routes[0].loadbalancing: Invalid enum value 'fair'",
+            "routes[0].loadbalancing: Invalid enum value 'fair': it is one of hash, least-connection, round-robin",
         ),
         (
             "routes: [{route: a, hash_header: X, endpoints: [{address: 'a:1'}]}]",
@@ -171,7 +172,7 @@ def test_balancing_of_a_route(tmp_path: Path, keys: str, balancing: StaticBalanc
         ),
         (
             "routes: [{route: a, loadbalancing: hash, hash_by: weather, endpoints: [{address: 'a:1'}]}]",
-            "routes[0].hash_by: Invalid enum value 'weather'",
+            "routes[0].hash_by: Invalid enum value 'weather': it is one of client-address, path",
         ),
         (
             "routes: [{route: a, loadbalancing: hash, hash_cookie: 'a b', endpoints: [{address: 'a:1'}]}]",

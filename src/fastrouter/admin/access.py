@@ -53,7 +53,7 @@ class Access:
             return self._caller_with(authorization)
         if self._has_client_certificates:
             return Caller(self._client_role, f"certificate {_subject(request)}")
-        raise _unauthorized("a token is needed")
+        raise _unauthorized("a token is needed, one of admin.tokens: Authorization: Bearer TOKEN")
 
     def _caller_with(self, authorization: list[str]) -> Caller:
         scheme, _, given = authorization[0].partition(" ")
@@ -66,7 +66,7 @@ class Access:
             if hmac.compare_digest(digest, token.digest):
                 found = token
         if found is None:
-            raise _unauthorized("the token is not known here")
+            raise _unauthorized("the token is not known here: it is none of admin.tokens")
         return Caller(found.role, f"token {found.name}")
 
     def check_host(self, request: web.Request) -> None:

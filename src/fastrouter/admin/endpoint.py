@@ -8,6 +8,7 @@ from aiohttp import web
 
 from fastrouter.admin.problems import ProblemError
 from fastrouter.ipc.admin_messages import Role
+from fastrouter.logs.rule_text import rule_text
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -43,15 +44,15 @@ def read_query(request: web.Request, kind: type[StructT]) -> StructT:
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ProblemError(400, f"in the query: {error}") from error
+        raise ProblemError(400, f"in the query: {rule_text(error, kind)}") from error
 
 
 async def read_body(request: web.Request, kind: type[StructT]) -> StructT:
     """Return the body of a request. Raises ProblemError."""
     if request.content_type != "application/json":
         # A form of a foreign page could send anything else without asking.
-        raise ProblemError(415, "the body must be application/json")
+        raise ProblemError(415, "a body needs Content-Type: application/json")
     try:
         return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.MsgspecError as error:
-        raise ProblemError(400, f"in the body: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ProblemError(400, f"in the body: {rule_text(error, kind)}") from error

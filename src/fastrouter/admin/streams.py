@@ -39,7 +39,7 @@ class EventStreams:
         A reader that has left, or takes nothing, is one that nobody tells anything.
         """
         if self._count >= self._limit:
-            raise ProblemError(503, f"there are {self._limit} {self._what} already")
+            raise ProblemError(503, f"there are {self._limit} {self._what} already: end one of them first")
         self._count += 1
         try:
             response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})

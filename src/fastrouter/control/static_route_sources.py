@@ -16,6 +16,7 @@ from fastrouter.control.options import RouterOptions, StartError
 from fastrouter.ipc.admin_messages import OwnedRoute, PutStaticRoute, StaticEndpointFields, StaticRouteKept
 from fastrouter.logs.error_text import error_text
 from fastrouter.logs.logger import Logger
+from fastrouter.logs.rule_text import rule_text
 from fastrouter.registry.static_registry import StaticRouteRegistry
 from fastrouter.registry.static_routes import RoutesError, StaticRoute, load_routes_file
 
@@ -68,7 +69,7 @@ class StaticRouteSources:
         try:
             route = msgspec.convert(fields, StaticRoute)
         except ValueError as error:
-            raise StaticRouteSourcesError(422, str(error)) from error
+            raise StaticRouteSourcesError(422, rule_text(error, StaticRoute)) from error
         async with self._changing:
             return await self._change({**self._put, route_key(route.route): route})
 
@@ -97,7 +98,8 @@ class StaticRouteSources:
                 # In a thread, because a disk may hang.
                 await asyncio.to_thread(_write, self._path, list(routes.values()))
             except OSError as error:
-                raise StaticRouteSourcesError(500, f"the routes cannot be kept: {error_text(error)}") from error
+                text = f"the routes cannot be kept in {self._path}: {error_text(error)}"
+                raise StaticRouteSourcesError(500, text) from error
         self._put = routes
         changed, removed = await self._apply()
         return StaticRouteKept(changed, removed, self._path)

@@ -92,7 +92,9 @@ def find_socket(pid: int | None = None) -> str:
             "no router with an admin socket is running here" if pid is None else f"process {pid} has no admin socket"
         )
     if len(found) > 1:
-        raise AdminSocketError(f"several routers are running: {', '.join(str(router.pid) for router in found)}")
+        raise AdminSocketError(
+            f"several routers are running, say which with --pid: {', '.join(str(router.pid) for router in found)}"
+        )
     return found[0].path
 
 

@@ -30,6 +30,7 @@ import yaml
 
 from fastrouter._core import Endpoint
 from fastrouter.ipc.table_changes import HashRule
+from fastrouter.logs.rule_text import rule_text
 from fastrouter.net.address import parse_backend_address
 from fastrouter.registry.endpoint import HASH
 from fastrouter.registry.route_policies import is_source
@@ -184,11 +185,4 @@ def load_routes_file(path: str) -> tuple[StaticRoute, ...]:
         # Not strict: `true` is a text too.
         return msgspec.convert(document, RoutesFile, strict=False).routes
     except msgspec.ValidationError as error:
-        raise RoutesError(f"{path}: {_key_first(str(error))}") from error
-
-
-def _key_first(message: str) -> str:
-    """Turn msgspec's `RULE - at `$.routes[0].route`` into `routes[0].route: RULE`."""
-    rule, _, place = message.rpartition(" - at ")
-    key = place.strip("`").removeprefix("$").removeprefix(".")
-    return f"{key}: {rule}" if rule and key else rule or message
+        raise RoutesError(f"{path}: {rule_text(error, RoutesFile)}") from error

@@ -69,7 +69,7 @@ export function show(main, context) {
         choose: (row) => context.openRoute(row.route),
         isChosen: (row) => row.route === context.route(),
         key: (row) => row.route,
-        empty: !wanted.filter ? "No requests in this window." : "No such route" + (wanted.order === "all" ? "." : " among the busiest; “name (all routes)” has the others."),
+        empty: !wanted.filter ? "No requests in this window." : "No such route" + (wanted.order === "all" ? "." : " had requests in this window; “name (all routes)” has the others."),
       }),
       ...(more ? [h("p", {}, more)] : []),
     );

@@ -236,9 +236,12 @@ cdef class RouteCounters:
     cdef int _check(self, int block) except -1
 
 cdef class RouteSnapshot:
-    cdef RouteRow* rows                         # by slot
+    cdef uint64_t* owners                       # by slot, 0: nobody's
+    cdef int32_t* places                        # by slot, where in `rows` its counts are, negative: it has none
+    cdef RouteRow* rows                         # of the slots that have counted something: few, where there are many
     cdef readonly Py_ssize_t count
     cdef readonly int64_t at_ns                 # CLOCK_MONOTONIC
+    cdef bint take(self, RouteCounters counters) noexcept nogil
     cdef void subtract(self, Py_ssize_t slot, RouteSnapshot earlier, RouteRow* into) noexcept nogil
 
 cdef class DataPlane:

@@ -7,23 +7,52 @@ cdef class RouteSnapshot:
     """What `counters` says now. Made and compared without the GIL: 100,000 routes take tens of milliseconds."""
 
     def __init__(self, RouteCounters counters not None):
-        cdef Py_ssize_t count = 0
-        cdef Py_ssize_t slot
         cdef int block
+        cdef bint is_taken
+        if self.owners != NULL:
+            raise RuntimeError("a snapshot is of one moment")
         with nogil:
             for block in range(counters.blocks):
-                count = max(count, <Py_ssize_t>min(observe_u64(&counters.head_of(block).used), <uint64_t>counters.slots))
-            free(self.rows)
-            self.rows = <RouteRow*>calloc(max(count, 1), sizeof(RouteRow))
-        if self.rows == NULL:
+                self.count = max(
+                    self.count, <Py_ssize_t>min(observe_u64(&counters.head_of(block).used), <uint64_t>counters.slots)
+                )
+            is_taken = self.take(counters)
+        if not is_taken:
             raise MemoryError
-        self.count = count
         self.at_ns = monotonic_ns()
-        with nogil:
-            for slot in range(count):
-                add_up(counters, slot, 0, &self.rows[slot])
+
+    cdef bint take(self, RouteCounters counters) noexcept nogil:
+        """Add all slots up; False if there is no memory for it."""
+        cdef Py_ssize_t slot
+        cdef Py_ssize_t used = 0
+        cdef Py_ssize_t room = 0
+        cdef RouteRow row
+        cdef void* grown
+        self.owners = <uint64_t*>malloc(max(self.count, 1) * sizeof(uint64_t))
+        self.places = <int32_t*>malloc(max(self.count, 1) * sizeof(int32_t))
+        if self.owners == NULL or self.places == NULL:
+            return False
+        for slot in range(self.count):
+            memset(&row, 0, sizeof(RouteRow))
+            add_up(counters, slot, 0, &row)
+            self.owners[slot] = row.owner
+            self.places[slot] = -1
+            if not has_counts(&row):
+                continue
+            if used == room:
+                room = max(64, room + room // 2)
+                grown = realloc(self.rows, room * sizeof(RouteRow))
+                if grown == NULL:
+                    return False
+                self.rows = <RouteRow*>grown
+            self.rows[used] = row
+            self.places[slot] = <int32_t>used
+            used += 1
+        return True
 
     def __dealloc__(self):
+        free(self.owners)
+        free(self.places)
         free(self.rows)
 
     def __len__(self):
@@ -37,7 +66,7 @@ cdef class RouteSnapshot:
         """
         cdef RouteRow row
         cdef int i
-        if not 0 <= slot < self.count or self.rows[slot].owner == 0 or owner not in (0, self.rows[slot].owner):
+        if not 0 <= slot < self.count or self.owners[slot] == 0 or owner not in (0, self.owners[slot]):
             return None
         self.subtract(slot, earlier, &row)
         return (
@@ -68,7 +97,7 @@ cdef class RouteSnapshot:
         try:
             with nogil:
                 for slot in range(last):
-                    if self.rows[slot].owner and (wanted == NULL or wanted[slot]):
+                    if self.places[slot] >= 0 and (wanted == NULL or wanted[slot]):
                         self.subtract(slot, earlier, &row)
                         weight = weight_of(&row, order)
                         if weight > 0:
@@ -85,14 +114,30 @@ cdef class RouteSnapshot:
     @cython.overflowcheck(False)
     cdef void subtract(self, Py_ssize_t slot, RouteSnapshot earlier, RouteRow* into) noexcept nogil:
         """What a slot has counted since `earlier`; all of it if the slot was another route's then."""
+        cdef RouteCell* before
         cdef int i
-        into[0] = self.rows[slot]
-        if earlier is None or slot >= earlier.count or earlier.rows[slot].owner != into.owner:
+        if self.places[slot] < 0:
+            memset(into, 0, sizeof(RouteRow))
+            into.owner = self.owners[slot]
             return
+        into[0] = self.rows[self.places[slot]]
+        if earlier is None or slot >= earlier.count or earlier.owners[slot] != into.owner or earlier.places[slot] < 0:
+            return
+        before = &earlier.rows[earlier.places[slot]].cell
         for i in range(ROUTE_SUMS):
-            into.cell.sums[i] -= earlier.rows[slot].cell.sums[i]
+            into.cell.sums[i] -= before.sums[i]
         for i in range(ROUTE_BUCKETS):
-            into.cell.latencies[i] -= earlier.rows[slot].cell.latencies[i]
+            into.cell.latencies[i] -= before.latencies[i]
+
+
+cdef bint has_counts(RouteRow* row) noexcept nogil:
+    cdef int i
+    if row.in_flight:
+        return True
+    for i in range(ROUTE_SUMS):
+        if row.cell.sums[i]:
+            return True
+    return False
 
 
 @cython.overflowcheck(False)
