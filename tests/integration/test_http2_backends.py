@@ -439,6 +439,16 @@ class TestEndings:
             assert [client.read_response().status, other.read_response().status] == [502, 502]
             assert router.wait_for_event("backend-endpoint-failed")["error"] == "http2: client connection lost"
 
+    @pytest.mark.parametrize("is_tls", [True, False])
+    def test_a_router_that_stops_says_so(self, is_tls: bool, backend: Http2Backend) -> None:
+        with H2cBackend() as plain:
+            app = backend if is_tls else plain
+            with router_to(app) as router:
+                client = router.ask()
+                peer = app.accept_http2()
+                served(peer, client)
+            assert peer.wait_for(ConnectionTerminated).error_code == ErrorCodes.NO_ERROR
+
     def test_no_http2_at_all(self) -> None:
         with H2cBackend() as backend, router_to(backend) as router:
             client = router.ask(start_line=POST)

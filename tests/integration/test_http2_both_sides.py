@@ -1,21 +1,28 @@
 """HTTP/2 on both sides of an exchange: nothing of a message is lost in the text between them (ADR 16)."""
 
+import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from h2.errors import ErrorCodes
-from h2.events import StreamReset
+from h2.events import ConnectionTerminated, RequestReceived, StreamReset, TrailersReceived
 from h2.settings import SettingCodes
+from hpack import NeverIndexedHeaderTuple
 
 from fastrouter._core import Endpoint
 from fastrouter.tls.backends import backend_context
 
+from .generations import Generations
 from .http2_backend import H2cBackend, Http2Backend
 from .http2_client import Http2Client, get
 from .in_process import HOST
 from .issuer import Issuer
+from .nats_server import NatsServerProcess
+from .raw_client import RawClient
 from .tls_backend import Authority
 from .tls_front import FrontRouter, TlsClient, client_context, server_tls
 
@@ -74,6 +81,11 @@ def client(router: FrontRouter, connect: Connect) -> Http2Client:
     return connect(router)
 
 
+def marked(fields: Iterable[Any] | None) -> set[bytes]:
+    """The names of those that are never to be indexed, as hpack says when it has decoded them."""
+    return {field[0] for field in fields or () if not field.indexable}
+
+
 class TestMessages:
     def test_a_request(self, client: Http2Client, backend: Http2Backend, router: FrontRouter) -> None:
         number = client.send_request(get(b"/a?b=c", (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-a", b"1")))
@@ -124,6 +136,26 @@ class TestMessages:
         sender.join()
         assert answer.value(b"content-length") == b"%d" % len(body)
         assert (bytes(answer.body), answer.trailers) == (body, [(b"x-sum", b"6")])
+
+    def test_fields_that_are_never_indexed_stay_so(self, client: Http2Client, backend: Http2Backend) -> None:
+        """Whoever passes them on leaves the mark (RFC 7541 section 6.2.3), in heads and in trailers."""
+        secret = [NeverIndexedHeaderTuple(b"x-secret", b"1"), (b"x-open", b"1"), (b"te", b"trailers")]
+        number = client.send_request([*get(method=b"POST"), *secret], is_last=False)
+        client.end(number, [NeverIndexedHeaderTuple(b"x-sum", b"1"), (b"x-end", b"1")])
+        peer = backend.accept_http2()
+        request = peer.wait_for(RequestReceived)
+        stream = request.stream_id
+        assert stream is not None
+        assert marked(request.headers) == {b"x-secret"}
+        assert marked(peer.wait_for(TrailersReceived, stream).headers) == {b"x-sum"}
+        peer.h2.send_headers(stream, [(b":status", b"103"), NeverIndexedHeaderTuple(b"link", b"x"), (b"x-a", b"1")])
+        peer.send_head(stream, NeverIndexedHeaderTuple(b"set-cookie", b"a=b"), (b"x-open", b"1"))
+        peer.send_data(stream, b"down")
+        peer.send_trailers(stream, NeverIndexedHeaderTuple(b"x-sum", b"4"), (b"x-end", b"yes"))
+        answer = client.answer(number)
+        assert marked(answer.interims[0]) == {b"link"}
+        assert marked(answer.fields) == {b"set-cookie"}
+        assert marked(answer.trailers) == {b"x-sum"}
 
     def test_an_end_behind_the_length(self, client: Http2Client, backend: Http2Backend) -> None:
         """END_STREAM comes by itself, later."""
@@ -314,3 +346,53 @@ class TestEndings:
         peer.answer(other, b"x" * 1000)
         assert len(client.answer(number).body) == 1000
         assert len(client.answers[stalled].body) == 1000
+
+
+class TestTheEndOfARouter:
+    """Clients are told, their streams finish, and then backends are left, with a GOAWAY as well."""
+
+    @pytest.fixture
+    def app(self) -> Iterator[H2cBackend]:
+        with H2cBackend() as app:
+            yield app
+
+    @pytest.fixture
+    def routers(self, nats_server: NatsServerProcess, tmp_path: Path, app: H2cBackend) -> Iterator[Generations]:
+        path = tmp_path / "routes.yml"
+        endpoint = {"address": app.address, "protocol": "h2c"}
+        path.write_text(yaml.safe_dump({"routes": [{"route": HOST, "endpoints": [endpoint]}]}))
+        keys = {"enable_h2c": True, "disable_keep_alives": False}
+        routers = Generations(tmp_path, nats_server, "-routes", str(path), **keys)
+        yield routers
+        routers.stop()
+
+    @pytest.mark.parametrize("signal_number", [signal.SIGUSR1, signal.SIGUSR2])
+    def test_streams_finish(self, signal_number: int, routers: Generations, app: H2cBackend) -> None:
+        with Http2Client(RawClient(routers.port)) as client, Http2Client(RawClient(routers.port)) as idle:
+            number = client.send_request(get(b"/under-way", method=b"POST"), is_last=False)
+            peer = app.accept_http2()
+            stream, _ = peer.read_request()
+            other = idle.send_request(get(b"/over"))
+            peer.answer(peer.read_request()[0])
+            assert idle.answer(other).body == b"ok"
+            if signal_number == signal.SIGUSR2:
+                routers.upgrade()
+            else:
+                routers.first.send_signal(signal_number)
+            client.wait_for(lambda: len(client.goaways) == 2)
+            client.send_body(number, b"body")
+            assert peer.read_body(stream) == b"body"
+            assert not peer.has_seen(ConnectionTerminated)
+            peer.answer(stream)
+            assert client.answer(number).body == b"ok"
+            client.wait_closed()
+            idle.wait_closed()
+            assert client.goaways == [(ErrorCodes.NO_ERROR, 2**31 - 1), (ErrorCodes.NO_ERROR, number)]
+        assert peer.wait_for(ConnectionTerminated).error_code == ErrorCodes.NO_ERROR
+        routers.wait_gone(routers.first.pid)
+        if signal_number == signal.SIGUSR2:
+            with Http2Client(RawClient(routers.port)) as client:
+                number = client.send_request(get())
+                peer = app.accept_http2()
+                peer.answer(peer.read_request()[0])
+                assert client.answer(number).body == b"ok"

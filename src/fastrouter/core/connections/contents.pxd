@@ -103,6 +103,7 @@ cdef class DialledConnection(Connection):
     cdef Failure failure_of(self, object error)
     cdef bint has_ended(self) except -1
     cdef int abort(self) except -1
+    cdef int stop(self) except -1
     cdef str ends(self)
 
 cdef class BackendConnection(DialledConnection):

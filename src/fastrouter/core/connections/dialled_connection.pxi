@@ -76,6 +76,10 @@ cdef class DialledConnection(Connection):
             return Failure(FAILURE_EOF, f"write tcp {self.ends()}: write: {errno_text(error)}")
         return Failure(FAILURE_RESET, f"write tcp {self.ends()}: write: {errno_text(error)}")
 
+    cdef int stop(self) except -1:
+        """The router stops."""
+        return self.abort()
+
     cdef int abort(self) except -1:
         """End it now: what it still carries is of no use to anybody."""
         raise AssertionError("a DialledConnection class defines abort")

@@ -66,7 +66,7 @@ cdef class HTTP2BackendSession(HTTP2Engine):
         try:
             return self._tell(connection, &event)
         finally:
-            Py_XDECREF(event.text)
+            release_event(&event)
 
     cdef int _tell(self, HTTP2BackendConnection connection, HTTP2Event* event) except -1:
         cdef HTTP2BackendSide side
@@ -79,6 +79,8 @@ cdef class HTTP2BackendSession(HTTP2Engine):
             # Its exchange has ended meanwhile.
             return connection.on_data_ignored(event.stream, event.size) if event.kind == EVENT_DATA else 0
         try:
+            if event.never_indexed != NULL and side.exchange is not None:
+                side.exchange.response.never_index(<set>event.never_indexed)
             if event.kind == EVENT_DATA:
                 return side.on_data(event.data, event.size, event.is_last)
             if event.kind == EVENT_RESPONSE:
@@ -110,7 +112,7 @@ cdef class HTTP2BackendSession(HTTP2Engine):
         try:
             return side.on_data(following.data, following.size, following.is_last)
         finally:
-            Py_XDECREF(following.text)
+            release_event(&following)
 
     cdef bint is_over(self) noexcept:
         """Whether nothing more is to come."""

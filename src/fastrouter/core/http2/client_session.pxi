@@ -90,7 +90,7 @@ cdef class ClientSession(HTTP2Engine):
             try:
                 self._tell(&event)
             finally:
-                Py_XDECREF(event.text)
+                release_event(&event)
         if not self.is_over and not self.wants_input():
             # The end that one side has announced, or a fault that the engine has found: its GOAWAY is written.
             self.is_over = True
@@ -99,9 +99,10 @@ cdef class ClientSession(HTTP2Engine):
 
     cdef int _tell(self, HTTP2Event* event) except -1:
         cdef HTTP2ClientConnection connection = self.connection
+        cdef set never_indexed = None if event.never_indexed == NULL else <set>event.never_indexed
         if event.kind == EVENT_REQUEST:
             self.last_stream = event.stream
-            return connection.open_stream(event.stream, <bytes>event.text, event.is_last)
+            return connection.open_stream(event.stream, <bytes>event.text, event.is_last, never_indexed)
         if event.kind == EVENT_CLOSED:
             connection.on_stream_closed(event.stream, <uint32_t>event.code)
             # Streams that the client makes us reset cost as much as those that it resets.
@@ -111,7 +112,7 @@ cdef class ClientSession(HTTP2Engine):
         if event.kind == EVENT_DATA:
             return connection.on_body(event.stream, event.data, event.size, event.is_last)
         if event.kind == EVENT_TRAILERS:
-            return connection.on_trailers(event.stream, <bytes>event.text)
+            return connection.on_trailers(event.stream, <bytes>event.text, never_indexed)
         if event.kind == EVENT_RESET:
             return connection.on_reset(event.stream)
         if event.kind == EVENT_NO_REQUEST:

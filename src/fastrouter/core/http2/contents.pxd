@@ -95,7 +95,8 @@ cdef struct HTTP2Event:
     bint is_last                # END_STREAM
     const char* data
     Py_ssize_t size
-    PyObject* text              # bytes, or str, with a reference of the event's own
+    PyObject* text              # bytes, or str, with a reference of the event's own, as the next
+    PyObject* never_indexed     # set of names; NULL: none
 
 cdef struct Text:
     const char* start           # NULL: there is none
@@ -107,6 +108,7 @@ cdef struct FieldEntry:
     Py_ssize_t name_size
     Py_ssize_t value
     Py_ssize_t value_size
+    bint is_never_indexed       # its sender has marked it so (RFC 7541 section 6.2.3)
 
 cdef struct FieldList:
     char* text
@@ -115,6 +117,7 @@ cdef struct FieldList:
     FieldEntry* fields
     int count
     int places
+    bint has_never_indexed      # one of them at least
 
 cdef struct FrameWalk:
     void* engine                # of a client's connection, whose frames are checked; NULL for a backend's
@@ -175,7 +178,7 @@ cdef class HTTP2Engine:
     cdef bint wants_input(self) noexcept
     cdef bytes output(self, Py_ssize_t wanted)
     cdef int send(self, StreamOutput output, const char* data, Py_ssize_t size, bint is_last) except -1
-    cdef int send_trailers(self, StreamOutput output, bytes text) except -1
+    cdef int send_trailers(self, StreamOutput output, bytes text, set never_indexed) except -1
     cdef int _go_on(self, StreamOutput output) except -1
     cdef int reset(self, int32_t stream, uint32_t code) except -1
     cdef int acknowledge(self, int32_t stream, Py_ssize_t size) except -1
@@ -188,6 +191,7 @@ cdef class StreamOutput:
     cdef Py_ssize_t end
     cdef Py_ssize_t room
     cdef bytes trailers         # the last chunk, if fields come behind the body; None
+    cdef set never_indexed      # names of those that are to be so; None
     cdef void* next             # StreamOutput of the same engine
     cdef void* previous
     cdef int32_t stream
@@ -230,13 +234,13 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
     cdef int _look_at_block(self) except -1
-    cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1
+    cdef int open_stream(self, uint32_t number, bytes head, bint is_last, set never_indexed) except -1
     cdef int on_no_request(self, uint32_t number, bytes known) except -1
     cdef int on_malformed(self, uint32_t number) except -1
     cdef bint refuse_cut_head(self, bytes known, int refusal) except -1
     cdef int on_error(self, uint32_t code) except -1
     cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1
-    cdef int on_trailers(self, uint32_t number, bytes lines) except -1
+    cdef int on_trailers(self, uint32_t number, bytes lines, set never_indexed) except -1
     cdef int on_reset(self, uint32_t number) except -1
     cdef int on_stream_closed(self, uint32_t number, int code) except -1
     cdef int on_ping_answered(self) except -1
@@ -278,15 +282,14 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef flag is_head                           # the response has no body, whatever it says
     cdef flag is_held                           # the exchange knows that those are too many
     cdef flag is_gone                           # there is no stream any more
-    cdef int begin(self, bytes raw, bint has_body) except -1
+    cdef int begin(self, bytes raw, bint has_body, set never_indexed) except -1
     cdef int _serve(self, Exchange exchange, Head head) except -1
     cdef bint _awaits_route(self, Exchange exchange, Head head) except -1
     cdef int on_route_wait_over(self) except -1
     cdef int on_body(self, const char* data, Py_ssize_t size, bint is_last) except -1
-    cdef int on_trailers(self, bytes lines) except -1
+    cdef int on_trailers(self, bytes lines, set never_indexed) except -1
     cdef int _hand_over(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int break_body(self) except -1
-    cdef int _end_route_wait(self) except -1
     cdef bint _can_hand_over(self) noexcept
     cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef StreamWatch _watch(self)

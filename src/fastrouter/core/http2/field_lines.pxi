@@ -63,6 +63,16 @@ cdef int read_trailer_lines(const char* text, Py_ssize_t size) except -1:
     return add_lines(text, size, NULL, &notes)
 
 
+cdef int never_index_lines(set names) except -1:
+    """Mark the lines with these names (None: no line) as never to be indexed."""
+    cdef int i
+    if names is not None:
+        for i in range(_line_count):
+            if _lines[i].name[: _lines[i].name_size].lower() in names:
+                _lines[i].flags = NGHTTP2_NO_INDEX
+    return 0
+
+
 cdef int drop_line(const char* lower, Py_ssize_t size) noexcept:
     """Take the lines with this name out again."""
     global _line_count
@@ -133,7 +143,7 @@ cdef bytes with_fields(object translate, tuple fields, bint has_body):
     memset(&block, 0, sizeof(FieldList))
     try:
         for name, value in fields:
-            if not add_field(&block, <bytes?>name, len(name), <bytes?>value, len(value)):
+            if not add_field(&block, <bytes?>name, len(name), <bytes?>value, len(value), False):
                 raise MemoryError()
         if translate == "request":
             return request_head_of(&block, has_body)

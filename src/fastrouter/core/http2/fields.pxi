@@ -27,7 +27,8 @@ _make_field_tables()
 # --- lists of fields -----------------------------------------------------------------------------------------------------------
 
 cdef inline bint add_field(
-    FieldList* block, const char* name, Py_ssize_t name_size, const char* value, Py_ssize_t value_size
+    FieldList* block, const char* name, Py_ssize_t name_size, const char* value, Py_ssize_t value_size,
+    bint is_never_indexed
 ) noexcept:
     """Copy a field to the end of a list. False: there is no memory."""
     cdef FieldEntry* field
@@ -49,6 +50,8 @@ cdef inline bint add_field(
     field.name_size = name_size
     field.value = block.size + name_size
     field.value_size = value_size
+    field.is_never_indexed = is_never_indexed
+    block.has_never_indexed |= is_never_indexed
     memcpy(block.text + field.name, name, name_size)
     memcpy(block.text + field.value, value, value_size)
     block.size += name_size + value_size
@@ -61,6 +64,7 @@ cdef inline void clear_fields(FieldList* block) noexcept:
     if block.room > FIELDS_KEPT:
         free_fields(block)
     block.size = block.count = 0
+    block.has_never_indexed = False
 
 
 cdef void free_fields(FieldList* block) noexcept:
@@ -82,6 +86,18 @@ cdef inline Text value_of(FieldList* block, int i) noexcept:
     text.start = block.text + block.fields[i].value
     text.size = block.fields[i].value_size
     return text
+
+
+cdef set never_indexed_names(FieldList* block):
+    """The names of fields that stay out of every table on the way, because their sender wants it so."""
+    cdef Text name
+    cdef set names = set()
+    cdef int i
+    for i in range(block.count):
+        if block.fields[i].is_never_indexed:
+            name = name_of(block, i)
+            names.add(name.start[: name.size])
+    return names
 
 
 cdef inline bint is_text(Text text, const char* literal) noexcept:

@@ -415,6 +415,13 @@ cdef class HTTP2BackendConnection(DialledConnection):
             self.abort_transport()
         return 0
 
+    cdef int stop(self) except -1:
+        if self.is_open and not self.is_closed and not self.is_write_paused:
+            # What is written before an abort gets there.
+            self.session.leave()
+            self.write_out(self.session.output(OUTPUT_SLICE))
+        return self.abort()
+
     cdef int _on_end(self, object error) except -1:
         """The connection is lost."""
         if error is None and self.farewell is not None:

@@ -91,6 +91,7 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int _begin(self, const char* head, Py_ssize_t size) except -1:
         cdef HeadNotes notes
         read_request_head(head, size, self.connection.endpoint.tls, &notes)
+        never_index_lines(self.exchange.request.never_indexed)
         framing_start(&self.request_framing, self.exchange.request.framing, max(<int64_t>0, notes.length))
         if not self.request_framing.is_done:
             self.output = StreamOutput()
@@ -141,7 +142,9 @@ cdef class HTTP2BackendSide(BackendSide):
                 if self.request_framing.is_done and not self.request_trailer:
                     return 0
         if self.request_framing.is_done and self.request_trailer:
-            session.send_trailers(self.output, b"0\r\n" + bytes(self.request_trailer) + b"\r\n")
+            session.send_trailers(
+                self.output, b"0\r\n" + bytes(self.request_trailer) + b"\r\n", self.exchange.request.never_indexed
+            )
         elif self.request_framing.is_done:
             session.send(self.output, NULL, 0, True)
         return 0

@@ -133,7 +133,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         count_refusal(self.plane, REFUSAL_HEADER_MEMORY)
         return self.shut(HTTP2_ENHANCE_YOUR_CALM)
 
-    cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1:
+    cdef int open_stream(self, uint32_t number, bytes head, bint is_last, set never_indexed) except -1:
         """A request has come; `is_last`: it has no body."""
         cdef HTTP2ClientSide side
         if len(self.streams) >= HTTP2_STREAMS:
@@ -143,7 +143,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         side = HTTP2ClientSide(self.identity, self, number)
         self.streams[number] = side
         try:
-            side.begin(head, not is_last)
+            side.begin(head, not is_last, never_indexed)
         except Exception as error:
             side.on_panic(error)
         return 0
@@ -191,11 +191,11 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
             side.on_panic(error)
         return 0
 
-    cdef int on_trailers(self, uint32_t number, bytes lines) except -1:
+    cdef int on_trailers(self, uint32_t number, bytes lines, set never_indexed) except -1:
         cdef HTTP2ClientSide side = self.streams.get(number)
         if side is not None:
             try:
-                side.on_trailers(lines)
+                side.on_trailers(lines, never_indexed)
             except Exception as error:
                 side.on_panic(error)
         return 0

@@ -9,8 +9,8 @@ cdef class HTTP2ClientSide(ClientSide):
 
     # --- the request
 
-    cdef int begin(self, bytes raw, bint has_body) except -1:
-        """Door 2: `raw` is the request's head, as text of HTTP/1.1."""
+    cdef int begin(self, bytes raw, bint has_body, set never_indexed) except -1:
+        """Door 2: `raw` is the request's head, as text of HTTP/1.1, `never_indexed` has the names of fields that are to be so."""
         cdef HTTP2ClientConnection connection = self.connection
         cdef Head head = request_head
         cdef Exchange exchange
@@ -32,6 +32,7 @@ cdef class HTTP2ClientSide(ClientSide):
         self.large_head = None
         exchange.request.set_http2()
         exchange.request.note_grpc(head)
+        exchange.request.never_index(never_indexed)
         exchange.request.set_first(not connection.is_used)
         connection.is_used = True
         connection.exchanges += 1
@@ -88,9 +89,11 @@ cdef class HTTP2ClientSide(ClientSide):
             self.connection.unsent[self] = None
         return self._hand_over(data, size, is_last)
 
-    cdef int on_trailers(self, bytes lines) except -1:
+    cdef int on_trailers(self, bytes lines, set never_indexed) except -1:
         """The fields behind the body, which end it."""
         self.trailer = lines
+        if self.exchange is not None:
+            self.exchange.request.never_index(never_indexed)
         return self.on_body(b"", 0, True)
 
     cdef bint _can_hand_over(self) noexcept:
@@ -137,14 +140,8 @@ cdef class HTTP2ClientSide(ClientSide):
         self._drop_waiting()
         if self.route_wait is not None:
             note_refusal(self.connection, self.route_wait.exchange.request.head, REFUSAL_MALFORMED, 0, 0)
-            return self._end_route_wait()
+            return self.on_gone(None)
         return 0 if self.exchange is None else self.exchange.on_broken_body()
-
-    cdef int _end_route_wait(self) except -1:
-        """It comes to no request."""
-        self.route_wait.side = None
-        self.route_wait = None
-        return self.connection.on_exchange_end()
 
     cdef int _drop_waiting(self) except -1:
         cdef Py_ssize_t size = 0 if self.waiting is None else PyByteArray_GET_SIZE(self.waiting)
@@ -232,6 +229,7 @@ cdef class HTTP2ClientSide(ClientSide):
         cdef HeadNotes notes
         cdef int status = (text[9] - 48) * 100 + (text[10] - 48) * 10 + text[11] - 48
         read_response_head(text, end, &notes)
+        never_index_lines(None if self.exchange is None else self.exchange.response.never_indexed)
         if status == 101:
             # What HTTP/1.1 switches protocols with is a success here, and the stream is the tunnel (RFC 8441 section 5).
             _lines[0].value = b"200"
@@ -268,7 +266,9 @@ cdef class HTTP2ClientSide(ClientSide):
         if newline[1] == c"\r":
             self.connection.session.send(self.output, NULL, 0, True)
         else:
-            self.connection.session.send_trailers(self.output, text[:size])
+            self.connection.session.send_trailers(
+                self.output, text[:size], None if self.exchange is None else self.exchange.response.never_indexed
+            )
         self._note_written()
         return size
 
@@ -383,7 +383,10 @@ cdef class HTTP2ClientSide(ClientSide):
         self.is_gone = True
         self._drop_waiting()
         if self.route_wait is not None:
-            self._end_route_wait()
+            # It comes to no request.
+            self.route_wait.side = None
+            self.route_wait = None
+            self.connection.on_exchange_end()
         return 0 if exchange is None else exchange.on_client_gone(error)
 
     cdef int on_panic(self, object error) except -1:

@@ -64,7 +64,7 @@ cdef class HTTP2Engine:
         while self.outputs != NULL:
             forget_output(self, <StreamOutput>self.outputs)
         while self.at < self.count:
-            Py_XDECREF(self.events[self.at].text)
+            release_event(&self.events[self.at])
             self.at += 1
         free(self.events)
         self.events = NULL
@@ -138,7 +138,7 @@ cdef class HTTP2Engine:
         return event
 
     cdef bint take_event(self, HTTP2Event* event) noexcept:
-        """Take the oldest event, whose `text` is the caller's to release. False: there is none."""
+        """Take the oldest event, which is the caller's to release. False: there is none."""
         if self.at == self.count:
             # A connection that waits keeps no memory for them.
             free(self.events)
@@ -187,11 +187,12 @@ cdef class HTTP2Engine:
         output.is_ended = is_last
         return self._go_on(output)
 
-    cdef int send_trailers(self, StreamOutput output, bytes text) except -1:
+    cdef int send_trailers(self, StreamOutput output, bytes text, set never_indexed) except -1:
         """End a body with fields: `text` is the last chunk that they are the trailer section of."""
         if output is None or output.is_ended or not output.is_listed:
             return 0
         output.trailers = text
+        output.never_indexed = never_indexed
         output.is_ended = True
         return self._go_on(output)
 
@@ -230,6 +231,11 @@ cdef class HTTP2Engine:
         return 0
 
 
+cdef inline void release_event(HTTP2Event* event) noexcept:
+    Py_XDECREF(event.text)
+    Py_XDECREF(event.never_indexed)
+
+
 class EngineError(Exception):
     """libnghttp2 refuses what it is asked for. The text is its own."""
 
@@ -254,7 +260,7 @@ cdef int on_header(
     ):
         engine.is_flooded = True
         return NGHTTP2_CALLBACK_FAILURE
-    if not add_field(_block, name, name_size, value, value_size):
+    if not add_field(_block, name, name_size, value, value_size, flags & NGHTTP2_NO_INDEX != 0):
         engine.note_fault(MemoryError())
         return NGHTTP2_CALLBACK_FAILURE
     return 0
@@ -304,6 +310,10 @@ cdef inline int add_message(HTTP2Engine engine, int kind, const NGFrame* frame) 
     event.is_last = frame.head.flags & FRAME_FLAG_END_STREAM != 0
     try:
         text = text_of_message(event)
+        if _block.has_never_indexed and event.kind != EVENT_NO_REQUEST:
+            names = never_indexed_names(_block)
+            event.never_indexed = <PyObject*>names
+            Py_INCREF(names)
     except Exception as fault:
         engine.note_fault(fault)
         return NGHTTP2_CALLBACK_FAILURE
@@ -330,10 +340,8 @@ cdef inline object text_of_message(HTTP2Event* event):
 
 cdef int on_invalid_frame(void* session, const NGFrame* frame, int error, void* user) noexcept:
     """The head of a request that libnghttp2 refuses by itself, with its stream. What else it refuses shows in what it sends."""
-    if (
-        frame.head.kind == FRAME_HEADERS and frame.headers.category == NGHTTP2_REQUEST_HEADERS
-        and (error == NGHTTP2_WRONG_FIELD or error == NGHTTP2_WRONG_MESSAGE)
-    ):
+    cdef bint is_stream_error = error == NGHTTP2_WRONG_FIELD or error == NGHTTP2_WRONG_MESSAGE
+    if is_stream_error and frame.head.kind == FRAME_HEADERS and frame.headers.category == NGHTTP2_REQUEST_HEADERS:
         return add_message(<HTTP2Engine>user, EVENT_NO_REQUEST, frame)
     return 0
 

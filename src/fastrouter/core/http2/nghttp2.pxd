@@ -29,6 +29,9 @@ cdef enum:
     NGHTTP2_REQUEST_HEADERS = 0         # category of HEADERS that begin a stream of a client
 
 cdef enum:
+    NGHTTP2_NO_INDEX = 1                # flag of a field that is never indexed
+
+cdef enum:
     SETTING_HEADER_TABLE_SIZE = 1
     SETTING_ENABLE_PUSH = 2
     SETTING_MAX_CONCURRENT_STREAMS = 3

@@ -139,6 +139,7 @@ cdef Py_ssize_t on_read_body(
             flags[0] |= NGHTTP2_NO_END_STREAM
             try:
                 read_trailer_lines(PyBytes_AS_STRING(output.trailers), PyBytes_GET_SIZE(output.trailers))
+                never_index_lines(output.never_indexed)
             except Exception as fault:
                 (<HTTP2Engine>user).note_fault(fault)
                 return NGHTTP2_CALLBACK_FAILURE

@@ -241,12 +241,14 @@ cdef class Request:
     cdef int64_t bytes_received                 # of body
     cdef bytearray held                         # framed body bytes no backend has taken yet
     cdef Py_ssize_t held_size
+    cdef set never_indexed                      # names of fields that its client wants kept out of tables (RFC 7541 6.2.3); None
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
     cdef int set_large_head(self, LargeHead head) except -1
     cdef void set_http2(self) noexcept
     cdef void set_first(self, bint is_first) noexcept
+    cdef int never_index(self, set names) except -1
     cdef void note_grpc(self, Head head) noexcept
     cdef bytes host_text(self)
     cdef bint is_replayable(self) noexcept
@@ -332,6 +334,7 @@ cdef class RoundTrip:
 cdef class Response:
     cdef int64_t bytes_sent                     # of body
     cdef bytes router_error                     # X-Cf-RouterError of the final response
+    cdef set never_indexed                      # names of fields that a backend wants kept out of tables (RFC 7541 6.2.3); None
     cdef int status                             # 0: none yet, or one that no log tells
     cdef int framing                            # FRAMING_* towards the client
     cdef int interims                           # interim responses so far
@@ -344,6 +347,7 @@ cdef class Response:
     cdef void count_body(self, int64_t size) noexcept
     cdef bint count_interim(self) noexcept
     cdef void end(self) noexcept
+    cdef int never_index(self, set names) except -1
     cdef void close_after(self) noexcept
     cdef int break_off(self, bytes router_error) except -1
     cdef int set_router_error(self, bytes router_error) except -1

@@ -101,6 +101,12 @@ cdef class Request:
     cdef void set_first(self, bint is_first) noexcept:
         self.is_first = is_first
 
+    cdef int never_index(self, set names) except -1:
+        """Keep fields with these names (None: none) out of the tables of a peer that speaks HTTP/2, too."""
+        if names is not None:
+            self.never_indexed = names if self.never_indexed is None else self.never_indexed | names
+        return 0
+
     cdef void note_grpc(self, Head head) noexcept:
         """Note whether this request, which has come in HTTP/2, is a gRPC call. There are none in HTTP/1."""
         self.is_grpc = has_grpc_type(head)

@@ -28,6 +28,11 @@ cdef class Response:
         """The last byte of the response is with the client's transport."""
         self.is_done = True
 
+    cdef int never_index(self, set names) except -1:
+        """Keep fields with these names out of the tables of a client that speaks HTTP/2, too."""
+        self.never_indexed = names if self.never_indexed is None else self.never_indexed | names
+        return 0
+
     cdef void close_after(self) noexcept:
         """This response is the last one on its connection."""
         self.is_last = True

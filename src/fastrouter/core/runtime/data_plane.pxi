@@ -91,7 +91,7 @@ cdef class DataPlane:
         for connection in list(self.handshaking):
             connection.abort()
         for backend in list(self.backends):
-            (<DialledConnection>backend).abort()
+            (<DialledConnection>backend).stop()
         self.turns.clear()
         self.gathered.clear()
         self.poll.close()
