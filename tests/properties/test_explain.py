@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from fastrouter._core import DataPlane, Endpoint, RouteServices, RouteTable, Settings, explain
+from fastrouter._core import DataPlane, Endpoint, RoutePolicy, RouteServices, RouteTable, Settings, explain
 from fastrouter.ipc.inspection import Explanation
 from protocol.fake_network import FakeLoop, FakeTransport, Unencrypted
 
@@ -82,7 +82,9 @@ class Explained(RuleBasedStateMachine):
         self.waiting: list[tuple[FakeTransport, FakeTransport]] = []
         for uri in ["app.test", *uris]:
             for port in ports:
-                self.register(uri, port, HERE if port % 2 else ELSEWHERE, is_draining=False, is_tls=False)
+                self.register(
+                    uri, port, HERE if port % 2 else ELSEWHERE, is_draining=False, is_tls=False, is_guarded=False
+                )
 
     @rule(
         uri=st.sampled_from(URIS),
@@ -90,8 +92,9 @@ class Explained(RuleBasedStateMachine):
         zone=st.sampled_from([HERE, ELSEWHERE]),
         is_draining=st.booleans(),
         is_tls=SELDOM,
+        is_guarded=SELDOM,
     )
-    def register(self, uri: str, port: int, zone: str, is_draining: bool, is_tls: bool) -> None:
+    def register(self, uri: str, port: int, zone: str, *, is_draining: bool, is_tls: bool, is_guarded: bool) -> None:
         endpoint = Endpoint(
             "10.0.0.1",
             port,
@@ -101,6 +104,7 @@ class Explained(RuleBasedStateMachine):
             process_id=APP.format(7),
             availability_zone=zone,
             tls=is_tls,
+            policy=RoutePolicy("any", ["cf:any"]) if is_guarded else None,
         )
         endpoint.set_draining(is_draining)
         self.table.register(uri, endpoint)

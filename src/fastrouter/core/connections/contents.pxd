@@ -189,7 +189,7 @@ cdef class ListenerProtocol:
     cdef object context                         # ssl.SSLContext, or None: no TLS
     cdef tuple protocols                        # of ALPN, as bytes; empty: whatever the client offers
     cdef object is_allowed                      # callable(ssl.SSLObject) -> bool, or None: whoever OpenSSL accepts
-    cdef bint knows_domains                     # TLS of clients that ask for an MutualTLSDomain is by its rules
+    cdef bint knows_domains                     # TLS of clients that ask for a MutualTLSDomain is by its rules
     cdef bint reads_proxy_headers
     cdef object is_trusted_proxy                # callable(ip: str) -> bool, or None: everybody is
     cdef object open(self, ClientConnection client)
