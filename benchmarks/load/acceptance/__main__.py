@@ -24,6 +24,7 @@ from benchmarks.load.acceptance import (
     registration,
     registrations,
     restart,
+    routing_api,
     slow,
     stale,
     streaming,
@@ -43,6 +44,7 @@ _SUBJECTS: dict[str, Subject] = {
     "stale": stale.run,
     "registration": registration.run,
     "registrations": registrations.run,
+    "routing-api": routing_api.run,
     "fairness": fairness.run,
 }
 
