@@ -191,7 +191,7 @@ BLURS = (
     Blur(_TOLD, "envelopes", r'(?<="userAgent": ")a?(?="\}.*trace_id)', r"plain: hop b'Connection: User-Agent"),
     Blur(_TOLD, "envelopes", r'(?<=<outer>)/?(?=", "userAgent")', r"^services.*host b'bare\.parity'"),
     Blur(_FRAMED_ANEW, "envelopes", r'(?<=^server \{"contentLength": )(13|3)(?=,)', r"answer b'HTTP/1\.0 .*chunked"),
-    Blur(_FRAMED_ANEW, "envelopes", r'(?<=^client \{"contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
+    Blur(_FRAMED_ANEW, "envelopes", r'(?<="contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
     Blur(_SCRIPTS, "envelopes", r'(?<=^server \{"contentLength": )\d{3}(?=,)', _PAGES),
     Blur(_SIGNED, "counts", r"(?<=^route_lookup_time_count\{\} \+)\d$", r"^services"),
     Blur(_WORDS, "client", _UNKNOWN_AUTHORITY + r".*(?=\)$)", _MISTRUSTED),

@@ -32,13 +32,18 @@ _PATIENCE = 60.0
 
 
 class API:
-    """A routing API in a process of its own: its list, and events while a block of `events` runs."""
+    """A routing API in a process of its own: its list, and events while `events` runs; `keys` are for routers."""
 
     def __init__(self, workdir: Path, backend: str) -> None:
         authority = trustme.CA()
         certificate = workdir / "server.pem"
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
-        self.ca = authority.cert_pem.bytes().decode()
+        client = authority.issue_cert("router")
+        self.keys = {
+            "ca_certs": authority.cert_pem.bytes().decode(),
+            "cert_chain": client.cert_chain_pems[0].bytes().decode(),
+            "private_key": client.private_key_pem.bytes().decode(),
+        }
         statement = (
             f"from benchmarks.load.acceptance.routing_api import serve; serve({backend!r}, {str(certificate)!r})"
         )
@@ -150,12 +155,7 @@ def _router(workdir: Path, api: API) -> Iterator[tuple[ProxyUnderTest, int]]:
                 "port": port,
                 "go_max_procs": 1,
                 "nats": {"enabled": False},
-                "routing_api": {
-                    "uri": "https://localhost",
-                    "port": api.port,
-                    "auth_disabled": True,
-                    "ca_certs": api.ca,
-                },
+                "routing_api": {"uri": "https://localhost", "port": api.port, "auth_disabled": True, **api.keys},
                 "status": {"port": free_port(), "user": "u", "pass": "p", "routes": {"port": routes_port}},
                 "logging": {"level": "info"},
                 "access_log": {"file": str(workdir / "access.log")},
