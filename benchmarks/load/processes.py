@@ -93,11 +93,17 @@ class PinnedProcess:
 
         Times of children that were waited for are included, so a difference stays right when a worker is replaced.
         """
-        ticks = 0
+        return sum(self.cpu_times())
+
+    def cpu_times(self) -> tuple[float, float]:
+        """The same, as user and system time (seconds)."""
+        user = system = 0
         for pid in self.tree():
             with contextlib.suppress(OSError):
-                ticks += sum(int(field) for field in _stat_fields(pid)[11:15])
-        return ticks / _CLOCK_TICKS_PER_SECOND
+                own_user, own_system, waited_user, waited_system = map(int, _stat_fields(pid)[11:15])
+                user += own_user + waited_user
+                system += own_system + waited_system
+        return user / _CLOCK_TICKS_PER_SECOND, system / _CLOCK_TICKS_PER_SECOND
 
     def rss(self) -> int:
         """Resident bytes of the tree, cheap enough to be sampled."""

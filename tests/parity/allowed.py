@@ -89,7 +89,7 @@ _SIGNED = "V02, V05: a target in absolute form is the forwarded URL, and a signa
 _INNER = "V12: an inner service is logged with its own URL, over a connection of its own"
 _METRICS = "N17, O04, R30: metrics of our own and of later Gorouters, and pages that are made as they are taken"
 _LIFE = "C02, O04, O09, P11, P12, V12, V13: lines of our own tell more of starts and ends, and a list is looked at first"
-_TOLD = "O07: of what Connection names the user agent is gone, URLs of route services have a path, crowded responses are told of as failures only"
+_TOLD = "O05, O07: Go's own values are not told, nor a user agent that Connection names; URLs of services have a path; crowded responses are failures"
 _NO_TEXT = "R05: what is no UTF-8 is rejected"
 
 OUTCOMES = (
@@ -191,7 +191,7 @@ BLURS = (
     Blur(_TOLD, "envelopes", r'(?<="userAgent": ")a?(?="\}.*trace_id)', r"plain: hop b'Connection: User-Agent"),
     Blur(_TOLD, "envelopes", r'(?<=<outer>)/?(?=", "userAgent")', r"^services.*host b'bare\.parity'"),
     Blur(_FRAMED_ANEW, "envelopes", r'(?<=^server \{"contentLength": )(13|3)(?=,)', r"answer b'HTTP/1\.0 .*chunked"),
-    Blur(_FRAMED_ANEW, "envelopes", r'(?<=^client \{"contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
+    Blur(_FRAMED_ANEW, "envelopes", r'(?<="contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
     Blur(_SCRIPTS, "envelopes", r'(?<=^server \{"contentLength": )\d{3}(?=,)', _PAGES),
     Blur(_SIGNED, "counts", r"(?<=^route_lookup_time_count\{\} \+)\d$", r"^services"),
     Blur(_WORDS, "client", _UNKNOWN_AUTHORITY + r".*(?=\)$)", _MISTRUSTED),
@@ -244,6 +244,7 @@ LINES = (
     Line(_TOLD, "envelopes", "-", r'^client .*"statusCode": 200', r"^limits: 1\d headers of response$"),
     Line(_SIGNED, "envelopes", "-", r"^route_lookup_time ", r"^services"),
     Line(_INNER, "envelopes", "+", r'^client .*"uri": "http://[a-z.-]+/visit"', r"^services inside.*inner visit"),
+    Line(_TOLD, "agent", "-", r"^value (numCPUS|numGoRoutines|memoryStats\.\w+) "),
     Line(_METRICS, "metrics", "+", r"^fastrouter_"),
     Line(_METRICS, "metrics", "+", r"^routes_(un)?registered counter "),
     Line(_METRICS, "metrics", "+", r"^responses_route_services counter "),

@@ -6,11 +6,11 @@ PATH is an executable of Gorouter (that of April 2025, built with Go 1.23 and za
 has nor builds. Both routers get the same gorouter.yml (but for ports), receive the same registrations on one NATS bus,
 and stand in front of the same raw backends. Each case (`corpus.py`, `configurations.py`) is done with one after the
 other; then what the client got, what the backend saw, the lines of the access log and those of the process log, and
-what was added to metrics (`counts.py`) are compared, without what no two runs share (`normal_form.py`). Backends show
-certificates of all kinds (`certificates.py`). Last, each is started and ended in all ways, and what it says from first
-to last is compared, and with which code it ends (`lifecycle.py`). `allowed.py` has the differences that are known and
-meant. The exit code is 1 if there is any other, and, when all cases were done, if an entry of that table allows
-nothing.
+what was added to metrics (`counts.py`) and what a Loggregator agent was told (`envelopes.py`) are compared, without
+what no two runs share (`normal_form.py`). Backends show certificates of all kinds (`certificates.py`). Last, each is
+started and ended in all ways, and what it says from first to last is compared, and with which code it ends
+(`lifecycle.py`). `allowed.py` has the differences that are known and meant. The exit code is 1 if there is any other,
+and, when all cases were done, if an entry of that table allows nothing.
 
 The cases are done in parts, several side by side (`--jobs`), each part with a pair of routers of its own. Most of the
 time is waiting, so there may be more jobs than processors. All cases take seven minutes with five jobs.

@@ -138,7 +138,7 @@ ONE_KEY: Mapping[str, Mapping[str, Any]] = {
 def all_configurations(directory: Path) -> Iterator[Configuration]:
     """In the order in which they are compared; files that they name are made in `directory`."""
     yield Configuration("plain", {}, [case for make in PLAIN for case in make()])
-    yield Configuration("pages", {}, list(corpus.few()), ("metrics", "status"))
+    yield Configuration("pages", {}, list(corpus.few()), ("metrics", "status", "agent"))
     yield Configuration("registrations", {}, [], ("registrations",))
     yield Configuration("kept backends", {"disable_keep_alives": False}, list(corpus.kept_backends()))
     yield Configuration(

@@ -106,8 +106,28 @@ def status(pair: Pair) -> list[Difference]:
     return found
 
 
+def agent(pair: Pair) -> list[Difference]:
+    """Names and units of all values that the Loggregator agent was told, and what counters have come to."""
+    told = []
+    for router in pair.routers.values():
+        batches = len(router.agent.named("total_requests"))
+        # The next batch may have begun before the last request; the one behind it has what is left.
+        router.agent.wait_for_named("total_requests", batches + 2)
+        named = [each for each in router.agent.received if "name" in each.event]
+        sums = {
+            name: router.agent.sum_of(name) for name in {each.event["name"] for each in named if "delta" in each.event}
+        }
+        units = {f"value {each.event['name']} {each.event['unit']!r}" for each in named if "unit" in each.event}
+        told.append({f"counter {name} {total}" for name, total in sums.items()} | units)
+    theirs, mine = told
+    return [("agent", "-", line) for line in sorted(theirs - mine)] + [
+        ("agent", "+", line) for line in sorted(mine - theirs)
+    ]
+
+
 CHECKS: Mapping[str, Callable[[Pair], list[Difference]]] = {
     "registrations": registrations,
     "metrics": metrics,
     "status": status,
+    "agent": agent,
 }

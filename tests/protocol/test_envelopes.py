@@ -12,6 +12,7 @@ import pytest
 from dropsonde import CLIENT, SERVER, Envelope, read_envelope, uuid_halves
 from fastrouter._core import AccessLog, DataPlane, Endpoint, Metron, RouteServices, RouteTable, Settings
 from fastrouter.metron.envelopes import envelope_tags
+from fastrouter.metron.message_types import message_types
 
 from .conversation import Conversation
 
@@ -425,3 +426,64 @@ def test_all_logs_have_the_same_headers() -> None:
         metron = Metron(ours.fileno(), origin="gorouter", log=AccessLog(ignore, extra_headers=("a",)))
         with pytest.raises(ValueError, match="the same extra headers"):
             DataPlane(RouteTable(), None, AccessLog(ignore, extra_headers=("b",)), metron=metron)
+
+
+class TestSizes:
+    """Envelopes of one size go through the kernel together."""
+
+    def sizes(self, *components: str, requests: int = 20) -> dict[str, set[int]]:
+        """The sizes of envelopes by what they tell."""
+        router = Router([endpoint(component=each) for each in components] or [endpoint()], sends_values=True, **EVENTS)
+        for _ in range(requests):
+            router.request(b"User-Agent: agent")
+        router.end()
+        router.metron.flush()
+        found: dict[str, set[int]] = {}
+        with suppress(BlockingIOError):
+            while True:
+                datagram = router.agent.recv(1 << 20)
+                event = read_envelope(datagram).event
+                found.setdefault(event.get("name", str(event.get("peerType"))), set()).add(len(datagram))
+        router.agent.close()
+        router.ours.close()
+        return found
+
+    def test_events_differ_by_their_peer_only(self) -> None:
+        found = self.sizes(requests=100)
+        # Half of all UUIDs would be a byte longer than the others.
+        assert {name: len(found[name]) for name in ("1", "2")} == {"1": 1, "2": 1}
+
+    def test_values_have_one_size(self) -> None:
+        found = self.sizes("dea-7")
+        names = ("latency", "latency.dea-7", "gorouter_time", "route_lookup_time")
+        assert len(set.union(*(found[name] for name in names))) == 1
+
+    def test_values_with_longer_names_have_their_own(self) -> None:
+        found = self.sizes("a-component-of-some-length")
+        (usual,) = found["latency"]
+        assert found["latency.a-component-of-some-length"] == {usual + len("latency.a-component-of-some-length") - 17}
+
+    def test_libraries_read_them(self) -> None:
+        types = message_types(
+            "read.proto",
+            {
+                "UUID": {"low": (1, "uint64"), "high": (2, "uint64")},
+                "Event": {"request_id": (3, "UUID")},
+                "Value": {"name": (1, "string"), "value": (2, "double"), "unit": (3, "string")},
+                "Envelope": {"event_type": (2, "int32"), "event": (7, "Event"), "metric": (9, "Value")},
+            },
+        )
+        router = Router(sends_values=True, **EVENTS)
+        router.request()
+        router.end()
+        router.metron.flush()
+        for _ in range(5):
+            datagram = router.agent.recv(1 << 20)
+            read, told = types["Envelope"].FromString(datagram), read_envelope(datagram)
+            assert read.event_type == {"valueMetric": 6, "httpStartStop": 4}[told.kind]
+            if told.kind == "valueMetric":
+                assert (read.metric.name, read.metric.value, read.metric.unit) == tuple(told.event.values())
+            else:
+                assert {"low": read.event.request_id.low, "high": read.event.request_id.high} == told.event["requestId"]
+        router.agent.close()
+        router.ours.close()

@@ -26,6 +26,7 @@ from benchmarks.load.acceptance import (
     registration,
     registrations,
     restart,
+    routing_api,
     slow,
     stale,
     streaming,
@@ -47,6 +48,7 @@ _SUBJECTS: dict[str, Subject] = {
     "hoards": hoards.run,
     "registration": registration.run,
     "registrations": registrations.run,
+    "routing-api": routing_api.run,
     "fairness": fairness.run,
 }
 

@@ -106,25 +106,25 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         _router(workdir, bus) as (proxy, routes_port),
     ):
         bus.register(HOST, backend)
-        _wait_until_served(proxy.port, HOST)
+        wait_until_served(proxy.port, HOST)
         before = proxy.process.memory().pss
         data = b"".join(publication(_ROUTES))
         started_at = time.perf_counter()
         bus.send(data)
         # Messages keep their order all the way, so when this one has effect, all before it have.
         bus.register("last.example.com", backend)
-        _wait_until_served(proxy.port, "last.example.com")
+        wait_until_served(proxy.port, "last.example.com")
         took = time.perf_counter() - started_at
         del data
-        routes = _count_routes(routes_port)
+        routes = count_routes(routes_port)
         # The log lines of the burst are written, and the memory it took for a moment is given back.
         time.sleep(2.0)
         per_route = (proxy.process.memory().pss - before) / _ROUTES
         idle, busy = [], []
         for _ in range(_ROUNDS):
-            idle.append(_w1_p99_ms(proxy.port))
+            idle.append(w1_p99_ms(proxy.port))
             with _registrations(bus):
-                busy.append(_w1_p99_ms(proxy.port))
+                busy.append(w1_p99_ms(proxy.port))
     ratio = median(busy) / median(idle)
     return [
         Check(f"{_ROUTES} routes applied", f"{took:.2f} s", f"<= {_MAX_SECONDS} s", took <= _MAX_SECONDS),
@@ -144,14 +144,16 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
     ]
 
 
-def _w1_p99_ms(port: int) -> float:
+def w1_p99_ms(port: int) -> float:
+    """The 99th percentile of latencies of W1, in milliseconds. Raises RuntimeError if a request fails."""
     result = WrkRun(port, WORKLOADS["W1"], _SECONDS).result()
     if result.errors:
         raise RuntimeError(f"{result.errors} errors")
     return result.p99_ms
 
 
-def _wait_until_served(port: int, host: str) -> None:
+def wait_until_served(port: int, host: str) -> None:
+    """Return when a request for `host` is answered with 200. Raises RuntimeError if it never is."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         with connect(port) as connection, contextlib.suppress(ConnectionError):
@@ -162,7 +164,8 @@ def _wait_until_served(port: int, host: str) -> None:
     raise RuntimeError(f"{host} is not served after {_PATIENCE} s")
 
 
-def _count_routes(port: int) -> int:
+def count_routes(port: int) -> int:
+    """The number of routes in `/routes`."""
     answer = subprocess.run(
         ["curl", "--silent", "--user", "u:p", f"http://127.0.0.1:{port}/routes"], check=True, capture_output=True
     )

@@ -38,7 +38,8 @@ cdef class DatagramRuns:
     cdef int _send_run(self, int descriptor, const char* data, const Py_ssize_t* ends, DatagramRun* run) noexcept
 
 cdef class ValueMetric:
-    # What stands before and behind the value in an envelope.
+    cdef bytes start                            # origin and type of its envelopes
+    # What stands before and behind the value.
     cdef bytes before
     cdef bytes behind
 
@@ -49,8 +50,8 @@ cdef class Metron:
     cdef readonly bint sends_client_events      # and for each attempt
     cdef AccessLog log                          # makes records of the access log; None: none are sent
     cdef bytes source_instance                  # the router's number
-    cdef bytes value_start                      # origin and type of each kind of envelope
-    cdef bytes event_start
+    cdef str origin                             # that all envelopes name
+    cdef bytes event_start                      # origin and type of each kind of envelope
     cdef bytes log_start
     cdef ValueMetric lookup_time
     cdef ValueMetric gorouter_time

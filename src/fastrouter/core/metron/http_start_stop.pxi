@@ -49,9 +49,10 @@ cdef inline uint64_t uuid_half(const char* text, int half) noexcept nogil:
 
 
 cdef void put_uuid_field(int field, const char* text) noexcept:
+    """Append a UUID, always in 24 bytes: envelopes of one size go through the kernel together."""
     cdef Py_ssize_t begun = begin_field(field)
-    put_number_field(1, uuid_half(text, 0))
-    put_number_field(2, uuid_half(text, 1))
+    put_long_number_field(1, uuid_half(text, 0))
+    put_long_number_field(2, uuid_half(text, 1))
     end_field(begun)
 
 

@@ -7,17 +7,29 @@
 cdef int64_t METRON_CLOSED_NS = 1000000000
 
 
+# Bytes of name and unit in an envelope of a value; with fewer, numbers in it are written longer than they must be.
+cdef int VALUE_TEXTS = 19
+
+
 cdef class ValueMetric:
-    """A metric that is a number: its envelope, but for the number and the time."""
+    """A metric that is a number: its envelope, but for the number and the time.
 
-    def __cinit__(self, str name, str unit):
+    The envelopes of most metrics have one size, so that they go through the kernel together.
+    """
+
+    def __cinit__(self, str origin, str name, str unit):
         cdef bytes named = sized_field(1, name.encode("utf-8")) + key_of(2, 1)
+        cdef int missing = max(0, VALUE_TEXTS - len(name) - len(unit))
+        # Some readers take five bytes of a size at most.
+        cdef int in_size = min(missing, 4)
         self.behind = sized_field(3, unit.encode("utf-8"))
-        self.before = sized_field(9, named + bytes(8) + self.behind)[: -8 - PyBytes_GET_SIZE(self.behind)]
+        self.start = envelope_start(origin, EVENT_VALUE_METRIC, 1 + missing - in_size)
+        self.before = key_of(9, 2) + varint_of(len(named) + 8 + len(self.behind), 1 + in_size) + named
 
 
-cdef bytes envelope_start(str origin, int event_type):
-    return sized_field(1, origin.encode("utf-8")) + key_of(2, 0) + varint_of(event_type)
+cdef bytes envelope_start(str origin, int event_type, int width=1):
+    """Origin and type of an envelope; the type is written in `width` bytes."""
+    return sized_field(1, origin.encode("utf-8")) + key_of(2, 0) + varint_of(event_type, width)
 
 
 cdef class Metron:
@@ -36,12 +48,12 @@ cdef class Metron:
         self.sends_client_events = sends_client_events
         self.log = log
         self.source_instance = source_instance.encode("ascii")
-        self.value_start = envelope_start(origin, EVENT_VALUE_METRIC)
+        self.origin = origin
         self.event_start = envelope_start(origin, EVENT_HTTP_START_STOP)
         self.log_start = envelope_start(origin, EVENT_LOG_MESSAGE)
-        self.lookup_time = ValueMetric("route_lookup_time", "ns")
-        self.gorouter_time = ValueMetric("gorouter_time", "ms")
-        self.latency = ValueMetric("latency", "ms")
+        self.lookup_time = ValueMetric(origin, "route_lookup_time", "ns")
+        self.gorouter_time = ValueMetric(origin, "gorouter_time", "ms")
+        self.latency = ValueMetric(origin, "latency", "ms")
         self.latencies = {}
 
     def __dealloc__(self):
@@ -114,7 +126,7 @@ cdef class Metron:
         if trip.endpoint.component:
             latency = self.latencies.get(trip.endpoint.component)
             if latency is None:
-                latency = ValueMetric(f"latency.{trip.endpoint.component}", "ms")
+                latency = ValueMetric(self.origin, f"latency.{trip.endpoint.component}", "ms")
                 if trip.endpoint.component_row:
                     # Those with rows of their own are few.
                     self.latencies[trip.endpoint.component] = latency
@@ -203,7 +215,7 @@ cdef class Metron:
         self.ends[self.count] = message_size()
 
     cdef void _put_value(self, ValueMetric metric, double value, int64_t wall_ns) noexcept:
-        cdef Py_ssize_t begun = self._begin_envelope(self.value_start, wall_ns)
+        cdef Py_ssize_t begun = self._begin_envelope(metric.start, wall_ns)
         put_bytes(metric.before)
         put(<const char*>&value, sizeof(value))
         put_bytes(metric.behind)

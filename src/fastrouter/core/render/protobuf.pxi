@@ -10,6 +10,14 @@ cdef inline char* write_varint(char* into, uint64_t number) noexcept nogil:
     return into + 1
 
 
+cdef inline void lengthen_varint(char* start, char* end, Py_ssize_t width) noexcept nogil:
+    """Have a varint end `width` bytes behind its start: zeros in front of a number, which are written last, change nothing."""
+    if end - start < width:
+        (end - 1)[0] |= <char>128
+        memset(end, 128, width - (end - start) - 1)
+        start[width - 1] = 0
+
+
 cdef inline void put_varint(uint64_t number) noexcept:
     global _at
     if has_room(10):
@@ -19,6 +27,17 @@ cdef inline void put_varint(uint64_t number) noexcept:
 cdef inline void put_number_field(int field, uint64_t number) noexcept:
     put_varint(field << 3)
     put_varint(number)
+
+
+cdef inline void put_long_number_field(int field, uint64_t number) noexcept:
+    """The same, always in as many bytes as a number can have."""
+    global _at
+    cdef char* end
+    put_varint(field << 3)
+    if has_room(10):
+        end = write_varint(_at, number)
+        lengthen_varint(_at, end, 10)
+        _at += 10
 
 
 cdef inline void put_sized_field(int field, const char* text, Py_ssize_t size) noexcept:
@@ -58,9 +77,12 @@ cdef inline void end_field(Py_ssize_t begun) noexcept:
 
 # --- the same as objects of their own, while another message may be under construction
 
-cdef bytes varint_of(uint64_t number):
+cdef bytes varint_of(uint64_t number, int width=1):
+    """A varint of `width` bytes (10 at most), or more if it needs them."""
     cdef char text[10]
-    return PyBytes_FromStringAndSize(text, write_varint(text, number) - text)
+    cdef char* end = write_varint(text, number)
+    lengthen_varint(text, end, width)
+    return PyBytes_FromStringAndSize(text, max(end - text, width))
 
 
 cdef bytes key_of(int field, int wire_type):
