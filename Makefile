@@ -145,6 +145,7 @@ build/debug.stamp: SWITCHES := FASTROUTER_DEBUG=1 FASTROUTER_OPT=1
 build/coverage.stamp: SWITCHES := FASTROUTER_COVERAGE=1 FASTROUTER_OPT=0
 build/asan.stamp: SWITCHES := FASTROUTER_SANITIZE=1 FASTROUTER_OPT=1
 build/fuzz.stamp: SWITCHES := FASTROUTER_FUZZ=1 FASTROUTER_OPT=1
+build/fuzz.stamp: tests/fuzz/coverage_hooks.c
 
 build/debug.stamp build/coverage.stamp build/asan.stamp build/fuzz.stamp: build/%.stamp: setup.py $(CYTHON_SOURCES) | $(VENV)/tools.stamp
 	@env $(SWITCHES) $(BIN)/python setup.py --quiet build_ext --force --build-temp build/temp-$* --build-lib build/$*
