@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import h11
 import httptools
 
-# The router's own limit of a head; h11's would be 16 KiB.
+# Beyond the router's own limit of a head; h11's would be 16 KiB.
 _MAX_HEAD = 1 << 21
 
 

@@ -24,8 +24,8 @@ LEARNED = ROOT / "build" / "fuzz-corpus"
 CORPUS = Path(__file__).parent / "corpus"
 # Bytes of an input: what is worth finding is found with fewer, and sooner.
 _MAX_SIZE = 4096
-# Seconds for one input: nobody holds the loop.
-_TIMEOUT = 5
+# Seconds for one input, after which it is taken for endless, on a machine that may be busy.
+_TIMEOUT = 60
 # Megabytes of freed memory that are kept from being used again, so that a late access is noticed.
 _QUARANTINE = 16
 
