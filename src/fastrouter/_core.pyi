@@ -50,6 +50,7 @@ class Settings:
     http2_ping_timeout: float
     backend_keep_alive: bool
     max_idle_per_endpoint: int
+    learns_idle_limits: bool
     max_request_head: int
     max_request_headers: int
     max_response_head: int
@@ -106,6 +107,7 @@ class Settings:
         http2_ping_timeout: float = 15.0,
         backend_keep_alive: bool = True,
         max_idle_per_endpoint: int = 100,
+        learns_idle_limits: bool = True,
         max_request_head: int = 1048576,
         max_request_headers: int = 1000,
         max_response_head: int = 1048576,
@@ -328,6 +330,19 @@ class MaglevTable:
     def __init__(self, endpoints: Iterable[Endpoint]) -> None: ...
     def fill(self, looks: int = ...) -> bool: ...
     def owners(self) -> list[Endpoint | None]: ...
+
+@final
+class IdleLimit:
+    """How long connections to a backend may have been idle before it may close them at any moment (ADR 24). Times are in ns."""
+
+    limit_ns: int
+    clear_ns: int
+    def is_clear(self, idle_ns: int, now_ns: int) -> bool: ...
+    def on_end(self, idle_ns: int) -> None: ...
+    def on_said(self, seconds: int) -> None: ...
+    def on_lost(self, idle_ns: int, took_ns: int, now_ns: int) -> bool: ...
+    def is_refuted(self, idle_ns: int) -> bool: ...
+    def forget(self) -> None: ...
 
 class RouteTable:
     """The hot read structure: host and path -> EndpointPool (spec 3.3, 3.7).

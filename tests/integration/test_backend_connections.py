@@ -187,6 +187,41 @@ class TestIdleLimits:
             )
 
 
+class TestLearntIdleLimits:
+    """What cannot be sent again keeps clear of connections that the backend may be closing (ADR 24)."""
+
+    def test_limit_that_a_response_names(self, lane: Lane) -> None:
+        client = lane.connect()
+        stream, _ = lane.forward(client)
+        stream.send(response_with(b"ok", b"Keep-Alive: timeout=1"))
+        client.read_response()
+        time.sleep(1.0)
+        # The connection is still there, but it might go at any moment.
+        second, request = lane.forward(client, b"POST / HTTP/1.1", b"Content-Length: 4", body=b"once")
+        assert request.body == b"once"
+        second.send(response_with(b"ok", b"Keep-Alive: timeout=1"))
+        assert client.read_response().status == 200
+        stream.close()
+
+    def test_post_behind_a_get_that_was_lost(self, lane: Lane) -> None:
+        client = lane.connect()
+        stream, _ = lane.forward(client)
+        stream.send(response_with())
+        client.read_response()
+        client.send(lane.request(b"GET /2 HTTP/1.1"))
+        stream.read_request()
+        stream.close()
+        second, _ = lane.backend.accept_request()
+        second.send(response_with())
+        client.read_response()
+        third, _ = lane.forward(client, b"POST / HTTP/1.1", b"Content-Length: 4", body=b"once")
+        third.send(response_with())
+        assert client.read_response().status == 200
+        # What can be sent again goes over the freshest one.
+        client.send(lane.request(b"GET /4 HTTP/1.1"))
+        assert third.read_request().target == b"/4"
+
+
 class TestKeepAliveOff:
     @pytest.fixture(scope="class")
     @classmethod

@@ -47,7 +47,13 @@ class Pools(RuleBasedStateMachine):
         self.log: list[bytes] = []
         self.access_log = AccessLog(self.log.append)
         self.conversation = Conversation(
-            settings=Settings(max_idle_per_endpoint=limit, backend_keep_alive=keeps, backend_idle_timeout=0.001),
+            # Which idle ones a request may use does not depend on how old they are, which the model does not know.
+            settings=Settings(
+                max_idle_per_endpoint=limit,
+                backend_keep_alive=keeps,
+                backend_idle_timeout=0.001,
+                learns_idle_limits=False,
+            ),
             access_log=self.access_log,
         )
         for host, endpoint in ROUTES.items():

@@ -198,6 +198,7 @@ balancing_algorithm_az_preference                             | s    | none
 disable_keep_alives                                           | b    | true
 max_idle_conns                                                | i    | 100
 max_idle_conns_per_host                                       | i    | 2
+learn_idle_limits                                             | b    | true
 max_request_header_bytes                                      | i    | 0
 max_response_header_bytes                                     | i    | 0
 max_request_headers                                           | i    | 0

@@ -94,6 +94,7 @@ def test_an_empty_length_is_taken_if_gorouters_environment_says_so(
         ("max_request_header_bytes: 1", "max_request_head", 1),
         ("max_request_header_bytes: -1", "max_request_head", 1024 * 1024),
         ("max_request_header_bytes: 2000000", "max_request_head", 1024 * 1024),
+        ("learn_idle_limits: false", "learns_idle_limits", False),
         ("max_request_headers: 50", "max_request_headers", 50),
         ("max_response_header_bytes: 65536", "max_response_head", 65536),
         ("max_response_header_bytes: 1", "max_response_head", 1),

@@ -152,6 +152,7 @@ def settings_of(config: Config) -> SettingsValues:
         "read_header_timeout": _limit(config.read_header_timeout),
         "backend_keep_alive": not config.disable_keep_alives,
         "max_idle_per_endpoint": _max_idle(config),
+        "learns_idle_limits": config.learn_idle_limits,
         "max_request_head": _head_size(config.max_request_header_bytes),
         "max_request_headers": _field_count(config.max_request_headers),
         "max_response_head": _response_head_size(config.max_response_header_bytes),

@@ -224,6 +224,13 @@ class Config(Section, frozen=True, kw_only=True):
     disable_keep_alives: Annotated[bool, Key("Open a connection to a backend for every request")] = True
     max_idle_conns: Annotated[Int, Key("Idle connections per endpoint at most")] = 100
     max_idle_conns_per_host: Annotated[Int, Key("Idle connections kept per endpoint")] = 2
+    learn_idle_limits: Annotated[
+        bool,
+        Key(
+            "Keep requests that cannot be repeated off connections that their backend may be closing "
+            "(a key of fastrouter's)"
+        ),
+    ] = True
 
     route_services: RouteServices = RouteServices()
     route_services_secret: Annotated[str, Key("Secret of signatures; turns route services on", secret=True)] = ""

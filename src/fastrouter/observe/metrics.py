@@ -222,6 +222,11 @@ class Metrics:
                 "lost_log_lines",
                 "number of access log lines that a worker could not write",
             ),
+            (
+                "fastrouter_worker_lost_while_idle_total",
+                "lost_while_idle",
+                "number of attempts of a worker that went to a kept connection when its backend was closing it",
+            ),
         ):
             page.counter(
                 name, meaning, [Sample(each[counter], label) for each, label in zip(counts, labels, strict=True)]

@@ -90,6 +90,7 @@ cdef class BackendConnection(DialledConnection):
 
     def connection_lost(self, error):
         cdef Exchange exchange = self.exchange
+        self.connection_pool.on_ended(self)
         self.is_closed = True
         self.disarm()
         self.plane.backends.discard(self)
@@ -161,6 +162,7 @@ cdef class BackendConnection(DialledConnection):
     cdef bint _on_eof(self, Exchange exchange) except -1:
         """The backend will send no more. Returns whether the connection stays open for writing."""
         if exchange is None:
+            self.connection_pool.on_ended(self)
             self.close()
             return False
         if self.tunnel is not None:
@@ -244,6 +246,8 @@ cdef class BackendConnection(DialledConnection):
         cdef Exchange exchange = self.exchange
         self.exchange = None
         self.tunnel = None
+        if exchange is not None and self.was_used and not self.has_bytes and failure.kind in (FAILURE_EOF, FAILURE_RESET):
+            self._note_loss(exchange)
         if self.has_bytes and not self.is_in_body and failure.kind in (FAILURE_EOF, FAILURE_RESET):
             if failure.kind == FAILURE_RESET and self.backlog is None:
                 # Behind an interim response: the backend is marked, as if it had said nothing.
@@ -254,6 +258,25 @@ cdef class BackendConnection(DialledConnection):
         self.abort()
         if exchange is not None:
             exchange.on_backend_lost(failure, self.was_used, self.has_bytes)
+        return 0
+
+    cdef int64_t idle_ns(self, int64_t now_ns) noexcept:
+        """How long it has been idle, or how long it had been when it was taken at `now_ns`."""
+        return now_ns + self.plane.backend_idles.timeout_ns - self.expires_ns
+
+    cdef int _note_loss(self, Exchange exchange) except -1:
+        """`exchange` was lost with this connection, which had served others before."""
+        cdef int64_t now = monotonic_ns()
+        cdef int64_t sent = exchange.round_trip.attempt_ns
+        cdef int64_t idle = self.idle_ns(sent)
+        if self.connection_pool.idle_limit.on_lost(idle, now - sent, now):
+            self.plane.counters[COUNTER_LOST_WHILE_IDLE] += 1
+            # What can be repeated is repeated silently (spec 5.4).
+            if self.plane.settings.learns_idle_limits and not exchange.request.is_replayable():
+                self.plane.log(LOG_INFO, "idle-connections-avoided", {
+                    "Addr": self.endpoint.address, "idle-time": idle / 1e9,
+                    "for": self.connection_pool.idle_limit.avoided_ns / 1e9,
+                })
         return 0
 
     cdef int _reject(self, str what) except -1:
@@ -379,6 +402,8 @@ cdef class BackendConnection(DialledConnection):
 
         if head.status < 200:
             return self._take_informational(head, at)
+        if head.has(HEADER_KEEP_ALIVE):
+            self.connection_pool.idle_limit.on_said(said_limit(head))
         framing_start(&self.framing, framing, length)
         self.framing.forgives_blanks = True
         self.is_in_body = True

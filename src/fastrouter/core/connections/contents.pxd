@@ -10,9 +10,26 @@ cdef enum:
 
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
+cdef class IdleLimit:
+    cdef readonly int64_t limit_ns              # the least time after which the backend has closed one; NO_LIMIT: none is known
+    cdef readonly int64_t clear_ns              # that, less the margin
+    cdef int64_t said_ns                        # that a response has named last; NO_LIMIT: none has
+    cdef int64_t avoided_ns                     # for how long idle connections were avoided when a request was lost last
+    cdef int64_t avoided_until_ns
+    cpdef bint is_clear(self, int64_t idle_ns, int64_t now_ns) noexcept
+    cpdef void on_end(self, int64_t idle_ns) noexcept
+    cpdef void on_said(self, int64_t seconds) noexcept
+    cpdef bint on_lost(self, int64_t idle_ns, int64_t took_ns, int64_t now_ns) noexcept
+    cpdef bint is_refuted(self, int64_t idle_ns) noexcept
+    cpdef void forget(self) noexcept
+    cdef void _set(self, int64_t limit_ns) noexcept
+
     cdef BackendSide acquire(self, Request request)
     cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request)
+    cdef IdleLimit idle_limit
     cdef int release(self, BackendConnection connection) except -1
+    cdef bint _may_end_now(self) except -1
+    cdef int on_ended(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
 
 cdef class Connection(SocketReader):
@@ -99,6 +116,8 @@ cdef class BackendConnection(DialledConnection):
     cdef bytes _mended_chunks(self, Framing* before, bytes chunks, Py_ssize_t trailer_before)
     cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
+    cdef int64_t idle_ns(self, int64_t now_ns) noexcept
+    cdef int _note_loss(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
 
 cdef class ClientConnection(AcceptedConnection):

@@ -35,6 +35,7 @@ cdef enum:
     COUNTER_RESPONSES_XXX
     COUNTER_EMPTY_CONTENT_LENGTH_HEADER
     COUNTER_LOST_LOG_LINES      # of the access log
+    COUNTER_LOST_WHILE_IDLE     # attempts that went to a kept connection when its backend was closing it
     COUNTERS_REFUSED            # here begin those by REFUSAL_*
     COUNTER_CLIENT_CONNECTIONS = COUNTERS_REFUSED + REFUSAL_KINDS   # open now, as the next
     COUNTER_IDLE_BACKEND_CONNECTIONS
@@ -143,6 +144,7 @@ cdef class Settings:
     cdef readonly double http2_ping_timeout     # for it to say anything then
     cdef readonly bint backend_keep_alive
     cdef readonly int max_idle_per_endpoint     # connections
+    cdef readonly bint learns_idle_limits       # requests that cannot be repeated keep clear of backends' idle limits
     cdef readonly int max_request_head          # bytes; the soft limit, of handler 16
     cdef Py_ssize_t max_received_head           # bytes, where the server gives up
     cdef readonly int max_request_headers       # fields

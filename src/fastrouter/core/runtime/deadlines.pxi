@@ -10,10 +10,10 @@ cdef class Timed:
         cdef Timed last
         if self.queue is not None:
             self.disarm()
-        if queue.timeout_ns <= 0:
-            return
         # The coarse clock is exact enough for a tick of 0.1 s. A waiter that joins during a check is for the next one.
         self.expires_ns = max(coarse_ns(), queue.looked_ns) + queue.timeout_ns
+        if queue.timeout_ns <= 0:
+            return
         self.queue = queue
         last = queue.last
         self.ahead = last

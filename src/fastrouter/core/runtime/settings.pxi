@@ -22,6 +22,7 @@ cdef class Settings:
         double http2_ping_timeout=15.0,
         bint backend_keep_alive=True,
         int max_idle_per_endpoint=100,
+        bint learns_idle_limits=True,
         int max_request_head=1048576,
         int max_request_headers=1000,
         int max_response_head=1048576,
@@ -80,6 +81,7 @@ cdef class Settings:
         self.http2_ping_timeout = _at_least("http2_ping_timeout", http2_ping_timeout, 0)
         self.backend_keep_alive = backend_keep_alive
         self.max_idle_per_endpoint = _at_least("max_idle_per_endpoint", max_idle_per_endpoint, 0)
+        self.learns_idle_limits = learns_idle_limits
         self.max_request_head = _at_least("max_request_head", max_request_head, 1)
         self.max_received_head = max(max_request_head, <Py_ssize_t>SERVER_HEAD_MAX) + HEAD_SLOP
         self.max_request_headers = _at_least("max_request_headers", max_request_headers, 1)

@@ -24,7 +24,7 @@ cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
-    "empty_content_length_header", "lost_log_lines",
+    "empty_content_length_header", "lost_log_lines", "lost_while_idle",
     *[f"refused_{name}" for name in REFUSALS],
     "client_connections", "idle_backend_connections",
 )
