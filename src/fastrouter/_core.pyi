@@ -42,6 +42,7 @@ class Settings:
     proxy_header_timeout: float
     backend_idle_timeout: float
     route_patience: float
+    large_head_patience: float
     half_close_timeout: float
     tunnel_silence_timeout: float
     closing_timeout: float
@@ -52,6 +53,7 @@ class Settings:
     max_idle_per_endpoint: int
     learns_idle_limits: bool
     max_request_head: int
+    max_large_heads: int
     max_request_headers: int
     max_response_head: int
     max_response_headers: int
@@ -100,6 +102,7 @@ class Settings:
         backend_idle_timeout: float = 90.0,
         closing_timeout: float = 900.0,
         route_patience: float = 0.0,
+        large_head_patience: float = 1.0,
         half_close_timeout: float = 2.0,
         tunnel_silence_timeout: float = 0.5,
         keep_alive_probe_interval: float = 1.0,
@@ -109,6 +112,7 @@ class Settings:
         max_idle_per_endpoint: int = 100,
         learns_idle_limits: bool = True,
         max_request_head: int = 1048576,
+        max_large_heads: int = 4194304,
         max_request_headers: int = 1000,
         max_response_head: int = 1048576,
         max_response_headers: int = 1000,

@@ -200,6 +200,7 @@ max_idle_conns                                                | i    | 100
 max_idle_conns_per_host                                       | i    | 2
 learn_idle_limits                                             | b    | true
 max_request_header_bytes                                      | i    | 0
+max_large_header_bytes                                        | i    | 4194304
 max_response_header_bytes                                     | i    | 0
 max_request_headers                                           | i    | 0
 max_response_headers                                          | i    | 0

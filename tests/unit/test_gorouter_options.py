@@ -95,6 +95,8 @@ def test_an_empty_length_is_taken_if_gorouters_environment_says_so(
         ("max_request_header_bytes: -1", "max_request_head", 1024 * 1024),
         ("max_request_header_bytes: 2000000", "max_request_head", 1024 * 1024),
         ("learn_idle_limits: false", "learns_idle_limits", False),
+        ("max_large_header_bytes: 65536", "max_large_heads", 65536),
+        ("max_large_header_bytes: -1", "max_large_heads", 0),
         ("max_request_headers: 50", "max_request_headers", 50),
         ("max_response_header_bytes: 65536", "max_response_head", 65536),
         ("max_response_header_bytes: 1", "max_response_head", 1),
@@ -114,7 +116,7 @@ def test_a_key_and_what_it_sets(text: str, name: str, value: object) -> None:
     [
         *("backends: {{max_attempts: {}}}", "backends: {{max_conns: {}}}", "max_idle_conns: {}"),
         *("max_idle_conns_per_host: {}", "max_request_header_bytes: {}", "max_request_headers: {}"),
-        *("max_response_header_bytes: {}", "max_response_headers: {}"),
+        *("max_response_header_bytes: {}", "max_response_headers: {}", "max_large_header_bytes: {}"),
     ],
 )
 def test_the_data_plane_takes_whatever_number_is_valid_there(key: str, number: int) -> None:

@@ -13,6 +13,8 @@ from fastrouter._core import Settings
         ("max_attempts", 1, 0),
         ("max_request_head", 1, 0),
         ("max_request_headers", 1, 0),
+        ("max_large_heads", 0, -1),
+        ("large_head_patience", 0, -0.1),
         ("max_response_head", 1, 0),
         ("max_response_headers", 1, 0),
         ("max_buffered", 4096, 4095),

@@ -154,6 +154,7 @@ def settings_of(config: Config) -> SettingsValues:
         "max_idle_per_endpoint": _max_idle(config),
         "learns_idle_limits": config.learn_idle_limits,
         "max_request_head": _head_size(config.max_request_header_bytes),
+        "max_large_heads": max(0, min(config.max_large_header_bytes, UNLIMITED)),
         "max_request_headers": _field_count(config.max_request_headers),
         "max_response_head": _response_head_size(config.max_response_header_bytes),
         "max_response_headers": _field_count(config.max_response_headers),

@@ -243,6 +243,13 @@ class Config(Section, frozen=True, kw_only=True):
     route_services_internal_server_port: Annotated[Port, Key("Port for that, on 127.0.0.1; 0: any")] = 7070
 
     max_request_header_bytes: Annotated[Int, Key("Bytes of a request's head; less than 1 or over 1 MiB: 1 MiB")] = 0
+    max_large_header_bytes: Annotated[
+        Int,
+        Key(
+            "Bytes that request heads over 32 KiB may take together in a worker; less than 1: any "
+            "(a key of fastrouter's)"
+        ),
+    ] = 4194304
     max_response_header_bytes: Annotated[Int, Key("Bytes of a response's head; 0: 10 MiB")] = 0
     max_request_headers: Annotated[Int, Key("Number of request headers; 0: any")] = 0
     max_response_headers: Annotated[Int, Key("Number of response headers; 0: any")] = 0

@@ -251,6 +251,11 @@ class Metrics:
             "number of connections to backends that a worker keeps for the next request",
             [Sample(each["idle_backend_connections"], label) for each, label in zip(counts, labels, strict=True)],
         )
+        page.gauge(
+            "fastrouter_worker_large_header_bytes",
+            "number of bytes of the request heads over 32 KiB that a worker has",
+            [Sample(each["large_header_bytes"], label) for each, label in zip(counts, labels, strict=True)],
+        )
 
 
 def _component(value: str) -> Labels:

@@ -16,6 +16,7 @@ cdef class AcceptedConnection(Connection):
         """The connection is lost. Returns the reason: `error`, or what `detach` knows."""
         error = self.detach(error)
         self.disarm()
+        self.plane.large_heads.leave(self)
         if self in self.plane.clients:
             self.plane.clients.remove(self)
             self.plane.counters[COUNTER_CLIENT_CONNECTIONS] -= 1
@@ -26,6 +27,10 @@ cdef class AcceptedConnection(Connection):
         if self.exchange is not None:
             into.append(self.exchange)
         return 0
+
+    cdef int refuse_large_head(self) except -1:
+        """There is no room for the head that is coming."""
+        raise AssertionError("an AcceptedConnection class defines refuse_large_head")
 
     cdef bint is_active(self) noexcept:
         """Whether a request is in progress: its head is on the way in, or its response on the way out."""

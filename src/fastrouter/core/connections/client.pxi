@@ -207,6 +207,10 @@ cdef class ClientConnection(AcceptedConnection):
             return self._work()
         if PyByteArray_GET_SIZE(backlog) > self.plane.settings.max_received_head:
             return refuse(self, bytes(backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_TOO_LARGE, 431, b"")
+        if PyByteArray_GET_SIZE(backlog) > LARGE_HEAD and (
+            not self.plane.large_heads.admit(self, PyByteArray_GET_SIZE(backlog))
+        ):
+            return self.refuse_large_head()
         return 0
 
     cdef int _work(self) except -1:
@@ -255,6 +259,7 @@ cdef class ClientConnection(AcceptedConnection):
         cdef Head head = request_head
         cdef bytes raw
         cdef Exchange exchange
+        cdef LargeHead large_head = None
         # Empty lines in front of a request are forgiven (RFC 9112 section 2.2).
         while at < size and (base[at] == c"\r" or base[at] == c"\n"):
             at += 1
@@ -280,12 +285,20 @@ cdef class ClientConnection(AcceptedConnection):
                 return True
             self.backlog = bytearray(data[at:])
             self.pending = None
+            if size - at > LARGE_HEAD and not self.plane.large_heads.admit(self, size - at):
+                self.refuse_large_head()
+                return False
             if self.queue is not self.plane.header_reads:
                 self.arm(self.plane.header_reads)
             return False
         if head.length > settings.max_received_head:
             refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_TOO_LARGE, 431, b"")
             return False
+        if head.length > LARGE_HEAD:
+            large_head = self.plane.large_heads.complete(self, head.length)
+            if large_head is None:
+                refuse(self, data[at : at + REFUSED_LOOK_MAX], REFUSAL_HEADER_MEMORY, 431, b"")
+                return False
         raw = data if at == 0 and head.length == size else base[at : at + head.length]
         self.at = at + head.length
         if not check_request(self, raw, head):
@@ -297,6 +310,7 @@ cdef class ClientConnection(AcceptedConnection):
             self._watch_half_close()
         exchange = new_exchange(self.side, self.plane)
         exchange.on_request(raw, head, self.framing.kind)
+        exchange.request.set_large_head(large_head)
         if exchange.request.path.start != head.target.start:
             # The checks have not looked at the authority of an absolute-form target.
             if not is_authority(PyBytes_AS_STRING(raw) + exchange.request.host.start, exchange.request.host.length):
@@ -383,6 +397,9 @@ cdef class ClientConnection(AcceptedConnection):
         else:
             exchange.on_broken_body()
         return False
+
+    cdef int refuse_large_head(self) except -1:
+        return refuse(self, bytes(self.backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_MEMORY, 431, b"")
 
     # --- what the router asks
 
@@ -491,6 +508,7 @@ cdef class ClientConnection(AcceptedConnection):
         self.drop_validator()
         self.pending = None
         self.backlog = None
+        self.plane.large_heads.leave(self)
         self.transport.write_eof()
         self.adjust_reading()
         self.arm(self.plane.lingerings)

@@ -6,10 +6,10 @@ cdef enum:
     RELAY_COPY_MAX = 16384      # bytes of body copied behind a head; more is written without copying
     DISCARD_MAX = 262144        # bytes of an unwanted request body that are read before the connection is given up
     REFUSED_LOOK_MAX = 2048     # bytes of a refused request that its log line is taken from
+    HEADER_LIST_SLOP = 65536    # that the fields of HTTP/2 may have beside that
+    LARGE_HEAD = 32768          # bytes of a request head beyond which it is large, and counts in LargeHeads
     INCOMPLETE_LOOK_MAX = 256   # of one that never came whole: the time of many may be over at once
 
-cdef class ConnectionPool:
-    cdef list idle                              # of BackendConnection, the freshest last
 cdef class IdleLimit:
     cdef readonly int64_t limit_ns              # the least time after which the backend has closed one; NO_LIMIT: none is known
     cdef readonly int64_t clear_ns              # that, less the margin
@@ -24,12 +24,14 @@ cdef class IdleLimit:
     cpdef void forget(self) noexcept
     cdef void _set(self, int64_t limit_ns) noexcept
 
-    cdef BackendSide acquire(self, Request request)
-    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request)
+cdef class ConnectionPool:
+    cdef list idle                              # of BackendConnection, the freshest last
     cdef IdleLimit idle_limit
-    cdef int release(self, BackendConnection connection) except -1
+    cdef BackendSide acquire(self, Request request)
     cdef bint _may_end_now(self) except -1
     cdef int on_ended(self, BackendConnection connection) except -1
+    cdef BackendSide new(self, DataPlane plane, Endpoint endpoint, Request request)
+    cdef int release(self, BackendConnection connection) except -1
     cdef int evict(self, BackendConnection connection) except -1
 
 cdef class Connection(SocketReader):
@@ -47,9 +49,27 @@ cdef class Connection(SocketReader):
     cdef bint is_stalled(self) except -1
     cdef Py_ssize_t count_unwritten(self) except -1
 
+cdef class LargeHead:
+    cdef LargeHeads heads
+    cdef Py_ssize_t size                        # bytes
+    cdef bint resize(self, Py_ssize_t size, AcceptedConnection connection) except -1
+
+cdef class LargeHeads:
+    cdef Py_ssize_t limit                       # bytes; 0: none
+    cdef int64_t* held                          # bytes, the gauge of this worker
+    cdef Stats shared                           # keeps it alive
+    cdef int64_t patience_ns                    # how long a head that is large may take to come, while others want its room
+    cdef dict coming                            # AcceptedConnection -> ns, since when its head, not complete, is large; in order
+    cdef bint admit(self, AcceptedConnection connection, Py_ssize_t size) except -1
+    cdef LargeHead complete(self, AcceptedConnection connection, Py_ssize_t size)
+    cdef int leave(self, AcceptedConnection connection) except -1
+    cdef bint cut_oldest(self, AcceptedConnection newcomer) except -1
+
 cdef class AcceptedConnection(Connection):
     cdef ClientIdentity identity
+    cdef LargeHead large_head                   # the room of the head that is coming, if it is large
     cdef flag is_closing
+    cdef int refuse_large_head(self) except -1
     cdef int on_accepted(self) except -1
     cdef object on_lost(self, object error)
     cdef int add_exchanges(self, list into) except -1
@@ -96,6 +116,8 @@ cdef class BackendConnection(DialledConnection):
     cdef flag is_reusable                       # by what the response said
     cdef flag has_bytes                         # of the current response
     cdef flag was_used                          # it has served an exchange before this one
+    cdef int64_t idle_ns(self, int64_t now_ns) noexcept
+    cdef int _note_loss(self, Exchange exchange) except -1
     cdef int _panic(self, Exchange exchange, object error) except -1
     cdef bint _on_eof(self, Exchange exchange) except -1
     cdef int _on_end(self, Exchange exchange, object error) except -1
@@ -116,8 +138,6 @@ cdef class BackendConnection(DialledConnection):
     cdef bytes _mended_chunks(self, Framing* before, bytes chunks, Py_ssize_t trailer_before)
     cdef Py_ssize_t _reject_relayed(self) except -2
     cdef int _finish_until_close(self, Exchange exchange) except -1
-    cdef int64_t idle_ns(self, int64_t now_ns) noexcept
-    cdef int _note_loss(self, Exchange exchange) except -1
     cdef int _end_response(self, Exchange exchange, bint has_more) except -1
 
 cdef class ClientConnection(AcceptedConnection):

@@ -6,7 +6,7 @@ cdef class ClientSession(HTTP2Engine):
     def __cinit__(self, HTTP2ClientConnection connection):
         cdef Settings settings = connection.plane.settings
         # A list that is a little too large gets its 431; each field counts 32 bytes more here.
-        self.max_list_size = settings.max_received_head + 65536
+        self.max_list_size = settings.max_received_head + HEADER_LIST_SLOP
         self.max_list_count = max(<int>HTTP2_FIELDS_MAX, settings.max_request_headers + 64)
         self.open(True, max(65536, 2 * settings.max_response_head), settings.max_received_head // 16384 + 1)
         self.connection = connection

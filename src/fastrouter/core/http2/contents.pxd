@@ -162,6 +162,7 @@ cdef class HTTP2Engine:
     cdef void close(self) noexcept
     cdef void _free(self) noexcept
     cdef bint is_in_head(self) noexcept
+    cdef Py_ssize_t block_size(self) noexcept
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t at, Py_ssize_t end) except? -1
     cdef HTTP2Event* add_event(self, int kind, int32_t stream) noexcept
     cdef bint take_event(self, HTTP2Event* event) noexcept
@@ -222,6 +223,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
     cdef int add_exchanges(self, list into) except -1
     cdef int _receive(self, bytes data) except -1
+    cdef int _look_at_block(self) except -1
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1
     cdef int on_malformed(self, uint32_t number) except -1
     cdef int on_body(self, uint32_t number, const char* data, Py_ssize_t size, bint is_last) except -1
@@ -244,6 +246,7 @@ cdef class InadequateHTTP2Connection(HTTP2ClientConnection):
     pass
 
 cdef class HTTP2ClientSide(ClientSide):
+    cdef LargeHead large_head                   # room of the head, until there is an exchange that has it
     cdef HTTP2ClientConnection connection
     cdef uint32_t number                        # of the stream
     cdef Exchange exchange                      # None: not yet, or not any more

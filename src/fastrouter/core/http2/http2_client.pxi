@@ -113,10 +113,24 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
                     break
         finally:
             self.is_working = False
+        self._look_at_block()
         if self.transport is not None and not self.is_closing:
             self.write_gathered()
             self._look_at_waits()
         return 0
+
+    cdef int _look_at_block(self) except -1:
+        """A header block of which not all has come takes memory, as a head of HTTP/1 does."""
+        cdef Py_ssize_t size = 0 if self.session is None or self.session.is_over else self.session.block_size()
+        if size <= LARGE_HEAD:
+            return self.plane.large_heads.leave(self)
+        return 0 if self.plane.large_heads.admit(self, size) else self.refuse_large_head()
+
+    cdef int refuse_large_head(self) except -1:
+        # A block that is not read on would leave both sides with different tables, so it is the end of the connection.
+        self.plane.large_heads.leave(self)
+        count_refusal(self.plane, REFUSAL_HEADER_MEMORY)
+        return self.shut(HTTP2_ENHANCE_YOUR_CALM)
 
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last) except -1:
         """A request has come; `is_last`: it has no body."""

@@ -28,6 +28,8 @@ cdef class HTTP2ClientSide(ClientSide):
         self.is_body_handed = self.framing == FRAMING_NONE
         exchange = new_exchange(self, connection.plane)
         exchange.on_request(raw, head, self.framing)
+        exchange.request.set_large_head(self.large_head)
+        self.large_head = None
         exchange.request.set_http2()
         exchange.request.note_grpc(head)
         exchange.request.set_first(not connection.is_used)

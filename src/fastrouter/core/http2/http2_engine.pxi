@@ -81,6 +81,10 @@ cdef class HTTP2Engine:
             self.walk.left > 0 and (self.walk.kind == FRAME_HEADERS or self.walk.kind == FRAME_CONTINUATION)
         )
 
+    cdef Py_ssize_t block_size(self) noexcept:
+        """Bytes of the fields of a header block of which the rest is awaited."""
+        return 0 if self.block == NULL else self.block.size
+
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t at, Py_ssize_t end) except? -1:
         """Work on `data[at:end]`, whose events are queued. Returns what libnghttp2 returns: below 0 an error that is the end."""
         global _block

@@ -7,6 +7,10 @@ cdef bint check_stream(HTTP2ClientSide side, bytes raw, Head head) except -1:
     cdef Slice host = head.value_of(HEADER_HOST)
     if PyBytes_GET_SIZE(raw) > side.connection.plane.settings.max_received_head:
         return refuse_stream(side, raw, REFUSAL_HEADER_TOO_LARGE, 431, b"")
+    if PyBytes_GET_SIZE(raw) > LARGE_HEAD:
+        side.large_head = side.connection.plane.large_heads.complete(side.connection, PyBytes_GET_SIZE(raw))
+        if side.large_head is None:
+            return refuse_stream(side, raw, REFUSAL_HEADER_MEMORY, 431, b"")
     if is_word(head.base, head.method, b"CONNECT") or head.has_broken_escape():
         return refuse_stream(side, raw, REFUSAL_MALFORMED, 400, b"")
     if not has_right_port(head.base + host.start, host.length):

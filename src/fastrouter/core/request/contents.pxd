@@ -171,6 +171,7 @@ cdef class Request:
     cdef int64_t received_ns                    # CLOCK_MONOTONIC, for durations
     cdef int64_t received_wall_ns               # CLOCK_REALTIME, for the log and X-Request-Start
     cdef bytes head                             # as received; the slices below point into it
+    cdef LargeHead large_head                   # its room, if it is large
     cdef bytes refused_protocol                 # what a refused request says it speaks, "-" for nothing; None for all others
     cdef bytes logged_values                    # Slices of the access log's extra headers as received; None without them
     cdef Slice method
@@ -219,6 +220,7 @@ cdef class Request:
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
+    cdef int set_large_head(self, LargeHead head) except -1
     cdef void set_http2(self) noexcept
     cdef void set_first(self, bint is_first) noexcept
     cdef void note_grpc(self, Head head) noexcept

@@ -89,6 +89,11 @@ cdef class Request:
                 self.is_body_wanted = False
         return 0
 
+    cdef int set_large_head(self, LargeHead head) except -1:
+        """The room that the head takes, to be kept as long as this; None: it is not large."""
+        self.large_head = head
+        return 0
+
     cdef void set_http2(self) noexcept:
         """The request has come in HTTP/2, and its head is a translation."""
         self.is_http2 = True

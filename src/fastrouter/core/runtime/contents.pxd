@@ -4,6 +4,7 @@ cdef enum:
     # In the order of REFUSALS: why a request was refused before any handler, or a connection before any request.
     REFUSAL_MALFORMED
     REFUSAL_HEADER_TOO_LARGE
+    REFUSAL_HEADER_MEMORY
     REFUSAL_BAD_HEADER
     REFUSAL_BAD_HOST
     REFUSAL_BAD_VERSION
@@ -39,6 +40,7 @@ cdef enum:
     COUNTERS_REFUSED            # here begin those by REFUSAL_*
     COUNTER_CLIENT_CONNECTIONS = COUNTERS_REFUSED + REFUSAL_KINDS   # open now, as the next
     COUNTER_IDLE_BACKEND_CONNECTIONS
+    COUNTER_LARGE_HEADER_BYTES                  # that large request heads have now
     COUNTER_NONE                # counts what nobody asks for
     COUNTER_KINDS
 
@@ -136,6 +138,7 @@ cdef class Settings:
     cdef readonly double proxy_header_timeout   # until it is clear that a connection has no PROXY header (spec 8.1)
     cdef readonly double backend_idle_timeout
     cdef readonly double route_patience         # how long a request waits for a route that is not there; 0: not at all
+    cdef readonly double large_head_patience    # for a large head to come while others want its room
     cdef readonly double half_close_timeout     # for a response to begin to a client that has half-closed
     cdef readonly double tunnel_silence_timeout  # of one side of a tunnel when the other has ended
     cdef readonly double closing_timeout        # for a peer to take what was written, where no deadline ends its exchange
@@ -147,6 +150,7 @@ cdef class Settings:
     cdef readonly bint learns_idle_limits       # requests that cannot be repeated keep clear of backends' idle limits
     cdef readonly int max_request_head          # bytes; the soft limit, of handler 16
     cdef Py_ssize_t max_received_head           # bytes, where the server gives up
+    cdef readonly int max_large_heads           # bytes that heads beyond LARGE_HEAD may have together; 0: any
     cdef readonly int max_request_headers       # fields
     cdef readonly int max_response_head         # bytes
     cdef readonly int max_response_headers      # fields
@@ -262,6 +266,7 @@ cdef class DataPlane:
     cdef set resetting                          # clients that are reset once they have what was written
     cdef Turns turns
     cdef GatheredWrites gathered
+    cdef LargeHeads large_heads
     cdef SocketPoll poll            # those that are read past the loop
     cdef RouteWaits route_waits
     cdef set handshaking                        # connections that no client has yet: ClientTLSTransports, ProxyHeaderReaders

@@ -39,6 +39,7 @@ cdef class DataPlane:
         self.resetting = set()
         self.turns = Turns()
         self.gathered = GatheredWrites()
+        self.large_heads = LargeHeads(settings, self.shared)
         self.poll = SocketPoll()
         self.route_waits = RouteWaits(settings.route_patience, self.turns)
         self.proxy_headers = DeadlineQueue(settings.proxy_header_timeout)

@@ -15,6 +15,7 @@ cdef class Settings:
         double backend_idle_timeout=90.0,
         double closing_timeout=900.0,
         double route_patience=0.0,
+        double large_head_patience=1.0,
         double half_close_timeout=2.0,
         double tunnel_silence_timeout=0.5,
         double keep_alive_probe_interval=1.0,
@@ -24,6 +25,7 @@ cdef class Settings:
         int max_idle_per_endpoint=100,
         bint learns_idle_limits=True,
         int max_request_head=1048576,
+        int max_large_heads=4194304,
         int max_request_headers=1000,
         int max_response_head=1048576,
         int max_response_headers=1000,
@@ -73,6 +75,7 @@ cdef class Settings:
         self.proxy_header_timeout = _at_least("proxy_header_timeout", proxy_header_timeout, 0.001)
         self.backend_idle_timeout = _at_least("backend_idle_timeout", backend_idle_timeout, 0)
         self.route_patience = _at_least("route_patience", route_patience, 0)
+        self.large_head_patience = _at_least("large_head_patience", large_head_patience, 0)
         self.half_close_timeout = _at_least("half_close_timeout", half_close_timeout, 0.001)
         self.tunnel_silence_timeout = _at_least("tunnel_silence_timeout", tunnel_silence_timeout, 0.001)
         self.closing_timeout = frontend_idle_timeout or _at_least("closing_timeout", closing_timeout, 0.001)
@@ -84,6 +87,7 @@ cdef class Settings:
         self.learns_idle_limits = learns_idle_limits
         self.max_request_head = _at_least("max_request_head", max_request_head, 1)
         self.max_received_head = max(max_request_head, <Py_ssize_t>SERVER_HEAD_MAX) + HEAD_SLOP
+        self.max_large_heads = _at_least("max_large_heads", max_large_heads, 0)
         self.max_request_headers = _at_least("max_request_headers", max_request_headers, 1)
         self.max_response_head = _at_least("max_response_head", max_response_head, 1)
         self.max_response_headers = _at_least("max_response_headers", max_response_headers, 1)

@@ -15,18 +15,18 @@ cdef extern from *:
 
 # Names by REFUSAL_*.
 REFUSALS = (
-    "malformed", "header_too_large", "bad_header", "bad_host", "bad_version", "transfer_encoding", "expectation",
+    "malformed", "header_too_large", "header_memory", "bad_header", "bad_host", "bad_version", "transfer_encoding", "expectation",
     "incomplete_header", "plain_http", "tls_handshake", "proxy_header",
 )
 
-# Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4). The last two are gauges.
+# Names by COUNTER_*, which are Gorouter's where it has one (spec 7.4). The last three are gauges.
 cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
     "empty_content_length_header", "lost_log_lines", "lost_while_idle",
     *[f"refused_{name}" for name in REFUSALS],
-    "client_connections", "idle_backend_connections",
+    "client_connections", "idle_backend_connections", "large_header_bytes",
 )
 
 
@@ -233,6 +233,7 @@ cdef class Stats:
         cdef Py_ssize_t slot
         self.column(worker)[COUNTER_CLIENT_CONNECTIONS] = 0
         self.column(worker)[COUNTER_IDLE_BACKEND_CONNECTIONS] = 0
+        self.column(worker)[COUNTER_LARGE_HEADER_BYTES] = 0
         cdef int* own = self._own(worker)
         for slot in range(self.slots):
             if own[slot]:
