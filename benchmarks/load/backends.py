@@ -57,3 +57,12 @@ def closing_backend(workdir: Path, name: str) -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.load.closing_application", str(port)]
     with listening(name, command, LOAD_CORE, workdir, port):
         yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def ending_backend(workdir: Path, how: str) -> Iterator[str]:
+    """Run `benchmarks.load.ending_application`, which closes connections `how` it says; yields its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.load.ending_application", str(port), how]
+    with listening(f"{how}-backend", command, LOAD_CORE, workdir, port):
+        yield f"127.0.0.1:{port}"
