@@ -94,6 +94,7 @@ class TestLoss:
         lose(conversation, GET, is_reset)
         conversation.from_backend(OK % b"")
         assert conversation.client.written.count(b"200 OK") == 2
+        assert not conversation.events
         assert dials(conversation, POST) == 1
         assert conversation.plane.stats()["lost_while_idle"] == 1
 

@@ -187,6 +187,21 @@ class TestNoRoom:
         hoard.send(first, 100 * KB * b"x")
         assert hoard.held == 0
 
+    def test_one_that_is_complete_and_waits_does_too(self) -> None:
+        hoard = Hoard(large_head_patience=IMPATIENT)
+        first = hoard.client(START + b"\r\n")
+        hoard.conversation.from_backend(OK)
+        hoard.send(first, head(900 * KB))
+        # It has taken nothing of that response.
+        first.set_writing_paused(True)
+        hoard.send(first, b"\r\n\r\n")
+        assert hoard.held == 900 * KB
+        second = hoard.client(head(300 * KB), b"\r\n\r\n")
+        assert first.written.endswith(b"431 Request Header Fields Too Large")
+        hoard.conversation.from_backend(OK)
+        assert second.written.endswith(b"ok")
+        assert not hoard.conversation.events
+
     def test_as_many_as_it_takes(self) -> None:
         hoard = Hoard(large_head_patience=IMPATIENT)
         clients = [hoard.client(head(100 * KB)) for _ in range(10)]

@@ -271,7 +271,8 @@ cdef class BackendConnection(DialledConnection):
         cdef int64_t idle = self.idle_ns(sent)
         if self.connection_pool.idle_limit.on_lost(idle, now - sent, now):
             self.plane.counters[COUNTER_LOST_WHILE_IDLE] += 1
-            if self.plane.settings.learns_idle_limits:
+            # What can be repeated is repeated silently (spec 5.4).
+            if self.plane.settings.learns_idle_limits and not exchange.request.is_replayable():
                 self.plane.log(LOG_INFO, "idle-connections-avoided", {
                     "Addr": self.endpoint.address, "idle-time": idle / 1e9,
                     "for": self.connection_pool.idle_limit.avoided_ns / 1e9,

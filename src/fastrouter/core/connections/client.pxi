@@ -399,7 +399,9 @@ cdef class ClientConnection(AcceptedConnection):
         return False
 
     cdef int refuse_large_head(self) except -1:
-        return refuse(self, bytes(self.backlog[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_MEMORY, 431, b"")
+        # One that is complete waits in `pending` while the client takes nothing of the response before.
+        cdef object head = self.backlog if self.pending is None else memoryview(self.pending)[self.at :]
+        return refuse(self, bytes(head[:REFUSED_LOOK_MAX]), REFUSAL_HEADER_MEMORY, 431, b"")
 
     # --- what the router asks
 

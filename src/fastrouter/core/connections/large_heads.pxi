@@ -68,6 +68,10 @@ cdef class LargeHeads:
             if connection is newcomer or monotonic_ns() - <int64_t>begun_ns < self.patience_ns:
                 return False
             self.leave(connection)
-            connection.refuse_large_head()
+            try:
+                connection.refuse_large_head()
+            except Exception as error:
+                # That is no fault of the newcomer's.
+                connection.on_panic(error)
             return True
         return False
