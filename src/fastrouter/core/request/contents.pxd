@@ -241,7 +241,7 @@ cdef class Request:
     cdef int64_t bytes_received                 # of body
     cdef bytearray held                         # framed body bytes no backend has taken yet
     cdef Py_ssize_t held_size
-    cdef set never_indexed                      # names of fields that its client wants kept out of tables (RFC 7541 6.2.3); None
+    cdef set never_indexed                      # names of fields that its client wants out of all tables; None
     cdef int read_head(self, bytes raw, Head head, DataPlane plane) except -1
     cdef int read_refused(self, bytes text, Head head, DataPlane plane) except -1
     cdef int set_framing(self, int framing, Head head) except -1
@@ -334,7 +334,7 @@ cdef class RoundTrip:
 cdef class Response:
     cdef int64_t bytes_sent                     # of body
     cdef bytes router_error                     # X-Cf-RouterError of the final response
-    cdef set never_indexed                      # names of fields that a backend wants kept out of tables (RFC 7541 6.2.3); None
+    cdef set never_indexed                      # names of fields that a backend wants out of all tables; None
     cdef int status                             # 0: none yet, or one that no log tells
     cdef int framing                            # FRAMING_* towards the client
     cdef int interims                           # interim responses so far
