@@ -154,15 +154,19 @@ def test_what_it_does_not_allow(schema: schemathesis.BaseSchema, label: str) -> 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("label", STREAMS)
 def test_streams(schema: schemathesis.BaseSchema, label: str, mode: GenerationMode) -> None:
+    statuses = set()
+
     @settings(max_examples=40)
     @given(cases_of(schema, label, mode))
     def try_out(case: Case[Any]) -> None:
         with requests.request(**case.as_transport_kwargs(headers=HEADERS), stream=True, timeout=PATIENCE) as response:
-            kind = response.headers["Content-Type"]
-            if mode is GenerationMode.POSITIVE:
-                assert (response.status_code, kind) == (200, "text/event-stream")
+            statuses.add(response.status_code)
+            if response.status_code == 200:
+                assert response.headers["Content-Type"] == "text/event-stream"
             else:
-                assert (response.status_code, kind) == (400, CONTENT_TYPE)
+                assert response.headers["Content-Type"] == CONTENT_TYPE
                 case.validate_response(response)
 
     try_out()
+    # What is wrong as a value, such as an empty list, may be right as text, or nothing, in a query.
+    assert statuses == {200} if mode is GenerationMode.POSITIVE else 400 in statuses <= {200, 400}
