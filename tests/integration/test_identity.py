@@ -351,10 +351,12 @@ class TestDomains:
             assert world.ask("one.a.test", APP_A, "special.a.test").status == 421
             assert world.ask("special.a.test", APP_B, "one.a.test").status == 421
 
-    def test_what_a_wildcard_route_serves_besides_is_of_its_domain(self, authorities: Authorities) -> None:
+    @pytest.mark.parametrize("route", ["*.a.test", "/*.A.test/"])
+    def test_what_a_wildcard_route_serves_besides_is_of_its_domain(self, authorities: Authorities, route: str) -> None:
         """Otherwise anybody would reach its apps by two labels in place of one."""
         with World(authorities) as world:
-            world.register("*.a.test")
+            world.register(route)
+            assert world.ask(NOWHERE, NOTHING, ".a.test").status == 421
             assert world.ask(NOWHERE, NOTHING, "x.y.a.test").status == 421
             assert world.ask(DOMAIN_A, APP_A, "x.y.a.test").status == 200
             assert len(world.arrived) == 1

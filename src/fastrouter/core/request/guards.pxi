@@ -22,10 +22,13 @@ cdef MutualTLSDomain wanted_domain(Exchange exchange):
     """
     cdef Request request = exchange.request
     cdef bytes name = exchange.round_trip.route.name
+    cdef const char* uri = PyBytes_AS_STRING(name)
     cdef MutualTLSDomain domain
+    if not exchange.plane.domains:
+        return None
     domain = domain_of(exchange.plane, PyBytes_AS_STRING(request.head) + request.host.start, request.host.length)
-    if domain is None:
-        name = name.partition(b"/")[0]
+    if domain is None and (uri[0] == c"*" or (uri[0] == c"/" and uri[1] == c"*")):
+        name = name.removeprefix(b"/").partition(b"/")[0]
         domain = domain_of(exchange.plane, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
     return domain
 

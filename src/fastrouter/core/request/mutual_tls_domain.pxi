@@ -31,15 +31,24 @@ cdef MutualTLSDomain domain_of(DataPlane plane, const char* host, Py_ssize_t len
     A name counts before a wildcard, which stands for exactly one label.
     """
     cdef const char* cut = <const char*>memchr(host, c":", length)
-    cdef MutualTLSDomain domain
-    cdef bytes name
+    # One byte in front: a wildcard is written over the label it replaces, which may be empty. HOST_MAX is 255.
+    cdef char[256] room
+    cdef char* name = &room[1]
+    cdef char* dot
+    cdef PyObject* found
+    cdef Py_ssize_t i
     if cut != NULL:
         length = cut - host
     if length > HOST_MAX:
         return None
-    name = host[:length].lower()
-    domain = plane.domains.get(name)
-    if domain is not None:
-        return domain
-    label, dot, rest = name.partition(b".")
-    return plane.domains.get(b"*." + rest) if dot else None
+    for i in range(length):
+        name[i] = <char>_lower[<unsigned char>host[i]]
+    found = PyDict_GetItem(plane.domains, PyBytes_FromStringAndSize(name, length))
+    if found == NULL:
+        dot = <char*>memchr(name, c".", length)
+        if dot == NULL:
+            return None
+        dot -= 1
+        dot[0] = c"*"
+        found = PyDict_GetItem(plane.domains, PyBytes_FromStringAndSize(dot, name + length - dot))
+    return None if found == NULL else <MutualTLSDomain>found
