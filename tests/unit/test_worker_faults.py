@@ -27,6 +27,7 @@ from fastrouter.ipc.messages import (
     Drained,
     Draining,
     Failed,
+    FinishedSpans,
     Inspect,
     Listen,
     Listening,
@@ -247,6 +248,7 @@ REPORTS: dict[type, msgspec.Struct] = {
     Pruned: Pruned("app.test", "10.0.0.1:80"),
     Confirmed: Confirmed(1),
     Failed: Failed("OSError: too many open files"),
+    FinishedSpans: FinishedSpans(b"spans", 1, 0),
 }
 
 Start = Callable[[type | None], Workers]
