@@ -10,6 +10,7 @@ cdef enum:
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
     HTTP2_FRAME_MAX = 16384             # bytes of payload of one frame
+    HTTP2_DATA_MAX = 16375              # bytes of DATA in one: with its head it fills a record of TLS
     HTTP2_LARGE_UPDATE = 1073741824     # that may overflow a window: the engine is to know what came before
     HTTP2_ENDS_KEPT = 8                 # streams that a client has ended last, whose frames are at an end
     FIELDS_KEPT = 65536                 # bytes of memory for a header block that stay for the next one
