@@ -21,8 +21,11 @@ def static_backend(workdir: Path, **sizes: int) -> Iterator[str]:
     documents.mkdir(parents=True)
     (documents / LARGE_PATH.lstrip("/")).write_bytes(LARGE_BODY)
     for name, size in sizes.items():
-        with (documents / name).open("wb") as document:
+        with (documents / name).open("w+b") as document:
             document.truncate(size)
+            # Otherwise the kernel would make its pages while the first proxy waits for them, megabytes at a time.
+            while document.read(1 << 20):
+                pass
     port = free_port()
     command = nginx_command(
         workdir,

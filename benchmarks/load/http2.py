@@ -284,28 +284,36 @@ def measure_idle(report: Report, workdir: Path, options: Any) -> None:
             report.judge(title, f"USS {sizes[-1]:.1f} KiB", bar, passed=not is_ours or sizes[-1] <= _MAX_IDLE_KIB)
 
 
-def measure_siblings(report: Report, workdir: Path, _options: Any) -> None:
+def measure_siblings(report: Report, workdir: Path, options: Any) -> None:
     """How long small requests take beside a download on their connection."""
     with contextlib.ExitStack() as stack:
         backend = stack.enter_context(static_backend(workdir, download=_DOWNLOAD))
         running = _start(stack, workdir / "siblings", backend, _Fastrouter, SecureNginx)
-        for name, (proxy, _process) in running.items():
-            with _Client(proxy.port) as client:
-                client.wait_for_end(client.get(SMALL_PATH))
-                client.get("/download")
-                seconds, received = [], 0
-                with contextlib.suppress(ConnectionError):
-                    while received < _DOWNLOAD:
-                        started = time.perf_counter()
-                        received += client.wait_for_end(client.get(SMALL_PATH))
-                        seconds.append(time.perf_counter() - started)
-            latencies = Latencies.of(seconds)
-            report.figures[f"beside a download {name}"] = asdict(latencies)
-            is_ours = name == "fastrouter"
-            figure = f"{latencies} of {len(seconds)}, while {received / MIB:.0f} MiB came"
-            bar = f"p99 <= {_MAX_P99_MS:.0f} ms" if is_ours else "none"
-            passed = not is_ours or (latencies.p99_ms <= _MAX_P99_MS and received > _DOWNLOAD * 0.99)
-            report.judge(f"small requests beside a download, {name}", figure, bar, passed=passed)
+        found: dict[str, list[Latencies]] = {name: [] for name in running}
+        for _ in range(options.rounds):
+            for name, (proxy, _process) in running.items():
+                found[name].append(Latencies.of(_seconds_beside_a_download(proxy.port)))
+    for name, rounds in found.items():
+        report.figures[f"beside a download {name}"] = list(map(asdict, rounds))
+        middle = sorted(rounds, key=lambda one: one.p99_ms)[len(rounds) // 2]
+        is_ours = name == "fastrouter"
+        bar = f"p99 <= {_MAX_P99_MS:.0f} ms" if is_ours else "none"
+        passed = not is_ours or middle.p99_ms <= _MAX_P99_MS
+        report.judge(f"small requests beside a download, {name}", f"{middle} (of {len(rounds)})", bar, passed=passed)
+
+
+def _seconds_beside_a_download(port: int) -> list[float]:
+    """What each of the small requests took that fit beside one download, one after the other."""
+    seconds, received = [], 0
+    with _Client(port) as client:
+        client.wait_for_end(client.get(SMALL_PATH))
+        client.get("/download")
+        # The last small request may end behind the download, which `wait_for_end` takes for a fault.
+        while received < _DOWNLOAD * 0.99:
+            started = time.perf_counter()
+            received += client.wait_for_end(client.get(SMALL_PATH))
+            seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 _PARTS: dict[str, Callable[[Report, Path, Any], None]] = {

@@ -36,7 +36,9 @@ from json.encoder import encode_basestring
 from mmap import mmap
 from re import compile as re_compile
 from os import register_at_fork, strerror as os_strerror, urandom as os_urandom
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOCK_STREAM, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, gaierror
+from socket import (
+    IPPROTO_TCP, SO_KEEPALIVE, SO_LINGER, SOCK_STREAM, SOL_SOCKET, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NOTSENT_LOWAT, gaierror
+)
 from ssl import MemoryBIO, SSLError, SSLWantReadError, SSLZeroReturnError
 from sys import intern
 from time import strptime

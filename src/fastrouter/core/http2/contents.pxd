@@ -10,7 +10,9 @@ cdef enum:
     HTTP2_ALL_UNSENT_MAX = 1048576      # of all responses of a connection; with more, none of their backends is
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
+    HTTP2_NOT_SENT_MAX = 131072         # bytes that the kernel takes beyond what it may send to the client at this moment
     HTTP2_FRAME_MAX = 16384             # bytes of payload of one frame
+    HTTP2_DATA_MAX = 16375              # bytes of DATA in one: with its head it fills a record of TLS
     HTTP2_LARGE_UPDATE = 1073741824     # that may overflow a window: the engine is to know what came before
     HTTP2_ENDS_KEPT = 8                 # streams that a client has ended last, whose frames are at an end
     FIELDS_KEPT = 65536                 # bytes of memory for a header block that stay for the next one
@@ -232,6 +234,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef flag is_used                           # it has had a request
     cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
     cdef int add_exchanges(self, list into) except -1
+    cdef int _keep_queue_short(self) except -1
     cdef int _receive(self, bytes data) except -1
     cdef int _look_at_block(self) except -1
     cdef int open_stream(self, uint32_t number, bytes head, bint is_last, set never_indexed) except -1
@@ -290,6 +293,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int on_trailers(self, bytes lines, set never_indexed) except -1
     cdef int _hand_over(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int break_body(self) except -1
+    cdef int _hold_new_backend(self) except -1
     cdef bint _can_hand_over(self) noexcept
     cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef StreamWatch _watch(self)
@@ -332,6 +336,8 @@ cdef class PrefaceReader(Timed):
 cdef enum:
     BACKEND_STREAM_WINDOW = 262144      # bytes of a response that a backend may send ahead of its client
     BACKEND_WINDOW = 8388608            # and of all responses of one connection
+    BACKEND_UNSENT_MAX = 1048576        # bytes of all request bodies of a connection that wait; with more, they are paused
+    BACKEND_KEPT_MAX = 1048576          # bytes of them that are kept for another try, should their streams be refused
     BACKEND_CROWDED = 4194304           # bytes that clients have not taken, where a connection gets no further streams
     BACKEND_STREAMS_MAX = 1000          # at a time on one connection, whatever the peer would allow
     BACKEND_STREAMS_TOTAL = 1000000000  # in the life of one; stream numbers end at 2^31
@@ -360,6 +366,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef dict sides                             # stream -> HTTP2BackendSide
     cdef list full                              # HTTP2BackendSides whose requests are not taken as fast as they come
     cdef Py_ssize_t held                        # bytes of responses that clients have not taken
+    cdef Py_ssize_t kept                        # bytes of requests for another try
     cdef int64_t served                         # streams so far
     cdef int limit                              # of streams at a time, by what the peer has said
     cdef flag is_open                           # the peer's SETTINGS have come
@@ -418,7 +425,9 @@ cdef class HTTP2BackendSide(BackendSide):
     cdef int _send_body(self, bytes data) except -1
     cdef int _send_chunks(self, HTTP2BackendSession session, bytes data) except -1
     cdef Py_ssize_t queued(self) noexcept
+    cdef bint is_too_much(self, Py_ssize_t limit) noexcept
     cdef int _keep_sent(self, bytes data) except -1
+    cdef void _forget_sent(self) noexcept
     cdef int on_room(self) except -1
     cdef int on_interim(self, bytes head) except -1
     cdef int on_response(self, bytes head, bint is_last) except -1

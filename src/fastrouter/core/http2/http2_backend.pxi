@@ -335,7 +335,7 @@ cdef class HTTP2BackendConnection(DialledConnection):
     cdef int _look_for_room(self) except -1:
         cdef HTTP2BackendSide side
         for side in list(self.full):
-            if side.is_request_full and side.queued() <= self.plane.settings.max_buffered // 2:
+            if side.is_request_full and not side.is_too_much(self.plane.settings.max_buffered // 2):
                 self.full.remove(side)
                 try:
                     side.on_room()

@@ -81,7 +81,8 @@ cdef class HTTP2BackendSide(BackendSide):
         cdef Exchange exchange = self.exchange
         cdef bytearray held = self.held
         self.exchange = None
-        self.held = self.sent = None
+        self.held = None
+        self._forget_sent()
         if held is not None:
             self._take_from_held(PyByteArray_GET_SIZE(held))
         return exchange
@@ -101,6 +102,11 @@ cdef class HTTP2BackendSide(BackendSide):
         """Bytes of request body that wait for the backend's windows, or for the next write."""
         return 0 if self.output is None else self.output.waiting()
 
+    cdef bint is_too_much(self, Py_ssize_t limit) noexcept:
+        """Whether more than `limit` of this body waits, or anything of it where all bodies together are too many bytes."""
+        cdef Py_ssize_t queued = self.queued()
+        return queued > limit or (queued > 0 and self.connection.session.unsent > BACKEND_UNSENT_MAX)
+
     cdef int _send_body(self, bytes data) except -1:
         """Send bytes of the body, framed as its head says."""
         cdef HTTP2BackendConnection connection = self.connection
@@ -112,10 +118,10 @@ cdef class HTTP2BackendSide(BackendSide):
             self.request_framing.remaining -= PyBytes_GET_SIZE(data)
             self.request_framing.is_done = self.request_framing.remaining <= 0
             session.send(self.output, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), self.request_framing.is_done)
-        if self.queued() > connection.plane.settings.max_buffered:
+        if self.is_too_much(connection.plane.settings.max_buffered):
             # Most of it may go out at once.
             connection._write_out()
-            if not self.is_request_full and self.queued() > connection.plane.settings.max_buffered:
+            if not self.is_request_full and self.is_too_much(connection.plane.settings.max_buffered):
                 self.is_request_full = True
                 connection.full.append(self)
             return 0
@@ -151,12 +157,24 @@ cdef class HTTP2BackendSide(BackendSide):
 
     cdef int _keep_sent(self, bytes data) except -1:
         """Keep what a stream that is refused needs again, as long as that is little and nothing has been answered."""
-        if self.sent is not None:
-            if PyByteArray_GET_SIZE(self.sent) + PyBytes_GET_SIZE(data) > self.connection.plane.settings.max_buffered:
-                self.sent = None
-            else:
-                self.sent += data
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        if self.sent is None:
+            return 0
+        if (
+            PyByteArray_GET_SIZE(self.sent) + size > self.connection.plane.settings.max_buffered
+            or self.connection.kept + size > BACKEND_KEPT_MAX
+        ):
+            self._forget_sent()
+        else:
+            self.sent += data
+            self.connection.kept += size
         return 0
+
+    cdef void _forget_sent(self) noexcept:
+        """The request is not tried again, or not with what this side has kept."""
+        if self.sent is not None:
+            self.connection.kept -= PyByteArray_GET_SIZE(self.sent)
+            self.sent = None
 
     cdef int on_room(self) except -1:
         """The backend takes more of the request."""
@@ -203,7 +221,7 @@ cdef class HTTP2BackendSide(BackendSide):
         cdef Head head = response_head
         self.connection.is_probed = False
         self.has_bytes = True
-        self.sent = None
+        self._forget_sent()
         self.head = text
         if PyBytes_GET_SIZE(self.head) > settings.max_response_head:
             self.reject("http2: response header list larger than advertised limit")
@@ -223,7 +241,7 @@ cdef class HTTP2BackendSide(BackendSide):
         """A head is none, or what comes behind the body are no trailers."""
         self.connection.is_probed = False
         self.has_bytes = True
-        self.sent = None
+        self._forget_sent()
         return self.reject(f"malformed HTTP response: {reason}")
 
     cdef int on_data(self, const char* data, Py_ssize_t size, bint is_last) except -1:

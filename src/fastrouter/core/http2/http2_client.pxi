@@ -19,12 +19,20 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
 
     cdef int on_connection(self) except -1:
         if self.on_accepted():
+            self._keep_queue_short()
             self.session.begin()
             if self.plane.is_draining:
                 self._begin_drain()
             self.write_soon()
             if not self.identity.is_tls:
                 self.plane.turns.add_new_connection(self)
+        return 0
+
+    cdef int _keep_queue_short(self) except -1:
+        """Let responses wait here, where small ones pass large ones, and not in the kernel, which would take megabytes."""
+        cdef object raw = self.transport.get_extra_info("socket")
+        if raw is not None and raw.family != AF_UNIX:
+            raw.setsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT, <int>HTTP2_NOT_SENT_MAX)
         return 0
 
     cdef int on_data(self, bytes data) except -1:
@@ -288,7 +296,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         if not self.is_overfull:
             self.is_overfull = True
             for side in list(self.streams.values()):
-                # One that is still dialled for cannot be held yet; its first bytes do that.
+                # One that is still dialled for is held once it is asked (`HTTP2ClientSide.resume`).
                 if side.exchange is not None and side.exchange.round_trip.is_head_sent:
                     self.unsent[side] = None
                     side.hold_back()

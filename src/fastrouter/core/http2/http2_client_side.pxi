@@ -150,6 +150,8 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef int resume(self) except -1:
         cdef bytes piece
+        if self.is_held or self.connection.is_overfull:
+            self._hold_new_backend()
         while self.waiting is not None and self._can_hand_over():
             piece = bytes(self.waiting[:RELAY_COPY_MAX])
             del self.waiting[:RELAY_COPY_MAX]
@@ -158,10 +160,18 @@ cdef class HTTP2ClientSide(ClientSide):
             self._hand_over(
                 PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), self.is_request_over and self.waiting is None
             )
-        if self.connection.session is not None:
-            # The client may send as much again.
-            return self.connection.write_soon()
-        return 0
+        # The client may send as much again.
+        return 0 if self.connection.session is None else self.connection.write_soon()
+
+    cdef int _hold_new_backend(self) except -1:
+        """The backend that has just got the request may be another one than was held, or may have been dialled for meanwhile."""
+        if self.exchange is None or self.exchange.response.is_started or not self.exchange.round_trip.is_head_sent:
+            return 0
+        if self.is_held:
+            self.is_held = False
+            self.exchange.on_client_room()
+        # It is held behind this turn of the loop: no transport can be paused before it has begun to read.
+        return self._note_written()
 
     cdef int pause(self) except -1:
         # What comes waits, and the client's window is not opened meanwhile.

@@ -41,8 +41,9 @@ cdef class StreamOutput:
                 _spare = NULL
                 _spare_room = 0
             else:
-                # What a large body has left, when its backend is read again, has room in front of what comes.
-                room += HTTP2_UNSENT_MAX if room > HTTP2_FRAME_MAX else self.room
+                # What a large body has left, when its backend is read again, has room in front of what comes: from its second
+                # read on, as most bodies come with one.
+                room += min(self.room, <Py_ssize_t>HTTP2_UNSENT_MAX)
                 grown = realloc(self.data, room)
                 if grown == NULL:
                     raise MemoryError()
@@ -125,14 +126,15 @@ cdef Py_ssize_t on_read_body(
     """libnghttp2 makes a DATA frame, for which the windows have room for `size` bytes."""
     cdef StreamOutput output = <StreamOutput>source.pointer
     cdef Py_ssize_t waiting = output.end - output.start
+    cdef Py_ssize_t room = min(<Py_ssize_t>size, HTTP2_DATA_MAX)
     cdef int error
     if waiting == 0 and not output.is_ended:
         output.is_deferred = True
         return NGHTTP2_DEFERRED
     if waiting:
         flags[0] |= NGHTTP2_NO_COPY
-    if waiting > <Py_ssize_t>size:
-        return size
+    if waiting > room:
+        return room
     if output.is_ended:
         flags[0] |= NGHTTP2_EOF
         if output.trailers is not None:

@@ -17,6 +17,7 @@ cdef enum:
     TLS_EXTENSION_ALPN = 16
     TLS_RECORD_MAX = 16384      # bytes of plain text in one record
     TLS_SLICE = 32768           # bytes of TCP given to OpenSSL at once
+    TLS_RECORDS_PER_WRITE = 4   # to the socket, if there are so many
     TLS_RECORDS_AT_ONCE = 8     # and records
     TLS_POST_HANDSHAKE_MAX = 65536  # bytes OpenSSL may write of its own to a peer that takes nothing
     CLIENT_HELLO_MAX = 32768    # bytes; a real one has no more than a few thousand

@@ -254,15 +254,20 @@ cdef class TLSTransport(SocketReader):
     cdef int _encrypt(self, data) except -1:
         cdef Py_ssize_t size = len(data)
         cdef Py_ssize_t at = 0
+        cdef list records
         try:
             if size <= TLS_RECORD_MAX:
                 self.write_record(data)
             else:
                 data = memoryview(data)
                 while at < size:
-                    # A memory BIO never shrinks, so it gets one record at a time.
-                    at += self.write_record(data[at : at + TLS_RECORD_MAX])
-                    self._flush()
+                    records = []
+                    while at < size and PyList_GET_SIZE(records) < TLS_RECORDS_PER_WRITE:
+                        # A memory BIO never shrinks, so it gets one record at a time.
+                        at += self.write_record(data[at : at + TLS_RECORD_MAX])
+                        records.append(self.outgoing.read())
+                    self.write_out(b"".join(records))
+                return 0
         except SSLError:
             # The peer has ended the connection with an alert.
             self.abort()
