@@ -222,6 +222,11 @@ class Metrics:
                 "lost_log_lines",
                 "number of access log lines that a worker could not write",
             ),
+            (
+                "fastrouter_worker_unsolicited_bytes_total",
+                "unsolicited",
+                "number of times that a backend has sent a worker bytes nobody asked for",
+            ),
         ):
             page.counter(
                 name, meaning, [Sample(each[counter], label) for each, label in zip(counts, labels, strict=True)]

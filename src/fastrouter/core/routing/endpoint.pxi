@@ -9,6 +9,7 @@ cdef class Endpoint:
         self.own_in_flight = &self.private_in_flight[1]
         self.failed_at_ns = &self.private_failed_at_ns
         self.last_failure = &self.private_last_failure
+        self.distrusted_at_ns = &self.private_distrusted_at_ns
         self.used = &self.private_used
 
     def __init__(
@@ -79,6 +80,7 @@ cdef class Endpoint:
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]
         self.last_failure = &stats.last_failures[slot]
+        self.distrusted_at_ns = &stats.distrusted_at_ns[slot]
         self.used = &stats.used[slot]
 
     def set_draining(self, bint is_draining):
@@ -93,6 +95,16 @@ cdef class Endpoint:
     cdef void mark(self, int failure_kind) noexcept:
         """Pass it over for a while, because an attempt has failed so."""
         self.failed_at_ns[0] = self.last_failure[0] = failure_mark(monotonic_ns(), failure_kind)
+
+    cdef inline bint is_distrusted(self, Settings settings) noexcept:
+        """Whether its connections are not kept."""
+        return self.distrusted_at_ns[0] != 0 and monotonic_ns() - self.distrusted_at_ns[0] <= settings.distrust_memory_ns
+
+    cdef bint distrust(self, Settings settings) noexcept:
+        """It has sent bytes that nobody asked for: keep none of its connections for a while. False: none are kept already."""
+        cdef bint is_new = not self.is_distrusted(settings)
+        self.distrusted_at_ns[0] = monotonic_ns()
+        return is_new
 
     cdef bint reserve(self, int64_t limit) noexcept:
         """Count one more request in flight, unless there are `limit` already (0: no limit)."""
@@ -173,6 +185,7 @@ cdef class Endpoint:
             self.connections = predecessor.connection_pool()
         self.failed_at_ns[0] = predecessor.failed_at_ns[0]
         self.last_failure[0] = predecessor.last_failure[0]
+        self.distrusted_at_ns[0] = predecessor.distrusted_at_ns[0]
         return 0
 
     def __repr__(self):
