@@ -195,7 +195,7 @@ cdef class BackendConnection(DialledConnection):
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
         if self.is_closed or not self.is_reusable or self.is_write_paused or self.unread is not None:
             return self.close()
-        if self.endpoint.is_distrusted(self.plane.settings):
+        if is_distrusted(self.endpoint, self.plane.settings):
             return self.close()
         self.is_in_body = False
         self.is_reusable = False
@@ -207,18 +207,22 @@ cdef class BackendConnection(DialledConnection):
 
     cdef bint is_usable(self) except -1:
         """Whether the next request may go over this idle connection, by all that is known of it now."""
-        cdef char start[NOTICE_SIZE]
-        cdef Py_ssize_t size
-        if self.endpoint.is_distrusted(self.plane.settings):
+        if is_distrusted(self.endpoint, self.plane.settings):
             return False
         if not self.has_ended():
             return True
         if self.raw is self.transport:
             # Below TLS they may be no more than an alert.
-            size = recv(self.descriptor, start, sizeof(start), MSG_PEEK | MSG_DONTWAIT)
-            if size > 0 and not is_notice_of_end(start, size):
-                self.on_unsolicited("on an idle connection")
+            self._look_for_unsolicited()
         return False
+
+    cdef int _look_for_unsolicited(self) except -1:
+        """Look what there is in the socket, if anything, though nobody has asked for it."""
+        cdef char start[NOTICE_SIZE]
+        cdef Py_ssize_t size = recv(self.descriptor, start, sizeof(start), MSG_PEEK | MSG_DONTWAIT)
+        if size > 0 and not is_notice_of_end(start, size):
+            self.on_unsolicited("on an idle connection")
+        return 0
 
     cdef int on_unsolicited(self, str where) except -1:
         """The backend has sent bytes that nobody asked for: it may do so again, when the next request is on its way."""

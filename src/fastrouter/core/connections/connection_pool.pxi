@@ -37,7 +37,7 @@ cdef class ConnectionPool:
             return <BackendConnection>self.resting.pop(0)
         return None
 
-    cdef int _take_out(self, BackendConnection connection) except -1:
+    cdef inline int _take_out(self, BackendConnection connection) except -1:
         """It is not idle any more."""
         connection.disarm()
         connection.plane.counters[COUNTER_IDLE_BACKEND_CONNECTIONS] -= 1

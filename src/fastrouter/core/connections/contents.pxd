@@ -89,6 +89,7 @@ cdef class BackendConnection(DialledConnection):
     cdef int take_over(self, DialledConnection dialled, Exchange exchange) except -1
     cdef int release(self) except -1
     cdef bint is_usable(self) except -1
+    cdef int _look_for_unsolicited(self) except -1
     cdef int on_unsolicited(self, str where) except -1
     cdef int close(self) except -1
     cdef int _lose(self, Failure failure) except -1

@@ -59,7 +59,6 @@ cdef class Endpoint:
     cdef int64_t private_last_failure
     cdef int64_t private_distrusted_at_ns
     cdef void mark(self, int failure_kind) noexcept
-    cdef bint is_distrusted(self, Settings settings) noexcept
     cdef bint distrust(self, Settings settings) noexcept
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept

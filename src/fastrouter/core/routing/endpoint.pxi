@@ -96,13 +96,9 @@ cdef class Endpoint:
         """Pass it over for a while, because an attempt has failed so."""
         self.failed_at_ns[0] = self.last_failure[0] = failure_mark(monotonic_ns(), failure_kind)
 
-    cdef inline bint is_distrusted(self, Settings settings) noexcept:
-        """Whether its connections are not kept."""
-        return self.distrusted_at_ns[0] != 0 and monotonic_ns() - self.distrusted_at_ns[0] <= settings.distrust_memory_ns
-
     cdef bint distrust(self, Settings settings) noexcept:
         """It has sent bytes that nobody asked for: keep none of its connections for a while. False: none are kept already."""
-        cdef bint is_new = not self.is_distrusted(settings)
+        cdef bint is_new = not is_distrusted(self, settings)
         self.distrusted_at_ns[0] = monotonic_ns()
         return is_new
 
@@ -190,6 +186,11 @@ cdef class Endpoint:
 
     def __repr__(self):
         return f"<Endpoint {self.address} in_flight={self.in_flight}>"
+
+
+cdef inline bint is_distrusted(Endpoint endpoint, Settings settings) noexcept:
+    """Whether no connection to it is kept."""
+    return endpoint.distrusted_at_ns[0] != 0 and monotonic_ns() - endpoint.distrusted_at_ns[0] <= settings.distrust_memory_ns
 
 
 cdef inline Slice slice_of(Py_ssize_t start, Py_ssize_t length) noexcept nogil:
