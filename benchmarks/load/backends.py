@@ -69,3 +69,12 @@ def ending_backend(workdir: Path, how: str) -> Iterator[str]:
     command = [sys.executable, "-m", "benchmarks.load.ending_application", str(port), how]
     with listening(f"{how}-backend", command, LOAD_CORE, workdir, port):
         yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def late_backend(workdir: Path, what: str) -> Iterator[str]:
+    """Run `benchmarks.load.late_application`, which sends too much of `what`; yields its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.load.late_application", str(port), what]
+    with listening(f"late-{what}", command, LOAD_CORE, workdir, port):
+        yield f"127.0.0.1:{port}"

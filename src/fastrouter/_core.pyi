@@ -64,6 +64,8 @@ class Settings:
     az_preference: str
     zone: str
     failure_memory: float
+    distrust_memory: float
+    bodiless_rest: float
     sticky_cookie_names: tuple[bytes, ...]
     sticky_for_negotiate: bool
     secure_cookies: bool
@@ -123,6 +125,8 @@ class Settings:
         az_preference: str = "none",
         zone: str = "",
         failure_memory: float = 30.0,
+        distrust_memory: float = 600.0,
+        bodiless_rest: float = 0.02,
         sticky_cookie_names: Iterable[str] = ("JSESSIONID",),
         sticky_for_negotiate: bool = False,
         secure_cookies: bool = False,

@@ -14,7 +14,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-REQUEST_LINE = re.compile(rb"([A-Z-]+) ([^ \r\n]+) (HTTP/1\.1)")
+REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^ \r\n]+) (HTTP/1\.1)")
 STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
 
 # Statuses after which no body can follow, whatever the headers say (RFC 9112 section 6.3).

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastrouter._core import Endpoint
+
 from .conftest import Lane, LaneSupply, StartRouter, new_lane
 from .http_message import response_with
+from .in_process import InProcessRouter, request
 from .raw_backend import BackendStream, RawBackend
 from .raw_client import RawClient
 from .router_process import wait_for
@@ -44,13 +47,25 @@ class TestKeepAlive:
         first.send(lane.request(b"GET /4 HTTP/1.1"))
         assert second_stream.read_request().target == b"/4"
 
-    def test_after_a_response_without_body(self, lane: Lane) -> None:
-        client = lane.connect()
-        stream, _ = lane.forward(client)
-        stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
-        client.read_response()
-        client.send(lane.request(b"GET /2 HTTP/1.1"))
-        assert stream.read_request().target == b"/2"
+    def test_after_a_response_without_body(self, backend: RawBackend) -> None:
+        """It rests first, for a time that is over at once here."""
+        with InProcessRouter(Endpoint("127.0.0.1", backend.port), bodiless_rest=1e-9) as router:
+            client = router.ask()
+            stream, _ = backend.accept_request()
+            stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            client.read_response()
+            client.send(request(start_line=b"GET /2 HTTP/1.1"))
+            assert stream.read_request().target == b"/2"
+
+    def test_not_at_once_after_a_response_without_body(self, backend: RawBackend) -> None:
+        with InProcessRouter(Endpoint("127.0.0.1", backend.port), bodiless_rest=1000) as router:
+            client = router.ask()
+            stream, _ = backend.accept_request()
+            stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            client.read_response()
+            client.send(request(start_line=b"GET /2 HTTP/1.1"))
+            assert backend.accept_request()[1].target == b"/2"
+            assert stream.is_silent()
 
     def test_not_after_a_response_that_came_before_the_request_ended(self, lane: Lane) -> None:
         client = lane.connect()

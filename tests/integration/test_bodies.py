@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from fastrouter._core import Endpoint
+
 from .conftest import Lane, StartRouter
 from .http_message import (
     Request,
@@ -16,7 +18,8 @@ from .http_message import (
     read_trailers,
     response_with,
 )
-from .raw_backend import BackendStream, ServingBackend
+from .in_process import InProcessRouter, request
+from .raw_backend import BackendStream, RawBackend, ServingBackend
 
 CHUNKED = b"Transfer-Encoding: chunked"
 CHUNKED_OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -212,53 +215,54 @@ class TestResponseFraming:
 
 
 class TestNoBody:
-    def _next_request_works(self, lane: Lane, client_first: bytes, method: bytes = b"GET") -> Response:
+    def _next_request_works(self, answer: bytes, method: bytes = b"GET") -> Response:
         """Exchange twice on one client connection and one backend connection: nothing may be left over."""
-        client = lane.connect()
-        stream, request = lane.forward(client, method + b" / HTTP/1.1")
-        assert request.method == method
-        stream.send(client_first)
-        response = client.read_response(method)
-        client.send(lane.request(b"GET /2 HTTP/1.1"))
-        assert stream.read_request().target == b"/2"
-        stream.send(response_with(b"second"))
-        assert client.read_response().body == b"second"
-        return response
+        with RawBackend() as backend, InProcessRouter(Endpoint("127.0.0.1", backend.port), bodiless_rest=0) as router:
+            client = router.ask(start_line=method + b" / HTTP/1.1")
+            stream, first = backend.accept_request()
+            assert first.method == method
+            stream.send(answer)
+            response = client.read_response(method)
+            client.send(request(start_line=b"GET /2 HTTP/1.1"))
+            assert stream.read_request().target == b"/2"
+            stream.send(response_with(b"second"))
+            assert client.read_response().body == b"second"
+            return response
 
-    def test_head_keeps_the_length(self, lane: Lane) -> None:
-        response = self._next_request_works(lane, b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", b"HEAD")
+    def test_head_keeps_the_length(self) -> None:
+        response = self._next_request_works(b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", b"HEAD")
         assert response.values(b"Content-Length") == [b"1234"]
 
-    def test_head_of_a_chunked_resource(self, lane: Lane) -> None:
-        self._next_request_works(lane, CHUNKED_OK, b"HEAD")
+    def test_head_of_a_chunked_resource(self) -> None:
+        self._next_request_works(CHUNKED_OK, b"HEAD")
 
-    def test_head_without_any_length(self, lane: Lane) -> None:
-        response = self._next_request_works(lane, b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n", b"HEAD")
+    def test_head_without_any_length(self) -> None:
+        response = self._next_request_works(b"HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n", b"HEAD")
         # No framing may be invented (H18).
         assert not response.has(b"Transfer-Encoding")
         assert not response.has(b"Content-Length")
 
-    def test_204(self, lane: Lane) -> None:
-        response = self._next_request_works(lane, b"HTTP/1.1 204 No Content\r\n\r\n", b"DELETE")
+    def test_204(self) -> None:
+        response = self._next_request_works(b"HTTP/1.1 204 No Content\r\n\r\n", b"DELETE")
         assert (response.status, response.reason) == (204, b"No Content")
 
-    def test_204_with_a_length_that_must_not_be_there(self, lane: Lane) -> None:
+    def test_204_with_a_length_that_must_not_be_there(self) -> None:
         # The reader refuses a framing header in a 204.
-        assert self._next_request_works(lane, b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").status == 204
+        assert self._next_request_works(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n").status == 204
 
     @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-    def test_head_of_what_has_no_body_has_no_length(self, lane: Lane, status: bytes) -> None:
+    def test_head_of_what_has_no_body_has_no_length(self, status: bytes) -> None:
         answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\n"
-        assert not self._next_request_works(lane, answer, b"HEAD").has(b"Content-Length")
+        assert not self._next_request_works(answer, b"HEAD").has(b"Content-Length")
 
-    def test_304(self, lane: Lane) -> None:
+    def test_304(self) -> None:
         answer = b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n'
-        response = self._next_request_works(lane, answer)
+        response = self._next_request_works(answer)
         assert response.value(b"Etag") == b'"x"'
         assert not response.has(b"Transfer-Encoding")
 
-    def test_304_with_the_length_of_what_was_not_sent(self, lane: Lane) -> None:
-        self._next_request_works(lane, b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n")
+    def test_304_with_the_length_of_what_was_not_sent(self) -> None:
+        self._next_request_works(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n")
 
     def test_head_from_a_1_0_client(self, lane: Lane) -> None:
         client = lane.connect()

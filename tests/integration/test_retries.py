@@ -136,7 +136,7 @@ class TestSafety:
                 kept.close()
                 stream, again = backend.accept_request()
                 assert again.start_line == start_line
-                stream.send(response_with())
+                stream.send(response_with(b""))
                 assert client.read_response(again.method).status == 200
                 assert router.stats()["total_requests"] == 2
                 assert not router.events

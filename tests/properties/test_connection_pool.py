@@ -39,9 +39,12 @@ class Client:
 class Pools(RuleBasedStateMachine):
     """Two endpoints and some clients. All that the loop has to do is done behind each step."""
 
-    @initialize(limit=st.integers(0, CLIENTS), keeps=st.sampled_from([True, True, True, False]))
-    def start(self, limit: int, keeps: bool) -> None:
+    @initialize(limit=st.integers(0, CLIENTS), keeps=st.sampled_from([True, True, True, False]), forgives=st.booleans())
+    def start(self, limit: int, keeps: bool, forgives: bool) -> None:
         self.limit = limit
+        self.forgives = forgives
+        # Endpoints that have sent what nobody asked for.
+        self.distrusted: set[int] = set()
         self.keeps = keeps
         self.endpoints = [Endpoint("10.0.0.1", 8080), Endpoint("10.0.0.2", 8080)]
         self.log: list[bytes] = []
@@ -53,6 +56,7 @@ class Pools(RuleBasedStateMachine):
                 backend_keep_alive=keeps,
                 backend_idle_timeout=0.001,
                 learns_idle_limits=False,
+                distrust_memory=0 if forgives else 1000,
             ),
             access_log=self.access_log,
         )
@@ -71,6 +75,9 @@ class Pools(RuleBasedStateMachine):
 
     def acquire(self, endpoint: int) -> Backend:
         """Whom a request must go to now: the idle connection used last, or else the one that was dialled for it."""
+        if endpoint in self.distrusted:
+            # They end now at the latest.
+            self.idle[endpoint].clear()
         if self.idle[endpoint]:
             return self.idle[endpoint].pop()
         (dialled,) = self.loop.dialled[self.known :]
@@ -78,10 +85,16 @@ class Pools(RuleBasedStateMachine):
         return Backend(dialled, endpoint)
 
     def release(self, backend: Backend) -> None:
-        """It may go on if it takes what is written, if there is room, and if connections are kept at all."""
-        if self.keeps and not backend.takes_nothing and len(self.idle[backend.endpoint]) < self.limit:
+        """It may go on if it takes what is written, there is room, and connections of this endpoint are kept."""
+        keeps = self.keeps and backend.endpoint not in self.distrusted
+        if keeps and not backend.takes_nothing and len(self.idle[backend.endpoint]) < self.limit:
             backend.was_used = True
             self.idle[backend.endpoint].append(backend)
+
+    def on_unsolicited(self, backend: Backend) -> None:
+        """It has sent more than it was asked for."""
+        if not self.forgives:
+            self.distrusted.add(backend.endpoint)
 
     def busy(self) -> list[Client]:
         return [client for client in self.clients if client.backend is not None]
@@ -143,7 +156,9 @@ class Pools(RuleBasedStateMachine):
         backend.transport.deliver(head + b"ok" + (b"more" if how == "more" else b""))
         if how == "until the end" and head:
             backend.transport.deliver_eof()
-        elif how != "more" and (not head or how == "kept"):
+        elif how == "more":
+            self.on_unsolicited(backend)
+        elif not head or how == "kept":
             self.release(backend)
         self.loop.run()
         assert b"\r\n\r\n2\r\nok\r\n" in client.transport.written or client.transport.written.endswith(b"ok")
@@ -197,13 +212,15 @@ class Pools(RuleBasedStateMachine):
             self.conversation.let_deadlines_pass()
             self.idle = [[], []]
             return
-        transport = self.pick_idle(data).transport
+        backend = self.pick_idle(data)
+        transport = backend.transport
         if how == "end":
             transport.deliver_eof()
         elif how == "reset":
             transport.break_off()
         else:
             transport.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            self.on_unsolicited(backend)
         self.loop.run()
 
     # --- what must hold

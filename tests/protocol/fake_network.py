@@ -197,6 +197,8 @@ class FakeLoop:
         self.refusal = errno.ECONNREFUSED
         # Who never answers a dial.
         self.silent: set[tuple[str, int]] = set()
+        # Ends of sockets that the next dials connect to, as long as there are any.
+        self.sockets: deque[socket.socket] = deque()
         self._readers: dict[int, Callable[[], None]] = {}
         self._later: list[Callable[[], None]] = []
         # Seconds that callbacks asked to be called later in.
@@ -264,7 +266,11 @@ class FakeLoop:
         if (host, port) in self.silent:
             await Silence()
         protocol = factory()
-        transport = FakeTransport(self, protocol, (host, port))
+        transport = (
+            SocketTransport(self, protocol, self.sockets.popleft())
+            if self.sockets
+            else FakeTransport(self, protocol, (host, port))
+        )
         self.dialled.append(transport)
         protocol.connection_made(transport)
         return transport, protocol

@@ -155,6 +155,8 @@ route_services_internal_server_port                           | u16  | 7070
 nats_client_ping_interval                                     | d    | 20s
 backends.max_conns                                            | i    | 0
 backends.max_attempts                                         | i    | 0
+backends.distrust_memory                                      | d    | 600s
+backends.bodiless_rest                                        | d    | 20ms
 backends.cert_chain                                           | s    | -
 backends.private_key                                          | s    | -
 extra_headers_to_log                                          | [s]  | -

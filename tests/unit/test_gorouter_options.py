@@ -177,6 +177,19 @@ def test_pings_of_backends(text: str, interval: float, timeout: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "memory", "rest"),
+    [
+        ("", 600, 0.02),
+        ("backends: {distrust_memory: 1h, bodiless_rest: 5ms}", 3600, 0.005),
+        ("backends: {distrust_memory: 0s, bodiless_rest: -1s}", 0, 0),
+    ],
+)
+def test_bytes_that_nobody_asked_for(text: str, memory: float, rest: float) -> None:
+    given = settings(text)
+    assert (given["distrust_memory"], given["bodiless_rest"]) == (memory, rest)
+
+
+@pytest.mark.parametrize(
     ("text", "is_taken"),
     [("", False), ("enable_h2c: true", True), ("{enable_h2c: true, enable_http2: false}", False)],
 )

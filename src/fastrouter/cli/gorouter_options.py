@@ -174,6 +174,8 @@ def settings_of(config: Config) -> SettingsValues:
         "az_preference": config.balancing_algorithm_az_preference,
         "zone": config.zone,
         "failure_memory": _limit(config.droplet_stale_threshold) / 4,
+        "distrust_memory": _limit(config.backends.distrust_memory),
+        "bodiless_rest": _limit(config.backends.bodiless_rest),
         "sticky_cookie_names": tuple(config.sticky_session_cookie_names),
         "sticky_for_negotiate": config.sticky_sessions_for_auth_negotiate,
         "secure_cookies": config.secure_cookies,

@@ -256,6 +256,13 @@ class Backends(KeyPair, frozen=True, kw_only=True):
 
     max_conns: Annotated[Int, Key("Requests at a time per endpoint; 0: any number")] = 0
     max_attempts: Annotated[Int, Key("Endpoints tried for one request; less than 1: 1")] = 0
+    distrust_memory: Annotated[
+        Duration,
+        Key("How long no connection is kept to a backend that sent bytes unasked; 0: all are (a key of fastrouter's)"),
+    ] = Duration.of(600)
+    bodiless_rest: Annotated[
+        Duration, Key("How long a connection rests after a response without a body (a key of fastrouter's)")
+    ] = Duration.parse("20ms")
 
 
 class RouteServices(KeyPair, frozen=True, kw_only=True):

@@ -236,6 +236,11 @@ class Metrics:
                 "lost_while_idle",
                 "number of attempts of a worker that went to a kept connection when its backend was closing it",
             ),
+            (
+                "fastrouter_worker_unsolicited_bytes_total",
+                "unsolicited",
+                "number of times that a backend has sent a worker bytes nobody asked for",
+            ),
         ):
             page.counter(
                 name, meaning, [Sample(each[counter], label) for each, label in zip(counts, labels, strict=True)]

@@ -1,5 +1,8 @@
 # BackendConnection: a connection of HTTP/1 to one endpoint: dialled, busy with one exchange, idle in its pool, or gone.
 
+# So long is the beginning of what a backend sends unasked that tells a notice of its end from anything else.
+DEF NOTICE_SIZE = 12
+
 # What Go puts in front of the reason when a connection ends in the middle of a response.
 cdef str TRANSPORT_BROKEN = "net/http: HTTP/1.x transport connection broken: "
 
@@ -19,7 +22,7 @@ cdef class BackendConnection(DialledConnection):
         elif self.exchange is not None:
             state = "busy"
         else:
-            state = "idle" if self in self.connection_pool.idle else "unused"
+            state = "idle" if self in self.connection_pool.idle or self in self.connection_pool.resting else "unused"
         return f"<BackendConnection {self.endpoint.address} {state}>"
 
     # --- dial
@@ -64,6 +67,11 @@ cdef class BackendConnection(DialledConnection):
         self.begin_read(PyBytes_GET_SIZE(data))
         if exchange is None:
             # Nothing was asked: whatever this is, it must not be taken for the response to the next request.
+            if not self.is_closed:
+                if is_notice_of_end(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
+                    self.connection_pool.on_ended(self)
+                else:
+                    self.on_unsolicited("on an idle connection")
             self.close()
         else:
             try:
@@ -192,6 +200,8 @@ cdef class BackendConnection(DialledConnection):
         """Back to the pool after an exchange that ended cleanly, if the backend keeps it open."""
         if self.is_closed or not self.is_reusable or self.is_write_paused or self.unread is not None:
             return self.close()
+        if is_distrusted(self.endpoint, self.plane.settings):
+            return self.close()
         self.is_in_body = False
         self.is_reusable = False
         self.has_bytes = False
@@ -199,6 +209,37 @@ cdef class BackendConnection(DialledConnection):
         self.is_heavy = False
         self.let_read(True)
         return self.connection_pool.release(self)
+
+    cdef bint is_usable(self) except -1:
+        """Whether the next request may go over this idle connection, by all that is known of it now."""
+        if is_distrusted(self.endpoint, self.plane.settings):
+            return False
+        if not self.has_ended():
+            return True
+        self.connection_pool.idle_limit.on_end(self.idle_ns(monotonic_ns()))
+        if self.raw is self.transport:
+            # Below TLS they may be no more than an alert.
+            self._look_for_unsolicited()
+        return False
+
+    cdef int _look_for_unsolicited(self) except -1:
+        """Look what there is in the socket, if anything, though nobody has asked for it."""
+        cdef char start[NOTICE_SIZE]
+        cdef Py_ssize_t size = recv(self.descriptor, start, sizeof(start), MSG_PEEK | MSG_DONTWAIT)
+        if size > 0 and not is_notice_of_end(start, size):
+            self.on_unsolicited("on an idle connection")
+        return 0
+
+    cdef int on_unsolicited(self, str where) except -1:
+        """The backend has sent bytes that nobody asked for: it may do so again, when the next request is on its way."""
+        cdef DataPlane plane = self.plane
+        plane.counters[COUNTER_UNSOLICITED] += 1
+        if plane.settings.backend_keep_alive and plane.settings.distrust_memory_ns > 0 and self.endpoint.distrust(plane.settings):
+            plane.log(LOG_WARN, "endpoint-distrusted", {
+                "Addr": self.endpoint.address, "ApplicationId": self.endpoint.app_id, "unsolicited-bytes": where,
+                "for": plane.settings.distrust_memory,
+            })
+        return 0
 
     cdef int close(self) except -1:
         """End it, letting written bytes out first; a backend that does not take them is cut off after the idle timeout."""
@@ -304,6 +345,9 @@ cdef class BackendConnection(DialledConnection):
 
     cdef int _reject_start(self, bytes data) except -1:
         """`data` begins with what is no status line."""
+        if self.was_used:
+            # It is what the backend has still to say to an earlier request, as far as one can tell.
+            self.on_unsolicited("in place of a response")
         return self._reject("malformed HTTP response " + go_quoted(data.partition(b"\n")[0].rstrip(b"\r")[:STATUS_LINE_MAX]))
 
     cdef Py_ssize_t _mend_head(self, bytes data, Py_ssize_t at, str what) except -2:
@@ -558,5 +602,11 @@ cdef class BackendConnection(DialledConnection):
         self.trailer = None
         if has_more:
             self.is_reusable = False
+            self.on_unsolicited("behind a response")
         response_validators.take_back(validator)
         return exchange.on_response_end()
+
+
+cdef bint is_notice_of_end(const char* data, Py_ssize_t size) noexcept:
+    """Whether a backend only says that it has waited long enough for a request, as some do (RFC 9110 section 15.5.9)."""
+    return size >= NOTICE_SIZE and memcmp(data, b"HTTP/1.", 7) == 0 and memcmp(data + 8, b" 408", 4) == 0

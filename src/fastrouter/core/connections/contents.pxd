@@ -27,6 +27,9 @@ cdef class IdleLimit:
 cdef class ConnectionPool:
     cdef list idle                              # of BackendConnection, the freshest last
     cdef IdleLimit idle_limit
+    cdef list resting                           # those that rest, in the order in which their rests end
+    cdef BackendConnection _next(self)
+    cdef int _take_out(self, BackendConnection connection) except -1
     cdef BackendSide acquire(self, Request request)
     cdef bint _may_end_now(self) except -1
     cdef int on_ended(self, BackendConnection connection) except -1
@@ -119,11 +122,15 @@ cdef class BackendConnection(DialledConnection):
     cdef flag was_used                          # it has served an exchange before this one
     cdef int64_t idle_ns(self, int64_t now_ns) noexcept
     cdef int _note_loss(self, Exchange exchange) except -1
+    cdef int64_t rests_until_ns                 # CLOCK_MONOTONIC, once it stands among those that rest
     cdef int _panic(self, Exchange exchange, object error) except -1
     cdef bint _on_eof(self, Exchange exchange) except -1
     cdef int _on_end(self, Exchange exchange, object error) except -1
     cdef int take_over(self, DialledConnection dialled, Exchange exchange) except -1
     cdef int release(self) except -1
+    cdef bint is_usable(self) except -1
+    cdef int _look_for_unsolicited(self) except -1
+    cdef int on_unsolicited(self, str where) except -1
     cdef int close(self) except -1
     cdef int _lose(self, Failure failure) except -1
     cdef int _reject(self, str what) except -1

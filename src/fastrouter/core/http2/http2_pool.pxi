@@ -8,7 +8,7 @@ cdef class HTTP2ConnectionPool(ConnectionPool):
         self.shared = []
 
     def __repr__(self):
-        return f"<HTTP2ConnectionPool of {len(self.shared)} shared, {len(self.idle)} idle>"
+        return f"<HTTP2ConnectionPool of {len(self.shared)} shared, {len(self)} idle>"
 
     cdef BackendSide acquire(self, Request request):
         cdef HTTP2BackendConnection connection
@@ -31,7 +31,7 @@ cdef class HTTP2ConnectionPool(ConnectionPool):
     cdef Py_ssize_t count_idle(self) except -1:
         """How many connections nobody is served on."""
         cdef HTTP2BackendConnection connection
-        cdef Py_ssize_t count = PyList_GET_SIZE(self.idle)
+        cdef Py_ssize_t count = len(self)
         for connection in self.shared:
             count += connection.is_idle
         return count

@@ -60,6 +60,7 @@ cdef class Endpoint:
     cdef int* own_in_flight                     # those of this worker
     cdef int64_t* failed_at_ns                  # CLOCK_MONOTONIC of the failure mark, its last bits why; 0 without one
     cdef int64_t* last_failure                  # the mark that was set last, which stays when it is forgotten
+    cdef int64_t* distrusted_at_ns              # CLOCK_MONOTONIC, when it has sent bytes that nobody asked for; 0: never
     cdef short component_row                    # of its labels in the histograms
     cdef short source_row
     cdef int* used                              # set by every attempt
@@ -67,7 +68,9 @@ cdef class Endpoint:
     cdef int private_used
     cdef int64_t private_failed_at_ns
     cdef int64_t private_last_failure
+    cdef int64_t private_distrusted_at_ns
     cdef void mark(self, int failure_kind) noexcept
+    cdef bint distrust(self, Settings settings) noexcept
     cdef bint reserve(self, int64_t limit) noexcept
     cdef void unreserve(self) noexcept
     cdef str _cut(self, Slice text)

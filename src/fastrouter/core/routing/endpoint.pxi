@@ -9,6 +9,7 @@ cdef class Endpoint:
         self.own_in_flight = &self.private_in_flight[1]
         self.failed_at_ns = &self.private_failed_at_ns
         self.last_failure = &self.private_last_failure
+        self.distrusted_at_ns = &self.private_distrusted_at_ns
         self.used = &self.private_used
 
     def __init__(
@@ -81,6 +82,7 @@ cdef class Endpoint:
         self.own_in_flight = &stats.own_in_flight[slot]
         self.failed_at_ns = &stats.failed_at_ns[slot]
         self.last_failure = &stats.last_failures[slot]
+        self.distrusted_at_ns = &stats.distrusted_at_ns[slot]
         self.used = &stats.used[slot]
 
     def set_draining(self, bint is_draining):
@@ -95,6 +97,12 @@ cdef class Endpoint:
     cdef void mark(self, int failure_kind) noexcept:
         """Pass it over for a while, because an attempt has failed so."""
         self.failed_at_ns[0] = self.last_failure[0] = failure_mark(monotonic_ns(), failure_kind)
+
+    cdef bint distrust(self, Settings settings) noexcept:
+        """It has sent bytes that nobody asked for: keep none of its connections for a while. False: none are kept already."""
+        cdef bint is_new = not is_distrusted(self, settings)
+        self.distrusted_at_ns[0] = monotonic_ns()
+        return is_new
 
     cdef bint reserve(self, int64_t limit) noexcept:
         """Count one more request in flight, unless there are `limit` already (0: no limit)."""
@@ -175,10 +183,16 @@ cdef class Endpoint:
             self.connections = predecessor.connection_pool()
         self.failed_at_ns[0] = predecessor.failed_at_ns[0]
         self.last_failure[0] = predecessor.last_failure[0]
+        self.distrusted_at_ns[0] = predecessor.distrusted_at_ns[0]
         return 0
 
     def __repr__(self):
         return f"<Endpoint {self.address} in_flight={self.in_flight}>"
+
+
+cdef inline bint is_distrusted(Endpoint endpoint, Settings settings) noexcept:
+    """Whether no connection to it is kept."""
+    return endpoint.distrusted_at_ns[0] != 0 and monotonic_ns() - endpoint.distrusted_at_ns[0] <= settings.distrust_memory_ns
 
 
 cdef inline Slice slice_of(Py_ssize_t start, Py_ssize_t length) noexcept nogil:

@@ -40,6 +40,7 @@ cdef enum:
     COUNTER_EMPTY_CONTENT_LENGTH_HEADER
     COUNTER_LOST_LOG_LINES      # of the access log
     COUNTER_LOST_WHILE_IDLE     # attempts that went to a kept connection when its backend was closing it
+    COUNTER_UNSOLICITED         # times that a backend has sent bytes nobody asked for
     COUNTERS_REFUSED            # here begin those by REFUSAL_*
     COUNTER_CLIENT_CONNECTIONS = COUNTERS_REFUSED + REFUSAL_KINDS   # open now, as the next
     COUNTER_IDLE_BACKEND_CONNECTIONS
@@ -166,6 +167,10 @@ cdef class Settings:
     cdef readonly str zone                      # the router's own
     cdef readonly double failure_memory         # seconds a failure mark lasts
     cdef int64_t failure_memory_ns
+    cdef readonly double distrust_memory        # seconds a distrusted endpoint's connections are not kept; 0: they are
+    cdef int64_t distrust_memory_ns
+    cdef readonly double bodiless_rest          # seconds until a connection is used again after a response without a body
+    cdef int64_t bodiless_rest_ns
     cdef readonly tuple sticky_cookie_names     # of bytes
     cdef readonly bint sticky_for_negotiate
     cdef readonly bint secure_cookies
@@ -206,6 +211,7 @@ cdef class Stats:
     cdef int* own_in_flight                     # by slot, of this worker
     cdef int64_t* failed_at_ns                  # by slot
     cdef int64_t* last_failures                 # by slot: the last failure mark, which stays when it is forgotten; 0: none
+    cdef int64_t* distrusted_at_ns              # by slot
     cdef int* used                              # by slot, 1 after an attempt until somebody asks
     cdef double bounds[HISTOGRAM_KINDS][HISTOGRAM_BOUNDS]
     cdef int bound_counts[HISTOGRAM_KINDS]

@@ -36,6 +36,8 @@ cdef class Settings:
         str az_preference="none",
         str zone="",
         double failure_memory=30.0,
+        double distrust_memory=600.0,
+        double bodiless_rest=0.02,
         sticky_cookie_names=("JSESSIONID",),
         bint sticky_for_negotiate=False,
         bint secure_cookies=False,
@@ -100,6 +102,10 @@ cdef class Settings:
         self.zone = zone
         self.failure_memory = _at_least("failure_memory", failure_memory, 0)
         self.failure_memory_ns = <int64_t>(failure_memory * 1e9)
+        self.distrust_memory = _at_least("distrust_memory", distrust_memory, 0)
+        self.distrust_memory_ns = <int64_t>(distrust_memory * 1e9)
+        self.bodiless_rest = _at_least("bodiless_rest", bodiless_rest, 0)
+        self.bodiless_rest_ns = <int64_t>(bodiless_rest * 1e9)
         self.sticky_cookie_names = tuple([name.encode("latin-1", "replace") for name in sticky_cookie_names])
         self.sticky_for_negotiate = sticky_for_negotiate
         self.secure_cookies = secure_cookies

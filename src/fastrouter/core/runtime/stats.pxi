@@ -1,6 +1,6 @@
 # Stats: the counters of all workers, in memory that all processes of the router share (ADR 11).
 #
-#   per worker: counters, histograms | per slot: in flight (sum), failure mark, last failure, use mark
+#   per worker: counters, histograms | per slot: in flight (sum), failure mark, last failure, distrust, use mark
 #   per worker and slot: in flight
 #
 # Every worker writes its own column without locks; readers add the columns up. The sum of requests in flight per endpoint is
@@ -24,7 +24,7 @@ cdef tuple COUNTER_NAMES = (
     "requests", "total_requests", "dials", "rejected_requests", "bad_gateways", "backend_invalid_id",
     "backend_invalid_tls_cert", "backend_tls_handshake_failed", "backend_exhausted_conns", "websocket_upgrades",
     "websocket_failures", "responses_2xx", "responses_3xx", "responses_4xx", "responses_5xx", "responses_xxx",
-    "empty_content_length_header", "lost_log_lines", "lost_while_idle",
+    "empty_content_length_header", "lost_log_lines", "lost_while_idle", "unsolicited",
     *[f"refused_{name}" for name in REFUSALS],
     "client_connections", "idle_backend_connections", "large_header_bytes",
 )
@@ -74,13 +74,14 @@ cdef class Stats:
         self.in_flight = <int*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers)
         self.failed_at_ns = <int64_t*>(self.base + COLUMN_SIZE * <Py_ssize_t>workers + 4 * _even(slots))
         self.last_failures = self.failed_at_ns + _even(slots)
-        self.used = <int*>(self.last_failures + _even(slots))
+        self.distrusted_at_ns = self.last_failures + _even(slots)
+        self.used = <int*>(self.distrusted_at_ns + _even(slots))
         self.own_in_flight = self._own(worker)
 
     @staticmethod
     def size(int workers, int slots):
         """Bytes of the mapping for so many workers and endpoints. Pages that were never written take no memory."""
-        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 8 + 4 + 4 * <Py_ssize_t>workers)
+        return <Py_ssize_t>workers * COLUMN_SIZE + _even(slots) * (4 + 8 + 8 + 8 + 4 + 4 * <Py_ssize_t>workers)
 
     @staticmethod
     def private():
@@ -177,9 +178,9 @@ cdef class Stats:
         self.counters[COUNTER_LOST_LOG_LINES] += count
 
     def clear_mark(self, int slot):
-        """Clear what is known of failures of a slot, which is about to be another endpoint's."""
+        """Clear what is known of failures of a slot, and its distrust: it is about to be another endpoint's."""
         if 0 <= slot < self.slots:
-            self.failed_at_ns[slot] = self.last_failures[slot] = 0
+            self.failed_at_ns[slot] = self.last_failures[slot] = self.distrusted_at_ns[slot] = 0
 
     def in_flight_of(self, int slot):
         """Attempts of all workers that wait for a response head of the endpoint of a slot."""
