@@ -61,6 +61,35 @@ def test_backends_are_not_read_for_a_client_that_takes_nothing(front: FrontRoute
         assert client.answer(number).body == bytes(100_000)
 
 
+class TestStreamsBesideStalledOnes:
+    """A client takes nothing of some streams, of which much waits, and everything of others."""
+
+    @pytest.fixture
+    def backend(self) -> Iterator[H2cBackend]:
+        with H2cBackend() as backend:
+            yield backend
+
+    def test_they_go_on(self, backend: H2cBackend) -> None:
+        with FrontRouter(backend.endpoint(), takes_h2c=True) as router:
+            client = Http2Client(router.connect(), settings={SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            client.open_window(100_000_000)
+            numbers = [client.send_request(get()) for _ in range(30)]
+            peer = backend.accept_http2()
+            streams = [peer.read_request()[0] for _ in numbers]
+            for stream in streams[:-1]:
+                peer.answer(stream, bytes(100_000))
+            # Until so much waits for the client that nothing more of them is read.
+            client.wait_for(lambda: sum(bool(client.answers[number].fields) for number in numbers) >= 10)
+            client.settle()
+            client.open_window(200_000, numbers[-1])
+            peer.answer(streams[-1], bytes(200_000))
+            assert client.answer(numbers[-1]).body == bytes(200_000)
+            # Whoever is taken again, goes on as well, in whatever order.
+            for number in reversed(numbers[:-1]):
+                client.open_window(100_000, number)
+                assert client.answer(number).body == bytes(100_000)
+
+
 class TestRequestsThatNobodyTakes:
     """A backend of HTTP/2 takes streams, and none of their bodies."""
 

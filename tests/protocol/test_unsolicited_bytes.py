@@ -200,9 +200,9 @@ class TestDistrust:
         exchange(conversation, OK + STALE)
         for _ in range(4):
             exchange(conversation)
-        assert [transport.get_extra_info("peername")[0] for transport in conversation.loop.dialled].count(
-            "10.0.0.2"
-        ) == 1
+        # Which of them is asked first is left to chance.
+        distrusted, *later = [transport.get_extra_info("peername")[0] for transport in conversation.loop.dialled]
+        assert sum(host != distrusted for host in later) == 1
 
     def test_all_workers_know_it(self) -> None:
         memory = bytearray(Stats.size(2, 1))

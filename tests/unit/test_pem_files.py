@@ -35,6 +35,9 @@ PEM_KEYS = {
     "admin.tls.cert_chain",
     "admin.tls.private_key",
     "admin.tls.client_ca_certs",
+    "tracing.otlp.cert_chain",
+    "tracing.otlp.private_key",
+    "tracing.otlp.ca_certs",
 }
 PAIR = {"cert_chain": "<cert>", "private_key": "<key>"}
 INLINE: dict[str, Any] = {
@@ -47,6 +50,7 @@ INLINE: dict[str, Any] = {
     "routing_api": ROUTING_API,
     "backends": PAIR,
     "route_services": PAIR,
+    "tracing": {"otlp": {"ca_certs": "<ca>", **PAIR}},
 }
 
 

@@ -7,7 +7,8 @@ cdef enum:
     HTTP2_CONNECTION_WINDOW = 4194304   # and all of a connection together: some that stall leave room for the others
     HTTP2_UNSENT_MAX = 65536            # bytes of response that wait for the client; with more, its backend is not read
     HTTP2_SMALL = 1024                  # bytes of DATA; of less than that, one goes on by itself in a wake-up
-    HTTP2_ALL_UNSENT_MAX = 1048576      # of all responses of a connection; with more, none of their backends is
+    HTTP2_ALL_UNSENT_MAX = 1048576      # of all of a connection; with more, backends only of streams that are taken
+    HTTP2_MUCH_UNSENT_MAX = 2097152     # with more, no backend at all
     HTTP2_FIELDS_MAX = 4096             # fields of one message; with more, the connection ends
     HTTP2_WRITE = 65536                 # bytes taken from the engine at once
     HTTP2_NOT_SENT_MAX = 131072         # bytes that the kernel takes beyond what it may send to the client at this moment
@@ -182,6 +183,7 @@ cdef class HTTP2Engine:
     cdef int send(self, StreamOutput output, const char* data, Py_ssize_t size, bint is_last) except -1
     cdef int send_trailers(self, StreamOutput output, bytes text, set never_indexed) except -1
     cdef int _go_on(self, StreamOutput output) except -1
+    cdef int32_t window_of(self, int32_t stream) noexcept
     cdef int reset(self, int32_t stream, uint32_t code) except -1
     cdef int acknowledge(self, int32_t stream, Py_ssize_t size) except -1
     cdef int ping(self) except -1
@@ -232,7 +234,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int drain_stage                        # DRAIN_*
     cdef Py_ssize_t discarded                   # bytes thrown away since the end
     cdef flag is_used                           # it has had a request
-    cdef flag is_overfull                       # `unsent_bytes` are too many: no response of this connection is read
+    cdef int fullness                           # how many of the limits of HTTP2_ALL_UNSENT_MAX are passed: 0, 1 or 2
     cdef int add_exchanges(self, list into) except -1
     cdef int _keep_queue_short(self) except -1
     cdef int _receive(self, bytes data) except -1
@@ -248,7 +250,9 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
     cdef int on_stream_closed(self, uint32_t number, int code) except -1
     cdef int on_ping_answered(self) except -1
     cdef int write_now(self) except -1
-    cdef int hold_all_back(self) except -1
+    cdef int _fullness_now(self) noexcept
+    cdef int on_unsent(self) except -1
+    cdef bint is_too_much(self, HTTP2ClientSide side) noexcept
     cdef int _look_at_unsent(self) except -1
     cdef int _look_at_waits(self) except -1
     cdef int on_exchange_end(self) except -1

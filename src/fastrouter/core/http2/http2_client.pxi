@@ -280,7 +280,7 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
         cdef HTTP2ClientSide side
         if not self.unsent:
             return 0
-        self.is_overfull = self.session.unsent > HTTP2_ALL_UNSENT_MAX
+        self.fullness = self._fullness_now()
         for side in list(self.unsent):
             try:
                 side.look()
@@ -290,17 +290,34 @@ cdef class HTTP2ClientConnection(AcceptedConnection):
                 self.unsent.pop(side, None)
         return 0
 
-    cdef int hold_all_back(self) except -1:
-        """So much waits for this client that no more is to come, of whatever stream."""
+    cdef int _fullness_now(self) noexcept:
+        return <int>(self.session.unsent > HTTP2_ALL_UNSENT_MAX) + <int>(self.session.unsent > HTTP2_MUCH_UNSENT_MAX)
+
+    cdef int on_unsent(self) except -1:
+        """More waits for the client: perhaps so much that streams are to be held back that have written nothing now."""
+        cdef int fullness = self._fullness_now()
         cdef HTTP2ClientSide side
-        if not self.is_overfull:
-            self.is_overfull = True
-            for side in list(self.streams.values()):
-                # One that is still dialled for is held once it is asked (`HTTP2ClientSide.resume`).
-                if side.exchange is not None and side.exchange.round_trip.is_head_sent:
-                    self.unsent[side] = None
-                    side.hold_back()
+        if fullness <= self.fullness:
+            return 0
+        self.fullness = fullness
+        for side in list(self.streams.values()):
+            # One that is still dialled for is held once it is asked (`HTTP2ClientSide.resume`).
+            if side.exchange is not None and side.exchange.round_trip.is_head_sent and self.is_too_much(side):
+                self.unsent[side] = None
+                side.hold_back()
         return 0
+
+    cdef bint is_too_much(self, HTTP2ClientSide side) noexcept:
+        """Whether no more of the response of `side` is to come for now.
+
+        Streams that the client does not take may have HTTP2_ALL_UNSENT_MAX together. As much again is left for those of which it
+        has taken everything and would take more, or they would wait for the others for ever.
+        """
+        if side.unsent() > HTTP2_UNSENT_MAX or self.is_write_paused:
+            return True
+        if self.fullness == 0:
+            return False
+        return self.fullness > 1 or side.unsent() > 0 or self.session.window_of(side.number) <= 0
 
     cdef int _look_at_waits(self) except -1:
         """What this connection waits for now has its deadline."""

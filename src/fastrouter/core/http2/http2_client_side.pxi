@@ -150,7 +150,7 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef int resume(self) except -1:
         cdef bytes piece
-        if self.is_held or self.connection.is_overfull:
+        if self.is_held or self.connection.fullness > 0:
             self._hold_new_backend()
         while self.waiting is not None and self._can_hand_over():
             piece = bytes(self.waiting[:RELAY_COPY_MAX])
@@ -286,12 +286,8 @@ cdef class HTTP2ClientSide(ClientSide):
         cdef HTTP2ClientConnection connection = self.connection
         connection.session.send(self.output, data, size, is_last)
         self._note_written()
-        if connection.session.unsent > HTTP2_ALL_UNSENT_MAX:
-            connection.hold_all_back()
-            return self.hold_back()
-        if self.unsent() > HTTP2_UNSENT_MAX or connection.is_write_paused:
-            return self.hold_back()
-        return 0
+        connection.on_unsent()
+        return self.hold_back() if connection.is_too_much(self) else 0
 
     cdef Py_ssize_t unsent(self) noexcept:
         """Bytes of response that wait for the client."""
@@ -323,7 +319,7 @@ cdef class HTTP2ClientSide(ClientSide):
                 connection.session.reset(self.number, HTTP2_NO_ERROR)
                 return connection.write_soon()
             return 0
-        if self.unsent() > HTTP2_UNSENT_MAX or connection.is_write_paused or connection.is_overfull:
+        if connection.is_too_much(self):
             return self.hold_back()
         if self.is_held:
             self.is_held = False
