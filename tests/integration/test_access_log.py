@@ -99,7 +99,7 @@ def test_unknown_host(lane: Lane) -> None:
     assert match["OWN"] == "0.000000"
 
 
-def test_answer_to_head_counts_as_it_would_to_get(lane: Lane) -> None:
+def test_response_to_head_counts_as_it_would_to_get(lane: Lane) -> None:
     client = lane.connect()
     host = f"head.{lane.host}"
     client.send(f"HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -144,7 +144,7 @@ def references_of(value: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("path", ["/v1/overview", "/v1/routes", "/v1/routes/a.test", "/v1/apps", "/v1/workers"])
-def test_answers_have_the_fields_of_the_document(admin: AdminClient, path: str) -> None:
+def test_responses_have_the_fields_of_the_document(admin: AdminClient, path: str) -> None:
     document = admin.get("/v1/openapi.json")
     shown = path.replace("a.test", "{route}")
     answer = document["paths"][shown]["get"]["responses"]["200"]["content"]["application/json"]["schema"]

@@ -83,7 +83,7 @@ def test_of_a_slow_backend_on_a_tunnel(router_lane: Lane, data: bytes) -> None:
     assert_held_back(router_lane.router, client, stream, data)
 
 
-def test_of_a_client_that_does_not_read_pipelined_answers(router_lane: Lane) -> None:
+def test_of_a_client_that_does_not_read_pipelined_responses(router_lane: Lane) -> None:
     """A client that only ever sends is read no further once its answers pile up."""
     client = router_lane.connect(receive_buffer=WINDOW)
     before = router_lane.router.resident_bytes()

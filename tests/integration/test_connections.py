@@ -107,7 +107,7 @@ def test_many_messages_split_at_every_byte(lane: Lane) -> None:
 
 
 class TestHttp10:
-    def test_answered_as_1_0_and_closed(self, lane: Lane) -> None:
+    def test_response_is_1_0_and_closes(self, lane: Lane) -> None:
         client = lane.connect()
         stream, request = lane.forward(client, b"GET / HTTP/1.0")
         # Towards backends always HTTP/1.1 (Request.read insists on it).
@@ -145,7 +145,7 @@ class TestHttp10:
         assert client.read_response().version == b"HTTP/1.0"
         client.expect_end()
 
-    def test_unknown_host_is_answered_as_1_0(self, lane: Lane) -> None:
+    def test_response_to_an_unknown_host_is_1_0(self, lane: Lane) -> None:
         client = lane.connect()
         client.send(b"GET / HTTP/1.0\r\nHost: nowhere.test\r\n\r\n")
         response = client.read_response()
@@ -220,7 +220,7 @@ class TestDate:
         _, response = lane.exchange(response_with(b"ok", b"date: " + date))
         assert response.values(b"Date") == [date]
 
-    def test_in_answers_of_the_router(self, lane: Lane) -> None:
+    def test_in_responses_of_the_router(self, lane: Lane) -> None:
         client = lane.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n")
         value = client.read_response().value(b"Date")
@@ -305,7 +305,7 @@ class TestTimeouts:
         assert client.read_response().status == 200
 
 
-def test_connection_survives_a_router_made_answer(lane: Lane) -> None:
+def test_connection_survives_a_response_of_the_router(lane: Lane) -> None:
     client = lane.connect()
     client.send(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n")
     assert client.read_response().status == 404

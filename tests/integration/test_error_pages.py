@@ -49,7 +49,7 @@ def test_all_fields(start_with: Callable[[bytes], GorouterProcess]) -> None:
     assert ask(router, b"X-Cf-App-Instance: x").body == b"400 Bad Request invalid_cf_app_instance_header |"
 
 
-def test_a_template_that_fails_is_logged_and_the_answer_plain(
+def test_a_template_that_fails_is_logged_and_the_response_plain(
     start_with: Callable[[bytes], GorouterProcess],
 ) -> None:
     router = start_with(b"{{.Nope}}")

@@ -350,7 +350,7 @@ class TestClientGone:
         (line,) = router.wait_for_log_lines("full.test")
         assert '"GET / HTTP/1.1" 499 ' in line
 
-    def test_before_a_whole_head_it_is_answered_by_nobody(self, lane: Lane) -> None:
+    def test_before_a_whole_head_it_gets_no_response(self, lane: Lane) -> None:
         client = lane.connect()
         client.send(lane.request()[:-2])
         client.close()

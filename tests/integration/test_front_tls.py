@@ -233,7 +233,7 @@ class TestProtocols:
             b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
         )
 
-    def test_a_large_plain_request_gets_its_answer(self, front: Front) -> None:
+    def test_a_large_plain_request_gets_its_response(self, front: Front) -> None:
         """What comes behind the first bytes is read for a while: closing would reset the connection."""
         client = front.router.connect()
         client.send(request(start_line=b"POST / HTTP/1.1", body=b"x" * 100_000))
@@ -557,7 +557,7 @@ class TestTraffic:
         with pytest.raises(ssl.SSLError, match="bad record mac"):
             client.read_to_end()
 
-    def test_a_refused_request_is_answered(self, front: Front) -> None:
+    def test_a_refused_request_gets_a_response(self, front: Front) -> None:
         client = front.connect()
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + b"x" * 100_000)
         response = client.read_response()

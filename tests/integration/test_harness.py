@@ -85,7 +85,7 @@ def test_reset_and_half_close() -> None:
             other.read_to_end()
 
 
-def test_closed_port_refuses_and_full_backlog_does_not_answer() -> None:
+def test_closed_port_refuses_and_full_backlog_stays_silent() -> None:
     closed, full = ClosedPort(), FullBacklog()
     with pytest.raises(ConnectionRefusedError):
         RawClient(int(closed.address.rpartition(":")[2]))
@@ -95,7 +95,7 @@ def test_closed_port_refuses_and_full_backlog_does_not_answer() -> None:
     full.close()
 
 
-def test_serving_backend_answers_every_request() -> None:
+def test_serving_backend_responds_to_every_request() -> None:
     def echo(stream: BackendStream) -> None:
         stream.send(response_with(stream.read_request().body))
 

@@ -35,7 +35,7 @@ def lane(start_router: StartRouter) -> Iterator[Lane]:
         yield Lane(router, "app.test", backend)
 
 
-def test_an_answer_that_came_in_time_counts(lane: Lane) -> None:
+def test_a_response_that_came_in_time_counts(lane: Lane) -> None:
     (worker,) = lane.router.children()
     client = lane.connect()
     stream, _ = lane.forward(client)
@@ -58,7 +58,7 @@ def test_a_dial_that_has_succeeded_counts(lane: Lane) -> None:
     assert not lane.router.events("endpoint-marked-as-ineligible")
 
 
-def test_a_response_nobody_asked_for_answers_nobody(lane: Lane) -> None:
+def test_a_response_nobody_asked_for_reaches_nobody(lane: Lane) -> None:
     """It lies on the idle connection, unread, when the next request comes (RFC 9112 section 9.2 has no such thing)."""
     (worker,) = lane.router.children()
     client = lane.connect()

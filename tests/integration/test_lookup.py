@@ -25,7 +25,7 @@ ROUTES = {
 
 
 class TestUnknownHost:
-    def test_is_404_with_the_exact_answer(self, lane: Lane) -> None:
+    def test_is_404_with_the_exact_response(self, lane: Lane) -> None:
         client = lane.connect()
         client.send(b"GET /x HTTP/1.1\r\nHost: Nowhere.test:8080\r\n\r\n")
         response = client.read_response()
@@ -58,7 +58,7 @@ class TestUnknownHost:
         else:
             client.expect_end()
 
-    def test_answer_reaches_a_client_with_a_large_body(self, lane: Lane) -> None:
+    def test_response_reaches_a_client_with_a_large_body(self, lane: Lane) -> None:
         client = lane.connect()
         with contextlib.suppress(ConnectionError):
             client.send(b"POST / HTTP/1.1\r\nHost: nowhere.test\r\nContent-Length: 8388608\r\n\r\n" + bytes(8388608))
@@ -66,7 +66,7 @@ class TestUnknownHost:
 
 
 @pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b"GET / HTTP/1.1\r\nHost: \r\nX-A: b\r\n\r\n"])
-def test_empty_host_is_400_with_the_exact_answer(lane: Lane, head: bytes) -> None:
+def test_empty_host_is_400_with_the_exact_response(lane: Lane, head: bytes) -> None:
     client = lane.connect()
     client.send(head)
     response = client.read_response()

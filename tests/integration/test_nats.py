@@ -209,7 +209,7 @@ class TestStart:
 
 
 class TestGreet:
-    async def test_the_answer_is_the_start_message(
+    async def test_the_reply_is_the_start_message(
         self, server: NatsServerProcess, bus: Client, start_control: StartControl
     ) -> None:
         await start_control(server.port)
@@ -675,7 +675,7 @@ class TestActiveApps:
 
 
 class TestComponent:
-    async def test_announced_once_and_answered_when_asked(
+    async def test_announced_once_and_replied_when_asked(
         self, server: NatsServerProcess, bus: Client, start_control: StartControl
     ) -> None:
         announcements = await bus.subscribe("vcap.component.announce")

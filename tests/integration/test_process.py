@@ -480,7 +480,7 @@ class TestDemo:
         assert demo.end(signal.SIGKILL) == -signal.SIGKILL
         wait_for(lambda: None if any(is_alive(pid) for pid in family) else True, "their end", PATIENCE)
 
-    def test_every_instance_answers_from_the_first_request_on(self, start: Start) -> None:
+    def test_every_instance_responds_from_the_first_request_on(self, start: Start) -> None:
         demo = start("demo", "--no-admin", "--listen", "127.0.0.1:0")
         demo.event("gorouter.started")
         seen = set()

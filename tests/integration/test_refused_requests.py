@@ -178,7 +178,7 @@ class TestBareLineFeeds:
 
 
 class TestOptionsStar:
-    def test_is_answered_by_the_router(self, lane: Lane) -> None:
+    def test_the_router_responds(self, lane: Lane) -> None:
         client = lane.connect()
         client.send(lane.request(b"OPTIONS * HTTP/1.1"))
         response = client.read_response()

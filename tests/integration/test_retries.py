@@ -442,7 +442,7 @@ class TestWebSocket:
             assert response.body == b""
             assert not response.has(b"X-Cf-Routererror")
 
-    def test_ordinary_answer_counts_as_an_upgrade(self, backend: RawBackend) -> None:
+    def test_ordinary_response_counts_as_an_upgrade(self, backend: RawBackend) -> None:
         with InProcessRouter(endpoint_at(backend.address)) as router:
             client = router.ask(*WEBSOCKET)
             backend.accept_request()[0].send(response_with(b"no", status=b"426 Upgrade Required"))

@@ -591,13 +591,13 @@ class TestFailures:
         (event,) = self.assert_failed(world, client, 502, "connection reset by peer")
         assert not event["retriable"]
 
-    def test_end_before_an_answer_to_a_post(self, world: World) -> None:
+    def test_end_before_a_response_to_a_post(self, world: World) -> None:
         client, stream, _ = world.visit(b"Content-Length: 0", start_line=POST)
         stream.close()
         (event,) = self.assert_failed(world, client, 502, "EOF")
         assert not event["retriable"]
 
-    def test_end_before_an_answer_to_a_get_is_tried_again(self, world: World) -> None:
+    def test_end_before_a_response_to_a_get_is_tried_again(self, world: World) -> None:
         client, stream, _ = world.visit()
         stream.close()
         again, _ = world.service.accept_request()
@@ -743,7 +743,7 @@ class TestFailures:
         stream.expect_end()
         assert '" 499 ' in world.router.wait_for_log_line()
 
-    def test_service_that_dies_within_its_answer(self, world: World) -> None:
+    def test_service_that_dies_within_its_response(self, world: World) -> None:
         client, stream, _ = world.visit()
         stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
         client.read_until(b"half")

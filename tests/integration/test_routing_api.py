@@ -336,7 +336,7 @@ class TestStartsThatFail:
             (b"token", "oauth2: cannot parse json: JSON is malformed: invalid character (byte 4)"),
         ],
     )
-    def test_with_an_answer_without_a_token(
+    def test_with_a_response_without_a_token(
         self, answer: bytes, error: str, servers: RoutingAPIFixture, start_gorouter: StartGorouter
     ) -> None:
         servers.uaa.answers += [(200, answer)] * 2

@@ -242,7 +242,7 @@ class TestRoutes:
         assert (await (await Client.connect(server)).get("/routes")).status == 401
         assert (await (await Client.connect(server)).get("/routes", basic(":"))).status == 200
 
-    async def test_a_long_answer(self, serve: Serve) -> None:
+    async def test_a_long_response(self, serve: Serve) -> None:
         long = b"[" + b'"x",' * 2_000_000 + b"0]\n"
         client = await Client.connect(await serve(routes_handler(CREDENTIALS, lambda: iter([long]))))
         assert (await client.get("/routes", basic("user:pass"))).body == long
@@ -469,7 +469,7 @@ class TestConnections:
             await asyncio.sleep(0.01)
         assert await end == b""
 
-    async def test_whoever_takes_no_answers_is_not_read_and_is_cut_off(
+    async def test_whoever_takes_no_responses_is_not_read_and_is_cut_off(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Pipelined requests grew the process without end, and each answer gave the client more time."""

@@ -142,7 +142,7 @@ class TestConnections:
                 assert received.body == b"once"
             assert not router.events
 
-    def test_response_nobody_asked_for_answers_nobody(self, backend: TlsBackend) -> None:
+    def test_response_nobody_asked_for_reaches_nobody(self, backend: TlsBackend) -> None:
         """It lies on the idle connection, unread, when the next request comes."""
         with router_to(backend) as router:
             client = router.ask()

@@ -72,7 +72,7 @@ class TestHandshake:
         client.send(b"up")
         assert stream.read_exactly(2) == b"up"
 
-    def test_answer_token_in_another_case(self, lane: Lane) -> None:
+    def test_response_token_in_another_case(self, lane: Lane) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client, b"GET /ws HTTP/1.1", *UPGRADE)
         stream.send(SWITCHING.replace(b"websocket", b"WebSocket"))
@@ -96,7 +96,7 @@ class TestHandshake:
         assert client.read_response().status == 200
 
     @pytest.mark.parametrize("answer", [b"Upgrade: other", b"X-Nothing: here"])
-    def test_wrong_token_in_the_answer_is_502(self, lane: Lane, answer: bytes) -> None:
+    def test_wrong_token_in_the_response_is_502(self, lane: Lane, answer: bytes) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client, b"GET /ws HTTP/1.1", *UPGRADE)
         stream.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n" + answer + b"\r\n\r\n")
@@ -112,7 +112,7 @@ class TestHandshake:
         assert client.read_response().status == 502
         stream.expect_end()
 
-    def test_backend_that_closes_without_an_answer_is_502(self, lane: Lane) -> None:
+    def test_backend_that_closes_without_a_response_is_502(self, lane: Lane) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client, b"POST /ws HTTP/1.1", *UPGRADE, b"Content-Length: 0")
         stream.close()
@@ -193,7 +193,7 @@ class TestTunnel:
         assert client.read_response().status == 101
         assert stream.read_exactly(5) == b"early"
 
-    def test_request_with_a_body_and_an_ordinary_answer(self, lane: Lane) -> None:
+    def test_request_with_a_body_and_an_ordinary_response(self, lane: Lane) -> None:
         client = lane.connect()
         request = lane.request(
             b"POST /ws HTTP/1.1", *UPGRADE, b"Transfer-Encoding: chunked", body=b"4\r\nbody\r\n0\r\n\r\n"
@@ -205,7 +205,7 @@ class TestTunnel:
         assert client.read_response().status == 403
         assert stream.read_request().target == b"/next"
 
-    def test_head_of_the_answer_split_at_every_byte(self, lane: Lane) -> None:
+    def test_head_of_the_response_split_at_every_byte(self, lane: Lane) -> None:
         client = lane.connect()
         stream, _ = lane.forward(client, b"GET /ws HTTP/1.1", *UPGRADE)
         stream.send_split(SWITCHING + b"early")

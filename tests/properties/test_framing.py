@@ -216,7 +216,7 @@ def test_every_message_arrives_as_it_was_sent(exchanges: list[Exchange], sizes: 
 
 
 @given(st.binary(min_size=1, max_size=200), sizes)
-def test_any_bytes_of_a_client_are_answered_or_waited_for(data: bytes, sizes: list[int]) -> None:
+def test_any_bytes_of_a_client_get_a_response_or_a_wait(data: bytes, sizes: list[int]) -> None:
     """Garbage never raises and never reaches a backend unread; what is answered is HTTP."""
     plane = DataPlane(RouteTable())
     loop: Any = FakeLoop()

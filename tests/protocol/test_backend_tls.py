@@ -207,7 +207,7 @@ class TestKeyUpdates:
         conversation.from_backend(OK)
         assert conversation.client.written.endswith(b"hello")
 
-    def test_who_takes_none_of_the_answers_is_cut_off(self, conversation: SecureBackend) -> None:
+    def test_who_takes_none_of_the_responses_is_cut_off(self, conversation: SecureBackend) -> None:
         conversation.from_client(GET)
         conversation.backend.set_writing_paused(True)
         before = len(conversation.backend.written)

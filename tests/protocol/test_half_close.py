@@ -22,7 +22,7 @@ def half_closed(*pieces: bytes, settings: Settings = PATIENT) -> Conversation:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("is_one_piece", [True, False])
-def test_all_complete_requests_are_answered(count: int, is_one_piece: bool) -> None:
+def test_all_complete_requests_get_responses(count: int, is_one_piece: bool) -> None:
     conversation = half_closed(*([GET * count] if is_one_piece else [GET] * count))
     for number in range(count):
         assert not conversation.client.is_over
@@ -44,7 +44,7 @@ def test_a_body_that_is_not_complete_is_the_end_at_once() -> None:
     assert conversation.backend.is_over
 
 
-def test_an_answer_that_does_not_begin_is_for_somebody_who_has_left() -> None:
+def test_a_response_that_does_not_begin_is_for_somebody_who_has_left() -> None:
     conversation = half_closed(GET + GET, settings=IMPATIENT)
     conversation.let_deadlines_pass()
     assert conversation.client.is_over
@@ -55,7 +55,7 @@ def test_an_answer_that_does_not_begin_is_for_somebody_who_has_left() -> None:
     assert b'" 499 ' in line
 
 
-def test_an_answer_that_goes_on_goes_on() -> None:
+def test_a_response_that_goes_on_goes_on() -> None:
     conversation = half_closed(GET, settings=IMPATIENT)
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
     for _ in range(3):
@@ -67,7 +67,7 @@ def test_an_answer_that_goes_on_goes_on() -> None:
     assert conversation.client.is_over
 
 
-def test_an_answer_that_does_not_is_over() -> None:
+def test_a_response_that_does_not_is_over() -> None:
     conversation = half_closed(GET, settings=IMPATIENT)
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx")
     for is_over in (False, True):
@@ -76,7 +76,7 @@ def test_an_answer_that_does_not_is_over() -> None:
     assert conversation.backend.is_over
 
 
-def test_a_client_that_takes_its_answer_slowly_has_not_left() -> None:
+def test_a_client_that_takes_its_response_slowly_has_not_left() -> None:
     conversation = half_closed(GET, settings=IMPATIENT)
     conversation.from_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx")
     conversation.client.set_writing_paused(True)

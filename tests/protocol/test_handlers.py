@@ -121,7 +121,7 @@ class TestRewriting:
             ({"removed_headers": ("Server",)}, '"app"'),
         ],
     )
-    def test_the_log_has_the_router_error_of_the_answer(self, rules: dict[str, Any], logged: str) -> None:
+    def test_the_log_has_the_router_error_of_the_response(self, rules: dict[str, Any], logged: str) -> None:
         conversation = Conversation(settings=Settings(**rules))
         conversation.from_client(GET)
         conversation.from_backend(
@@ -149,7 +149,7 @@ class TestRewriting:
         expected += [f"{line[:2]}N{line[3:]}" for line in added if not line.startswith("X-New-007")]
         assert got == [*expected, "Date: -", "Content-Length: 0", "", ""]
 
-    def test_added_headers_of_a_router_made_answer_have_room(self) -> None:
+    def test_added_headers_of_a_response_of_the_router_have_room(self) -> None:
         conversation = Conversation(settings=Settings(added_headers=(f"X-Long: {'x' * 200_000}",)))
         conversation.from_client(request(host="unknown.test"))
         assert fields(conversation.client.written, "x-long") == ["x" * 200_000]
@@ -418,7 +418,7 @@ class TestRouteService:
             conversation.from_backend(OK)
         assert len(conversation.loop.dialled) == 2
 
-    def test_an_answer_of_the_service_is_noted(self) -> None:
+    def test_a_response_of_the_service_is_noted(self) -> None:
         conversation = visiting(Signer())
         conversation.from_client(GET)
         conversation.from_backend(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")

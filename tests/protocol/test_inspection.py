@@ -112,7 +112,7 @@ class TestTail:
         assert record[8:14] == (0, 2, "10.0.0.9:4321", 1, "HTTP/1.1", "")
         assert "secret" not in repr(record)
 
-    def test_the_router_answers(self) -> None:
+    def test_the_router_responds(self) -> None:
         [record] = self.tailed(Conversation(), Tail(), get(host="unknown.test"))
         assert record[1:7] == ("GET", "unknown.test", "/", 404, "", "")
         assert record[13] == "unknown_route"

@@ -161,7 +161,7 @@ class TestEnd:
         assert conversation.client.is_over
         assert conversation.plane.stats()["client_connections"] == 0
 
-    def test_while_an_answer_is_on_its_way(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
+    def test_while_a_response_is_on_its_way(self, conversation: SecureConversation, end: Callable[[], None]) -> None:
         conversation.from_client(GET)
         end()
         written = len(conversation.client.written)
@@ -383,7 +383,7 @@ class TestKeyUpdates:
         updating.from_backend(OK)
         assert updating.got.endswith(b"hello")
 
-    def test_who_takes_none_of_the_answers_is_cut_off(self, updating: SecureConversation) -> None:
+    def test_who_takes_none_of_the_responses_is_cut_off(self, updating: SecureConversation) -> None:
         updating.client.set_writing_paused(True)
         before = len(updating.client.written)
         for _ in range(10):

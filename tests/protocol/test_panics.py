@@ -216,7 +216,7 @@ class TestDeadlines:
         assert all(backend.is_over for backend in conversation.loop.dialled)
 
 
-def test_a_log_that_fails_costs_no_answer() -> None:
+def test_a_log_that_fails_costs_no_response() -> None:
     conversation = Conversation(event_log=fault)
     conversation.from_client(b"GET /;a HTTP/1.1\r\nHost: app.test\r\n\r\n")
     assert conversation.client.written.startswith(UNKNOWN_FAILURE)

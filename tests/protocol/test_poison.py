@@ -110,7 +110,7 @@ def test_a_request_behind_it_on_the_same_connection(name: str) -> None:
         assert conversation.client.written.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
 
 
-def test_bytes_behind_a_response_answer_nobody() -> None:
+def test_bytes_behind_a_response_reach_nobody() -> None:
     """A whole response that nobody asked for, in the same segment as a good one."""
     conversation = Conversation()
     conversation.from_client(GET)
@@ -123,7 +123,7 @@ def test_bytes_behind_a_response_answer_nobody() -> None:
     assert b"no" not in conversation.client.written
 
 
-def test_bytes_on_an_idle_connection_answer_nobody() -> None:
+def test_bytes_on_an_idle_connection_reach_nobody() -> None:
     conversation = Conversation()
     conversation.from_client(GET)
     conversation.from_backend(OK)

@@ -48,7 +48,7 @@ class TestHttpLatency:
             b"GET / HTTP/1.2\r\nHost: app.test\r\n\r\n",
         ],
     )
-    def test_what_the_router_answers_is_its_own(self, request_head: bytes) -> None:
+    def test_what_the_router_responds_is_its_own(self, request_head: bytes) -> None:
         router = Router()
         router.from_client(request_head)
         assert router.client.written

@@ -113,7 +113,7 @@ class TestCounts:
         assert totals(memory, 1) == (0, [0, 0, 1, 0, 0, 0, 0])
         worker.close()
 
-    def test_what_the_router_answers_for_a_route(self, memory: mmap.mmap) -> None:
+    def test_what_the_router_responds_for_a_route(self, memory: mmap.mmap) -> None:
         worker = Worker(memory, empty_pool_503=True)
         worker.register("a.test", 1)
         worker.table.unregister("a.test", "10.0.0.1:8080")

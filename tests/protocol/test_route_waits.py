@@ -46,7 +46,7 @@ def test_it_goes_on_when_its_route_is_there(conversation: Conversation) -> None:
     assert statuses(conversation.client) == [b"200"]
 
 
-def test_it_is_answered_with_404_when_none_comes(conversation: Conversation) -> None:
+def test_it_gets_404_when_none_comes(conversation: Conversation) -> None:
     conversation.from_client(GET)
     register(conversation, "other.test")
     assert not conversation.client.written
@@ -107,7 +107,7 @@ def test_a_body_waits_with_it(conversation: Conversation, framing: bytes) -> Non
     assert statuses(conversation.client) == [b"200"]
 
 
-def test_a_client_that_sends_no_more_gets_its_answer(conversation: Conversation) -> None:
+def test_a_client_that_sends_no_more_gets_its_response(conversation: Conversation) -> None:
     conversation.from_client(GET)
     conversation.client.deliver_eof()
     register(conversation)

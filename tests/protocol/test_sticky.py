@@ -289,7 +289,7 @@ class TestIssue:
         )
         assert b"\r\nSet-Cookie: __VCAP_ID__=one; Path=/; HttpOnly\r\n" in conversation.client.written
 
-    def test_goes_with_the_answer_of_the_instance_that_served(self) -> None:
+    def test_goes_with_the_response_of_the_instance_that_served(self) -> None:
         conversation = ask(
             b"Cookie: JSESSIONID=x; __VCAP_ID__=two", answer=(b"Set-Cookie: JSESSIONID=y; SameSite=Lax",)
         )

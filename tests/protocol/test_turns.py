@@ -64,7 +64,7 @@ class TestOfAClient:
         assert second.written.count(b"HTTP/1.1 404 ") == 1
         assert first.written.count(b"HTTP/1.1 404 ") < MANY
 
-    def test_answers_keep_their_order(self) -> None:
+    def test_responses_keep_their_order(self) -> None:
         conversation = Conversation()
         pipeline = b"".join(b"GET / HTTP/1.1\r\nHost: no-%d.test\r\n\r\n" % number for number in range(MANY))
         conversation.client.deliver(pipeline)
@@ -74,7 +74,7 @@ class TestOfAClient:
             bytes(line).split()[5] for line in conversation.client.written.splitlines() if b"does not" in line
         ] == hosts
 
-    def test_who_has_ended_gets_all_answers(self) -> None:
+    def test_who_has_ended_gets_all_responses(self) -> None:
         conversation = Conversation()
         conversation.client.deliver(GET.replace(b"app", b"no") * MANY + GET[:9])
         conversation.client.deliver_eof()
@@ -291,7 +291,7 @@ class TestDialsOfNewClients:
         (told,) = [data for _, message, data in conversation.events if message == "backend-endpoint-failed"]
         assert told["got-connection"] is False
 
-    def test_who_half_closes_behind_a_whole_request_is_answered(self) -> None:
+    def test_who_half_closes_behind_a_whole_request_gets_a_response(self) -> None:
         conversation = Conversation()
         client = self.crowd(conversation)
         client.deliver_eof()

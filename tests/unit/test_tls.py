@@ -193,7 +193,7 @@ class TestSessions:
         assert [resumed(context, server) for _ in range(4)] == [False, True, True, True]
 
     @pytest.mark.parametrize("version", VERSIONS)
-    def test_only_after_an_answer(self, version: ssl.TLSVersion) -> None:
+    def test_only_after_a_response(self, version: ssl.TLSVersion) -> None:
         # Until then it is unknown whether the backend accepts the router's certificate.
         context, server = backend_context(ca_certs=[OURS.pem]), OURS.server(version=version)
         Wire(context, server).shake_hands()
