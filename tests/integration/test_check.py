@@ -258,16 +258,6 @@ def test_success(tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", "")
 
 
-def test_keys_without_effect_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = {"debug_addr": "127.0.0.1:2", "domains": [], "port": 1, "pid_file": "/a"}
-    path = write(tmp_path, document)
-    monkeypatch.setattr("fastrouter.config.validation.local_ip", lambda: "192.0.2.7")
-    ignored = configuration.load(str(path)).derived.without_effect
-    told = f"keys without effect yet: {', '.join(ignored)}\n" if ignored else ""
-    checked = run("check", "--skip-ports", "-c", path)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "config-loaded-successfully\n", told)
-
-
 def test_a_configuration_from_bosh(bosh: Path, pems: Pems) -> None:
     checked = run("check", "--skip-ports", "--strict", "-c", bosh)
     assert (checked.returncode, checked.stdout) == (0, "config-loaded-successfully\n")

@@ -688,7 +688,6 @@ class TestTheExecutable:
     ) -> None:
         router = start_gorouter(**tls_keys(pair), enable_h2c=True, go_max_procs=1)
         router.wait_until_started()
-        assert router.events("config-keys-without-effect") == []
         register(nats, backend.address, HOST)
         wait_for(lambda: router.addresses(HOST), "the route")
         port = router.wait_for_event("tls-listener-started", START_PATIENCE)["data"]["address"]["Port"]

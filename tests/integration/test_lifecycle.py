@@ -186,12 +186,6 @@ class TestStart:
         router.wait_until_started()
         assert "local-az-set" not in router.messages()
 
-    def test_no_key_is_without_effect(self, start_gorouter: StartGorouter) -> None:
-        """But for those that have none in Gorouter either."""
-        router = start_gorouter(domains=[], pid_file="/nowhere/pid")
-        router.wait_until_started()
-        assert router.events("config-keys-without-effect") == []
-
     def test_the_first_line_waits_for_nothing_that_it_does_not_need(self, tmp_path: Path) -> None:
         """The first line must be out within 0.5 s of exec: what is imported before it is counted, not the time."""
         (tmp_path / "gorouter.yml").write_text("port: 8081\n")

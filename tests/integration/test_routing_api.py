@@ -63,7 +63,6 @@ class TestRoutes:
         (line,) = router.events("endpoint-registered")[:1]
         assert line["data"]["modification_tag"] == {"guid": "guid", "index": 0}
         assert line["data"]["application_id"] == "log-guid"
-        assert "config-keys-without-effect" not in router.messages()
         expected = [
             "setting-up-routing-api",
             "started-fetching-token",

@@ -1,4 +1,4 @@
-"""A configuration as YAML again, the JSON Schema, the table of docs/configuration.md, and keys without effect."""
+"""A configuration as YAML again, the JSON Schema, and the table of docs/configuration.md."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 
 from config_rules import NATS, PAIR, STATUS_TLS, TLS, Pems
 from fastrouter.config import Config, parse
-from fastrouter.config.reference import MASK, WITHOUT_EFFECT_YET, as_yaml, effect_of, entries, table
+from fastrouter.config.reference import MASK, as_yaml, effect_of, entries, table
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -143,54 +143,6 @@ def test_the_documentation_has_the_table() -> None:
     )
 
 
-def test_keys_without_effect_are_keys() -> None:
-    paths = [path for path, _ in entries()]
-    for key in WITHOUT_EFFECT_YET:
-        assert any(path == key or path.startswith(f"{key}.") for path in paths), key
-
-
-@pytest.mark.parametrize(
-    ("path", "effect"),
-    [
-        ("port", "yes"),
-        ("pid_file", "no"),
-        ("tracing.enable_w3c", "not yet: issue 7"),
-        ("tls_pem[].cert_chain", "not yet: issue 7"),
-        ("oauth.port", "not yet"),
-    ],
-)
-def test_effect(path: str, effect: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "fastrouter.config.reference.WITHOUT_EFFECT_YET", {"tracing": 7, "tls_pem": 7, "oauth.port": None}
-    )
+@pytest.mark.parametrize(("path", "effect"), [("port", "yes"), ("tls_pem[].cert_chain", "yes"), ("pid_file", "no")])
+def test_effect(path: str, effect: str) -> None:
     assert effect_of(path) == effect
-
-
-def test_keys_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are given, also with the default: who gives a key relies on it."""
-    monkeypatch.setattr(
-        "fastrouter.config.reference.WITHOUT_EFFECT_YET",
-        {
-            "tracing": 7,
-            "secure_cookies": 4,
-            "zone": 4,
-            "enable_http2": None,
-            "domains": None,
-            "index": 4,
-            "go_max_procs": 5,
-        },
-    )
-    text = b"""
-    tracing: {enable_w3c: true, enable_zipkin: false}
-    secure_cookies: true
-    zone: null
-    pid_file: /a
-    enable_http2: true
-    port: 1
-    domains: []
-    go_max_procs: -1
-    """
-    assert parse(text).derived.without_effect == (
-        *("tracing.enable_zipkin", "tracing.enable_w3c"),
-        *("go_max_procs", "enable_http2", "domains", "secure_cookies"),
-    )

@@ -40,8 +40,6 @@ def check_command(*, path: str, routes_file: str | None, is_strict: bool, skip_p
         refuse(path, *faults, unknown=config.derived.unknown)
     click.echo("config-loaded-successfully")
     _warn(path, config.derived.unknown)
-    if config.derived.without_effect:
-        click.echo(f"keys without effect yet: {', '.join(config.derived.without_effect)}", err=True)
 
 
 @click.group("config", cls=WholeGroup)

@@ -108,8 +108,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     signals.hold()
     logger.info("starting")
     logger.debug("local-az-set", AvailabilityZone=config.zone)
-    if config.derived.without_effect:
-        logger.warn("config-keys-without-effect", keys=config.derived.without_effect)
     for unknown in config.derived.unknown:
         logger.warn("config-key-unknown", **unknown.log_data())
     _run(config, flags, logger)

@@ -7,7 +7,7 @@
 | `generations` | keys of older and newer Gorouters |
 | `pem_files` | certificates and keys in files of their own |
 | `validation`, `certificates`, `ciphers` | derived values, and the rules |
-| `reference` | the keys as a table, a JSON Schema, and YAML again; which of them have no effect yet |
+| `reference` | the keys as a table, a JSON Schema, and YAML again |
 """
 
 import msgspec
@@ -35,7 +35,6 @@ def parse(text: bytes, *, is_strict: bool = False) -> Config:
     from fastrouter.config.document import read  # noqa: PLC0415
     from fastrouter.config.generations import translate  # noqa: PLC0415
     from fastrouter.config.pem_files import read_pem_files  # noqa: PLC0415
-    from fastrouter.config.reference import keys_without_effect  # noqa: PLC0415
     from fastrouter.config.validation import process, unknown_key  # noqa: PLC0415
 
     root = read(text)
@@ -43,11 +42,7 @@ def parse(text: bytes, *, is_strict: bool = False) -> Config:
     config = translate(root, config, findings)
     lines, faults = findings.lines, findings.faults
     config = read_pem_files(config, lines, faults)
-    derived = Derived(
-        lines=lines,
-        without_effect=keys_without_effect(lines),
-        unknown=tuple(map(unknown_key, findings.unknown)),
-    )
+    derived = Derived(lines=lines, unknown=tuple(map(unknown_key, findings.unknown)))
     config = process(msgspec.structs.replace(config, derived=derived), lines, faults)
     unknown = config.derived.unknown
     raise_first([*faults, *(unknown if is_strict else ())], () if is_strict else unknown)

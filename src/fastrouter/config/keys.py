@@ -65,8 +65,6 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     """OpenSSL's names of the suites up to TLS 1.2; None: the library's own choice (without `enable_ssl`)."""
     lines: dict[str, int] = {}
     """Dotted paths of the keys that the file has, with their lines (from 1)."""
-    without_effect: tuple[str, ...] = ()
-    """Those of them that nothing heeds yet; for a warning."""
     unknown: tuple[ConfigError, ...] = ()
     """Keys of the file that no Gorouter has, each as the fault that it is where they are refused."""
 

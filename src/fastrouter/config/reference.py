@@ -1,9 +1,9 @@
-"""The keys as people and editors see them: a table, a JSON Schema, a configuration as YAML, and what has no effect yet.
+"""The keys as people and editors see them: a table, a JSON Schema, and a configuration as YAML.
 
 `python -m fastrouter.config.reference` prints the table that docs/configuration.md holds.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple, get_args, get_origin
 
 import orjson
@@ -14,10 +14,6 @@ from fastrouter.config.keys import Config, Field, fields_of
 from fastrouter.config.section import Key, Section
 
 MASK = "********"
-
-# Keys, and sections with all of their keys, that are read and checked while the feature behind them is not built; with
-# the number of the issue that builds it, or None if there is none. Who builds a feature takes its keys out of here.
-WITHOUT_EFFECT_YET: Mapping[str, int | None] = {}
 
 
 class Entry(NamedTuple):
@@ -50,28 +46,9 @@ def _item_of(kind: Any) -> Any:
 
 
 def effect_of(path: str) -> str:
-    """Return whether a key has effect: `yes`, `no` (in Gorouter neither), or what is to come."""
-    entry = _entry_without_effect(path)
-    if entry is not None:
-        issue = WITHOUT_EFFECT_YET[entry]
-        return "not yet" if issue is None else f"not yet: issue {issue}"
+    """Return whether a key has an effect, `yes` or `no`; those without one have none in Gorouter either."""
     is_inert = any(entry.path == path and entry.field.about and entry.field.about.inert for entry in entries())
     return "no" if is_inert else "yes"
-
-
-def _entry_without_effect(path: str) -> str | None:
-    """Return the entry of WITHOUT_EFFECT_YET that covers a key: the key itself, or a section around it."""
-    place = path.partition("[")[0]
-    while place and place not in WITHOUT_EFFECT_YET:
-        place = place.rpartition(".")[0]
-    return place or None
-
-
-def keys_without_effect(given: Container[str]) -> tuple[str, ...]:
-    """Return those of the `given` keys that have no effect yet, in their order, whatever their value is."""
-    return tuple(
-        path for path, _ in entries(into_lists=False) if path in given and _entry_without_effect(path) is not None
-    )
 
 
 def changed_keys(old: Config, new: Config) -> tuple[str, ...]:
