@@ -96,7 +96,7 @@ class TestSocket:
                 access_log=tmp_path / "access.log",
             )
             assert second.wait() == 1
-            assert "Address already in use" in second.events("admin-listener-error")[0]["data"]["error"]
+            assert "address already in use" in second.events("admin-listener-error")[0]["data"]["error"]
         assert not place.exists()
 
     def test_several_routers_are_told_apart(self, tmp_path: Path) -> None:
