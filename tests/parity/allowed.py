@@ -131,7 +131,7 @@ OUTCOMES = (
     Outcome(_GONE, r"plain: body cut$", "499 closed; 1 sent; logged 499", "end; 1 sent; logged 499", ("client", "log")),
     # Whether the request has gone out when its client is found to be gone is a matter of chance.
     Outcome(_GONE, r"plain: half close after the request$", "499 closed; [01] sent; logged 499", "200 closed; 1 sent; logged 200"),
-    Outcome(_GONE, r"plain: client (away while the backend thinks|of a POST away)$", "closed by us; 1 sent; logged 499", "closed by us; 1 sent; logged 200", ("access", "log", "counts")),
+    Outcome(_GONE, r"plain: client (away while the backend thinks|of a POST away)$", "closed by us; 1 sent; logged 499", "closed by us; 1 sent; logged 200", ("access", "log", "counts", "envelopes")),
     Outcome(_UPGRADE, r"plain: upgrade with HTTP/1\.0$", "101 closed; 1 sent; logged 101", "502 (reset|end); 1 sent; logged 502"),
     Outcome(_UPGRADE, r"plain: upgrade odd value$", "502 silence; 0 sent; logged 502", "502 silence; 1 sent; logged 502"),
     Outcome(_UPGRADE, r"plain: upgrade odd value, refused$", "502 kept; 0 sent; logged 502", "400 kept; 1 sent; logged 400"),
@@ -192,6 +192,7 @@ BLURS = (
     Blur(_TOLD, "envelopes", r'(?<=<outer>)/?(?=", "userAgent")', r"^services.*host b'bare\.parity'"),
     Blur(_FRAMED_ANEW, "envelopes", r'(?<=^server \{"contentLength": )(13|3)(?=,)', r"answer b'HTTP/1\.0 .*chunked"),
     Blur(_FRAMED_ANEW, "envelopes", r'(?<="contentLength": )(-1|1)(?=,)', r"body of response b'Transfer-Encoding: chunked \| Content-Length: 1' .* to HEAD$"),
+    Blur(_WORDS, "envelopes", r'(?<=^server \{"contentLength": )1\d\d(?=,)', _NO_TIME),
     Blur(_SCRIPTS, "envelopes", r'(?<=^server \{"contentLength": )\d{3}(?=,)', _PAGES),
     Blur(_SIGNED, "counts", r"(?<=^route_lookup_time_count\{\} \+)\d$", r"^services"),
     Blur(_WORDS, "client", _UNKNOWN_AUTHORITY + r".*(?=\)$)", _MISTRUSTED),
