@@ -124,7 +124,8 @@ ONE_KEY: Mapping[str, Mapping[str, Any]] = {
     "sticky names": {"sticky_session_cookie_names": ["mine", "other"]},
     "secure cookies": {"secure_cookies": True},
     "info": {"logging": {"level": "info"}},
-    "no keep-alives off": {"disable_keep_alives": False},
+    # Which kept connection a request gets is Gorouter's only where nothing is learnt of backends that close them.
+    "no keep-alives off": {"disable_keep_alives": False, "learn_idle_limits": False},
     "keep alive 100-continue": {"keep_alive_100_continue_requests": True},
     "least connection": {"balancing_algorithm": "least-connection"},
     "two attempts": {"backends": {"max_attempts": 3}},
