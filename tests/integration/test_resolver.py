@@ -119,7 +119,7 @@ async def test_the_files_of_the_system_are_heeded() -> None:
 class TestDial:
     """What requests see of it."""
 
-    # In one of some full runs nobody asks the server anything for 20 s; never alone. Not understood yet, so it may fail.
+    # Seldom, and never alone, nobody asks the server anything for 20 s. That is not understood yet, so it may fail.
     @pytest.mark.xfail(strict=False, reason="seldom no lookup begins in a process that has run many tests before")
     def test_names_that_hang_cost_no_request_to_another(self, server: NameServer) -> None:
         with AnsweringBackend() as backend:
