@@ -49,7 +49,6 @@ MAX_LINES = 450
 LONG_PARTS = {
     "client.pxi": "one class, which Cython cannot spread over files: reading a client is one walk over its fields",
     "backend.pxi": "one class, likewise: dial, response and end of a connection to a backend share their state",
-    "http2_client_side.pxi": "one class, likewise: request, response and tunnel of a stream share their state",
     "head.pxi": "one class, likewise: a scan of a head and all questions that are answered from it",
 }
 # Class of core/request/ -> the file that alone writes its fields, and the names by which others reach it.

@@ -300,7 +300,7 @@ cdef class HTTP2ClientSide(ClientSide):
     cdef int _hold_new_backend(self) except -1
     cdef bint _can_hand_over(self) noexcept
     cdef int _hand_to_tunnel(self, const char* data, Py_ssize_t size, bint is_last) except -1
-    cdef StreamWatch _watch(self)
+    cdef int _reset(self, uint32_t code) except -1
     cdef int _end_watch(self) except -1
     cdef int give_up(self) except -1
     cdef int on_gone(self, object error) except -1

@@ -48,11 +48,10 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef bint _awaits_route(self, Exchange exchange, Head head) except -1:
         """Whether the request is put off because nobody has registered for it yet."""
-        cdef StreamRouteWait wait
         if not lacks_route(exchange, head):
             return False
-        wait = self.route_wait = StreamRouteWait(self, exchange)
-        self.connection.plane.route_waits.add(wait, exchange)
+        self.route_wait = StreamRouteWait(self, exchange)
+        self.connection.plane.route_waits.add(self.route_wait, exchange)
         return True
 
     cdef int on_route_wait_over(self) except -1:
@@ -75,8 +74,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.exchange is None and self.route_wait is None:
             self.discarded += size
             if self.discarded > DISCARD_MAX and not self.is_gone:
-                self.is_gone = True
-                self.connection.session.reset(self.number, HTTP2_NO_ERROR)
+                self._reset(HTTP2_NO_ERROR)
             return self.connection.session.acknowledge(self.number, size)
         if self.waiting is not None or self.is_gathering or not self._can_hand_over():
             if self.waiting is None:
@@ -302,7 +300,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.exchange is not None and not self.is_held:
             self.is_held = True
             if self.exchange.queue is None:
-                self._watch().watch_stall()
+                watch_of(self).watch_stall()
             return self.exchange.on_client_full()
         return 0
 
@@ -315,8 +313,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if self.awaits_end():
             if self.unsent() == 0 and not connection.is_write_paused and not connection.is_write_due:
                 # The client has its response, and the rest of its request is in vain (RFC 9113 section 8.1).
-                self.is_gone = True
-                connection.session.reset(self.number, HTTP2_NO_ERROR)
+                self._reset(HTTP2_NO_ERROR)
                 return connection.write_soon()
             return 0
         if connection.is_too_much(self):
@@ -336,6 +333,7 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef bint is_full(self) noexcept:
         return self.is_held
+
     # --- the tunnel
 
     cdef bytes begin_tunnel(self, Tunnel tunnel):
@@ -362,12 +360,7 @@ cdef class HTTP2ClientSide(ClientSide):
         return self.close()
 
     cdef int watch_silence(self) except -1:
-        return self._watch().watch_silence()
-
-    cdef StreamWatch _watch(self):
-        if self.watch is None:
-            self.watch = StreamWatch(self)
-        return self.watch
+        return watch_of(self).watch_silence()
 
     cdef int _end_watch(self) except -1:
         if self.watch is not None:
@@ -376,12 +369,16 @@ cdef class HTTP2ClientSide(ClientSide):
 
     cdef int give_up(self) except -1:
         """Too long has the client taken nothing."""
-        self.is_gone = True
-        self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        self._reset(HTTP2_INTERNAL_ERROR)
         self.connection.write_soon()
         return self.exchange.on_client_gone(None)
 
     # --- endings
+
+    cdef int _reset(self, uint32_t code) except -1:
+        """End the stream before its time."""
+        self.is_gone = True
+        return 0 if self.connection.session is None else self.connection.session.reset(self.number, code)
 
     cdef int on_gone(self, object error) except -1:
         """There is no stream any more: the client has reset it, or the connection has ended with `error`."""
@@ -399,9 +396,8 @@ cdef class HTTP2ClientSide(ClientSide):
         """A fault of ours in what this stream has said: nobody else pays for it."""
         if self.exchange is not None:
             return respond_panic(self.exchange, error)
-        if not self.is_gone and self.connection.session is not None:
-            self.is_gone = True
-            self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+        if not self.is_gone:
+            self._reset(HTTP2_INTERNAL_ERROR)
         return log_panic(self.connection.plane, error)
 
     cdef int finish(self, bint is_last) except -1:
@@ -417,8 +413,7 @@ cdef class HTTP2ClientSide(ClientSide):
             if self.stage == RESPONSE_UNTIL_END:
                 self.connection.session.send(self.output, NULL, 0, True)
             else:
-                self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
-                self.is_gone = True
+                self._reset(HTTP2_INTERNAL_ERROR)
             self.stage = RESPONSE_ENDED
         if self.awaits_end():
             self.connection.unsent[self] = None
@@ -428,9 +423,7 @@ cdef class HTTP2ClientSide(ClientSide):
         if not self.is_gone and self.stage != RESPONSE_ENDED:
             # What the client can still take of it comes first.
             self.connection.write_now()
-            self.is_gone = True
-            if self.connection.session is not None:
-                self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+            self._reset(HTTP2_INTERNAL_ERROR)
         return 0
 
     cdef int close(self) except -1:
@@ -451,7 +444,6 @@ cdef class HTTP2ClientSide(ClientSide):
         self._end_watch()
         self.watch = None
         if not self.is_gone:
-            self.is_gone = True
-            self.connection.session.reset(self.number, HTTP2_INTERNAL_ERROR)
+            self._reset(HTTP2_INTERNAL_ERROR)
         self._drop_waiting()
         return self.connection.on_exchange_end()

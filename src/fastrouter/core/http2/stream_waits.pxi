@@ -30,6 +30,13 @@ cdef class StreamWatch(Timed):
         return self.side.on_panic(error)
 
 
+cdef StreamWatch watch_of(HTTP2ClientSide side):
+    """The watch of a stream, made when it waits for the first time."""
+    if side.watch is None:
+        side.watch = StreamWatch(side)
+    return side.watch
+
+
 cdef class StreamRouteWait(FairReader):
     """A request without a route, while that may be on its way; in its turn it goes on."""
 
