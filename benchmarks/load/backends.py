@@ -45,36 +45,11 @@ def static_backend(workdir: Path, **sizes: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def application_backend(workdir: Path, name: str = "application") -> Iterator[tuple[str, PinnedProcess]]:
-    """Run `benchmarks.load.application`; yields its address and its process."""
+def application_backend(
+    workdir: Path, name: str = "application", module: str = "application", *arguments: str
+) -> Iterator[tuple[str, PinnedProcess]]:
+    """Run `benchmarks.load.<module>` with a port and `arguments`; yields its address and its process."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.load.application", str(port)]
+    command = [sys.executable, "-m", f"benchmarks.load.{module}", str(port), *arguments]
     with listening(name, command, LOAD_CORE, workdir, port) as process:
         yield f"127.0.0.1:{port}", process
-
-
-@contextlib.contextmanager
-def closing_backend(workdir: Path, name: str) -> Iterator[str]:
-    """Run `benchmarks.load.closing_application`; yields its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.load.closing_application", str(port)]
-    with listening(name, command, LOAD_CORE, workdir, port):
-        yield f"127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def ending_backend(workdir: Path, how: str) -> Iterator[str]:
-    """Run `benchmarks.load.ending_application`, which closes connections `how` it says; yields its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.load.ending_application", str(port), how]
-    with listening(f"{how}-backend", command, LOAD_CORE, workdir, port):
-        yield f"127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def late_backend(workdir: Path, what: str) -> Iterator[str]:
-    """Run `benchmarks.load.late_application`, which sends too much of `what`; yields its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.load.late_application", str(port), what]
-    with listening(f"late-{what}", command, LOAD_CORE, workdir, port):
-        yield f"127.0.0.1:{port}"

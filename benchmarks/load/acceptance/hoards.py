@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.load.acceptance.subject import Check, ProxyUnderTest, proxy_under_test
-from benchmarks.load.backends import ending_backend
+from benchmarks.load.backends import application_backend
 from benchmarks.load.processes import KIB
 from benchmarks.load.workloads import HOST
 
@@ -22,7 +22,7 @@ _HEAD = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n".encode() + 900 * _LINE
 def run(proxy_name: str, workdir: Path) -> list[Check]:
     with (
         # It takes heads of any size.
-        ending_backend(workdir, "timed") as backend,
+        application_backend(workdir, "timed-backend", "ending_application", "timed") as (backend, _),
         proxy_under_test(proxy_name, workdir, [backend]) as proxy,
     ):
         proxy.warm_up()

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.load.acceptance.subject import Check, proxy_under_test
-from benchmarks.load.backends import late_backend
+from benchmarks.load.backends import application_backend
 from benchmarks.load.workloads import HOST
 
 _ANSWERS = 10_000
@@ -27,7 +27,10 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
     for what in ("bodies", "responses"):
         directory = workdir / what
         directory.mkdir()
-        with late_backend(directory, what) as backend, proxy_under_test(proxy_name, directory, [backend]) as proxy:
+        with (
+            application_backend(directory, f"late-{what}", "late_application", what) as (backend, _),
+            proxy_under_test(proxy_name, directory, [backend]) as proxy,
+        ):
             for when, most in (("at first", _MOST_AT_FIRST), ("afterwards", 0)):
                 outcomes = asyncio.run(_ask(proxy.port))
                 poisoned = outcomes["of another"] + outcomes["broken"]

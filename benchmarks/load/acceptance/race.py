@@ -15,7 +15,7 @@ from benchmarks.load.acceptance.subject import (
     proxy_under_test,
     read_response,
 )
-from benchmarks.load.backends import ending_backend
+from benchmarks.load.backends import application_backend
 from benchmarks.load.ending_application import CLOSING_SECONDS, IDLE_SECONDS
 from benchmarks.load.workloads import HOST
 
@@ -30,7 +30,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
         directory = workdir / how
         directory.mkdir()
         with (
-            ending_backend(directory, how) as backend,
+            application_backend(directory, f"{how}-backend", "ending_application", how) as (backend, _),
             proxy_under_test(proxy_name, directory, [backend]) as proxy,
         ):
             checks += _measure(proxy, backend, how)

@@ -68,8 +68,8 @@ class Bus:
 
 
 @contextlib.contextmanager
-def _router(workdir: Path, bus: Bus) -> Iterator[tuple[ProxyUnderTest, int]]:
-    """A router on the bus with one worker, and the port of its `/routes`."""
+def fed_router(workdir: Path, **source: object) -> Iterator[tuple[ProxyUnderTest, int]]:
+    """A router with one worker, whose routes come from where the keys `source` say, and the port of its `/routes`."""
     port, routes_port = free_port(), free_port()
     config = workdir / "gorouter.yml"
     config.write_bytes(
@@ -77,13 +77,13 @@ def _router(workdir: Path, bus: Bus) -> Iterator[tuple[ProxyUnderTest, int]]:
             {
                 "port": port,
                 "go_max_procs": 1,
-                "nats": {"hosts": [{"hostname": "127.0.0.1", "port": bus.port}]},
                 "status": {"port": free_port(), "user": "u", "pass": "p", "routes": {"port": routes_port}},
                 "logging": {"level": "info"},
                 "access_log": {"file": str(workdir / "access.log")},
                 "start_response_delay_interval": "0s",
                 "disable_keep_alives": False,
                 "max_idle_conns_per_host": 100,
+                **source,
             }
         )
     )
@@ -103,7 +103,7 @@ def run(proxy_name: str, workdir: Path) -> list[Check]:
     with (
         static_backend(workdir) as backend,
         Bus(workdir) as bus,
-        _router(workdir, bus) as (proxy, routes_port),
+        fed_router(workdir, nats={"hosts": [{"hostname": "127.0.0.1", "port": bus.port}]}) as (proxy, routes_port),
     ):
         bus.register(HOST, backend)
         wait_until_served(proxy.port, HOST)

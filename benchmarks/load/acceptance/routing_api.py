@@ -1,7 +1,6 @@
 """100,000 routes come from a routing API; then 2,000 of its events a second must not slow down W1."""
 
 import contextlib
-import os
 import socket
 import ssl
 import subprocess
@@ -15,10 +14,10 @@ from statistics import median
 import orjson
 import trustme
 
-from benchmarks.load.acceptance.registrations import count_routes, w1_p99_ms, wait_until_served
-from benchmarks.load.acceptance.subject import Check, ProxyUnderTest
+from benchmarks.load.acceptance.registrations import count_routes, fed_router, w1_p99_ms, wait_until_served
+from benchmarks.load.acceptance.subject import Check
 from benchmarks.load.backends import static_backend
-from benchmarks.load.processes import LOAD_CORE, PROXY_CORE, PinnedProcess, free_port
+from benchmarks.load.processes import LOAD_CORE
 from benchmarks.load.routing_api import routes
 from benchmarks.load.workloads import HOST
 
@@ -144,46 +143,19 @@ def _head(connection: ssl.SSLSocket) -> bytes:
     return received
 
 
-@contextlib.contextmanager
-def _router(workdir: Path, api: API) -> Iterator[tuple[ProxyUnderTest, int]]:
-    """A router with one worker that has its routes from the API, and the port of its `/routes`."""
-    port, routes_port = free_port(), free_port()
-    config = workdir / "gorouter.yml"
-    config.write_bytes(
-        orjson.dumps(
-            {
-                "port": port,
-                "go_max_procs": 1,
-                "nats": {"enabled": False},
-                "routing_api": {"uri": "https://localhost", "port": api.port, "auth_disabled": True, **api.keys},
-                "status": {"port": free_port(), "user": "u", "pass": "p", "routes": {"port": routes_port}},
-                "logging": {"level": "info"},
-                "access_log": {"file": str(workdir / "access.log")},
-                "enable_envelope_v1_metrics": False,
-                "prune_stale_droplets_interval": "1h",
-                "start_response_delay_interval": "0s",
-                "disable_keep_alives": False,
-                "max_idle_conns_per_host": 100,
-            }
-        )
-    )
-    command = [str(Path(sys.executable).parent / "fastrouter"), "-c", str(config)]
-    with PinnedProcess("fastrouter", command, PROXY_CORE, workdir) as process:
-        process.wait_until_listening(port, _PATIENCE)
-        # The worker keeps its core; the control process may run on either, as it would on any machine with two.
-        worker = process.tree()[-1]
-        for pid in process.tree():
-            os.sched_setaffinity(pid, {PROXY_CORE} if pid == worker else {PROXY_CORE, LOAD_CORE})
-        yield ProxyUnderTest("fastrouter", port, process), routes_port
-
-
 def run(proxy_name: str, workdir: Path) -> list[Check]:
     if proxy_name != "fastrouter":
         raise RuntimeError(f"{proxy_name} knows no routing API")
     with (
         static_backend(workdir) as backend,
         API(workdir, backend) as api,
-        _router(workdir, api) as (proxy, routes_port),
+        fed_router(
+            workdir,
+            nats={"enabled": False},
+            routing_api={"uri": "https://localhost", "port": api.port, "auth_disabled": True, **api.keys},
+            enable_envelope_v1_metrics=False,
+            prune_stale_droplets_interval="1h",
+        ) as (proxy, routes_port),
     ):
         wait_until_served(proxy.port, HOST)
         took = time.monotonic() - api.asked_at()

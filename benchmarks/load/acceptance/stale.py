@@ -13,7 +13,7 @@ from benchmarks.load.acceptance.subject import (
     proxy_under_test,
     read_response,
 )
-from benchmarks.load.backends import closing_backend
+from benchmarks.load.backends import application_backend
 from benchmarks.load.workloads import HOST, WORKLOADS
 from benchmarks.load.wrk import WrkResult, WrkRun
 
@@ -25,8 +25,8 @@ _POSTERS = 4
 
 def run(proxy_name: str, workdir: Path) -> list[Check]:
     with (
-        closing_backend(workdir, "first-closing-backend") as first,
-        closing_backend(workdir, "second-closing-backend") as second,
+        application_backend(workdir, "first-closing-backend", "closing_application") as (first, _),
+        application_backend(workdir, "second-closing-backend", "closing_application") as (second, _),
         proxy_under_test(proxy_name, workdir, [first, second]) as proxy,
     ):
         posters = [_Poster(proxy, number) for number in range(_POSTERS)]
