@@ -1,15 +1,22 @@
 """The table in a file: what is loaded is what there was, without what has been removed since, or nothing at all."""
 
+import asyncio
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastrouter.bus.bus import Bus
+from fastrouter.bus.connection import NatsConnectionError
+from fastrouter.control.options import SnapshotOptions
+from fastrouter.control.table_snapshots import TableSnapshots
+from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.logs.logger import Level, Logger
+from fastrouter.observe.histogram import DEFAULT_BOUNDS
 from fastrouter.registry.adoption import Adoption
 from fastrouter.registry.handed_table import Handed, HandedEnd, HandedEndpoint, HandedMember, HandedRoute, frames_of
 from fastrouter.registry.registration import Registration
@@ -260,3 +267,46 @@ class TestServedFrom:
         clock.now += 121.0
         router.prune()
         assert router.routes() == ["tls.test"]
+
+
+class LateBus:
+    """A bus that cannot be reached at the start, and can the next time."""
+
+    is_pruning_suspended = False
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    async def connect(self, *, is_needed: bool) -> None:
+        assert not is_needed
+        self.attempts += 1
+        if self.attempts == 1:
+            raise NatsConnectionError("nobody is there")
+
+
+async def test_a_bus_that_cannot_be_listened_to_is_the_end(
+    snapshot: TableSnapshot, file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the table would be that of the snapshot for ever."""
+    monkeypatch.setattr("fastrouter.control.table_snapshots.RECONNECT_PAUSE", 0.0)
+    make(snapshot, endpoint(1), route("a.test", 1))
+    router, bus, failure = Router(clock), cast(Bus, LateBus()), asyncio.get_running_loop().create_future()
+    snapshots = TableSnapshots(
+        SnapshotOptions(file=str(file), interval=1.0),
+        Logger(level=Level.ERROR, writer=KeptLines()),
+        router.registry,
+        SharedStats(1, DEFAULT_BOUNDS.of_workers()),
+        is_successor=False,
+        on_failure=failure.set_result,
+        may_make=lambda: True,
+    )
+
+    async def listen(_bus: Bus) -> None:
+        raise RuntimeError("no such subject")
+
+    await snapshots.connect(bus)
+    await snapshots.listen(bus, listen)
+    assert router.routes() == ["a.test"]
+    async with asyncio.timeout(20.0):
+        assert await failure == "cannot listen to NATS: RuntimeError: no such subject"
+    snapshots.stop()

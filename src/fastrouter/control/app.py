@@ -135,7 +135,6 @@ class Router:
         self._route_fetcher: RouteFetcher | None = None
         self._observation: Observation
         self._snapshots: TableSnapshots
-        self._succession: Succession
         registration_latency = Histogram(options.histogram_bounds.route_registration_latency)
         self._registry = StaticRouteRegistry(
             logger,
@@ -146,14 +145,6 @@ class Router:
             on_number_reused=self._shared.clear_mark,
             route_slots=self._route_counting.slots,
             **options.registry,
-        )
-        self._snapshots = TableSnapshots(
-            options.table_snapshot,
-            logger,
-            self._registry,
-            self._shared,
-            is_successor=self._predecessor.is_there,
-            may_make=lambda: not self._succession.has_begun,
         )
         self._static_routes = StaticRouteSources(self._registry, options)
         self._log_level = TimedLogLevel(logger, self._workers.set_log_level)
@@ -188,6 +179,15 @@ class Router:
             catch_up=self._catch_up,
             start_delay=options.start_delay,
             on_succeeded=self._on_succeeded,
+        )
+        self._snapshots = TableSnapshots(
+            options.table_snapshot,
+            logger,
+            self._registry,
+            self._shared,
+            is_successor=self._predecessor.is_there,
+            on_failure=self._fail,
+            may_make=lambda: not self._succession.has_begun,
         )
         self._drain = Drain(
             options,

@@ -10,7 +10,7 @@ from fastrouter.bus.connection import RECONNECT_PAUSE, NatsConnectionError
 from fastrouter.control.options import SnapshotOptions, StartError
 from fastrouter.ipc.shared_stats import SharedStats
 from fastrouter.ipc.table_changes import Change, Remove
-from fastrouter.logs.error_text import error_text
+from fastrouter.logs.error_text import error_text, fault_text
 from fastrouter.logs.logger import Logger
 from fastrouter.process.background_task import BackgroundTask
 from fastrouter.process.slices import Pace
@@ -23,8 +23,9 @@ from fastrouter.registry.table_snapshot import LoadedTable, Removal, SnapshotErr
 class TableSnapshots(BackgroundTask):
     """Keeps a snapshot of `registry` as `options` say; None: there is none, and no start without the bus.
 
-    A successor has the table of its predecessor, and leaves it at its place if it cannot reach the bus. `may_make` says
-    whether no other router makes snapshots at this moment.
+    A successor has the table of its predecessor, and leaves it at its place if it cannot reach the bus. `on_failure`
+    is called with the reason when the router cannot go on. `may_make` says whether no other router makes snapshots at
+    this moment.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TableSnapshots(BackgroundTask):
         shared: SharedStats,
         *,
         is_successor: bool,
+        on_failure: Callable[[str], object],
         may_make: Callable[[], bool],
     ) -> None:
         super().__init__()
@@ -44,6 +46,7 @@ class TableSnapshots(BackgroundTask):
         self._registry = registry
         self._shared = shared
         self._is_successor = is_successor
+        self._on_failure = on_failure
         self._may_make = may_make
         self._bus: Bus | None = None
         self._loaded: LoadedTable | None = None
@@ -123,7 +126,11 @@ class TableSnapshots(BackgroundTask):
             except NatsConnectionError:
                 continue
             self._loaded = None
-            await listen(bus)
+            try:
+                await listen(bus)
+            except Exception as error:
+                # Its table would be that of the snapshot for ever.
+                self._on_failure(f"cannot listen to NATS: {fault_text(error)}")
             return
 
     async def _run(self) -> None:
