@@ -12,7 +12,6 @@ from fastrouter.cli.telemetry_options import with_export, with_metron
 from fastrouter.config import Config
 from fastrouter.config.duration import Duration
 from fastrouter.config.keys import CURRENT
-from fastrouter.config.sections import KeyPair
 from fastrouter.control.options import RouterOptions, SnapshotOptions, usable_cpus
 from fastrouter.ipc.messages import (
     AccessLogOptions,
@@ -84,7 +83,7 @@ def options_of(config: Config, *, workers: int = 0) -> RouterOptions:
         settings=settings_of(config),
         backend_tls=BackendTLS(
             ca_certs=tuple(config.ca_certs),
-            **_identity_of(config.backends),
+            **config.backends.whole(),
             ciphers=config.derived.openssl_ciphers or (),
         ),
         access_log=_access_log_of(config),
@@ -206,12 +205,6 @@ def settings_of(config: Config) -> SettingsValues:
     }
 
 
-def _identity_of(pair: KeyPair) -> dict[str, str]:
-    """Return the router's certificate chain and key; half a pair counts as none, without an error (spec 2.3)."""
-    is_whole = pair.cert_chain != "" and pair.private_key != ""
-    return {"cert_chain": pair.cert_chain, "private_key": pair.private_key} if is_whole else {}
-
-
 def _access_log_of(config: Config) -> AccessLogOptions:
     logging = config.logging
     return AccessLogOptions(
@@ -293,7 +286,7 @@ def _route_services_of(config: Config) -> RouteServicesOptions:
             max_version=config.derived.max_tls_version,
             skip_ssl_validation=config.skip_ssl_validation,
             ca_certs=tuple(config.ca_certs),
-            **_identity_of(given),
+            **given.whole(),
             ciphers=config.derived.openssl_ciphers,
         ),
         max_attempts=min(max(1, given.max_attempts), UNLIMITED),

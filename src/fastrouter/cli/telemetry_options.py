@@ -41,14 +41,12 @@ def with_export(options: RouterOptions, config: Config) -> RouterOptions:
         "host.name": socket.gethostname(),
         **({"cloud.availability_zone": config.zone} if config.zone else {}),
     }
-    has_identity = otlp.cert_chain != "" and otlp.private_key != ""
     export = ExportOptions(
         url=otlp.endpoint,
         headers=tuple((header.name, header.value) for header in otlp.headers),
         ca_certs=otlp.ca_certs,
-        cert_chain=otlp.cert_chain if has_identity else "",
-        private_key=otlp.private_key if has_identity else "",
         ratio=otlp.sample_ratio,
         attributes=tuple(attributes.items()),
+        **otlp.whole(),
     )
     return replace(options, export=export)

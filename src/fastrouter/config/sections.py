@@ -1,5 +1,6 @@
 """The sections of Gorouter's configuration, as frozen structs (spec 2.2, 9)."""
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -17,6 +18,8 @@ ADMIN_ROLES = ("read", "operate")
 # Characters that a token has at least: whoever reaches the port can try.
 ADMIN_TOKEN_MIN = 16
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 
 class KeyPair(Section, frozen=True, kw_only=True):
     """A certificate chain with its private key, both in PEM."""
@@ -25,6 +28,11 @@ class KeyPair(Section, frozen=True, kw_only=True):
     cert_chain_file: Annotated[str, Key("Its file, in place of `cert_chain` (ours)", holds="cert_chain")] = ""
     private_key: Annotated[str, Key("Its private key, PEM", secret=True)] = ""
     private_key_file: Annotated[str, Key("Its file, in place of `private_key` (ours)", holds="private_key")] = ""
+
+    def whole(self) -> dict[str, str]:
+        """Return chain and key by the names of their keys; half a pair counts as none, without an error (spec 2.3)."""
+        is_whole = self.cert_chain != "" and self.private_key != ""
+        return {"cert_chain": self.cert_chain, "private_key": self.private_key} if is_whole else {}
 
 
 class StatusRoutes(Section, frozen=True, kw_only=True):
@@ -143,10 +151,21 @@ class Prometheus(Section, frozen=True, kw_only=True):
     meters: PrometheusMeters = PrometheusMeters()
 
 
-class SecretHeader(Section, frozen=True, kw_only=True):
-    """A header that may say who the router is."""
+class HeaderValue(Section, frozen=True, kw_only=True):
+    """A header to add."""
 
     name: Annotated[str, Key("Header")] = ""
+    value: Annotated[str, Key("Value")] = ""
+
+    @property
+    def is_header(self) -> bool:
+        """Whether these can stand in a message as a header."""
+        return _HEADER_NAME.fullmatch(self.name) is not None and self.value.isprintable()
+
+
+class SecretHeader(HeaderValue, frozen=True, kw_only=True):
+    """A header that may say who the router is."""
+
     value: Annotated[str, Key("Value", secret=True)] = ""
 
 
@@ -274,13 +293,6 @@ class RouteServices(KeyPair, frozen=True, kw_only=True):
     egress_blocklist: Annotated[
         tuple[str, ...], Key("Networks, such as `10.0.0.0/8`, that no route service may be in (a key of fastrouter's)")
     ] = ()
-
-
-class HeaderValue(Section, frozen=True, kw_only=True):
-    """A header to add."""
-
-    name: Annotated[str, Key("Header")] = ""
-    value: Annotated[str, Key("Value")] = ""
 
 
 class HeaderName(Section, frozen=True, kw_only=True):

@@ -1,12 +1,9 @@
 """What must hold for the export of spans (`tracing.otlp`)."""
 
-import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastrouter.config.sections import Tracing
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def check_export(tracing: Tracing, fail: Callable[..., None]) -> None:
@@ -30,7 +27,7 @@ def check_export(tracing: Tracing, fail: Callable[..., None]) -> None:
             "tracing.otlp.endpoint",
         )
     for index, header in enumerate(otlp.headers):
-        if not _HEADER_NAME.fullmatch(header.name) or not header.value.isprintable():
+        if not header.is_header:
             # The value may be a secret.
             fail(
                 f"Invalid OTLP header: {header.name}. Must be a name and a value of one line",

@@ -55,7 +55,6 @@ class Fail(Protocol):
 
 
 # RFC 9110 section 5.6.2. Headers of framing and connections are excluded: an operator cannot know their values.
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADERS_OF_THE_ROUTER = frozenset({"connection", "content-length", "trailer", "transfer-encoding", "upgrade"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST_OR_WILDCARD = re.compile(r"(\*\.)?[a-z\d-]+(\.[a-z\d-]+)+", re.IGNORECASE | re.ASCII)
@@ -370,7 +369,7 @@ def _check_admin(config: Config, fail: Fail) -> None:
 
 def _check_added_headers(config: Config, fail: Fail) -> None:
     for index, header in enumerate(config.http_rewrite.responses.add_headers_if_not_present):
-        if not _HEADER_NAME.fullmatch(header.name) or not header.value.isprintable():
+        if not header.is_header:
             fail(
                 f"Invalid response header: {header.name}: {header.value}. Must be a name and a value of one line",
                 f"http_rewrite.responses.add_headers_if_not_present[{index}]",

@@ -153,11 +153,8 @@ class SpanExporter(BackgroundTask):
         if not 200 <= status < 300:
             reason = f'Post "{self._url}": {status} {excerpt(text.decode(errors="replace"), 256)}'
             # A date instead of seconds is taken for none.
-            raise (
-                _RefusedError(reason, float(after) if after.isdecimal() else 0.0)
-                if status in _RETRIED
-                else (_RefusedError(reason, None))
-            )
+            pause = float(after) if after.isdecimal() else 0.0
+            raise _RefusedError(reason, pause if status in _RETRIED else None)
         try:
             rejected, reason = rejected_spans(text)
         except ValueError:
